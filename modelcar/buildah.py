@@ -1,0 +1,254 @@
+"""buildah as a process: it puts layers into a registry and writes nothing outside a directory on the claim.
+
+buildah compresses every layer that it pushes, whatever `--disable-compression` says, except where that would change a
+manifest whose digest was given beforehand. So it is given that digest: the layer's tar stream is known
+(modelcar.oci.layer), a small probe shows the form of this buildah's config and manifest, and from both follows the
+manifest that it must arrive at, to the byte. The layer stays as it is, no tag is written, and a layer with any other
+bytes is refused by buildah and by the registry alike.
+
+The files are hard-linked into the working container, and one layer is made at a time, so that the claim holds, besides
+the weights, one layer's temporary copy.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from modelcar.errors import BuildError, ClaimError, CredentialsError
+from modelcar.oci import credentials, spec
+from modelcar.oci.connection import trusted_certificates
+from modelcar.oci.layer import DIRECTORY_MODE, FILE_MODE, Entry, Layer
+from modelcar.oci.reference import Reference
+from modelcar.progress import Count, silent
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_COMMIT = (
+    "--quiet",
+    "--format",
+    "oci",
+    "--disable-compression",
+    "--timestamp",
+    "0",
+    "--omit-history",
+    "--identity-label=false",
+)
+_PASSES = 2
+"""How often buildah writes each of a layer's bytes: to its temporary file and to the registry."""
+
+
+def is_there() -> bool:
+    """Whether this machine has buildah."""
+    return shutil.which("buildah") is not None
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The documents of a probe's image, into which another layer's digest can be put."""
+
+    config: bytes
+    manifest: bytes
+    layer: str
+
+    def manifest_for(self, digest: str, size: int) -> bytes:
+        config = self.config.replace(self.layer.encode(), digest.encode())
+        manifest = json.loads(self.manifest)
+        manifest["config"] |= {"digest": spec.digest_of(config), "size": len(config)}
+        manifest["layers"][0] |= {"digest": digest, "size": size}
+        return json.dumps(manifest, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class Buildah:
+    """buildah with all its storage in one directory.
+
+    Args:
+        scratch: A directory on the same file system as the weights.
+
+    Raises:
+        BuildError: There is no buildah, it may not run here, or it writes layers in a form that is not foreseen.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        if not is_there():
+            raise BuildError(
+                "there is no buildah here",
+                "Install it (apt-get install buildah), compile the pipeline for an image that has it "
+                "(modelcar compile --image), or choose builder=direct, which needs none and gives the same image",
+            )
+        self._scratch = scratch
+        self._temporary = scratch / "tmp"
+        self._temporary.mkdir()
+        self._globals = ["--root", str(scratch / "root"), "--runroot", str(scratch / "run"), "--storage-driver", "vfs"]
+        if os.geteuid() != 0:
+            self._globals += ["--storage-opt", "vfs.ignore_chown_errors=true"]
+        self._form = self._probe()
+
+    def put_layer(
+        self, layer: Layer, digest: str, target: Reference, *, plain_http: bool, count: Count = silent
+    ) -> None:
+        """Puts a layer into a repository.
+
+        Args:
+            layer: The files.
+            digest: The digest the layer must have.
+            target: Any reference in the repository. No tag is written.
+            plain_http: Whether the registry speaks HTTP without TLS.
+            count: Is told how many bytes are done.
+
+        Raises:
+            BuildError: buildah failed; with its own words.
+        """
+        image = target.at(spec.digest_of(self._form.manifest_for(digest, layer.size)))
+        with self._container(layer) as container, _access(target, plain_http) as access:
+            self._commit(container, f"docker://{image}", access, layer.size, count)
+
+    def _probe(self) -> _Form:
+        """Commits a layer of one byte, to learn the form of what this buildah writes and compare its tar with ours."""
+        source = self._scratch / "probe"
+        source.write_bytes(b"\n")
+        layer = Layer((Entry("models/probe", source, 1),))
+        place = self._scratch / "probed"
+        with self._container(layer) as container:
+            self._commit(container, f"dir:{place}", [], layer.size, silent)
+        manifest = (place / "manifest.json").read_bytes()
+        named = spec.Manifest.model_validate_json(manifest)
+        form = _Form(_blob(place, named.config), manifest, named.layers[0].digest)
+        expected = b"".join(layer.chunks())
+        if (
+            _blob(place, named.layers[0]) != expected
+            or form.manifest_for(spec.digest_of(expected), len(expected)) != manifest
+        ):
+            raise BuildError(
+                f"{self._run('--version')} writes layers in another form than the one we can foresee",
+                "Choose builder=direct, and tell us the version",
+            )
+        shutil.rmtree(place)
+        return form
+
+    @contextmanager
+    def _container(self, layer: Layer) -> Iterator[str]:
+        container = self._run("from", "scratch")
+        try:
+            root = Path(self._mount(container))
+            for entry in layer.entries:
+                _place(entry, root)
+            yield container
+        finally:
+            subprocess.run(self._command("rm", container), env=self._environment(), capture_output=True, check=False)
+
+    def _mount(self, container: str) -> str:
+        """Where the container's files are. Without root, buildah gives that only inside a user namespace of its own."""
+        if os.geteuid() == 0:
+            return self._run("mount", container)
+        return self._run("unshare", *self._command("mount", container))
+
+    def _commit(self, container: str, destination: str, access: Sequence[str], size: int, count: Count) -> None:
+        command = self._command("commit", *_COMMIT, *access, container, destination)
+        with tempfile.TemporaryFile() as words:
+            process = subprocess.Popen(command, env=self._environment(), stdout=words, stderr=subprocess.STDOUT)
+            try:
+                _watch(process, size, count)
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+            words.seek(0)
+            self._check(process.returncode, words.read().decode(errors="replace"))
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            self._command(*arguments), env=self._environment(), capture_output=True, text=True, check=False
+        )
+        self._check(done.returncode, done.stderr)
+        return done.stdout.strip()
+
+    def _check(self, code: int, words: str) -> None:
+        if code == 0:
+            return
+        last = (words.strip().splitlines() or ["no word of why"])[-1].removeprefix("Error: ")
+        if "no space left on device" in words:
+            raise ClaimError(f"the claim at {self._scratch} is full", "Enlarge it and run again: the download is kept")
+        if "unauthorized" in words or "authentication required" in words:
+            raise CredentialsError(f"the registry refused buildah: {last}", "Check the credentials")
+        if "newuidmap" in words or "user namespace" in words or "cannot clone" in words:
+            raise BuildError(
+                f"buildah may not make a user namespace here: {last}", "Choose builder=direct, which needs no namespace"
+            )
+        raise BuildError(f"buildah failed ({code}): {last}")
+
+    def _command(self, *arguments: str) -> list[str]:
+        return ["buildah", *self._globals, *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "TMPDIR": str(self._temporary), "BUILDAH_TMPDIR": str(self._temporary)}
+
+
+def _blob(place: Path, descriptor: spec.Descriptor) -> bytes:
+    return (place / descriptor.digest.removeprefix("sha256:")).read_bytes()
+
+
+def _place(entry: Entry, root: Path) -> None:
+    """Puts a file into the container without a copy where that can be done, with the owner and mode a layer needs."""
+    target = root / entry.path
+    parents = [parent for parent in reversed(target.parents) if parent != root and parent.is_relative_to(root)]
+    for parent in parents:
+        if not parent.exists():
+            parent.mkdir()
+            os.chown(parent, os.geteuid(), os.getegid())
+            parent.chmod(DIRECTORY_MODE)
+    state = entry.source.stat()
+    ours = state.st_uid == os.geteuid() or os.geteuid() == 0
+    if ours and state.st_dev == root.stat().st_dev:
+        os.link(entry.source, target)
+    else:
+        shutil.copyfile(entry.source, target)
+    os.chown(target, os.geteuid(), os.getegid())
+    target.chmod(FILE_MODE)
+
+
+@contextmanager
+def _access(target: Reference, plain_http: bool) -> Iterator[list[str]]:
+    """Options with which buildah reaches the registry as our own client does: the same credentials and authorities."""
+    found = credentials.find(target.registry, target.repository)
+    with tempfile.TemporaryDirectory() as private:
+        options = [f"--tls-verify={str(not plain_http).lower()}"]
+        certificates = trusted_certificates(target.registry)
+        for number, certificate in enumerate(certificates):
+            Path(private, f"{number}.crt").symlink_to(certificate)
+        if certificates:
+            options += ["--cert-dir", private]
+        if found is not None:
+            file = Path(private, "auth.json")
+            file.touch(mode=0o600)
+            file.write_text(json.dumps({"auths": {target.registry: found.entry()}}))
+            options += ["--authfile", str(file)]
+        yield options
+
+
+def _watch(process: subprocess.Popen[bytes], size: int, count: Count) -> None:
+    """Waits for buildah and counts what it has written so far, as the kernel accounts it."""
+    seen = 0
+    while True:
+        try:
+            process.wait(_SECONDS_BETWEEN_LOOKS)
+            break
+        except subprocess.TimeoutExpired:
+            done = min(_written(process.pid) // _PASSES, size)
+            count(max(done - seen, 0))
+            seen = max(done, seen)
+    count((size if process.returncode == 0 else 0) - seen)
+
+
+def _written(pid: int) -> int:
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        return sum(int(member.io_counters().write_chars) for member in family)
+    except (psutil.Error, OSError):
+        return 0

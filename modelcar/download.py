@@ -1,0 +1,185 @@
+"""Brings a model's files to the claim: only what is needed, only what is missing, every byte checked."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+from rich.filesize import decimal
+
+from modelcar import weights
+from modelcar.claim import check_space, claim_errors
+from modelcar.errors import WrongBytesError
+from modelcar.hub import DEFAULT_REVISION, Hub
+from modelcar.progress import Progress
+from modelcar.snapshot import RECORD, PublishedFile, Snapshot
+
+PARALLEL_FILES = 8
+"""As `hf download` has it."""
+
+ATTEMPTS = 2
+FILE_MODE, DIRECTORY_MODE = 0o664, 0o775
+"""Group 0 may do what the owner may: the next step may run under another random UID."""
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """What a download brought.
+
+    Attributes:
+        directory: Where the files are: below the claim, one directory for each commit.
+        snapshot: The files that were taken, with all that the Hub says of the model.
+        left_out_bytes: Bytes of duplicates and unwanted files that were not fetched.
+        fetched_bytes: Bytes that were missing on the claim when this run began.
+    """
+
+    directory: Path
+    snapshot: Snapshot
+    left_out_bytes: int
+    fetched_bytes: int
+
+
+def download(
+    model: str,
+    claim: Path,
+    *,
+    revision: str = DEFAULT_REVISION,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    everything: bool = False,
+) -> Downloaded:
+    """Downloads a model to the claim and checks every file against the hash that the Hub published.
+
+    The revision is resolved to a commit once, and that commit is what is fetched. Files that are there and right are
+    kept; files that another commit of the model left on the claim are linked; a broken download goes on.
+
+    Args:
+        model: The model's id on the Hub, `organisation/name`.
+        claim: The directory on the claim below which downloads are kept.
+        revision: A branch, a tag or a commit.
+        include: Glob patterns; where there are any, only what they match is taken.
+        exclude: Glob patterns of what not to take.
+        everything: Take duplicate weights too.
+
+    Raises:
+        HubError: The Hub refused.
+        SelectionError: The patterns leave nothing, or match nothing.
+        ClaimError: The claim is full or read-only.
+        WrongBytesError: A file has other bytes than were published, twice.
+    """
+    hub = Hub()
+    whole = hub.snapshot(model, revision)
+    choice = weights.choose(whole.files, include, exclude, everything=everything)
+    snapshot = whole.model_copy(update={"files": choice.taken})
+    _tell(snapshot, choice)
+    directory = claim / _folder(snapshot.model) / snapshot.commit
+    with claim_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        missing = [file for file in snapshot.files if not _there(directory, file)]
+        _check_space(directory, missing)
+        with Progress("download", snapshot.size) as progress, ThreadPoolExecutor(PARALLEL_FILES) as pool:
+            jobs = [pool.submit(_bring, hub, snapshot, file, directory, progress) for file in _largest_first(snapshot)]
+            try:
+                for job in jobs:
+                    job.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        snapshot.write(directory)
+        shutil.rmtree(directory / RECORD.parent / "partial", ignore_errors=True)
+    return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
+
+
+def _tell(snapshot: Snapshot, choice: weights.Choice) -> None:
+    print(f"{snapshot.model} at commit {snapshot.commit}: {len(choice.taken)} files, {decimal(choice.size)}")
+    for left in choice.left_out:
+        print(f"  left out: {left.file.path} ({decimal(left.file.size)}), {left.reason}")
+    if choice.saved:
+        print(f"  which saves {decimal(choice.saved)}", flush=True)
+
+
+def _folder(model: str) -> str:
+    return model.replace("/", "--")
+
+
+def _largest_first(snapshot: Snapshot) -> list[PublishedFile]:
+    return sorted(snapshot.files, key=lambda file: -file.size)
+
+
+def _there(directory: Path, file: PublishedFile) -> bool:
+    path = directory / file.path
+    return path.is_file() and path.stat().st_size == file.size
+
+
+def _check_space(directory: Path, missing: Sequence[PublishedFile]) -> None:
+    partial = sum(_size(_partial(directory, file)) for file in missing)
+    needed = sum(file.size for file in missing) - partial
+    check_space(directory, needed, f"Enlarge it, or remove older downloads in {directory.parent.parent}")
+
+
+def _bring(hub: Hub, snapshot: Snapshot, file: PublishedFile, directory: Path, progress: Progress) -> None:
+    """Makes sure that a file is in the directory with the published bytes."""
+    path = directory / file.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with claim_errors(directory):
+        if file.matches(path) or _link_from_another_commit(file, directory):
+            progress.advance(file.size)
+        else:
+            _fetch(hub, snapshot, file, directory, progress)
+        _open_to_group(path, directory)
+
+
+def _fetch(hub: Hub, snapshot: Snapshot, file: PublishedFile, directory: Path, progress: Progress) -> None:
+    partial = _partial(directory, file)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{partial}.lock"):
+        if file.matches(directory / file.path):
+            progress.advance(file.size)
+            return
+        for _attempt in range(ATTEMPTS):
+            hub.fetch(snapshot, file, partial, progress.advance)
+            if file.matches(partial):
+                partial.replace(directory / file.path)
+                return
+            print(f"{file.path} arrived with other bytes than were published; it is fetched again", flush=True)
+            progress.advance(-_size(partial))
+            partial.unlink(missing_ok=True)
+        (directory / file.path).unlink(missing_ok=True)
+    raise WrongBytesError(
+        f"{file.path} of {snapshot.model} arrived {ATTEMPTS} times with other bytes than its published {file.identity}",
+        "Something between here and the Hub alters it: check proxies and mirrors",
+    )
+
+
+def _link_from_another_commit(file: PublishedFile, directory: Path) -> bool:
+    for other in directory.parent.iterdir():
+        source = other / file.path
+        if other == directory or not (other / RECORD).is_file() or not file.matches(source):
+            continue
+        (directory / file.path).unlink(missing_ok=True)
+        os.link(source, directory / file.path)
+        return True
+    return False
+
+
+def _open_to_group(path: Path, directory: Path) -> None:
+    for place in (path, *path.parents):
+        if place == directory:
+            return
+        mode = DIRECTORY_MODE if place.is_dir() else FILE_MODE
+        state = place.stat()
+        if state.st_mode & 0o777 != mode and state.st_uid == os.geteuid():
+            place.chmod(mode)
+
+
+def _partial(directory: Path, file: PublishedFile) -> Path:
+    name = hashlib.sha256(f"{file.path}\0{file.identity}".encode()).hexdigest()
+    return directory / RECORD.parent / "partial" / name
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

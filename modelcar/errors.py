@@ -1,0 +1,96 @@
+"""Failures that a user can act on, each a single line that names what happened and the remedy."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+TERMINATION_LOG = "/dev/termination-log"
+"""Where Kubernetes looks for a container's last words; `kubectl describe pod` and the pipeline's report show them."""
+
+
+class ModelcarError(Exception):
+    """A failure with a remedy.
+
+    Args:
+        what: What happened, naming the thing it happened to.
+        remedy: What the user can do about it, if anything; best as a command to paste.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        sentence = self.what if not self.remedy else f"{self.what.rstrip('.')}. {self.remedy}"
+        return " ".join(sentence.split())
+
+
+class HubError(ModelcarError):
+    """The Hub refused, or does not have what was asked for."""
+
+
+class SelectionError(ModelcarError):
+    """The include and exclude patterns leave nothing, or name nothing."""
+
+
+class UnsafeNameError(ModelcarError):
+    """A file name or reference that must not be used as it stands."""
+
+
+class WrongBytesError(ModelcarError):
+    """Bytes differ from what was published."""
+
+
+class ClaimError(ModelcarError):
+    """The claim is full, read-only or otherwise unusable."""
+
+
+class BuildError(ModelcarError):
+    """The image could not be built."""
+
+
+class RegistryError(ModelcarError):
+    """A registry is unreachable or refused a request."""
+
+
+class CredentialsError(RegistryError):
+    """A registry refused the credentials, or there were none."""
+
+
+class ModelRegistryError(ModelcarError):
+    """The Model Registry is unreachable or refused a request."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Ends the process with one line and a non-zero exit, never a traceback, when a step fails in a way it can name.
+
+    The line goes to stderr and to the container's termination log. A pod that is being deleted gets SIGTERM; it is
+    turned into an ordinary exit, so that whatever was begun is tidied up on the way out.
+    """
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    try:
+        yield
+    except ModelcarError as error:
+        _last_words(f"error: {error}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        _last_words("error: interrupted. Run the same command again to go on where it stopped.")
+        raise SystemExit(130) from None
+
+
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _last_words(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+    path = Path(os.environ.get("MODELCAR_TERMINATION_LOG", TERMINATION_LOG))
+    with suppress(OSError):
+        if path.exists():
+            path.write_text(line + "\n")

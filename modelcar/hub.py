@@ -1,0 +1,195 @@
+"""The Hub: which commit a revision is, what is in it, and its files, fetched so that a broken download goes on.
+
+Everything goes through `huggingface_hub`, over plain HTTP: a download of a large file is taken up where it ended, also
+by a later run on another node, and memory stays small. Its Xet transport does neither.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, ModelInfo, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from tqdm.auto import tqdm
+
+from modelcar import __version__, claim
+from modelcar.errors import HubError
+from modelcar.progress import Count, silent
+from modelcar.snapshot import PublishedFile, Snapshot
+
+HUB = "https://huggingface.co"
+"""What an image names as its source. A mirror (HF_ENDPOINT) serves the same commits, and must give the same images."""
+
+CLIENT = "modelcar-pipelines"
+DEFAULT_REVISION = "main"
+_ACCESS_REMEDY = (
+    "Accept its conditions on its page, then give a read token: HF_TOKEN in the environment, `hf auth login`, "
+    "or the Secret that the pipeline's hf_token_secret names"
+)
+
+
+class Hub:
+    """A model Hub. The endpoint and the token come from the environment (HF_ENDPOINT, HF_TOKEN) as everywhere."""
+
+    def __init__(self) -> None:
+        self._api = HfApi(library_name=CLIENT, library_version=__version__)
+
+    def snapshot(self, model: str, revision: str = DEFAULT_REVISION) -> Snapshot:
+        """Resolves a revision to its commit and lists all that is in it.
+
+        Args:
+            model: The model's id, `organisation/name`.
+            revision: A branch, a tag or a commit.
+
+        Raises:
+            HubError: The model or revision does not exist, or may not be read; with the remedy.
+        """
+        with _named(self._api.endpoint, model, revision):
+            info = self._api.model_info(model, revision=revision, files_metadata=True)
+            commit = str(info.sha)
+            made = self._api.list_repo_commits(model, revision=commit)[0].created_at
+        return Snapshot(
+            model=info.id,
+            commit=commit,
+            created=made,
+            source=f"{HUB}/{info.id}",
+            licence=_licence(info),
+            base_models=_base_models(info),
+            quantization=_quantization(info),
+            files=tuple(_published(sibling) for sibling in info.siblings or []),
+        )
+
+    def fetch(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count = silent) -> None:
+        """Brings a file's bytes into a partial file, going on where an earlier attempt ended.
+
+        Args:
+            snapshot: The commit.
+            file: The file in it.
+            partial: Where the bytes go. It is complete when this returns, but not yet checked.
+            count: Is told how many bytes arrived, those of earlier attempts first.
+
+        Raises:
+            HubError: The Hub refused or went away.
+        """
+        with _named(self._api.endpoint, snapshot.model, snapshot.commit):
+            url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit)
+            headers = build_hf_headers(library_name=CLIENT, library_version=__version__)
+            metadata = get_hf_file_metadata(url, headers=headers)
+            if metadata.location != url:
+                # The file lies on another host, to which the Hub's token must not go.
+                headers.pop("authorization", None)
+            with partial.open("ab") as opened:
+                there = opened.tell()
+                if there > file.size:
+                    opened.truncate(0)
+                    there = 0
+                count(there)
+                http_get(
+                    metadata.location,
+                    opened,
+                    resume_size=there,
+                    headers=headers,
+                    expected_size=file.size,
+                    displayed_filename=file.path,
+                    tqdm_class=_meter(count),
+                )
+
+
+def _published(sibling: Any) -> PublishedFile:
+    sha256 = sibling.lfs.sha256 if sibling.lfs else ""
+    return PublishedFile(path=sibling.rfilename, size=sibling.size or 0, sha256=sha256, git_blob=sibling.blob_id or "")
+
+
+def _licence(info: ModelInfo) -> str:
+    card = info.card_data
+    if card is None:
+        return ""
+    licence = card.get("license") or ""
+    return str(card.get("license_name") or licence) if licence == "other" else _joined(licence)
+
+
+def _base_models(info: ModelInfo) -> tuple[str, ...]:
+    named = (info.card_data.get("base_model") if info.card_data else None) or ()
+    return (named,) if isinstance(named, str) else tuple(str(name) for name in named)
+
+
+def _quantization(info: ModelInfo) -> str:
+    settings = (info.config or {}).get("quantization_config") or {}
+    return str(settings.get("quant_method") or "")
+
+
+def _joined(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(str(item) for item in value)
+
+
+def _meter(count: Count) -> type[tqdm[Any]]:
+    """A progress bar that shows nothing and passes on what it is told."""
+
+    class Meter(tqdm[Any]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            count(int(n or 0))
+            return None
+
+    return Meter
+
+
+@contextmanager
+def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
+    """Turns the client's errors into one line that names the remedy."""
+    try:
+        yield
+    except GatedRepoError:
+        raise HubError(
+            f"the model {model} is gated and this token (or its absence) gives no access", _ACCESS_REMEDY
+        ) from None
+    except RepositoryNotFoundError:
+        raise HubError(
+            f"there is no model {model} on {endpoint}, or it is private",
+            "Check the spelling (organisation/name); if it is private, give a token that may read it in HF_TOKEN",
+        ) from None
+    except RevisionNotFoundError:
+        raise HubError(
+            f"the model {model} has no revision {revision!r}",
+            f"Branches and tags are listed at {endpoint}/{model}/tree/main",
+        ) from None
+    except HFValidationError:
+        raise HubError(f"{model!r} is not a model id", "Write it as organisation/name") from None
+    except OfflineModeIsEnabled:
+        raise HubError("huggingface_hub is in offline mode", "Unset HF_HUB_OFFLINE") from None
+    except HfHubHTTPError as error:
+        raise _refused(endpoint, model, error) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (*claim.FULL, *claim.UNWRITABLE):
+            raise
+        raise HubError(f"{model} could not be read from {endpoint}: {_first_line(error)}") from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
+            raise
+        raise HubError(
+            f"cannot reach {endpoint}: {_first_line(error)}",
+            "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
+        ) from None
+
+
+def _refused(endpoint: str, model: str, error: HfHubHTTPError) -> HubError:
+    status = error.response.status_code
+    if status in (401, 403):
+        return HubError(f"{endpoint} refused the token for {model} ({status})", _ACCESS_REMEDY)
+    return HubError(f"{endpoint} answered {status} for {model}: {_first_line(error)}", "Try again later")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,94 @@
+"""Copies an image from one registry to another as a stream: no disk, the same digests, only what is missing."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from modelcar.errors import WrongBytesError
+from modelcar.oci import spec
+from modelcar.oci.reference import Reference
+from modelcar.oci.registry import Repository, Stored
+from modelcar.progress import Progress
+
+PARALLEL_BLOBS = 4
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """What a mirror run did.
+
+    Attributes:
+        image: The copy, pinned to its digest.
+        copied_bytes: Bytes that were moved; what was already there is not counted.
+    """
+
+    image: Reference
+    copied_bytes: int
+
+
+def mirror(source: str, target: str) -> Mirrored:
+    """Copies an image, with every platform it has, and compares the digests at the end.
+
+    The target's tag is written last. Blobs that the target has are not moved again, so that a run that broke off goes
+    on where it was and a run on an unchanged image moves nothing.
+
+    Args:
+        source: The image to copy, best with its digest: a tag is resolved once, at the start.
+        target: Where to; a reference with a tag.
+
+    Raises:
+        RegistryError: A registry is unreachable or refused.
+        WrongBytesError: What arrived is not what was sent.
+    """
+    origin, goal = Reference.parse(source), Reference.parse(target)
+    with Repository(origin) as pulled, Repository(goal, push=True) as pushed:
+        top = pulled.manifest(origin.version)
+        image = goal.at(top.digest)
+        if _digest_at(pushed, goal.version) == top.digest:
+            print(f"{image} is there already")
+            return Mirrored(image, 0)
+        manifests = [pulled.manifest(entry.digest) for entry in top.index().manifests] if top.is_index else [top]
+        copied = _copy_blobs(pulled, pushed, manifests)
+        for stored in [*manifests, top]:
+            pushed.put_manifest(stored, stored.digest)
+        pushed.put_manifest(top, goal.version)
+        arrived = _digest_at(pushed, goal.version)
+        if arrived != top.digest:
+            raise WrongBytesError(
+                f"{goal} is {arrived} after the copy, not {top.digest}", "Did another run write this tag?"
+            )
+        return Mirrored(image, copied)
+
+
+def _digest_at(repository: Repository, version: str) -> str:
+    stored = repository.find_manifest(version)
+    return stored.digest if stored else ""
+
+
+def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored]) -> int:
+    blobs = {blob.digest: blob for stored in manifests for blob in _blobs(stored.manifest())}
+    with ThreadPoolExecutor(PARALLEL_BLOBS) as pool:
+        there = pool.map(target.has_blob, blobs)
+        missing = [blob for blob, has in zip(blobs.values(), there, strict=True) if not has]
+    missing.sort(key=lambda blob: -blob.size)
+    total = sum(blob.size for blob in missing)
+    with Progress("mirror", total) as progress, ThreadPoolExecutor(PARALLEL_BLOBS) as pool:
+        jobs = [pool.submit(_copy_blob, source, target, blob, progress) for blob in missing]
+        try:
+            return sum(job.result() for job in jobs)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _blobs(manifest: spec.Manifest) -> list[spec.Descriptor]:
+    return [manifest.config, *manifest.layers]
+
+
+def _copy_blob(source: Repository, target: Repository, blob: spec.Descriptor, progress: Progress) -> int:
+    """Brings a blob into the target; gives the bytes that were moved, which are none where it can be mounted."""
+    same_registry = source.reference.registry == target.reference.registry
+    if same_registry and target.mount_blob(blob.digest, source.reference.repository):
+        progress.advance(blob.size)
+        return 0
+    target.put_blob(blob.digest, blob.size, lambda: progress.watch(source.read_blob(blob.digest)))
+    return blob.size

@@ -1,0 +1,195 @@
+"""Enters an image in Kubeflow's Model Registry, so that an entry always names an image that is there.
+
+All that is entered is read from the image itself, from the annotations that the build wrote. Entering converges: the
+same image again changes nothing, and a run that ended half-way is completed by the next.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+from model_registry.core import ModelRegistryAPIClient
+from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
+from mr_openapi.exceptions import ApiException, ForbiddenException, UnauthorizedException
+
+from modelcar import build
+from modelcar.errors import ModelRegistryError
+from modelcar.oci import credentials, image, spec
+from modelcar.oci.reference import Reference
+from modelcar.oci.registry import Repository, Stored
+
+AUTHOR = "modelcar-pipelines"
+VERSION_DIGITS = 12
+"""Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
+
+PIPELINE_RUN = "pipeline_run"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An entry in the Model Registry.
+
+    Attributes:
+        model: The registered model's name.
+        version: The version's name.
+        uri: What the artifact points to, `oci://…@sha256:…`.
+        changed: Whether anything was written.
+    """
+
+    model: str
+    version: str
+    uri: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What the registry should say."""
+
+    model: str
+    version: str
+    uri: str
+    format: str
+    properties: Mapping[str, str]
+
+
+def register(
+    source: str, url: str, *, name: str = "", model_format: str = "vLLM", pipeline_run: str = ""
+) -> Registered:
+    """Enters an image as a version of a registered model.
+
+    Args:
+        source: The image, best with its digest.
+        url: The Model Registry's address, `https://registry.example` or `http://service:8080`.
+        name: The registered model's name; empty for the model's id on the Hub.
+        model_format: The format that a KServe serving runtime supports, such as `vLLM`.
+        pipeline_run: The run that made the image; noted when something is written.
+
+    Raises:
+        ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
+        RegistryError: The image is not there.
+    """
+    reference = Reference.parse(source)
+    with Repository(reference) as repository:
+        stored = repository.manifest(reference.version)
+        entry = _entry(reference.at(stored.digest), stored, _layers(repository, stored), name, model_format)
+    with _named(url):
+        changed = asyncio.run(_converge(_connect(url), entry, pipeline_run))
+    return Registered(entry.model, entry.version, entry.uri, changed)
+
+
+def _layers(repository: Repository, stored: Stored) -> list[spec.Descriptor]:
+    manifest = repository.manifest(stored.index().manifests[0].digest) if stored.is_index else stored
+    return manifest.manifest().layers
+
+
+def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], name: str, model_format: str) -> _Entry:
+    said = stored.annotations()
+    if build.MODEL not in said or image.REVISION not in said:
+        raise ModelRegistryError(
+            f"{reference} does not say which model it holds", "Register images that the build step of this project made"
+        )
+    uri = f"oci://{reference}"
+    properties = {
+        "hub_id": said[build.MODEL],
+        "hub_commit": said[image.REVISION],
+        "hub_url": said.get(image.SOURCE, ""),
+        "licence": said.get(image.LICENCES, ""),
+        "base_model": said.get(build.BASE_MODELS, ""),
+        "quantization": said.get(build.QUANTIZATION, ""),
+        "weights_bytes": said.get(build.SIZE, ""),
+        "image_bytes": str(sum(layer.size for layer in layers)),
+        "image_digest": reference.digest,
+        "image_recipe": said.get(build.RECIPE, ""),
+    }
+    version = said[image.REVISION][:VERSION_DIGITS]
+    return _Entry(name or said[build.MODEL], version, uri, model_format, {k: v for k, v in properties.items() if v})
+
+
+async def _converge(api: ModelRegistryAPIClient, entry: _Entry, pipeline_run: str) -> bool:
+    """Writes what is missing or differs; says whether anything was."""
+    changed = False
+    model = await api.get_registered_model_by_params(entry.model)
+    if model is None:
+        model = await api.upsert_registered_model(RegisteredModel(name=entry.model, owner=AUTHOR))
+        changed = True
+    noted = {**entry.properties, **({PIPELINE_RUN: pipeline_run} if pipeline_run else {})}
+    version = await api.get_model_version_by_params(model.id, entry.version)
+    if version is None:
+        wanted = ModelVersion(name=entry.version, author=AUTHOR, custom_properties=noted)
+        version = await api.upsert_model_version(wanted, model.id)
+        changed = True
+    elif not _says(version.custom_properties, entry.properties):
+        version.custom_properties = {**(version.custom_properties or {}), **noted}
+        version = await api.upsert_model_version(version, model.id)
+        changed = True
+    artifact = await api.get_model_artifact_by_params(entry.model, version.id)
+    if artifact is None or artifact.uri != entry.uri or artifact.model_format_name != entry.format:
+        await api.upsert_model_version_artifact(_artifact(entry, artifact), version.id)
+        changed = True
+    return changed
+
+
+def _artifact(entry: _Entry, existing: ModelArtifact | None) -> ModelArtifact:
+    return ModelArtifact(
+        id=existing.id if existing else None,
+        name=entry.model,
+        uri=entry.uri,
+        model_format_name=entry.format,
+        model_format_version="1",
+        custom_properties={"image_digest": entry.properties["image_digest"]},
+    )
+
+
+def _says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
+    return all((found or {}).get(key) == value for key, value in wanted.items())
+
+
+def _connect(url: str) -> ModelRegistryAPIClient:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ModelRegistryError(f"{url!r} is not the address of a Model Registry", "Write it as https://host:port")
+    port = parts.port or (443 if parts.scheme == "https" else 8080)
+    address = f"{parts.scheme}://{parts.hostname}"
+    token = _token()
+    if parts.scheme == "http":
+        return ModelRegistryAPIClient.insecure_connection(address, port, token)
+    if not token:
+        raise ModelRegistryError(
+            f"the Model Registry at {url} wants a token",
+            "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`",
+        )
+    authority = os.environ.get("SSL_CERT_FILE") or None
+    return ModelRegistryAPIClient.secure_connection(address, port, user_token=token, custom_ca=authority)
+
+
+def _token() -> str:
+    """The token from the environment, or the pod's own, read anew each time: it rotates."""
+    if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
+        return token
+    file = Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH", credentials.SERVICE_ACCOUNT / "token"))
+    return file.read_text().strip() if file.is_file() else ""
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (UnauthorizedException, ForbiddenException) as error:
+        raise ModelRegistryError(
+            f"the Model Registry at {url} refused the token ({error.status})",
+            "Let the pipeline's service account write to it, or put a token into MODEL_REGISTRY_TOKEN",
+        ) from None
+    except ApiException as error:
+        words = str(error.body or error.reason or "").strip()[:300]
+        raise ModelRegistryError(f"the Model Registry at {url} answered {error.status}: {words}") from None
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise ModelRegistryError(
+            f"cannot reach the Model Registry at {url}: {error}",
+            "Check that it is up and that its address and port are right; the image is in place, so run again then",
+        ) from None

@@ -1,0 +1,376 @@
+"""HTTP to one registry: TLS, proxies, authentication, retries. What is asked for is registry.py's matter."""
+
+import ssl
+import threading
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+from requests.utils import parse_dict_header
+
+from modelcar.errors import CredentialsError, RegistryError
+from modelcar.oci import credentials
+
+CONNECT_SECONDS = 15.0
+READ_SECONDS = 600.0
+"""OpenShift's registry may take minutes to answer the end of a large upload while it copies within S3."""
+
+ATTEMPTS = 6
+LONGEST_WAIT_SECONDS = 60.0
+TOKEN_MARGIN_SECONDS = 15.0
+_BLOCK_BYTES = 1 << 20
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
+Body = bytes | Iterable[bytes] | None
+
+
+class TransientError(RegistryError):
+    """A failure that may pass: the connection broke, or the registry asked to be tried again.
+
+    Attributes:
+        retry_after: Seconds that the registry asked to wait, or 0.
+    """
+
+    retry_after: float = 0.0
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, TransientError) else 0.0
+    backoff = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS)(state)
+    return min(max(asked, backoff), LONGEST_WAIT_SECONDS)
+
+
+retrying = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(TransientError),
+    wait=_pause,
+    stop=tenacity.stop_after_attempt(ATTEMPTS),
+    reraise=True,
+)
+"""Tries again, with growing pauses, what failed in a way that may pass."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a request is allowed to do: `pull`, or `pull,push`, in one repository."""
+
+    repository: str
+    actions: str = "pull"
+
+    def __str__(self) -> str:
+        return f"repository:{self.repository}:{self.actions}"
+
+
+@dataclass(frozen=True)
+class _Token:
+    value: str
+    expires: float
+
+
+class _TrustingAdapter(HTTPAdapter):
+    """Trusts, besides the public authorities, those that `certs.d` and the cluster name for this registry."""
+
+    def __init__(self, host: str) -> None:
+        self._context = ssl.create_default_context()
+        for certificate in trusted_certificates(host):
+            self._context.load_verify_locations(certificate)
+        super().__init__(pool_maxsize=32)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Makes a pool whose sockets are written to in large blocks (http.client's default is 16 KiB)."""
+        super().init_poolmanager(*args, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
+
+
+def trusted_certificates(host: str) -> list[Path]:
+    """Files of certificate authorities to trust for a registry, besides the system's: `certs.d` and OpenShift's own."""
+    files = [file for folder in _CERTIFICATES for file in sorted((folder / host).glob("*.crt"))]
+    service_ca = credentials.SERVICE_ACCOUNT / "service-ca.crt"
+    if host.split(":")[0].endswith(".svc") and service_ca.is_file():
+        files.append(service_ca)
+    return files
+
+
+class Connection:
+    """Authenticated, retried requests to one registry. Safe to use from several threads.
+
+    Args:
+        host: The registry's host and port, as in an image reference.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._session = requests.Session()
+        self._session.mount("https://", _TrustingAdapter(host))
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=32))
+        # Credentials come from the auth files alone; ~/.netrc must not add any.
+        self._session.auth = _no_auth
+        self._lock = threading.Lock()
+        self._origin = ""
+        self._challenge: tuple[str, dict[str, str]] | None = None
+        self._tokens: dict[Scope, _Token] = {}
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host. Plain HTTP is spoken only to this machine, and only where TLS is not answered."""
+        with self._lock:
+            if not self._origin:
+                self._origin, self._challenge = self._greet()
+            return self._origin
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._session.close()
+
+    @retrying
+    def request(
+        self,
+        method: str,
+        path: str,
+        scope: Scope,
+        expect: Collection[int],
+        *,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        stream: bool = False,
+    ) -> requests.Response:
+        """Sends a request that can be repeated, and tries again what may pass.
+
+        Args:
+            method: The HTTP method.
+            path: Path or URL; a URL must be on this registry.
+            scope: What the request needs to be allowed to do.
+            expect: Status codes that are an answer. Any other is an error.
+            headers: More headers.
+            body: What to send, or None.
+            stream: Leave the answer's body to be read by the caller.
+
+        Raises:
+            CredentialsError: The registry refused, with the file the credentials came from.
+            RegistryError: Any other failure.
+        """
+        response = self.send_once(method, path, scope, headers=headers, body=body, stream=stream)
+        if response.status_code == requests.codes.unauthorized:
+            response.close()
+            self._forget_token(scope, response)
+            response = self.send_once(method, path, scope, headers=headers, body=body, stream=stream)
+        return self.checked(response, scope, expect)
+
+    def send_once(
+        self,
+        method: str,
+        path: str,
+        scope: Scope,
+        *,
+        headers: dict[str, str] | None = None,
+        body: Body = None,
+        stream: bool = False,
+    ) -> requests.Response:
+        """Sends a request once, as it is: for bodies that cannot be sent twice."""
+        url = self._url(path)
+        authorization = self._authorization(scope)
+        try:
+            return self._session.request(
+                method,
+                url,
+                headers={**(headers or {}), **authorization},
+                data=body,
+                stream=stream,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+            )
+        except requests.exceptions.SSLError as error:
+            raise self._untrusted(error) from None
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError) as error:
+            raise TransientError(
+                f"cannot reach the registry {self.host}: {_root_cause(error)}",
+                "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+            ) from None
+
+    def checked(self, response: requests.Response, scope: Scope, expect: Collection[int]) -> requests.Response:
+        """The response, if its status is one that was expected.
+
+        Raises:
+            CredentialsError: 401 or 403.
+            TransientError: A status that may pass.
+            RegistryError: Any other status, with the registry's own words.
+        """
+        status = response.status_code
+        if status in expect:
+            return response
+        if status in (requests.codes.unauthorized, requests.codes.forbidden):
+            raise self._refused(scope, response)
+        asked = f"{response.request.method} {urlsplit(response.url).path}"
+        said = f"{self.host} answered {status} to {asked}: {_words(response)}"
+        if status in _TRANSIENT:
+            error = TransientError(said, "It was tried several times; try again later")
+            error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+            raise error
+        raise RegistryError(said)
+
+    def forget(self, scope: Scope) -> None:
+        """Drops the token for a scope, so that the next request asks for one with the credentials of that moment."""
+        with self._lock:
+            self._tokens.pop(scope, None)
+
+    def _url(self, path: str) -> str:
+        url = urljoin(self.origin, path)
+        if urlsplit(url).netloc != urlsplit(self.origin).netloc:
+            raise RegistryError(f"{self.host} sent us to another host, {urlsplit(url).netloc}; not followed")
+        return url
+
+    @retrying
+    def _greet(self) -> tuple[str, tuple[str, dict[str, str]] | None]:
+        try:
+            return self._greet_over("https")
+        except requests.exceptions.SSLError as error:
+            if not _is_loopback(self.host) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise self._untrusted(error) from None
+            return self._greet_over("http")
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            raise TransientError(
+                f"cannot reach the registry {self.host}: {_root_cause(error)}",
+                "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+            ) from None
+        except requests.exceptions.RequestException as error:
+            raise RegistryError(f"{self.host} is no registry: {_root_cause(error)}") from None
+
+    def _greet_over(self, scheme: str) -> tuple[str, tuple[str, dict[str, str]] | None]:
+        origin = f"{scheme}://{self.host}"
+        response = self._session.get(f"{origin}/v2/", timeout=(CONNECT_SECONDS, CONNECT_SECONDS), allow_redirects=False)
+        if response.status_code in _TRANSIENT:
+            raise TransientError(
+                f"{self.host} answered {response.status_code}", "It was tried several times; try later"
+            )
+        if response.status_code not in (requests.codes.ok, requests.codes.unauthorized):
+            raise RegistryError(
+                f"{self.host} answered {response.status_code} to GET /v2/, so it is no OCI registry",
+                "Check the host and port in the image reference",
+            )
+        return origin, _challenge(response)
+
+    def _authorization(self, scope: Scope) -> dict[str, str]:
+        scheme, parameters = self._challenge or ("", {})
+        if scheme == "basic":
+            found = credentials.find(self.host, scope.repository)
+            return {"Authorization": _basic(found)} if found else {}
+        if scheme == "bearer":
+            return {"Authorization": f"Bearer {self._token(scope, parameters)}"}
+        return {}
+
+    def _token(self, scope: Scope, parameters: dict[str, str]) -> str:
+        with self._lock:
+            token = self._tokens.get(scope)
+            if token is None or token.expires <= time.monotonic():
+                token = self._tokens[scope] = self._fetch_token(scope, parameters)
+            return token.value
+
+    def _fetch_token(self, scope: Scope, parameters: dict[str, str]) -> _Token:
+        realm = parameters.get("realm", "")
+        if urlsplit(realm).scheme != "https" and not (urlsplit(realm).scheme == "http" and _is_loopback(self.host)):
+            raise RegistryError(
+                f"{self.host} names a token service without TLS, {realm!r}; no credentials are sent there"
+            )
+        found = credentials.find(self.host, scope.repository)
+        query = {"service": parameters.get("service", ""), "scope": str(scope)}
+        try:
+            response = self._ask_for_token(realm, query, found)
+        except requests.exceptions.SSLError as error:
+            raise self._untrusted(error) from None
+        except requests.exceptions.RequestException as error:
+            raise TransientError(f"cannot reach the token service of {self.host}: {_root_cause(error)}") from None
+        answer = self.checked(response, scope, {requests.codes.ok}).json()
+        lifetime = float(answer.get("expires_in") or 60)
+        margin = min(TOKEN_MARGIN_SECONDS, lifetime / 4)
+        return _Token(answer.get("token") or answer.get("access_token") or "", time.monotonic() + lifetime - margin)
+
+    def _ask_for_token(
+        self, realm: str, query: dict[str, str], found: credentials.Credentials | None
+    ) -> requests.Response:
+        timeout = (CONNECT_SECONDS, CONNECT_SECONDS)
+        if found and found.identity_token:
+            form = {
+                **query,
+                "grant_type": "refresh_token",
+                "refresh_token": found.identity_token,
+                "client_id": "modelcar",
+            }
+            return self._session.post(realm, data=form, timeout=timeout, allow_redirects=False)
+        headers = {"Authorization": _basic(found)} if found else {}
+        return self._session.get(realm, params=query, headers=headers, timeout=timeout, allow_redirects=False)
+
+    def _forget_token(self, scope: Scope, response: requests.Response) -> None:
+        self.forget(scope)
+        with self._lock:
+            self._challenge = _challenge(response) or self._challenge
+
+    def _refused(self, scope: Scope, response: requests.Response) -> CredentialsError:
+        found = credentials.find(self.host, scope.repository)
+        verb = "push to" if "push" in scope.actions else "pull from"
+        refused = f"{self.host} does not let us {verb} {scope.repository} ({response.status_code})"
+        if found is None:
+            looked = ", ".join(str(path) for path in credentials.auth_files()) or "no file that exists"
+            return CredentialsError(
+                f"{refused}: no credentials for it (looked in {looked})",
+                f"Run `podman login {self.host}`, or name the registry's Secret in the pipeline's parameters",
+            )
+        return CredentialsError(
+            f"{refused}: it refused {found.username or 'the token'!r} from {found.source}",
+            "Check the password, and that this account may write there",
+        )
+
+    def _untrusted(self, error: Exception) -> RegistryError:
+        return RegistryError(
+            f"no trusted TLS connection to {self.host}: {_root_cause(error)}",
+            f"If your own authority signed its certificate, put that authority into "
+            f"/etc/containers/certs.d/{self.host}/ca.crt, or into the file that SSL_CERT_FILE names",
+        )
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] or host
+    return name in ("localhost", "[::1]") or name.startswith("127.")
+
+
+def _challenge(response: requests.Response) -> tuple[str, dict[str, str]] | None:
+    scheme, _, parameters = response.headers.get("WWW-Authenticate", "").partition(" ")
+    if not scheme:
+        return None
+    values = parse_dict_header(parameters)  # type: ignore[no-untyped-call]
+    return scheme.lower(), {key.strip().lower(): value or "" for key, value in values.items()}
+
+
+def _basic(found: credentials.Credentials) -> str:
+    return f"Basic {found.entry().get('auth', '')}"
+
+
+def _words(response: requests.Response) -> str:
+    """What the registry said, shortened: `errors[].message` of the OCI error format, or the start of the body."""
+    try:
+        said = "; ".join(str(error.get("message") or error.get("code")) for error in response.json()["errors"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = response.reason or ""
+    return said[:300]
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdigit() else 0.0
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost reason: requests wraps urllib3, which wraps the socket's own words."""
+    seen: BaseException = error
+    while inner := getattr(seen, "reason", None) or seen.__cause__ or seen.__context__:
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    return str(seen) or type(seen).__name__

@@ -1,0 +1,117 @@
+"""Registry credentials, from the files that podman, skopeo, docker and Kubernetes keep them in.
+
+Files are read each time credentials are needed, never kept: tokens in mounted Secrets rotate while a long step runs.
+"""
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelcar.errors import CredentialsError
+
+SECRETS = Path("/var/run/secrets/modelcar")
+"""Where the pipelines mount registry Secrets (type kubernetes.io/dockerconfigjson), a folder each."""
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user's name and password, or an identity token, for one registry.
+
+    Attributes:
+        source: The file they came from, for error messages.
+    """
+
+    username: str
+    password: str = field(repr=False)
+    identity_token: str = field(repr=False, default="")
+    source: str = ""
+
+    def entry(self) -> dict[str, str]:
+        """This as an entry of a docker configuration."""
+        if self.identity_token:
+            return {"identitytoken": self.identity_token}
+        return {"auth": base64.b64encode(f"{self.username}:{self.password}".encode()).decode()}
+
+
+def find(registry: str, repository: str) -> Credentials | None:
+    """The credentials for a repository, from the first file that has any.
+
+    Looked at in this order: Secrets mounted by the pipelines, `$REGISTRY_AUTH_FILE`, podman's and docker's own files,
+    and, for OpenShift's internal registry, the pod's service account token. Within a file the longest matching path
+    wins (`quay.io/team/model` before `quay.io/team` before `quay.io`), as containers-auth.json(5) has it.
+
+    Raises:
+        CredentialsError: A file that exists cannot be read as a docker configuration.
+    """
+    for path in auth_files():
+        credentials = _from_file(path, registry, repository)
+        if credentials is not None:
+            return credentials
+    token = SERVICE_ACCOUNT / "token"
+    if registry.split(":")[0] == OPENSHIFT_REGISTRY and token.is_file():
+        return Credentials("serviceaccount", token.read_text().strip(), source=str(token))
+    return None
+
+
+def auth_files() -> list[Path]:
+    """The files that may hold registry credentials on this machine, in the order in which they are asked."""
+    return [path for path in _candidates() if path.is_file()]
+
+
+def _candidates() -> Iterator[Path]:
+    yield from sorted(SECRETS.glob("*/.dockerconfigjson"))
+    if explicit := os.environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(explicit)
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime, "containers", "auth.json")
+    yield Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"), "containers", "auth.json")
+    yield Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), "config.json")
+
+
+def _from_file(path: Path, registry: str, repository: str) -> Credentials | None:
+    entries = {_location(key): entry for key, entry in _read_auths(path).items()}
+    location = f"{registry}/{repository}"
+    while location:
+        if entries.get(location):
+            return _decode(entries[location], path, location)
+        location = location.rpartition("/")[0]
+    return None
+
+
+def _location(key: str) -> str:
+    """An entry's key without scheme and API version: docker writes `https://index.docker.io/v1/`."""
+    return key.removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix("/v1").removesuffix("/v2")
+
+
+def _read_auths(path: Path) -> dict[str, Any]:
+    try:
+        auths = json.loads(path.read_text()).get("auths") or {}
+        if not all(isinstance(entry, dict) for entry in auths.values()):
+            raise ValueError
+    except (OSError, ValueError, AttributeError):
+        raise CredentialsError(
+            f"{path} is not a docker configuration with credentials",
+            'It should read {"auths": {"quay.io": {"auth": "<base64 of user:password>"}}}; '
+            "make one with `podman login --authfile <file> <registry>`",
+        ) from None
+    return dict(auths)
+
+
+def _decode(entry: dict[str, Any], path: Path, location: str) -> Credentials:
+    username, password = entry.get("username", ""), entry.get("password", "")
+    if entry.get("auth"):
+        try:
+            username, separator, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        except (binascii.Error, ValueError, TypeError):
+            separator = ""
+        if not separator:
+            raise CredentialsError(f"the entry for {location} in {path} is not base64 of user:password")
+    return Credentials(username, password, entry.get("identitytoken", ""), str(path))

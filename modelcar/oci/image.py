@@ -1,0 +1,112 @@
+"""An image of a model: its base's layers, the model's layers, and what is known of the model as annotations.
+
+The layers must be in the repository before the image is written. Manifests go first and the tag last, so that a tag
+never names something incomplete.
+"""
+
+from dataclasses import dataclass
+
+from modelcar.oci import spec
+from modelcar.oci.base_image import BaseImage, Variant
+from modelcar.oci.registry import Repository, Stored, checked
+
+_OCI = "org.opencontainers.image."
+SOURCE, REVISION, LICENCES, TITLE, CREATED = (
+    _OCI + name for name in ("source", "revision", "licenses", "title", "created")
+)
+BASE_NAME, BASE_DIGEST = _OCI + "base.name", _OCI + "base.digest"
+
+
+@dataclass(frozen=True)
+class ModelLayer:
+    """A layer of the model that is in the repository.
+
+    Attributes:
+        descriptor: Its digest and size. It is not compressed, so this digest is its diff ID too.
+        title: What is in it, for the image's history.
+    """
+
+    descriptor: spec.Descriptor
+    title: str
+
+
+def write_image(
+    repository: Repository, base: BaseImage, layers: list[ModelLayer], annotations: dict[str, str], tag: str
+) -> Stored:
+    """Writes configs, manifests and, for a base with several platforms, the index; then moves the tag.
+
+    Args:
+        repository: Where the layers are.
+        base: What the model's layers go on; its layers are copied or mounted here.
+        layers: The model's layers, lowest first.
+        annotations: What is known of the model. They become labels of the config as well.
+        tag: The tag to write.
+
+    Returns:
+        What the tag now names.
+    """
+    annotations = {**annotations, BASE_NAME: base.name, BASE_DIGEST: base.digest}
+    for digest, layer in {layer.digest: layer for variant in base.variants for layer in variant.layers}.items():
+        copy_blob(base, repository, digest, layer.size)
+    manifests = [_write_variant(repository, variant, layers, annotations) for variant in base.variants]
+    top = manifests[0] if len(manifests) == 1 else _index(manifests, base, annotations)
+    repository.put_manifest(top, tag)
+    return top
+
+
+def copy_blob(base: BaseImage, repository: Repository, digest: str, size: int) -> None:
+    """Brings a base layer into a repository: not at all where it is there, else mounted, else streamed."""
+    if repository.has_blob(digest):
+        return
+    source = base.repository
+    if source is not None and source.reference.registry == repository.reference.registry:
+        if source.reference.repository == repository.reference.repository:
+            return
+        if repository.mount_blob(digest, source.reference.repository):
+            return
+    repository.put_blob(digest, size, lambda: checked(base.read(digest), digest, f"a layer of {base.name}"))
+
+
+def _write_variant(
+    repository: Repository, variant: Variant, layers: list[ModelLayer], annotations: dict[str, str]
+) -> Stored:
+    config = _config(variant.config, layers, annotations).encoded()
+    repository.put_small_blob(config)
+    manifest = spec.Manifest(
+        config=spec.describe(config, spec.CONFIG),
+        layers=[*variant.layers, *(layer.descriptor for layer in layers)],
+        annotations=annotations,
+    )
+    stored = Stored(manifest.encoded(), spec.MANIFEST)
+    repository.put_manifest(stored, stored.digest)
+    return stored
+
+
+def _config(base: spec.Config, layers: list[ModelLayer], annotations: dict[str, str]) -> spec.Config:
+    created = annotations[CREATED]
+    labels = {**(base.config.get("Labels") or {}), **annotations}
+    history = [
+        {"created": created, "created_by": "modelcar", "comment": f"{annotations[TITLE]}: {layer.title}"}
+        for layer in layers
+    ]
+    return base.model_copy(
+        update={
+            "created": created,
+            "config": {**base.config, "Labels": labels},
+            "rootfs": spec.RootFs(diff_ids=[*base.rootfs.diff_ids, *(layer.descriptor.digest for layer in layers)]),
+            "history": [*base.history, *history],
+        }
+    )
+
+
+def _index(manifests: list[Stored], base: BaseImage, annotations: dict[str, str]) -> Stored:
+    entries = [
+        spec.describe(manifest.content, manifest.media_type, platform=_platform(variant.config))
+        for manifest, variant in zip(manifests, base.variants, strict=True)
+    ]
+    return Stored(spec.Index(manifests=entries, annotations=annotations).encoded(), spec.INDEX)
+
+
+def _platform(config: spec.Config) -> spec.Platform:
+    variant = (config.model_extra or {}).get("variant")
+    return spec.Platform(architecture=config.architecture, os=config.os, variant=variant)

@@ -1,0 +1,246 @@
+"""What can be asked of a registry: manifests and blobs, by the OCI distribution specification.
+
+See https://github.com/opencontainers/distribution-spec.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import requests
+import urllib3
+from pydantic import ValidationError
+
+from modelcar.errors import RegistryError, WrongBytesError
+from modelcar.oci import spec
+from modelcar.oci.connection import Connection, Scope, TransientError, retrying
+from modelcar.oci.reference import Reference
+
+CHUNK_BYTES = 1 << 20
+LARGEST_MANIFEST = 4 << 20
+"""Bytes. OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
+
+_ACCEPT = {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A manifest or index as a registry keeps it: the very bytes, so that its digest survives a copy."""
+
+    content: bytes
+    media_type: str
+
+    @property
+    def digest(self) -> str:
+        """The digest of the bytes."""
+        return spec.digest_of(self.content)
+
+    @property
+    def is_index(self) -> bool:
+        """Whether this names a manifest for each platform."""
+        return self.media_type in spec.INDEXES
+
+    def manifest(self) -> spec.Manifest:
+        """The image manifest."""
+        return spec.Manifest.model_validate_json(self.content)
+
+    def index(self) -> spec.Index:
+        """The image index."""
+        return spec.Index.model_validate_json(self.content)
+
+    def annotations(self) -> dict[str, str]:
+        """The annotations of either."""
+        return (self.index().annotations if self.is_index else self.manifest().annotations) or {}
+
+
+class Sized:
+    """A body of known length made of chunks: requests then sends Content-Length and streams it."""
+
+    def __init__(self, chunks: Iterable[bytes], size: int) -> None:
+        self._chunks = chunks
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._chunks)
+
+
+class Repository:
+    """One repository of one registry. Safe to use from several threads.
+
+    Args:
+        reference: Any image in the repository.
+        push: Whether anything will be written; asks for the permission to.
+    """
+
+    def __init__(self, reference: Reference, *, push: bool = False) -> None:
+        self.reference = reference
+        self._connection = Connection(reference.registry)
+        self._scope = Scope(reference.repository, "pull,push" if push else "pull")
+
+    @property
+    def plain_http(self) -> bool:
+        """Whether the registry speaks HTTP without TLS; only one on this machine is spoken to in that way."""
+        return self._connection.origin.startswith("http://")
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._connection.close()
+
+    def __enter__(self) -> "Repository":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def find_manifest(self, version: str) -> Stored | None:
+        """The manifest or index under a tag or digest; None if there is none.
+
+        Raises:
+            WrongBytesError: What came back is not what the digest says.
+        """
+        path = self._path(f"manifests/{version}")
+        response = self._connection.request("GET", path, self._scope, {200, 404}, headers=_ACCEPT, stream=True)
+        with closing(response):
+            if response.status_code == requests.codes.not_found:
+                return None
+            content = b"".join(_received(response, limit=LARGEST_MANIFEST))
+        stored = Stored(content, response.headers.get("Content-Type", "").split(";")[0].strip())
+        if version.startswith("sha256:") and stored.digest != version:
+            raise WrongBytesError(f"{self._name(version)} came back as {stored.digest}", "The registry is damaged")
+        return self._understood(stored, version)
+
+    def manifest(self, version: str) -> Stored:
+        """The manifest or index under a tag or digest.
+
+        Raises:
+            RegistryError: There is none.
+        """
+        stored = self.find_manifest(version)
+        if stored is None:
+            raise RegistryError(f"there is no image {self._name(version)}", "Check the repository and the tag")
+        return stored
+
+    def put_manifest(self, stored: Stored, version: str) -> None:
+        """Writes a manifest or index under a tag or digest. What it names must be there already."""
+        if len(stored.content) > LARGEST_MANIFEST:
+            raise RegistryError(
+                f"the manifest is {len(stored.content)} bytes; registries take {LARGEST_MANIFEST} at most"
+            )
+        path = self._path(f"manifests/{version}")
+        headers = {"Content-Type": stored.media_type}
+        self._connection.request("PUT", path, self._scope, {201}, headers=headers, body=stored.content)
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether the registry keeps this blob in this repository."""
+        response = self._connection.request("HEAD", self._path(f"blobs/{digest}"), self._scope, {200, 404})
+        return bool(response.status_code == requests.codes.ok)
+
+    def read_blob(self, digest: str) -> Iterator[bytes]:
+        """A blob's bytes as they arrive, in chunks of at most 1 MiB. They are not checked against the digest."""
+        path = self._path(f"blobs/{digest}")
+        with closing(self._connection.request("GET", path, self._scope, {200}, stream=True)) as response:
+            yield from _received(response)
+
+    def small_blob(self, digest: str) -> bytes:
+        """A blob that fits into memory, such as a config, checked against its digest."""
+        content = b"".join(self.read_blob(digest))
+        if spec.digest_of(content) != digest:
+            raise WrongBytesError(f"blob {digest} of {self._name('')} came back with other bytes")
+        return content
+
+    def put_small_blob(self, content: bytes) -> None:
+        """Writes a blob that fits into memory, unless it is there."""
+        digest = spec.digest_of(content)
+        if not self.has_blob(digest):
+            self.put_blob(digest, len(content), lambda: (content,))
+
+    @retrying
+    def put_blob(self, digest: str, size: int, chunks: Callable[[], Iterable[bytes]]) -> None:
+        """Writes a blob from a stream. The registry compares it with the digest before it keeps it.
+
+        Args:
+            digest: The blob's digest.
+            size: The blob's size in bytes.
+            chunks: Called for the bytes, from the start, at each attempt.
+        """
+        started = self._connection.request("POST", self._path("blobs/uploads/"), self._scope, {202})
+        location = started.headers["Location"]
+        try:
+            location = self._send(location, Sized(chunks(), size))
+            path = location + ("&" if "?" in location else "?") + f"digest={digest}"
+            self._connection.request("PUT", path, self._scope, {201})
+        except BaseException:
+            self._cancel(location)
+            raise
+
+    def mount_blob(self, digest: str, source_repository: str) -> bool:
+        """Takes over a blob from another repository of the same registry without moving bytes, where it allows that."""
+        path = self._path(f"blobs/uploads/?mount={digest}&from={source_repository}")
+        response = self._connection.request("POST", path, self._scope, {201, 202})
+        if response.status_code == requests.codes.created:
+            return True
+        self._cancel(response.headers["Location"])
+        return False
+
+    def _send(self, location: str, body: Sized) -> str:
+        headers = {"Content-Type": "application/octet-stream"}
+        response = self._connection.send_once("PATCH", location, self._scope, headers=headers, body=body)
+        if response.status_code == requests.codes.unauthorized:
+            self._connection.forget(self._scope)
+            raise TransientError(f"{self.reference.registry} ended our login in the middle of an upload")
+        return self._connection.checked(response, self._scope, {202}).headers["Location"]
+
+    def _cancel(self, location: str) -> None:
+        """Tells the registry to drop an upload. It would drop it by itself in time, so a failure does not matter."""
+        try:
+            self._connection.send_once("DELETE", location, self._scope).close()
+        except RegistryError:
+            return
+
+    def _path(self, rest: str) -> str:
+        return f"/v2/{self.reference.repository}/{rest}"
+
+    def _name(self, version: str) -> str:
+        separator = "@" if version.startswith("sha256:") else ":"
+        return f"{self.reference.registry}/{self.reference.repository}{separator}{version}"
+
+    def _understood(self, stored: Stored, version: str) -> Stored:
+        if stored.media_type not in (*spec.INDEXES, *spec.MANIFESTS):
+            raise RegistryError(f"{self._name(version)} is no image, but {stored.media_type or 'untyped'}")
+        try:
+            stored.annotations()
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise RegistryError(f"{self._name(version)} is malformed: {problem['loc']}: {problem['msg']}") from None
+        return stored
+
+
+def _received(response: requests.Response, limit: int | None = None) -> Iterator[bytes]:
+    """The body as it was sent. A body that ends early is an error that may pass."""
+    seen = 0
+    try:
+        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+            seen += len(chunk)
+            if limit is not None and seen > limit:
+                raise RegistryError(f"{response.url} answers with more than {limit} bytes")
+            yield chunk
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise TransientError(f"the connection to {response.url} broke after {seen} bytes: {error}") from None
+
+
+def checked(chunks: Iterable[bytes], digest: str, what: str) -> Iterator[bytes]:
+    """Passes a stream on and fails at its end if it was not what the digest says.
+
+    Raises:
+        WrongBytesError: The bytes differ from the digest.
+    """
+    hasher = hashlib.sha256()
+    for chunk in chunks:
+        hasher.update(chunk)
+        yield chunk
+    if f"sha256:{hasher.hexdigest()}" != digest:
+        raise WrongBytesError(f"{what} is damaged: its bytes are not {digest}")

@@ -1,0 +1,100 @@
+"""The documents of the OCI image specification, checked when they are read and written byte-stably.
+
+See https://github.com/opencontainers/image-spec. Fields that are not named here are kept as they are.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+INDEXES = (INDEX, DOCKER_INDEX)
+MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    def encoded(self) -> bytes:
+        """Compact JSON with the fields in the order of the specification: the same document gives the same bytes."""
+        document = self.model_dump(by_alias=True, exclude_none=True)
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class Platform(_Document):
+    """What an image runs on."""
+
+    architecture: str
+    os: str
+    variant: str | None = None
+
+
+class Descriptor(_Document):
+    """A blob or manifest: what it is, its digest and its size in bytes."""
+
+    media_type: str = Field(alias="mediaType")
+    digest: Digest
+    size: Annotated[int, Field(ge=0)]
+    annotations: dict[str, str] | None = None
+    platform: Platform | None = None
+
+
+class Manifest(_Document):
+    """An image for one platform: its config and its layers, lowest first."""
+
+    schema_version: int = Field(2, alias="schemaVersion")
+    media_type: str = Field(MANIFEST, alias="mediaType")
+    config: Descriptor
+    layers: list[Descriptor]
+    annotations: dict[str, str] | None = None
+
+
+class Index(_Document):
+    """An image for several platforms: a manifest for each."""
+
+    schema_version: int = Field(2, alias="schemaVersion")
+    media_type: str = Field(INDEX, alias="mediaType")
+    manifests: list[Descriptor]
+    annotations: dict[str, str] | None = None
+
+
+class RootFs(_Document):
+    """The digests of the layers' uncompressed tar files."""
+
+    type: str = "layers"
+    diff_ids: list[Digest]
+
+
+class Config(_Document):
+    """What a runtime needs to know to start an image, and how it came about."""
+
+    created: str | None = None
+    architecture: str
+    os: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    rootfs: RootFs
+    history: list[dict[str, Any]] = Field(default_factory=list)
+
+
+def digest_of(content: bytes) -> str:
+    """The digest under which a registry keeps this content."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def descriptor(media_type: str, digest: str, size: int, **fields: Any) -> Descriptor:
+    """A descriptor for a blob that is elsewhere."""
+    return Descriptor.model_validate({"mediaType": media_type, "digest": digest, "size": size, **fields})
+
+
+def describe(content: bytes, media_type: str, **fields: Any) -> Descriptor:
+    """A descriptor for a document that is at hand."""
+    return descriptor(media_type, digest_of(content), len(content), **fields)

@@ -1,0 +1,1 @@
+"""The real parts that the tests and the demo start on loopback, and stop again."""

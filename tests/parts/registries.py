@@ -1,0 +1,225 @@
+"""OCI registries: Debian's docker-registry with each kind of authentication."""
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import requests
+
+from tests.parts.access_log import Request, read_access_log
+from tests.parts.certificates import Certificate, CertificateAuthority
+from tests.parts.process import Listener, listening
+from tests.parts.token_server import ISSUER, SERVICE, TokenServer, serving
+
+USERNAME = "modelcar"
+
+
+@dataclass
+class Registry:
+    """A running registry."""
+
+    host: str
+    scheme: str
+    pid: int
+    storage: Path
+    log: Path
+    access_log: Path
+    username: str | None = None
+    password: str | None = None
+    ca_file: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """The address without a path."""
+        return f"{self.scheme}://{self.host}"
+
+    def auth_entry(self) -> dict[str, str]:
+        """The entry under "auths" in a dockerconfigjson; empty if the registry asks for no credentials."""
+        if self.username is None or self.password is None:
+            return {}
+        auth = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return {"username": self.username, "password": self.password, "auth": auth}
+
+    def requests(self) -> list[Request]:
+        """The requests answered so far, refused ones included.
+
+        A large answer can reach its client a moment before it is entered in the log.
+        """
+        return read_access_log(self.access_log)
+
+
+@dataclass
+class BasicAuthRegistry(Registry):
+    """A registry that checks each request's credentials against an htpasswd file."""
+
+    htpasswd: Path = Path()
+
+    def rotate(self) -> None:
+        """Sets a new password; the old one is refused from now on."""
+        self.password = _write_htpasswd(self.htpasswd)
+
+
+@dataclass
+class TokenAuthRegistry(Registry):
+    """A registry that trusts the bearer tokens of a token server."""
+
+    token_server: TokenServer | None = None
+
+    @property
+    def tokens_issued(self) -> int:
+        """How many tokens the token server has handed out."""
+        assert self.token_server
+        return len(self.token_server.issued)
+
+    def rotate(self) -> None:
+        """Sets a new password; the token server refuses the old one from now on, issued tokens live on."""
+        assert self.token_server
+        self.password = self.token_server.password = secrets.token_urlsafe()
+
+
+@contextmanager
+def registry_plain(folder: Path) -> Iterator[Registry]:
+    """Runs a registry on plain HTTP that lets everyone in.
+
+    Args:
+        folder: Takes the configuration, the storage and the logs.
+
+    Yields:
+        The registry.
+    """
+    with _docker_registry(folder, "http", {}) as listener:
+        yield Registry(f"127.0.0.1:{listener.port}", "http", listener.pid, *_paths(folder))
+
+
+@contextmanager
+def registry_with_basic_auth(folder: Path) -> Iterator[BasicAuthRegistry]:
+    """Runs a registry on plain HTTP with basic authentication.
+
+    Args:
+        folder: Takes the configuration, the storage and the logs.
+
+    Yields:
+        The registry.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    htpasswd = folder / "htpasswd"
+    password = _write_htpasswd(htpasswd)
+    settings = {"auth": {"htpasswd": {"realm": "test registry", "path": str(htpasswd)}}}
+    with _docker_registry(folder, "http", settings) as listener:
+        host = f"127.0.0.1:{listener.port}"
+        yield BasicAuthRegistry(host, "http", listener.pid, *_paths(folder), USERNAME, password, htpasswd=htpasswd)
+
+
+@contextmanager
+def registry_with_token_auth(folder: Path, token_lifetime: float = 300) -> Iterator[TokenAuthRegistry]:
+    """Runs a registry on TLS whose clients fetch bearer tokens from a token server, on TLS too.
+
+    Args:
+        folder: Takes the configuration, the certificates, the storage and the logs.
+        token_lifetime: Seconds after which the registry refuses a token, give or take one.
+
+    Yields:
+        The registry.
+    """
+    authority = CertificateAuthority(folder)
+    certificate = authority.issue("localhost")
+    token_server = TokenServer(certificate, USERNAME, secrets.token_urlsafe(), token_lifetime)
+    settings = _token_settings(authority, certificate, token_server)
+    with serving(token_server), _docker_registry(folder, "https", settings, authority.cert_file) as listener:
+        yield TokenAuthRegistry(
+            f"localhost:{listener.port}",
+            "https",
+            listener.pid,
+            *_paths(folder),
+            USERNAME,
+            token_server.password,
+            authority.cert_file,
+            token_server,
+        )
+
+
+def auth_file(path: Path, *registries: Registry) -> Path:
+    """Writes a dockerconfigjson.
+
+    Args:
+        path: The file; replaced at once if it exists, so that readers never see half of it.
+        registries: Those whose credentials it holds.
+
+    Returns:
+        The path.
+    """
+    auths = {registry.host: entry for registry in registries if (entry := registry.auth_entry())}
+    return _replace(path, json.dumps({"auths": auths}))
+
+
+@contextmanager
+def _docker_registry(
+    folder: Path, scheme: str, settings: dict[str, Any], ca_file: Path | None = None
+) -> Iterator[Listener]:
+    storage, log, access_log = _paths(folder)
+    storage.mkdir(parents=True)
+    configuration = folder / "config.json"
+    configuration.write_text(json.dumps(_configuration(storage, settings)))
+
+    def answers(port: int) -> bool:
+        response = requests.get(f"{scheme}://127.0.0.1:{port}/v2/", verify=str(ca_file) if ca_file else None, timeout=5)
+        return response.status_code in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED)
+
+    # Each REGISTRY_… variable would change the configuration, even REGISTRY_AUTH_FILE, which is meant for clients.
+    env = {"PATH": os.defpath}
+    command = ["docker-registry", "serve", str(configuration)]
+    with listening(command, answers=answers, log=log, output=access_log, env=env) as listener:
+        yield listener
+
+
+def _paths(folder: Path) -> tuple[Path, Path, Path]:
+    return folder / "storage", folder / "registry.log", folder / "access.log"
+
+
+def _configuration(storage: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": 0.1,
+        "log": {"level": "info", "formatter": "json"},
+        "storage": {"filesystem": {"rootdirectory": str(storage)}, "delete": {"enabled": True}},
+        **settings,
+        "http": {"addr": "127.0.0.1:0", **settings.get("http", {})},
+    }
+
+
+def _token_settings(
+    authority: CertificateAuthority, certificate: Certificate, token_server: TokenServer
+) -> dict[str, Any]:
+    return {
+        "http": {"tls": {"certificate": str(certificate.cert_file), "key": str(certificate.key_file)}},
+        "auth": {
+            "token": {
+                "realm": token_server.realm,
+                "service": SERVICE,
+                "issuer": ISSUER,
+                "rootcertbundle": str(authority.cert_file),
+            }
+        },
+    }
+
+
+def _write_htpasswd(path: Path) -> str:
+    password = secrets.token_urlsafe()
+    # The cheapest cost: the registry computes the hash anew for each request.
+    digest = bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()
+    _replace(path, f"{USERNAME}:{digest}\n")
+    return password
+
+
+def _replace(path: Path, content: str) -> Path:
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(content)
+    return fresh.replace(path)
