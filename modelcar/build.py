@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Literal, Protocol
 
 from modelcar import buildah, layers
+from modelcar.annotations import RECIPE, describe
 from modelcar.claim import check_space, claim_errors, scratch
+from modelcar.default_target import target_for
 from modelcar.errors import BuildError, WrongBytesError
-from modelcar.oci import image, spec
+from modelcar.oci import spec
 from modelcar.oci.base_image import open_base_image
 from modelcar.oci.image import ModelLayer, write_image
 from modelcar.oci.layer import Layer
@@ -23,9 +24,6 @@ from modelcar.snapshot import RECORD, Snapshot
 BuilderName = Literal["auto", "buildah", "direct"]
 BUILDERS: tuple[BuilderName, ...] = ("auto", "buildah", "direct")
 PARALLEL_UPLOADS = 4
-_OURS = "io.modelcar."
-MODEL, RECIPE = _OURS + "model", _OURS + "recipe"
-BASE_MODELS, QUANTIZATION, SIZE = _OURS + "base-models", _OURS + "quantization", _OURS + "weights-size"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def build(
 
     Args:
         directory: A finished download.
-        target: Where to put the image: `registry/repository:tag`.
+        target: Where to put the image, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
             space; or `auto`: buildah where there is one.
@@ -81,40 +79,23 @@ def build(
     """
     if builder not in BUILDERS:
         raise BuildError(f"there is no builder {builder!r}", f"Choose one of {', '.join(BUILDERS)}")
-    goal = Reference.parse(target)
     snapshot = Snapshot.read(directory)
+    goal = Reference.parse_target(target) if target else target_for(snapshot)
     parts = layers.part(snapshot, directory, max_layer_size)
     base = open_base_image(base_image)
-    annotations = describe(snapshot, layers.recipe(parts, base.digest, snapshot))
+    wanted = describe(snapshot, layers.recipe(parts, base.digest, snapshot))
     with Repository(goal, push=True) as repository:
-        existing = _digest_of_same(repository, goal.tag, annotations)
+        existing = _digest_of_same(repository, goal.tag, wanted)
         if existing:
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
             return Built(goal.at(existing), len(parts), 0, unchanged=True)
         with _builder(builder, repository, directory, parts) as chosen:
             placed, sent = _place(repository, chosen, parts, snapshot)
-        written = write_image(repository, base, placed, annotations, goal.tag)
+        written = write_image(repository, base, placed, wanted, goal.tag)
         arrived = repository.manifest(goal.tag).digest
         if arrived != written.digest:
             raise WrongBytesError(f"{goal} is {arrived}, not {written.digest}", "Did another run write this tag?")
     return Built(goal.at(written.digest), len(parts), sent, unchanged=False)
-
-
-def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
-    """The annotations of an image, from which later steps and later runs know what it holds."""
-    annotations = {
-        image.TITLE: snapshot.model,
-        image.SOURCE: snapshot.source,
-        image.REVISION: snapshot.commit,
-        image.CREATED: snapshot.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        image.LICENCES: snapshot.licence,
-        MODEL: snapshot.model,
-        BASE_MODELS: ", ".join(snapshot.base_models),
-        QUANTIZATION: snapshot.quantization,
-        SIZE: str(snapshot.size),
-        RECIPE: recipe,
-    }
-    return {key: value for key, value in annotations.items() if value}
 
 
 def _digest_of_same(repository: Repository, tag: str, wanted: dict[str, str]) -> str:
@@ -123,7 +104,7 @@ def _digest_of_same(repository: Repository, tag: str, wanted: dict[str, str]) ->
     if stored is None:
         return ""
     found = stored.annotations()
-    same = all(found.get(key) == wanted[key] for key in (image.REVISION, RECIPE))
+    same = all(found.get(key) == wanted[key] for key in (spec.REVISION, RECIPE))
     return stored.digest if same else ""
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from modelcar.errors import ClaimError
+
+PATH = Path(os.environ.get("MODELCAR_CLAIM", "/modelcar"))
+"""Where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
 
 SPARE_BYTES = 64 << 20
 """Room that is left on the claim for file systems' own needs."""

@@ -4,6 +4,7 @@ Everything goes through `huggingface_hub`, over plain HTTP: a download of a larg
 by a later run on another node, and memory stays small. Its Xet transport does neither.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
 from modelcar import __version__, claim
 from modelcar.errors import HubError
@@ -42,7 +43,9 @@ class Hub:
     """A model Hub. The endpoint and the token come from the environment (HF_ENDPOINT, HF_TOKEN) as everywhere."""
 
     def __init__(self) -> None:
-        self._api = HfApi(library_name=CLIENT, library_version=__version__)
+        # The client itself reads HF_ENDPOINT once, when it is imported.
+        endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+        self._api = HfApi(endpoint=endpoint, library_name=CLIENT, library_version=__version__)
 
     def snapshot(self, model: str, revision: str = DEFAULT_REVISION) -> Snapshot:
         """Resolves a revision to its commit and lists all that is in it.
@@ -82,7 +85,7 @@ class Hub:
             HubError: The Hub refused or went away.
         """
         with _named(self._api.endpoint, snapshot.model, snapshot.commit):
-            url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit)
+            url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
             headers = build_hf_headers(library_name=CLIENT, library_version=__version__)
             metadata = get_hf_file_metadata(url, headers=headers)
             if metadata.location != url:
@@ -132,10 +135,10 @@ def _joined(value: Any) -> str:
     return value if isinstance(value, str) else ", ".join(str(item) for item in value)
 
 
-def _meter(count: Count) -> type[tqdm[Any]]:
+def _meter(count: Count) -> type:
     """A progress bar that shows nothing and passes on what it is told."""
 
-    class Meter(tqdm[Any]):
+    class Meter(tqdm):  # type: ignore[type-arg]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})
 

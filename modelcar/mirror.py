@@ -39,7 +39,7 @@ def mirror(source: str, target: str) -> Mirrored:
         RegistryError: A registry is unreachable or refused.
         WrongBytesError: What arrived is not what was sent.
     """
-    origin, goal = Reference.parse(source), Reference.parse(target)
+    origin, goal = Reference.parse(source), Reference.parse_target(target)
     with Repository(origin) as pulled, Repository(goal, push=True) as pushed:
         top = pulled.manifest(origin.version)
         image = goal.at(top.digest)

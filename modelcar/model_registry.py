@@ -17,9 +17,9 @@ from model_registry.core import ModelRegistryAPIClient
 from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
 from mr_openapi.exceptions import ApiException, ForbiddenException, UnauthorizedException
 
-from modelcar import build
+from modelcar import annotations
 from modelcar.errors import ModelRegistryError
-from modelcar.oci import credentials, image, spec
+from modelcar.oci import credentials, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 
@@ -90,25 +90,27 @@ def _layers(repository: Repository, stored: Stored) -> list[spec.Descriptor]:
 
 def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], name: str, model_format: str) -> _Entry:
     said = stored.annotations()
-    if build.MODEL not in said or image.REVISION not in said:
+    if annotations.MODEL not in said or spec.REVISION not in said:
         raise ModelRegistryError(
             f"{reference} does not say which model it holds", "Register images that the build step of this project made"
         )
     uri = f"oci://{reference}"
     properties = {
-        "hub_id": said[build.MODEL],
-        "hub_commit": said[image.REVISION],
-        "hub_url": said.get(image.SOURCE, ""),
-        "licence": said.get(image.LICENCES, ""),
-        "base_model": said.get(build.BASE_MODELS, ""),
-        "quantization": said.get(build.QUANTIZATION, ""),
-        "weights_bytes": said.get(build.SIZE, ""),
+        "hub_id": said[annotations.MODEL],
+        "hub_commit": said[spec.REVISION],
+        "hub_url": said.get(spec.SOURCE, ""),
+        "licence": said.get(spec.LICENCES, ""),
+        "base_model": said.get(annotations.BASE_MODELS, ""),
+        "quantization": said.get(annotations.QUANTIZATION, ""),
+        "weights_bytes": said.get(annotations.SIZE, ""),
         "image_bytes": str(sum(layer.size for layer in layers)),
         "image_digest": reference.digest,
-        "image_recipe": said.get(build.RECIPE, ""),
+        "image_recipe": said.get(annotations.RECIPE, ""),
     }
-    version = said[image.REVISION][:VERSION_DIGITS]
-    return _Entry(name or said[build.MODEL], version, uri, model_format, {k: v for k, v in properties.items() if v})
+    version = said[spec.REVISION][:VERSION_DIGITS]
+    return _Entry(
+        name or said[annotations.MODEL], version, uri, model_format, {k: v for k, v in properties.items() if v}
+    )
 
 
 async def _converge(api: ModelRegistryAPIClient, entry: _Entry, pipeline_run: str) -> bool:

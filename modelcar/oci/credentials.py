@@ -19,6 +19,7 @@ SECRETS = Path("/var/run/secrets/modelcar")
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
+"""Its host, from within the cluster; the port is 5000."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,6 @@ from modelcar.oci import spec
 from modelcar.oci.base_image import BaseImage, Variant
 from modelcar.oci.registry import Repository, Stored, checked
 
-_OCI = "org.opencontainers.image."
-SOURCE, REVISION, LICENCES, TITLE, CREATED = (
-    _OCI + name for name in ("source", "revision", "licenses", "title", "created")
-)
-BASE_NAME, BASE_DIGEST = _OCI + "base.name", _OCI + "base.digest"
-
 
 @dataclass(frozen=True)
 class ModelLayer:
@@ -45,7 +39,7 @@ def write_image(
     Returns:
         What the tag now names.
     """
-    annotations = {**annotations, BASE_NAME: base.name, BASE_DIGEST: base.digest}
+    annotations = {**annotations, spec.BASE_NAME: base.name, spec.BASE_DIGEST: base.digest}
     for digest, layer in {layer.digest: layer for variant in base.variants for layer in variant.layers}.items():
         copy_blob(base, repository, digest, layer.size)
     manifests = [_write_variant(repository, variant, layers, annotations) for variant in base.variants]
@@ -83,10 +77,10 @@ def _write_variant(
 
 
 def _config(base: spec.Config, layers: list[ModelLayer], annotations: dict[str, str]) -> spec.Config:
-    created = annotations[CREATED]
+    created = annotations[spec.CREATED]
     labels = {**(base.config.get("Labels") or {}), **annotations}
     history = [
-        {"created": created, "created_by": "modelcar", "comment": f"{annotations[TITLE]}: {layer.title}"}
+        {"created": created, "created_by": "modelcar", "comment": f"{annotations[spec.TITLE]}: {layer.title}"}
         for layer in layers
     ]
     return base.model_copy(

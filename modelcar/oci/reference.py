@@ -51,6 +51,18 @@ class Reference:
         tag = match["tag"] or ("" if match["digest"] else "latest")
         return cls(match["registry"], match["repository"], tag, match["digest"] or "")
 
+    @classmethod
+    def parse_target(cls, text: str) -> "Reference":
+        """Reads a reference under which an image is to be written.
+
+        Raises:
+            UnsafeNameError: The text is no reference, or pins a digest: what is written decides that.
+        """
+        reference = cls.parse(text)
+        if reference.digest:
+            raise UnsafeNameError(f"{text!r} pins a digest, so nothing can be written there", _SHAPE)
+        return reference
+
     @property
     def version(self) -> str:
         """What to ask the registry for: the digest where there is one, else the tag."""

@@ -18,6 +18,11 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEXES = (INDEX, DOCKER_INDEX)
 MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
 
+_OCI = "org.opencontainers.image."
+SOURCE, REVISION, LICENCES, TITLE = _OCI + "source", _OCI + "revision", _OCI + "licenses", _OCI + "title"
+CREATED, BASE_NAME, BASE_DIGEST = _OCI + "created", _OCI + "base.name", _OCI + "base.digest"
+"""Annotations with a meaning: https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
+
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 

@@ -1,0 +1,57 @@
+# Two commands do everything: `make demo` and `make test`. Both install what they need first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+APT_PACKAGES := buildah skopeo docker-registry umoci
+PROGRAMS := buildah skopeo docker-registry umoci
+STEPS := download build mirror register
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check compile bench lock clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
+
+setup: $(VENV)/.installed ## install the system's packages (with apt, if any is missing) and the Python environment
+	@for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; sudo= ; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(APT_PACKAGES); \
+	fi
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## take a small model the whole way on real parts, on this machine
+	$(BIN)/python -m tests.demo
+
+test: setup check ## run the checks and all tests that need no cluster
+	$(BIN)/python -m pytest -n 2
+
+check: setup ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+compile: setup ## compile the pipelines into compiled/
+	$(BIN)/modelcar compile --output compiled
+
+bench: setup ## measure the figures in benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+lock: setup ## pin all dependencies anew
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  pyproject.toml --group pyproject.toml:dev --constraint requirements/constraints.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  pyproject.toml requirements/packaging.in --constraint requirements/dev.txt -o requirements/runtime.txt
+	for step in $(STEPS); do \
+	  $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 --python-platform linux \
+	    components/$$step/requirements.in --constraint requirements/dev.txt -o components/$$step/requirements.txt; \
+	done
+
+clean: ## remove what was made here
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,115 @@
+"""Building and pushing an image with buildah: ours against the recipe that the request ended with."""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+import requests
+
+from benchmarks.pairs import Runs, Side, alternate
+from benchmarks.place import Place, check_image, files
+from benchmarks.pod import Measurement
+from benchmarks.report import Figure, mib, ratio
+
+FIGURES = (
+    "buildah_over_request_recipe",
+    "buildah_scratch_over_weights",
+    "buildah_node_mib",
+    "buildah_over_curl",
+    "request_recipe_claim_over_weights",
+)
+OURS = "build(directory, target, builder='buildah')"
+RECIPE = (
+    "TMPDIR=$CLAIM/tmp; B='buildah --root $CLAIM/root --runroot $CLAIM/run --storage-driver vfs'; "
+    "$B bud -t image -f Containerfile $MODEL && $B push --tls-verify=false image docker://$TARGET, "
+    'with FROM scratch; COPY ["config.json", …, "/models/"]'
+)
+CURL = "curl -Z --parallel-max 4 -T FILE $UPLOAD?digest=…, for each file, all in one call"
+_IMAGE = "example/llama:1.0"
+_LEAST_COMPRESSED = 0.5
+"""gzip makes no weights smaller than this."""
+
+
+def measure(place: Place, runs: int) -> list[Figure]:
+    """Measures the build with buildah."""
+    weights = place.size
+    sides = (
+        Side("ours", OURS, lambda: build(place, "buildah")),
+        Side("the request's recipe", RECIPE, lambda: _recipe(place)),
+        Side("curl", CURL, lambda: _curl(place)),
+    )
+    ours, recipe, curl = alternate(sides, runs)
+    node = ours.disk("node")
+    return [
+        ratio("buildah_over_request_recipe", ours, recipe, target=0.40),
+        _times_weights("buildah_scratch_over_weights", ours, weights, 0.30),
+        Figure("buildah_node_mib", mib(node), _mib(node), _mib(recipe.disk("node")), 16, OURS),
+        ratio("buildah_over_curl", ours, curl),
+        _times_weights("request_recipe_claim_over_weights", recipe, weights, None),
+    ]
+
+
+def build(place: Place, builder: str) -> Measurement:
+    """Builds and pushes the model to a new registry with our own function, in a process of its own."""
+    directory = place.downloaded
+    with place.new_registry() as registry:
+        target = f"{registry.host}/{_IMAGE}"
+        measured = place.python(
+            "from pathlib import Path; from modelcar.build import build; "
+            f"build(Path({str(directory)!r}), {target!r}, builder={builder!r})"
+        )
+        check_image(target, place.size)
+    return measured
+
+
+def _recipe(place: Place) -> Measurement:
+    directory = place.downloaded
+    with place.new_directory() as work, place.new_registry() as registry:
+        copied = json.dumps([*files(directory), "/models/"])
+        (work / "Containerfile").write_text(f"FROM scratch\nCOPY {copied}\n")
+        (work / "tmp").mkdir()
+        target = f"{registry.host}/{_IMAGE}"
+        buildah = f"buildah --root {work}/root --runroot {work}/run --storage-driver vfs"
+        script = (
+            f"{buildah} bud -t image -f {work}/Containerfile {directory} && "
+            f"{buildah} push --tls-verify=false image docker://{target}"
+        )
+        measured = place.pods.run(["sh", "-c", script], {"TMPDIR": str(work / "tmp")})
+        check_image(target, int(place.size * _LEAST_COMPRESSED))
+    return measured
+
+
+def _curl(place: Place) -> Measurement:
+    """Uploads the same bytes without making anything of them: what this registry can take is the limit."""
+    directory = place.downloaded
+    digests = _digests(directory)
+    with place.new_registry() as registry:
+        blobs = f"{registry.url}/v2/example/llama/blobs"
+        command = ["curl", "--silent", "--show-error", "--fail-early", "--fail", "--header", "Expect:"]
+        command += ["--parallel", "--parallel-immediate", "--parallel-max", "4"]
+        for name, digest in digests.items():
+            upload = requests.post(f"{blobs}/uploads/", timeout=10).headers["Location"]
+            command += ["--upload-file", str(directory / name), f"{upload}&digest={digest}"]
+        measured = place.pods.run(command)
+        for digest in digests.values():
+            requests.head(f"{blobs}/{digest}", timeout=10).raise_for_status()
+    return measured
+
+
+@functools.cache
+def _digests(directory: Path) -> dict[str, str]:
+    digests = {}
+    for name in files(directory):
+        with (directory / name).open("rb") as file:
+            digests[name] = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _times_weights(name: str, runs: Runs, weights: int, target: float | None) -> Figure:
+    most = runs.disk("claim")
+    return Figure(name, round(most / weights, 3), _mib(most), f"{_mib(weights)} of weights", target, runs.side.shown)
+
+
+def _mib(size: int) -> str:
+    return f"{mib(size):.1f} MiB"

@@ -1,0 +1,38 @@
+"""Downloading a model from a Hub: ours, which checks every byte, against the Hub's own client, which does not."""
+
+from benchmarks.pairs import Side, alternate
+from benchmarks.place import MODEL, Place, check_files, files
+from benchmarks.pod import Measurement
+from benchmarks.report import Figure, ratio
+
+FIGURES = ("download_over_hf",)
+OURS = "download(model, claim)"
+HF = "HF_HUB_DISABLE_XET=1 hf download $MODEL --local-dir $CLAIM/x --include FILE, for each file that ours takes"
+
+
+def measure(place: Place, runs: int) -> list[Figure]:
+    """Measures the download."""
+    sides = (Side("ours", OURS, lambda: download(place)), Side("hf", HF, lambda: _hf(place)))
+    ours, hf = alternate(sides, runs)
+    return [ratio("download_over_hf", ours, hf, target=1.15)]
+
+
+def download(place: Place) -> Measurement:
+    """Downloads the model to an empty claim with our own function, in a process of its own."""
+    with place.new_directory() as work:
+        measured = place.python(
+            "from pathlib import Path; from modelcar.download import download; "
+            f"download({MODEL!r}, Path({str(work)!r}))",
+            place.hub_env,
+        )
+        check_files(work, place.size)
+    return measured
+
+
+def _hf(place: Place) -> Measurement:
+    include = [argument for name in files(place.downloaded) for argument in ("--include", name)]
+    with place.new_directory() as work:
+        command = [place.program / "hf", "download", MODEL, "--local-dir", work, *include]
+        measured = place.pods.run(command, place.hub_env)
+        check_files(work, place.size)
+    return measured

@@ -1,0 +1,165 @@
+"""Where everything is measured: a claim, a Hub with one model, registries; all on loopback and on file systems apart."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from benchmarks import disk
+from benchmarks.pod import REPOSITORY, Measurement, Pods
+from modelcar.oci.reference import Reference
+from modelcar.oci.registry import Repository
+from modelcar.snapshot import RECORD, Snapshot
+from tests.parts.hub import Hub
+from tests.parts.models import tiny_llama
+from tests.parts.registries import Registry, registry_plain
+
+MODEL = "example/llama"
+SHARDS = 4
+_MOST_ON_DISK = 6
+"""Times the model: on the claim, what the request's recipe makes of it; else the Hub's and two registries'."""
+
+
+@dataclass
+class Place:
+    """Everything that a benchmark needs.
+
+    Attributes:
+        claim: A file system of its own.
+        servers: Another one, for what the servers keep.
+        pods: Runs commands.
+        hub_url: A Hub that has the model.
+        size: Bytes of all files of the model.
+    """
+
+    claim: Path
+    servers: Path
+    pods: Pods
+    hub_url: str
+    size: int
+    _made: dict[str, Path] = field(default_factory=dict)
+
+    def python(self, code: str, env: dict[str, str] | None = None) -> Measurement:
+        """Runs a line of Python with our package, as a pipeline's step would: start-up and imports count."""
+        return self.pods.run([sys.executable, "-c", code], env)
+
+    @property
+    def program(self) -> Path:
+        """The folder that has the virtual environment's programs."""
+        return Path(sys.executable).parent
+
+    @property
+    def hub_env(self) -> dict[str, str]:
+        """Where the Hub is; plain HTTP, no news from the internet."""
+        return {"HF_ENDPOINT": self.hub_url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+
+    @property
+    def downloaded(self) -> Path:
+        """A finished download on the claim, made when it is first asked for."""
+        if "downloaded" not in self._made:
+            claim = self.claim / "models"
+            self.python(f"from pathlib import Path; from modelcar.download import download; "
+                        f"download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)  # fmt: skip
+            (record,) = claim.glob(f"*/*/{RECORD}")
+            self._made["downloaded"] = record.parents[1]
+        return self._made["downloaded"]
+
+    @contextmanager
+    def new_registry(self) -> Iterator[Registry]:
+        """A registry that has nothing yet; what it had is gone afterwards."""
+        folder = Path(tempfile.mkdtemp(prefix="registry-", dir=self.servers))
+        try:
+            with registry_plain(folder) as registry:
+                self.settle()
+                yield registry
+        finally:
+            shutil.rmtree(folder)
+
+    @contextmanager
+    def new_directory(self) -> Iterator[Path]:
+        """An empty directory on the claim, removed afterwards."""
+        with tempfile.TemporaryDirectory(prefix="work-", dir=self.claim) as folder:
+            self.settle()
+            yield Path(folder)
+
+    def settle(self) -> None:
+        """Lets the disk come to rest before a run."""
+        for place in (self.claim, self.servers):
+            disk.settle(place)
+
+
+@contextmanager
+def prepared(size: int) -> Iterator[Place]:
+    """Prepares a place and a model of about so many bytes; nothing of it is left afterwards.
+
+    Raises:
+        SystemExit: The disk is too small.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcar-benchmark-")))
+        if shutil.disk_usage(folder).free < _MOST_ON_DISK * size:
+            raise SystemExit(f"{folder} needs {_MOST_ON_DISK * size >> 30} GiB of room; set TMPDIR to where there is")
+        claim = stack.enter_context(disk.ext4(folder / "claim", 8 * size))
+        servers = stack.enter_context(disk.ext4(folder / "servers", 8 * size))
+        published = _publish(servers / "hub", size)
+        url = stack.enter_context(_hub(servers / "hub"))
+        yield Place(claim, servers, Pods(folder, {"claim": claim}), url, published)
+
+
+def check_image(target: str, size: int) -> None:
+    """Checks that an image is complete, at least by its layers' sizes: a fast run must not be a failed one.
+
+    Args:
+        target: The image, with a tag.
+        size: The least number of bytes its layers have.
+    """
+    reference = Reference.parse(target)
+    with Repository(reference) as repository:
+        top = repository.manifest(reference.version)
+        manifest = repository.manifest(top.index().manifests[0].digest) if top.is_index else top
+        layers = manifest.manifest().layers
+        there = all(repository.has_blob(layer.digest) for layer in layers)
+    if not there or sum(layer.size for layer in layers) < size:
+        raise SystemExit(f"{target} is not complete")
+
+
+def check_files(directory: Path, size: int) -> None:
+    """Checks that a directory holds the model, at least by its size."""
+    kept = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    if kept < size:
+        raise SystemExit(f"{directory} has {kept} of {size} bytes")
+
+
+def files(directory: Path) -> list[str]:
+    """The model's files in a finished download."""
+    return [file.path for file in Snapshot.read(directory).files]
+
+
+def _publish(root: Path, size: int) -> int:
+    with tempfile.TemporaryDirectory(dir=root.parent) as folder:
+        # The shards alone: both sides of each figure then move the same bytes whatever they choose.
+        model = tiny_llama(Path(folder), shards=SHARDS, bytes_per_shard=size // SHARDS, consolidated=False)
+        Hub(root).publish(MODEL, model)
+        return sum(path.stat().st_size for path in model.iterdir())
+
+
+@contextmanager
+def _hub(root: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.parts.hub", "--root", str(root)]
+    # It ends when its standard input does, so also when this process is killed.
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdin and process.stdout
+        url = process.stdout.readline().strip()
+        try:
+            requests.get(f"{url}/api/models/{MODEL}", timeout=10).raise_for_status()
+            yield url
+        finally:
+            process.stdin.close()

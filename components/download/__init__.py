@@ -1,0 +1,5 @@
+"""The download step."""
+
+from modelcar.components.download.component import download
+
+__all__ = ["download"]

@@ -1,0 +1,44 @@
+"""Download a model from the Hub to the claim."""
+
+from typing import List, NamedTuple
+
+from modelcar.components.self_contained import self_contained
+
+
+@self_contained(__file__)
+def download(
+    model: str,
+    revision: str = "main",
+    include: List[str] = [],
+    exclude: List[str] = [],
+    everything: bool = False,
+) -> NamedTuple("Outputs", [("directory", str), ("commit", str), ("size", int)]):
+    """Download a model from Hugging Face to the claim, and check every file against the hash the Hub published.
+
+    A run that was interrupted goes on where it stopped; files that are there and right are not fetched again. The
+    token for gated and private models is read from HF_TOKEN, another Hub from HF_ENDPOINT.
+
+    Args:
+        model: Id of the model on the Hub, organisation/name.
+        revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
+        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        exclude: Glob patterns of files to leave out.
+        everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
+
+    Returns:
+        directory: Directory on the claim that holds the files.
+        commit: Commit that the revision stood for.
+        size: Size of the files in bytes.
+    """
+    from collections import namedtuple
+
+    from modelcar import claim
+    from modelcar import download as step
+    from modelcar.errors import explained
+
+    with explained():
+        done = step.download(
+            model, claim.PATH, revision=revision, include=include, exclude=exclude, everything=everything
+        )
+    outputs = namedtuple("Outputs", ["directory", "commit", "size"])
+    return outputs(str(done.directory), done.snapshot.commit, done.snapshot.size)

@@ -1,0 +1,31 @@
+"""Copy an image to another registry."""
+
+from typing import NamedTuple
+
+from modelcar.components.self_contained import self_contained
+
+
+@self_contained(__file__)
+def mirror(image: str, target: str = "") -> NamedTuple("Outputs", [("image", str), ("copied_bytes", int)]):
+    """Copy an image from registry to registry as a stream: no disk, the same digests, only the blobs that are missing.
+
+    Args:
+        image: Image to copy, pinned to its digest.
+        target: Where to, registry/repository:tag. Empty copies nothing and passes the image on.
+
+    Returns:
+        image: The copy, pinned to the same digest; without a target the image itself.
+        copied_bytes: Bytes that were moved.
+    """
+    from collections import namedtuple
+
+    from modelcar import mirror as step
+    from modelcar.errors import explained
+
+    outputs = namedtuple("Outputs", ["image", "copied_bytes"])
+    if not target:
+        print("no mirror was asked for")
+        return outputs(image, 0)
+    with explained():
+        done = step.mirror(image, target)
+    return outputs(str(done.image), done.copied_bytes)

@@ -1,0 +1,37 @@
+"""Enter an image in the Model Registry."""
+
+from typing import NamedTuple
+
+from modelcar.components.self_contained import self_contained
+
+
+@self_contained(__file__)
+def register(
+    image: str, url: str = "", name: str = "", model_format: str = "vLLM", pipeline_run: str = ""
+) -> NamedTuple("Outputs", [("model", str), ("version", str)]):
+    """Enter an image as a version of a registered model. Doing so again changes nothing; a new commit adds a version.
+
+    Args:
+        image: Image to enter, pinned to its digest. What is entered is read from the image's own annotations.
+        url: Address of the Model Registry, such as https://registry.example. Empty enters nothing.
+        name: Name of the registered model; empty for the model's id on the Hub.
+        model_format: Model format that the serving runtime supports, as KServe calls it.
+        pipeline_run: Id of the pipeline run that made the image, noted in the entry.
+
+    Returns:
+        model: Name of the registered model; empty if nothing was entered.
+        version: Name of the version: the start of the commit.
+    """
+    from collections import namedtuple
+
+    from modelcar import model_registry as step
+    from modelcar.errors import explained
+
+    outputs = namedtuple("Outputs", ["model", "version"])
+    if not url:
+        print("no Model Registry was named")
+        return outputs("", "")
+    with explained():
+        done = step.register(image, url, name=name, model_format=model_format, pipeline_run=pipeline_run)
+    print(f"{done.model} version {done.version} is {done.uri}" + ("" if done.changed else " already"))
+    return outputs(done.model, done.version)

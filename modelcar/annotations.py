@@ -1,0 +1,27 @@
+"""What an image says of the model in it, as OCI annotations, so that later steps and later runs need only the image."""
+
+from datetime import UTC
+
+from modelcar.oci import spec
+from modelcar.snapshot import Snapshot
+
+_OURS = "io.modelcar."
+MODEL, RECIPE = _OURS + "model", _OURS + "recipe"
+BASE_MODELS, QUANTIZATION, SIZE = _OURS + "base-models", _OURS + "quantization", _OURS + "weights-size"
+
+
+def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
+    """The annotations of an image of a snapshot, made by a recipe (modelcar.layers). What is not known is left out."""
+    known = {
+        spec.TITLE: snapshot.model,
+        spec.SOURCE: snapshot.source,
+        spec.REVISION: snapshot.commit,
+        spec.CREATED: snapshot.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        spec.LICENCES: snapshot.licence,
+        MODEL: snapshot.model,
+        BASE_MODELS: ", ".join(snapshot.base_models),
+        QUANTIZATION: snapshot.quantization,
+        SIZE: str(snapshot.size),
+        RECIPE: recipe,
+    }
+    return {key: value for key, value in known.items() if value}

@@ -1,0 +1,124 @@
+"""The pipeline: download, build, mirror, register."""
+
+from typing import Any, Dict, List, NamedTuple
+
+from kfp import dsl
+
+from modelcar.components.build import build
+from modelcar.components.download import download
+from modelcar.components.mirror import mirror
+from modelcar.components.register import register
+from modelcar.pipelines import placement
+
+
+@dsl.pipeline(name="model-to-registry", display_name="Model to registry")
+def model_to_registry(
+    model: str = "ibm-granite/granite-3.3-2b-instruct",
+    target: str = "",
+    mirror_target: str = "",
+    model_registry: str = "",
+    revision: str = "main",
+    include: List[str] = [],
+    exclude: List[str] = [],
+    everything: bool = False,
+    base_image: str = "",
+    builder: str = "auto",
+    max_layer_size: int = 20_000_000_000,
+    registered_name: str = "",
+    model_format: str = "vLLM",
+    claim: str = "modelcar",
+    node_selector: Dict[str, str] = {},
+    tolerations: List[Dict[str, Any]] = [],
+    build_ephemeral_storage: str = "2Gi",
+    build_cpu: str = "1",
+    build_memory: str = "1Gi",
+    hf_token_secret: str = "huggingface-token",
+    target_secret: str = "modelcar-target-registry",
+    mirror_secret: str = "modelcar-mirror-registry",
+    model_registry_secret: str = "modelcar-model-registry",
+    image_pull_secret: str = "modelcar-image-pull",
+) -> NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)]):
+    """Take a model from Hugging Face to an OCI image in your registry, copy it to the cluster's own, and register it.
+
+    Running it again does only what is missing: unchanged files, layers and entries stay as they are.
+
+    Args:
+        model: Id of the model on Hugging Face, organisation/name.
+        target: Image to write, such as quay.io/my-team/granite:3.3-2b. Empty: OpenShift's registry, in this project.
+        mirror_target: Image to copy it to, in the cluster's own registry for instance. Empty: no copy.
+        model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
+        revision: Branch, tag or commit of the model.
+        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        exclude: Glob patterns, as a JSON list, of files to leave out.
+        everything: Also take duplicate weights and those for other frameworks.
+        base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
+        max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
+        registered_name: Name in the Model Registry. Empty: the model's id.
+        model_format: Model format of the serving runtime that will serve it.
+        claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
+        node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
+        tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
+        build_ephemeral_storage: Node disk that the build reserves and may use. It writes to the claim, so little.
+        build_cpu: Processors that the build requests.
+        build_memory: Memory that the build requests.
+        hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
+        target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
+        mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
+        model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
+        image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
+
+    Returns:
+        image: The image to serve, pinned to its digest: the mirror's where there is one.
+        model: Its name in the Model Registry.
+        version: Its version there.
+    """
+    # The preflight step will come first here, and report around all of it as exit handler.
+    downloaded = download(model=model, revision=revision, include=include, exclude=exclude, everything=everything)
+    downloaded.set_display_name("Download")
+    placement.on_claim(downloaded, claim)
+    placement.with_token(downloaded, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+    placement.with_resources(downloaded, "1", "1Gi")
+    placement.never_cached(downloaded, retries=3, hours=12)
+
+    built = build(
+        directory=downloaded.outputs["directory"],
+        target=target,
+        base_image=base_image,
+        builder=builder,
+        max_layer_size=max_layer_size,
+    )
+    built.set_display_name("Build and push")
+    placement.on_claim(built, claim)
+    placement.on_node(built, node_selector, tolerations)
+    placement.with_resources(built, build_cpu, build_memory)
+    placement.with_ephemeral_storage(built, build_ephemeral_storage)
+    placement.with_registry_login(built, "target", target_secret)
+    placement.never_cached(built, retries=2, hours=12)
+
+    mirrored = mirror(image=built.outputs["image"], target=mirror_target)
+    mirrored.set_display_name("Mirror")
+    placement.with_resources(mirrored, "1", "512Mi")
+    placement.with_registry_login(mirrored, "target", target_secret)
+    placement.with_registry_login(mirrored, "mirror", mirror_secret)
+    placement.never_cached(mirrored, retries=3, hours=12)
+
+    registered = register(
+        image=mirrored.outputs["image"],
+        url=model_registry,
+        name=registered_name,
+        model_format=model_format,
+        pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    )
+    registered.set_display_name("Register")
+    placement.with_resources(registered, "100m", "512Mi")
+    placement.with_registry_login(registered, "target", target_secret)
+    placement.with_registry_login(registered, "mirror", mirror_secret)
+    placement.with_token(registered, model_registry_secret, "token", "MODEL_REGISTRY_TOKEN")
+    placement.never_cached(registered, retries=3, hours=1)
+
+    for task in (downloaded, built, mirrored, registered):
+        placement.pulled_with(task, image_pull_secret)
+
+    outputs = NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)])
+    return outputs(mirrored.outputs["image"], registered.outputs["model"], registered.outputs["version"])

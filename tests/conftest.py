@@ -1,0 +1,167 @@
+"""The real parts, started once for each test process, and an environment that holds nothing of the machine's own."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import hypothesis
+import pytest
+from huggingface_hub import constants
+
+from modelcar.download import Downloaded, download
+from modelcar.oci import connection, credentials
+from modelcar.oci.connection import Connection
+from modelcar.oci.registry import Repository
+from tests.parts.hub import Hub
+from tests.parts.model_registry import ModelRegistryServer, model_registry
+from tests.parts.models import tiny_llama
+from tests.parts.registries import (
+    BasicAuthRegistry,
+    Registry,
+    TokenAuthRegistry,
+    auth_file,
+    registry_plain,
+    registry_with_basic_auth,
+    registry_with_token_auth,
+)
+
+# The Model Registry's program is kept there from run to run, although HOME is another one within the tests.
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+REMOVED = (
+    *("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"),
+    *("MODEL_REGISTRY_TOKEN", "KF_PIPELINES_SA_TOKEN_PATH", "MODELCAR_TERMINAL"),
+)
+
+hypothesis.settings.register_profile("tests", database=None, deadline=None)
+hypothesis.settings.load_profile("tests")
+
+Mount = Callable[..., Path]
+LogIn = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty home, and keep every test from what the machine has: logins, tokens, authorities, proxies."""
+    home = tmp_path_factory.mktemp("home")
+    for name in REMOVED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(home / "termination-log"))
+    monkeypatch.setattr(credentials, "SECRETS", home / "secrets")
+    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", home / "serviceaccount")
+    monkeypatch.setattr(connection, "_CERTIFICATES", (home / "certs.d",))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    return home
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let all pauses between attempts pass at once, and give how long they would have been."""
+    pauses: list[float] = []
+    for retried in (Connection.request, Connection._greet, Repository.put_blob):
+        monkeypatch.setattr(retried.retry, "sleep", pauses.append)  # type: ignore[attr-defined]
+    clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
+    monkeypatch.setattr("huggingface_hub.file_download.time", clock)
+    monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
+    return pauses
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Give an empty Hub, to which modelcar goes."""
+    with Hub(tmp_path / "hub") as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a model of four shards, with the same weights once more in one file. It must not be changed."""
+    return tiny_llama(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def downloaded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Downloaded:
+    """Give a finished download of the model, which must not be changed."""
+    folder = tmp_path_factory.mktemp("downloaded")
+    with Hub(folder / "hub") as hub, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HF_ENDPOINT", hub.url)
+        hub.publish("example/tiny-llama", model)
+        return download("example/tiny-llama", folder / "claim")
+
+
+@pytest.fixture(scope="session")
+def basic_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BasicAuthRegistry]:
+    """Give a registry with passwords."""
+    with registry_with_basic_auth(tmp_path_factory.mktemp("basic")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenAuthRegistry]:
+    """Give a registry with tokens, over TLS whose authority nobody knows."""
+    with registry_with_token_auth(tmp_path_factory.mktemp("token")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def plain_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Give a registry that lets everyone in."""
+    with registry_plain(tmp_path_factory.mktemp("plain")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def model_registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelRegistryServer]:
+    """Give a Model Registry."""
+    with model_registry(tmp_path_factory.mktemp("model-registry")) as server:
+        yield server
+
+
+@pytest.fixture
+def log_in(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> LogIn:
+    """Give a function that logs in to registries and trusts their authorities; it returns the file it wrote."""
+
+    def logged_in(*registries: Registry) -> Path:
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(isolated / "auth.json"))
+        for registry in registries:
+            if registry.ca_file:
+                monkeypatch.setenv("SSL_CERT_FILE", str(registry.ca_file))
+        return auth_file(isolated / "auth.json", *registries)
+
+    return logged_in
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Give a function that makes file systems of their own, which are gone afterwards."""
+    mounted: list[Path] = []
+
+    def mount_tmpfs(name: str, megabytes: int, options: str = "rw") -> Path:
+        place = tmp_path / name
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,{options}", "tmpfs", str(place)]
+        subprocess.run(command, check=True)
+        mounted.append(place)
+        return place
+
+    yield mount_tmpfs
+    for place in reversed(mounted):
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Give a port at which nobody listens, and which nobody else can take."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

@@ -1,0 +1,78 @@
+"""Progress where there is no terminal."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from modelcar import progress
+from modelcar.progress import Progress
+
+CHUNKS = [b"x" * 400_000, b"y" * 600_000]
+
+
+def broken() -> Iterator[bytes]:
+    yield from CHUNKS
+    raise OSError("the connection broke")
+
+
+def test_lines_are_printed_on_the_way(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.05)
+
+    with Progress("build", 4_000_000) as shown:
+        shown.advance(1_000_000)
+        time.sleep(0.3)
+        shown.advance(3_000_000)
+
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line.startswith("build: 1.0 MB of 4.0 MB (25%)") for line in lines)
+    assert re.fullmatch(r"build: 4\.0 MB in \d+\.\d s, .*/s", summary)
+
+
+def test_short_work_prints_its_sum_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("mirror", 1_000_000) as shown:
+        shown.advance(1_000_000)
+
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_no_work_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("mirror", 0):
+        pass
+
+    assert capsys.readouterr().out.startswith("mirror: 0 bytes in ")
+
+
+def test_failed_work_has_no_sum(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="broke"), Progress("build", 2_000_000) as shown:
+        list(shown.watch(broken()))
+
+    assert capsys.readouterr().out == ""
+
+
+def test_watched_stream_is_passed_on_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("build", 1_000_000) as shown:
+        assert list(shown.watch(CHUNKS)) == CHUNKS
+
+    assert "build: 1.0 MB in" in capsys.readouterr().out
+
+
+def test_broken_stream_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("build", 3_000_000) as shown:
+        with pytest.raises(OSError, match="broke"):
+            list(shown.watch(broken()))
+        list(shown.watch(CHUNKS))
+
+    assert "build: 1.0 MB in" in capsys.readouterr().out
+
+
+def test_abandoned_stream_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("build", 3_000_000) as shown:
+        watched = shown.watch(CHUNKS)
+        next(iter(watched))
+        del watched
+        list(shown.watch(CHUNKS))
+
+    assert "build: 1.0 MB in" in capsys.readouterr().out
