@@ -12,7 +12,7 @@ from benchmarks import build, download, memory, mirror, report
 from benchmarks.place import prepared
 
 SUBJECTS: tuple[ModuleType, ...] = (build, download, mirror, memory)
-ORDER = [name for subject in SUBJECTS for name in subject.FIGURES] + ["peak_rss_mib_at_8_gib"]
+ORDER = [name for subject in SUBJECTS for name in subject.FIGURES] + [f"{name}_at_8_gib" for name in memory.FIGURES]
 LARGE_MIB = 8192
 _INSIDE = "MODELCAR_BENCHMARK_INSIDE"
 
@@ -35,10 +35,9 @@ def main(
             print(_title(subject), flush=True)
             report.write(subject.measure(place, runs), ORDER)
     if large:
-        print("memory with 8 GiB", flush=True)
+        print("memory, 8 GiB", flush=True)
         with prepared(LARGE_MIB << 20) as place:
-            peak = memory.measure(place, 1)[0]
-        report.write([memory.at_8_gib(peak)], ORDER)
+            report.write(memory.measure_large(place, "_at_8_gib"), ORDER)
 
 
 def _chosen(only: list[str]) -> list[ModuleType]:

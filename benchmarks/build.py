@@ -19,13 +19,13 @@ FIGURES = (
     "buildah_over_curl",
     "request_recipe_claim_over_weights",
 )
-OURS = "build(directory, target, builder='buildah')"
+OURS = "`build(directory, target, builder='buildah')`"
 RECIPE = (
-    "TMPDIR=$CLAIM/tmp; B='buildah --root $CLAIM/root --runroot $CLAIM/run --storage-driver vfs'; "
-    "$B bud -t image -f Containerfile $MODEL && $B push --tls-verify=false image docker://$TARGET, "
-    'with FROM scratch; COPY ["config.json", …, "/models/"]'
+    "with `TMPDIR=$CLAIM/tmp`, `buildah $GLOBALS bud -t image -f Containerfile DIRECTORY` and "
+    "`buildah $GLOBALS push --tls-verify=false image docker://TARGET`, where `$GLOBALS` is `--root $CLAIM/root "
+    "--runroot $CLAIM/run --storage-driver vfs` and the Containerfile `FROM scratch` and `COPY FILE … /models/`"
 )
-CURL = "curl -Z --parallel-max 4 -T FILE $UPLOAD?digest=…, for each file, all in one call"
+CURL = "`curl --parallel --parallel-max 4 --upload-file FILE UPLOAD?digest=DIGEST …`, all files in one call"
 _IMAGE = "example/llama:1.0"
 _LEAST_COMPRESSED = 0.5
 """gzip makes no weights smaller than this."""
@@ -52,13 +52,10 @@ def measure(place: Place, runs: int) -> list[Figure]:
 
 def build(place: Place, builder: str) -> Measurement:
     """Builds and pushes the model to a new registry with our own function, in a process of its own."""
-    directory = place.downloaded
+    assert place.downloaded
     with place.new_registry() as registry:
         target = f"{registry.host}/{_IMAGE}"
-        measured = place.python(
-            "from pathlib import Path; from modelcar.build import build; "
-            f"build(Path({str(directory)!r}), {target!r}, builder={builder!r})"
-        )
+        measured = place.build_to(target, builder)
         check_image(target, place.size)
     return measured
 

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LOOKS = 0.02
 def ext4(place: Path, size: int) -> Iterator[Path]:
     """Mounts a new ext4 file system.
 
-    Its image file has no name any more once it is mounted, and the mount is one of this process's private namespace: when
+    Its image file has no name any more once it is mounted, and the mount is one of this process's own namespace: when
     the process ends, however it ends, the kernel frees both.
 
     Args:

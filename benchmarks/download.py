@@ -6,8 +6,8 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, ratio
 
 FIGURES = ("download_over_hf",)
-OURS = "download(model, claim)"
-HF = "HF_HUB_DISABLE_XET=1 hf download $MODEL --local-dir $CLAIM/x --include FILE, for each file that ours takes"
+OURS = "`download(model, claim)`"
+HF = "`HF_HUB_DISABLE_XET=1 hf download MODEL --local-dir $CLAIM/x --include FILE …`, for each file that ours takes"
 
 
 def measure(place: Place, runs: int) -> list[Figure]:
@@ -20,11 +20,7 @@ def measure(place: Place, runs: int) -> list[Figure]:
 def download(place: Place) -> Measurement:
     """Downloads the model to an empty claim with our own function, in a process of its own."""
     with place.new_directory() as work:
-        measured = place.python(
-            "from pathlib import Path; from modelcar.download import download; "
-            f"download({MODEL!r}, Path({str(work)!r}))",
-            place.hub_env,
-        )
+        measured = place.download_to(work)
         check_files(work, place.size)
     return measured
 

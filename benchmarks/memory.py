@@ -6,36 +6,39 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib
 
 FIGURES = ("peak_rss_mib", "buildah_rss_mib")
+MOST_RUNS = 3
 TARGET = 256
-STEPS = "download(…), build(…, builder='buildah'), build(…, builder='direct'), mirror(…)"
+STEPS = "`download(…)`, `build(…, builder='buildah')`, `build(…, builder='direct')`, `mirror(…)`"
+CHILDREN = "buildah's own processes meanwhile, the largest of them"
 
 
 def measure(place: Place, runs: int) -> list[Figure]:
     """Measures each step's memory."""
-    figures = []
-    peaks = dict.fromkeys(("download", "build with buildah", "build direct", "mirror"), 0)
-    buildah = 0
-    for _ in range(runs):
-        steps = _each_step(place)
-        for name, step in steps.items():
-            peaks[name] = max(peaks[name], _of_program(step, "python"))
-            buildah = max(buildah, _of_program(step, "buildah"))
-    print("  " + ", ".join(f"{name} {mib(peak)} MiB" for name, peak in peaks.items()), flush=True)
-    shown = ", ".join(f"{name} {mib(peak):.0f}" for name, peak in peaks.items())
-    figures.append(Figure("peak_rss_mib", mib(max(peaks.values())), shown, "", TARGET, STEPS))
-    figures.append(Figure("buildah_rss_mib", mib(buildah), "", f"{mib(buildah):.0f} MiB", None, "buildah commit"))
-    return figures
+    return _measure(place, min(runs, MOST_RUNS), FIGURES)
 
 
-def _each_step(place: Place) -> dict[str, Measurement]:
+def measure_large(place: Place, suffix: str) -> list[Figure]:
+    """Measures it once, with figures of other names."""
+    return _measure(place, 1, [name + suffix for name in FIGURES])
+
+
+def _measure(place: Place, runs: int, names: tuple[str, ...] | list[str]) -> list[Figure]:
+    steps: dict[str, list[Measurement]] = {}
     with mirror.source_image(place) as source:
-        return {
-            "download": download.download(place),
-            "build with buildah": build.build(place, "buildah"),
-            "build direct": build.build(place, "direct"),
-            "mirror": mirror.mirror(place, source),
-        }
+        for _ in range(runs):
+            steps.setdefault("download", []).append(download.download(place))
+            steps.setdefault("build with buildah", []).append(build.build(place, "buildah"))
+            steps.setdefault("build direct", []).append(build.build(place, "direct"))
+            steps.setdefault("mirror", []).append(mirror.mirror(place, source))
+    peaks = {step: _most(measured, "python") for step, measured in steps.items()}
+    shown = ", ".join(f"{step} {mib(peak):.0f}" for step, peak in peaks.items()) + " MiB"
+    print(f"  {shown}", flush=True)
+    buildah = mib(_most(steps["build with buildah"], "buildah"))
+    return [
+        Figure(names[0], mib(max(peaks.values())), shown, "", TARGET, STEPS),
+        Figure(names[1], buildah, "", f"{buildah:.0f} MiB", None, CHILDREN),
+    ]
 
 
-def _of_program(measured: Measurement, program: str) -> int:
-    return max((peak for name, peak in measured.memory.items() if name.startswith(program)), default=0)
+def _most(measured: list[Measurement], program: str) -> int:
+    return max(peak for run in measured for name, peak in run.memory.items() if name.startswith(program))

@@ -9,10 +9,10 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, ratio
 
 FIGURES = ("mirror_over_skopeo",)
-OURS = "mirror(source, target)"
+OURS = "`mirror(source, target)`"
 SKOPEO = (
-    "skopeo copy --all --preserve-digests --src-tls-verify=false --dest-tls-verify=false "
-    "docker://$SOURCE docker://$TARGET"
+    "`skopeo copy --all --preserve-digests --src-tls-verify=false --dest-tls-verify=false "
+    "docker://SOURCE docker://TARGET`"
 )
 _IMAGE = "example/llama:1.0"
 
@@ -31,13 +31,9 @@ def measure(place: Place, runs: int) -> list[Figure]:
 @contextmanager
 def source_image(place: Place) -> Iterator[str]:
     """An image of the model in a registry."""
-    directory = place.downloaded
     with place.new_registry() as registry:
         source = f"{registry.host}/{_IMAGE}"
-        place.python(
-            "from pathlib import Path; from modelcar.build import build; "
-            f"build(Path({str(directory)!r}), {source!r}, builder='direct')"
-        )
+        place.build_to(source, "direct")
         yield source
 
 

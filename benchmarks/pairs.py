@@ -38,19 +38,15 @@ class Runs:
     def spread(self) -> str:
         """The median with the least and the most."""
         seconds = [run.seconds for run in self.measurements]
-        return f"{self.seconds:.1f} s ({min(seconds):.1f}–{max(seconds):.1f})"
+        return f"{self.seconds:.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"
 
     def disk(self, name: str) -> int:
         """The most, over all runs, that a file system grew, in bytes."""
         return max(run.disk[name] for run in self.measurements)
 
-    def memory(self, program: str) -> int:
-        """The most memory, over all runs, that one process had whose program's name begins so, in bytes."""
-        return max(peak for run in self.measurements for name, peak in run.memory.items() if name.startswith(program))
-
 
 def alternate(sides: Sequence[Side], runs: int) -> list[Runs]:
-    """Runs each side once to warm up, then all in turn: A B A B …
+    """Runs each side once to warm up, then all in turn: A B A B, and so on.
 
     Args:
         sides: What to compare.

@@ -1,4 +1,4 @@
-"""Where everything is measured: a claim, a Hub with one model, registries; all on loopback and on file systems apart."""
+"""Where everything is measured: a claim, a Hub with one model and registries, on loopback and file systems apart."""
 
 import shutil
 import subprocess
@@ -6,7 +6,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import requests
@@ -43,7 +44,6 @@ class Place:
     pods: Pods
     hub_url: str
     size: int
-    _made: dict[str, Path] = field(default_factory=dict)
 
     def python(self, code: str, env: dict[str, str] | None = None) -> Measurement:
         """Runs a line of Python with our package, as a pipeline's step would: start-up and imports count."""
@@ -59,16 +59,23 @@ class Place:
         """Where the Hub is; plain HTTP, no news from the internet."""
         return {"HF_ENDPOINT": self.hub_url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
 
-    @property
+    @cached_property
     def downloaded(self) -> Path:
         """A finished download on the claim, made when it is first asked for."""
-        if "downloaded" not in self._made:
-            claim = self.claim / "models"
-            self.python(f"from pathlib import Path; from modelcar.download import download; "
-                        f"download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)  # fmt: skip
-            (record,) = claim.glob(f"*/*/{RECORD}")
-            self._made["downloaded"] = record.parents[1]
-        return self._made["downloaded"]
+        claim = self.claim / "models"
+        self.download_to(claim)
+        (record,) = claim.glob(f"*/*/{RECORD}")
+        return record.parents[1]
+
+    def download_to(self, claim: Path) -> Measurement:
+        """Downloads the model with our own function."""
+        code = "from pathlib import Path; from modelcar.download import download; "
+        return self.python(f"{code}download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)
+
+    def build_to(self, target: str, builder: str) -> Measurement:
+        """Builds the model's image and pushes it with our own function."""
+        code = "from pathlib import Path; from modelcar.build import build; "
+        return self.python(f"{code}build(Path({str(self.downloaded)!r}), {target!r}, builder={builder!r})")
 
     @contextmanager
     def new_registry(self) -> Iterator[Registry]:
@@ -109,7 +116,7 @@ def prepared(size: int) -> Iterator[Place]:
         servers = stack.enter_context(disk.ext4(folder / "servers", 8 * size))
         published = _publish(servers / "hub", size)
         url = stack.enter_context(_hub(servers / "hub"))
-        yield Place(claim, servers, Pods(folder, {"claim": claim}), url, published)
+        yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), url, published)
 
 
 def check_image(target: str, size: int) -> None:
@@ -156,7 +163,8 @@ def _hub(root: Path) -> Iterator[str]:
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         url = process.stdout.readline().strip()
         try:
             requests.get(f"{url}/api/models/{MODEL}", timeout=10).raise_for_status()

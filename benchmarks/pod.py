@@ -66,7 +66,7 @@ class Pods:
         self._folder = folder
         self._mounts = mounts
         self._bytecode = folder / "bytecode"
-        self._bytecode.mkdir()
+        self._bytecode.mkdir(parents=True)
 
     def run(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Measurement:
         """Runs a command to its end and measures it.
@@ -103,7 +103,7 @@ class Pods:
         return Measurement(seconds, family.most, watch.most)
 
     def _environment(self) -> dict[str, str]:
-        # Python's compiled modules outlive the pod's layer, as those of an installed package do; the warm-up makes them.
+        # Python's compiled modules outlive the pod's layer, as an installed package's do; the warm-up makes them.
         return {
             "PATH": os.defpath + ":/usr/local/bin:/usr/sbin:/sbin",
             "HOME": HOME,

@@ -14,7 +14,7 @@ from benchmarks.pairs import Runs
 FOLDER = Path(__file__).parent
 RESULTS, README = FOLDER / "results.json", FOLDER / "README.md"
 BEGIN, END = "<!-- figures: written by python -m benchmarks -->", "<!-- end of figures -->"
-_HEAD = ("| figure | value | target | ours | the other | what was run |", "|---|---:|---:|---|---|---|")
+_HEAD = ("| figure | value | target | ours | the other |", "|---|---:|---|---|---|")
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,16 @@ class Figure:
     def row(self) -> str:
         """The figure's line of the table."""
         met = "" if self.target is None else f"≤ {self.target:g} {'✓' if self.value <= self.target else '✗'}"
-        cells = (f"`{self.name}`", f"{self.value:g}", met, self.ours, self.peer, self.run)
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return f"| `{self.name}` | {self.value:g} | {met} | {self.ours} | {self.peer} |"
+
+    def note(self) -> str:
+        """The figure's line of what was run."""
+        return f"- `{self.name}`: {self.run}"
 
 
 def ratio(name: str, ours: Runs, peer: Runs, target: float | None = None) -> Figure:
     """The figure of how long ours takes, measured by how long the other takes: medians of wall time."""
-    run = f"`{ours.side.shown}` / `{peer.side.shown}`"
+    run = f"{ours.side.shown}; against {peer.side.shown}"
     return Figure(name, round(ours.seconds / peer.seconds, 3), ours.spread, peer.spread, target, run)
 
 
@@ -69,15 +72,16 @@ def write(figures: Sequence[Figure], order: Sequence[str]) -> None:
     RESULTS.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")
     before, _, rest = README.read_text().partition(BEGIN)
     table, _, after = rest.partition(END)
-    rows = {_name(line): line for line in table.splitlines() if line.startswith("| `")}
-    rows |= {figure.name: figure.row() for figure in figures}
+    rows = _lines(table, "| `") | {figure.name: figure.row() for figure in figures}
+    notes = _lines(table, "- `") | {figure.name: figure.note() for figure in figures}
     lines = [*_HEAD, *(rows[name] for name in order if name in rows)]
+    lines += ["", "What was run:", "", *(notes[name] for name in order if name in notes)]
     measured = f"Last written at commit {kept['commit']}, {kept['date']}, on {kept['machine']}."
     README.write_text("\n".join([before + BEGIN, "", *lines, "", measured, "", END + after]))
 
 
-def _name(row: str) -> str:
-    return row.split("`")[1]
+def _lines(text: str, start: str) -> dict[str, str]:
+    return {line.split("`")[1]: line for line in text.splitlines() if line.startswith(start)}
 
 
 def _commit() -> str:

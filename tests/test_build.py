@@ -464,8 +464,13 @@ def test_lost_file_is_refused(
     assert scratches(directory) == []
 
 
+@pytest.mark.parametrize("builder", BUILDERS)
 def test_file_altered_after_it_was_hashed_is_refused(
-    plain_registry: Registry, downloaded: Downloaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    builder: BuilderName,
+    plain_registry: Registry,
+    downloaded: Downloaded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "late")
 
@@ -481,9 +486,9 @@ def test_file_altered_after_it_was_hashed_is_refused(
     monkeypatch.setattr(layers, "digest", digest_then_alter)
 
     with pytest.raises((BuildError, RegistryError)):
-        build(directory, f"{plain_registry.host}/late/model:1", builder="buildah")
+        build(directory, f"{plain_registry.host}/late/{builder}:1", builder=builder)
 
-    assert not has_tag(plain_registry, "late/model")
+    assert not has_tag(plain_registry, f"late/{builder}")
     assert scratches(directory) == []
 
 

@@ -1,0 +1,5 @@
+"""The build step."""
+
+from modelcar.components.build.component import build
+
+__all__ = ["build"]
