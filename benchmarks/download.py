@@ -1,5 +1,7 @@
 """Downloading a model from a Hub: ours, which checks every byte, against the Hub's own client, which does not."""
 
+from pathlib import Path
+
 from benchmarks.pairs import Side, alternate
 from benchmarks.place import MODEL, Place, check_files, files
 from benchmarks.pod import Measurement
@@ -28,7 +30,7 @@ def download(place: Place) -> Measurement:
 def _hf(place: Place) -> Measurement:
     include = [argument for name in files(place.downloaded) for argument in ("--include", name)]
     with place.new_directory() as work:
-        command = [place.program / "hf", "download", MODEL, "--local-dir", work, *include]
+        command: list[str | Path] = [place.program / "hf", "download", MODEL, "--local-dir", work, *include]
         measured = place.pods.run(command, place.hub_env)
         check_files(work, place.size)
     return measured

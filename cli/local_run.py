@@ -1,5 +1,6 @@
 """Runs a pipeline on this machine with kfp's local runner: the same function that is compiled for a cluster."""
 
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,11 @@ from rich.text import Text
 
 from modelcar.errors import ModelcarError
 from modelcar.progress import TERMINAL
+
+_INDENT = " " * 4
+"""What kfp puts before each line of a step."""
+
+_EXECUTOR = ("[KFP Executor", "---")
 
 
 def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> 
     # A lost node is worth another try; on one machine a second try would fail alike.
     for task in pipeline.pipeline_spec.root.dag.tasks.values():
         task.ClearField("retry_policy")
-    with tempfile.TemporaryDirectory(prefix="modelcar-run-") as place, redirect_stdout(log):
+    with tempfile.TemporaryDirectory(prefix="modelcar-run-") as place, redirect_stdout(StepLog(log)):
         last_words = Path(place, "last-words")
         last_words.touch()
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=place)
@@ -49,6 +55,39 @@ def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> 
             except RuntimeError as error:
                 said = last_words.read_text().strip().removeprefix("error: ")
                 raise ModelcarError(said or Text.from_ansi(str(error)).plain) from None
+
+
+class StepLog(io.TextIOBase):
+    """Passes on what the steps say, without what kfp's executor says of itself, its inputs as JSON above all.
+
+    Args:
+        log: Where the rest goes.
+    """
+
+    def __init__(self, log: IO[str]) -> None:
+        self._log = log
+        self._line = ""
+        self._in_json = False
+
+    def write(self, text: str) -> int:
+        """Takes any piece of text; whole lines are passed on."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if self._is_wanted(line):
+                self._log.write(line + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Passes on what was written."""
+        self._log.flush()
+
+    def _is_wanted(self, line: str) -> bool:
+        if self._in_json:
+            self._in_json = line.rstrip() != _INDENT + "}"
+            return False
+        said = line.strip()
+        self._in_json = said.startswith("[KFP Executor") and said.endswith("Got executor_input:")
+        return bool(said) and not said.startswith(_EXECUTOR)
 
 
 @contextmanager

@@ -137,6 +137,8 @@ class Buildah:
         container = self._run("from", "scratch")
         try:
             root = Path(self._mount(container))
+            # buildah makes it read-only, which hinders no root user; the layer does not show its mode.
+            root.chmod(DIRECTORY_MODE)
             for entry in layer.entries:
                 _place(entry, root)
             yield container

@@ -81,7 +81,10 @@ def download(
         directory.mkdir(parents=True, exist_ok=True)
         missing = [file for file in snapshot.files if not _there(directory, file)]
         _check_space(directory, missing)
-        with Progress("download", snapshot.size) as progress, ThreadPoolExecutor(PARALLEL_FILES) as pool:
+        with (
+            Progress("download" if missing else "check", snapshot.size) as progress,
+            ThreadPoolExecutor(PARALLEL_FILES) as pool,
+        ):
             jobs = [pool.submit(_bring, hub, snapshot, file, directory, progress) for file in _largest_first(snapshot)]
             try:
                 for job in jobs:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
@@ -21,6 +22,9 @@ from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, auth_file, registry_with_basic_auth, registry_with_token_auth
 
 MODEL = "example/tiny-llama"
+PUBLISHED = datetime(2026, 11, 1, tzinfo=UTC)
+"""The same commit each time; so the image's digest is the same on every machine."""
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -32,7 +36,7 @@ def main() -> None:
             (folder / name).mkdir()
         _say("starting a Hub, two registries and the Model Registry (built on first use, which takes a minute)")
         hub = parts.enter_context(Hub(folder / "hub"))
-        hub.publish(MODEL, tiny_llama(folder / "model"))
+        hub.publish(MODEL, tiny_llama(folder / "model"), date=PUBLISHED)
         target = parts.enter_context(registry_with_basic_auth(folder / "target"))
         mirror = parts.enter_context(registry_with_token_auth(folder / "mirror"))
         entries = parts.enter_context(model_registry(folder / "registry"))

@@ -458,7 +458,7 @@ def test_claim_that_fills_up_is_named_and_keeps_what_is_there(
     monkeypatch.setattr(claims, "SPARE_BYTES", -(1 << 40))
     claim = mount("claim", 4)
 
-    with pytest.raises(ClaimError, match="the claim at .* is full.*run again"):
+    with pytest.raises(ClaimError, match=r"the claim at .* is full.*run again"):
         download(REPO, claim)
 
     assert shutil.disk_usage(claim).used > 1 << 20

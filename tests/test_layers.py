@@ -55,7 +55,7 @@ def test_large_files_are_layers_of_their_own_and_small_ones_are_together() -> No
     )
 
     assert paths(parts) == [["models/a.safetensors"], ["models/z.safetensors"], ["models/b.json", "models/sub/c.json"]]
-    assert [layer.entries[0].source for layer in parts][0] == PLACE / "a.safetensors"
+    assert parts[0].entries[0].source == PLACE / "a.safetensors"
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 400, 10_000])

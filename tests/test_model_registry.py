@@ -217,12 +217,12 @@ def test_server_that_is_down_is_named(image: Reference, closed_port: int) -> Non
     "url", ["", "registry.example", "registry.example:8080", "ftp://registry.example", "http://", "http://a:b"]
 )
 def test_malformed_address_is_named(url: str, image: Reference) -> None:
-    with pytest.raises(ModelRegistryError, match="is not the address of a Model Registry.*https://host:port"):
+    with pytest.raises(ModelRegistryError, match=r"is not the address of a Model Registry.*https://host:port"):
         register(str(image), url)
 
 
 def test_token_is_needed_over_tls(image: Reference) -> None:
-    with pytest.raises(ModelRegistryError, match="wants a token.*MODEL_REGISTRY_TOKEN"):
+    with pytest.raises(ModelRegistryError, match=r"wants a token.*MODEL_REGISTRY_TOKEN"):
         register(str(image), "https://registry.example")
 
 

@@ -48,10 +48,9 @@ def test_pinned_reference_is_read_back(reference: Reference, digest: str) -> Non
 def test_any_text_is_read_or_named_unsafe(text: str) -> None:
     try:
         reference = Reference.parse(text)
-    except UnsafeNameError as error:
-        assert "\n" not in str(error)
-    else:
-        assert Reference.parse(str(reference)) == reference
+    except UnsafeNameError:
+        return
+    assert Reference.parse(str(reference)) == reference
 
 
 @pytest.mark.parametrize("scheme", ["docker://", "oci://", "https://", "http://"])

@@ -80,7 +80,7 @@ def test_record_is_replaced(tmp_path: Path) -> None:
 def test_missing_record_is_named(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(ClaimError, match="holds no finished download.*Run the download step first"):
+    with pytest.raises(ClaimError, match=r"holds no finished download.*Run the download step first"):
         Snapshot.read(tmp_path / place)
 
 
@@ -89,7 +89,7 @@ def test_damaged_record_is_named(damage: bytes, tmp_path: Path) -> None:
     SNAPSHOT.write(tmp_path)
     (tmp_path / RECORD).write_bytes(damage)
 
-    with pytest.raises(WrongBytesError, match="is damaged.*run the download again"):
+    with pytest.raises(WrongBytesError, match=r"is damaged.*run the download again"):
         Snapshot.read(tmp_path)
 
 
