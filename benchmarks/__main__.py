@@ -30,13 +30,13 @@ def main(
     _enter_own_mounts()
     # So that being told to end leaves as little behind as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
-    with prepared(size_mib << 20) as place:
-        for subject in chosen:
-            print(_title(subject), flush=True)
+    for subject in chosen:
+        print(_title(subject), flush=True)
+        with prepared(size_mib << 20, subject.SHARDS) as place:
             report.write(subject.measure(place, runs), ORDER)
     if large:
         print("memory, 8 GiB", flush=True)
-        with prepared(LARGE_MIB << 20) as place:
+        with prepared(LARGE_MIB << 20, memory.SHARDS) as place:
             report.write(memory.measure_large(place, "_at_8_gib"), ORDER)
 
 

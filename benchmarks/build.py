@@ -19,6 +19,7 @@ FIGURES = (
     "buildah_over_curl",
     "request_recipe_claim_over_weights",
 )
+SHARDS = 4
 OURS = "`build(directory, target, builder='buildah')`"
 RECIPE = (
     "with `TMPDIR=$CLAIM/tmp`, `buildah $GLOBALS bud -t image -f Containerfile DIRECTORY` and "
@@ -52,7 +53,6 @@ def measure(place: Place, runs: int) -> list[Figure]:
 
 def build(place: Place, builder: str) -> Measurement:
     """Builds and pushes the model to a new registry with our own function, in a process of its own."""
-    assert place.downloaded
     with place.new_registry() as registry:
         target = f"{registry.host}/{_IMAGE}"
         measured = place.build_to(target, builder)

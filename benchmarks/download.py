@@ -8,6 +8,7 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, ratio
 
 FIGURES = ("download_over_hf",)
+SHARDS = 4
 OURS = "`download(model, claim)`"
 HF = "`HF_HUB_DISABLE_XET=1 hf download MODEL --local-dir $CLAIM/x --include FILE …`, for each file that ours takes"
 

@@ -6,6 +6,9 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib
 
 FIGURES = ("peak_rss_mib", "buildah_rss_mib")
+SHARDS = 16
+"""More than any step has in flight, so that each holds as much at once as it ever does."""
+
 MOST_RUNS = 3
 TARGET = 256
 STEPS = "`download(…)`, `build(…, builder='buildah')`, `build(…, builder='direct')`, `mirror(…)`"

@@ -9,6 +9,7 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, ratio
 
 FIGURES = ("mirror_over_skopeo",)
+SHARDS = 4
 OURS = "`mirror(source, target)`"
 SKOPEO = (
     "`skopeo copy --all --preserve-digests --src-tls-verify=false --dest-tls-verify=false "

@@ -22,7 +22,6 @@ from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, registry_plain
 
 MODEL = "example/llama"
-SHARDS = 4
 _MOST_ON_DISK = 6
 """Times the model: on the claim, what the request's recipe makes of it; else the Hub's and two registries'."""
 
@@ -73,7 +72,7 @@ class Place:
         return self.python(f"{code}download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)
 
     def build_to(self, target: str, builder: str) -> Measurement:
-        """Builds the model's image and pushes it with our own function."""
+        """Builds the model's image from the finished download and pushes it with our own function."""
         code = "from pathlib import Path; from modelcar.build import build; "
         return self.python(f"{code}build(Path({str(self.downloaded)!r}), {target!r}, builder={builder!r})")
 
@@ -102,8 +101,8 @@ class Place:
 
 
 @contextmanager
-def prepared(size: int) -> Iterator[Place]:
-    """Prepares a place and a model of about so many bytes; nothing of it is left afterwards.
+def prepared(size: int, shards: int) -> Iterator[Place]:
+    """Prepares a place and a model of about so many bytes in so many files; nothing of it is left afterwards.
 
     Raises:
         SystemExit: The disk is too small.
@@ -114,7 +113,7 @@ def prepared(size: int) -> Iterator[Place]:
             raise SystemExit(f"{folder} needs {_MOST_ON_DISK * size >> 30} GiB of room; set TMPDIR to where there is")
         claim = stack.enter_context(disk.ext4(folder / "claim", 8 * size))
         servers = stack.enter_context(disk.ext4(folder / "servers", 8 * size))
-        published = _publish(servers / "hub", size)
+        published = _publish(servers / "hub", size, shards)
         url = stack.enter_context(_hub(servers / "hub"))
         yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), url, published)
 
@@ -148,10 +147,10 @@ def files(directory: Path) -> list[str]:
     return [file.path for file in Snapshot.read(directory).files]
 
 
-def _publish(root: Path, size: int) -> int:
+def _publish(root: Path, size: int, shards: int) -> int:
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
         # The shards alone: both sides of each figure then move the same bytes whatever they choose.
-        model = tiny_llama(Path(folder), shards=SHARDS, bytes_per_shard=size // SHARDS, consolidated=False)
+        model = tiny_llama(Path(folder), shards=shards, bytes_per_shard=size // shards, consolidated=False)
         Hub(root).publish(MODEL, model)
         return sum(path.stat().st_size for path in model.iterdir())
 

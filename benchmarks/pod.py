@@ -26,6 +26,8 @@ LARGEST_LAYER = 1 << 30
 LINES_SHOWN = 20
 _LOOKS_BETWEEN_FAMILY_LOOKS = 10
 
+# If this process is killed, so is the command.
+_BOUND_TO_US = ("setpriv", "--pdeathsig", "KILL", "--")
 _ENTER = """
 set -eu
 node=$1; shift
@@ -81,7 +83,7 @@ class Pods:
         output = self._folder / "output"
         with disk.tmpfs(self._folder / "node", LARGEST_LAYER) as node:
             binds = [*self._mounts.values(), self._bytecode, *_elsewhere()]
-            entered = ["unshare", "--mount", "sh", "-c", _ENTER, "sh", node, *binds, "--", *command]
+            entered = [*_BOUND_TO_US, "unshare", "--mount", "sh", "-c", _ENTER, "sh", node, *binds, "--", *command]
             watched = {"node": node, "claim": self._mounts["claim"]}
             with output.open("wb") as words, disk.Watch(watched) as watch:
                 start = time.perf_counter()

@@ -168,6 +168,9 @@ def _place(
                 descriptor = spec.descriptor(spec.LAYER, digest, layer.size)
                 placed.append(ModelLayer(descriptor, layer.title))
                 jobs.append(pool.submit(_ensure, repository, builder, layer, digest, progress))
+                for job in jobs:
+                    if job.done():
+                        job.result()
             sent = sum(job.result() for job in jobs)
         except BaseException:
             hashing.shutdown(wait=False, cancel_futures=True)

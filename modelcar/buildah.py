@@ -40,6 +40,7 @@ _COMMIT = (
     "--omit-history",
     "--identity-label=false",
 )
+_NEARLY_FULL_BYTES = 4 << 20
 _PASSES = 2
 """How often buildah writes each of a layer's bytes: to its temporary file and to the registry."""
 
@@ -175,7 +176,8 @@ class Buildah:
         if code == 0:
             return
         last = (words.strip().splitlines() or ["no word of why"])[-1].removeprefix("Error: ")
-        if "no space left on device" in words:
+        # A full disk also shows as `io: read/write on closed pipe`.
+        if "no space left on device" in words or shutil.disk_usage(self._scratch).free < _NEARLY_FULL_BYTES:
             raise ClaimError(f"the claim at {self._scratch} is full", "Enlarge it and run again: the download is kept")
         if "unauthorized" in words or "authentication required" in words:
             raise CredentialsError(f"the registry refused buildah: {last}", "Check the credentials")

@@ -79,7 +79,8 @@ def download(
     directory = claim / _folder(snapshot.model) / snapshot.commit
     with claim_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        missing = [file for file in snapshot.files if not _there(directory, file)]
+        _open_to_group(directory, claim)
+        missing = [file for file in snapshot.files if not _there(directory, file) and not _elsewhere(directory, file)]
         _check_space(directory, missing)
         with (
             Progress("download" if missing else "check", snapshot.size) as progress,
@@ -93,6 +94,7 @@ def download(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         snapshot.write(directory)
+        _open_to_group(directory / RECORD, directory)
         shutil.rmtree(directory / RECORD.parent / "partial", ignore_errors=True)
     return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
 
@@ -111,6 +113,15 @@ def _folder(model: str) -> str:
 
 def _largest_first(snapshot: Snapshot) -> list[PublishedFile]:
     return sorted(snapshot.files, key=lambda file: -file.size)
+
+
+def _elsewhere(directory: Path, file: PublishedFile) -> list[Path]:
+    """Other commits' copies of a file, by their records."""
+    return [
+        other / file.path
+        for other in directory.parent.iterdir()
+        if other != directory and (other / RECORD).is_file() and file in Snapshot.read(other).files
+    ]
 
 
 def _there(directory: Path, file: PublishedFile) -> bool:
@@ -139,6 +150,7 @@ def _bring(hub: Hub, snapshot: Snapshot, file: PublishedFile, directory: Path, p
 def _fetch(hub: Hub, snapshot: Snapshot, file: PublishedFile, directory: Path, progress: Progress) -> None:
     partial = _partial(directory, file)
     partial.parent.mkdir(parents=True, exist_ok=True)
+    _open_to_group(partial.parent, directory)
     with filelock.FileLock(f"{partial}.lock"):
         if file.matches(directory / file.path):
             progress.advance(file.size)
@@ -159,19 +171,18 @@ def _fetch(hub: Hub, snapshot: Snapshot, file: PublishedFile, directory: Path, p
 
 
 def _link_from_another_commit(file: PublishedFile, directory: Path) -> bool:
-    for other in directory.parent.iterdir():
-        source = other / file.path
-        if other == directory or not (other / RECORD).is_file() or not file.matches(source):
-            continue
-        (directory / file.path).unlink(missing_ok=True)
-        os.link(source, directory / file.path)
-        return True
+    for source in _elsewhere(directory, file):
+        if file.matches(source):
+            (directory / file.path).unlink(missing_ok=True)
+            os.link(source, directory / file.path)
+            return True
     return False
 
 
-def _open_to_group(path: Path, directory: Path) -> None:
+def _open_to_group(path: Path, top: Path) -> None:
+    """Lets group 0 write a path and the directories above it, up to but without the top."""
     for place in (path, *path.parents):
-        if place == directory:
+        if place == top:
             return
         mode = DIRECTORY_MODE if place.is_dir() else FILE_MODE
         state = place.stat()

@@ -18,7 +18,14 @@ class ModelcarError(Exception):
     Args:
         what: What happened, naming the thing it happened to.
         remedy: What the user can do about it, if anything; best as a command to paste.
+
+    Attributes:
+        may_pass: Whether the same call may succeed later.
+        retry_after: Seconds that a server asked to wait before, or 0.
     """
+
+    may_pass = False
+    retry_after = 0.0
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(what, remedy)
@@ -32,6 +39,12 @@ class ModelcarError(Exception):
 
 class HubError(ModelcarError):
     """The Hub refused, or does not have what was asked for."""
+
+
+class HubUnwellError(HubError):
+    """The Hub cannot be reached, or asked to be tried again."""
+
+    may_pass = True
 
 
 class SelectionError(ModelcarError):
@@ -56,6 +69,12 @@ class BuildError(ModelcarError):
 
 class RegistryError(ModelcarError):
     """A registry is unreachable or refused a request."""
+
+
+class RegistryUnwellError(RegistryError):
+    """A registry cannot be reached, a connection to it broke, or it asked to be tried again."""
+
+    may_pass = True
 
 
 class CredentialsError(RegistryError):

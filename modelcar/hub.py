@@ -24,8 +24,9 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from tqdm.std import tqdm
 
 from modelcar import __version__, claim
-from modelcar.errors import HubError
+from modelcar.errors import HubError, HubUnwellError
 from modelcar.progress import Count, silent
+from modelcar.retries import retrying
 from modelcar.snapshot import PublishedFile, Snapshot
 
 HUB = "https://huggingface.co"
@@ -47,6 +48,7 @@ class Hub:
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
         self._api = HfApi(endpoint=endpoint, library_name=CLIENT, library_version=__version__)
 
+    @retrying
     def snapshot(self, model: str, revision: str = DEFAULT_REVISION) -> Snapshot:
         """Resolves a revision to its commit and lists all that is in it.
 
@@ -72,6 +74,7 @@ class Hub:
             files=tuple(_published(sibling) for sibling in info.siblings or []),
         )
 
+    @retrying
     def fetch(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count = silent) -> None:
         """Brings a file's bytes into a partial file, going on where an earlier attempt ended.
 
@@ -84,7 +87,7 @@ class Hub:
         Raises:
             HubError: The Hub refused or went away.
         """
-        with _named(self._api.endpoint, snapshot.model, snapshot.commit):
+        with _named(self._api.endpoint, snapshot.model, snapshot.commit), _counted(count) as counting:
             url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
             headers = build_hf_headers(library_name=CLIENT, library_version=__version__)
             metadata = get_hf_file_metadata(url, headers=headers)
@@ -96,7 +99,7 @@ class Hub:
                 if there > file.size:
                     opened.truncate(0)
                     there = 0
-                count(there)
+                counting(there)
                 http_get(
                     metadata.location,
                     opened,
@@ -104,7 +107,7 @@ class Hub:
                     headers=headers,
                     expected_size=file.size,
                     displayed_filename=file.path,
-                    tqdm_class=_meter(count),
+                    tqdm_class=_meter(counting),
                 )
 
 
@@ -150,6 +153,23 @@ def _meter(count: Count) -> type:
 
 
 @contextmanager
+def _counted(count: Count) -> Iterator[Count]:
+    """Takes back what was counted if the attempt fails: the next one counts it again."""
+    seen = 0
+
+    def counting(number: int) -> None:
+        nonlocal seen
+        seen += number
+        count(number)
+
+    try:
+        yield counting
+    except BaseException:
+        count(-seen)
+        raise
+
+
+@contextmanager
 def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
     """Turns the client's errors into one line that names the remedy."""
     try:
@@ -181,7 +201,7 @@ def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
             raise
-        raise HubError(
+        raise HubUnwellError(
             f"cannot reach {endpoint}: {_first_line(error)}",
             "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
         ) from None
@@ -191,7 +211,8 @@ def _refused(endpoint: str, model: str, error: HfHubHTTPError) -> HubError:
     status = error.response.status_code
     if status in (401, 403):
         return HubError(f"{endpoint} refused the token for {model} ({status})", _ACCESS_REMEDY)
-    return HubError(f"{endpoint} answered {status} for {model}: {_first_line(error)}", "Try again later")
+    kind = HubUnwellError if status >= 500 or status in (408, 429) else HubError
+    return kind(f"{endpoint} answered {status} for {model}: {_first_line(error)}", "Try again later")
 
 
 def _first_line(error: BaseException) -> str:

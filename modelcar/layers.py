@@ -43,6 +43,11 @@ def part(snapshot: Snapshot, directory: Path, max_layer_size: int = MAX_LAYER_SI
     own = OWN_LAYER_SIZE
     layers = _parted(snapshot.files, directory, own, max_layer_size)
     while len(layers) > MOST_LAYERS:
+        if all(file.size < own for file in snapshot.files):
+            raise BuildError(
+                f"{snapshot.model} makes {len(layers)} layers of {decimal(max_layer_size)}, too many for an image",
+                "Raise max_layer_size, if your registry takes larger layers (Quay: MAXIMUM_LAYER_SIZE)",
+            )
         own *= 2
         layers = _parted(snapshot.files, directory, own, max_layer_size)
     for layer in layers:

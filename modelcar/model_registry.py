@@ -7,6 +7,7 @@ same image again changes nothing, and a run that ended half-way is completed by 
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import aiohttp
 from model_registry.core import ModelRegistryAPIClient
 from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
 from mr_openapi.exceptions import ApiException, ForbiddenException, UnauthorizedException
+from pydantic import ValidationError
 
 from modelcar import annotations
 from modelcar.errors import ModelRegistryError
@@ -78,8 +80,9 @@ def register(
     with Repository(reference) as repository:
         stored = repository.manifest(reference.version)
         entry = _entry(reference.at(stored.digest), stored, _layers(repository, stored), name, model_format)
-    with _named(url):
-        changed = asyncio.run(_converge(_connect(url), entry, pipeline_run))
+    # In a thread of its own, for a notebook runs an event loop already.
+    with _named(url), ThreadPoolExecutor(1) as thread:
+        changed = thread.submit(asyncio.run, _converge(_connect(url), entry, pipeline_run)).result()
     return Registered(entry.model, entry.version, entry.uri, changed)
 
 
@@ -153,10 +156,15 @@ def _says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool
 
 
 def _connect(url: str) -> ModelRegistryAPIClient:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ModelRegistryError(f"{url!r} is not the address of a Model Registry", "Write it as https://host:port")
-    port = parts.port or (443 if parts.scheme == "https" else 8080)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 8080)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError
+    except ValueError:
+        raise ModelRegistryError(
+            f"{url!r} is not the address of a Model Registry", "Write it as https://host:port"
+        ) from None
     address = f"{parts.scheme}://{parts.hostname}"
     token = _token()
     if parts.scheme == "http":
@@ -190,6 +198,10 @@ def _named(url: str) -> Iterator[None]:
     except ApiException as error:
         words = str(error.body or error.reason or "").strip()[:300]
         raise ModelRegistryError(f"the Model Registry at {url} answered {error.status}: {words}") from None
+    except ValidationError:
+        raise ModelRegistryError(
+            f"what answers at {url} is no Model Registry", "Take the address of its REST API, not of a page"
+        ) from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise ModelRegistryError(
             f"cannot reach the Model Registry at {url}: {error}",

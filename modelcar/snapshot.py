@@ -149,6 +149,6 @@ def safe_path(path: str) -> str:
     ):
         raise UnsafeNameError(
             f"the repository has a file named {path!r}, which cannot be used as it stands",
-            "Leave it out with --exclude, or use another revision",
+            "Use another revision, or ask its owner to rename the file",
         )
     return path

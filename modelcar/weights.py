@@ -16,7 +16,9 @@ _OTHER_FRAMEWORKS = (
     "tf_model*.h5", "*.tflite", "flax_model*.msgpack*", "rust_model.ot", "*.mlmodel", "*.mlpackage", "*.ckpt*"
 )  # fmt: skip
 _OTHER_RUNTIMES = ("onnx", "openvino", "coreml", "mlx", "gguf", "tflite")
-_TORCH = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.pt.index.json")
+_TORCH = ("*.bin", "*.pt", "*.pth")
+_TORCH_AND_INDEXES = (*_TORCH, "*.bin.index.json", "*.pt.index.json")
+_ADAPTER = "adapter_"
 _BOOKKEEPING = (".gitattributes", ".gitignore")
 
 
@@ -112,8 +114,9 @@ def _duplicates(paths: Sequence[str]) -> Callable[[str], str]:
     in one form alone keeps them.
     """
     safetensors = {PurePosixPath(path) for path in paths if path.endswith(".safetensors")}
-    folders = {path.parent for path in safetensors}
-    standard = {path.parent for path in safetensors if not path.name.startswith("consolidated")}
+    adapters = {path.parent for path in safetensors if path.name.startswith(_ADAPTER)}
+    folders = {path.parent for path in safetensors if not path.name.startswith(_ADAPTER)}
+    standard = {path.parent for path in safetensors if not path.name.startswith(("consolidated", _ADAPTER))}
     torch = {PurePosixPath(path).parent for path in paths if _any_match(PurePosixPath(path).name, _TORCH)}
     top = PurePosixPath(".")
 
@@ -123,7 +126,8 @@ def _duplicates(paths: Sequence[str]) -> Callable[[str], str]:
             return "git's own bookkeeping"
         if pure.name.startswith("consolidated") and pure.parent in standard:
             return "the same weights as the other safetensors beside it"
-        if _any_match(pure.name, _TORCH) and pure.parent in folders:
+        twins = adapters if pure.name.startswith(_ADAPTER) else folders
+        if _any_match(pure.name, _TORCH_AND_INDEXES) and pure.parent in twins:
             return "the same weights as the safetensors beside it"
         if pure.parts[0] == "original" and len(pure.parts) > 1 and top in folders | torch:
             return "the original form of the weights"

@@ -13,10 +13,11 @@ import pytest
 from huggingface_hub import constants
 
 from modelcar.download import Downloaded, download
+from modelcar.hub import Hub
 from modelcar.oci import connection, credentials
 from modelcar.oci.connection import Connection
 from modelcar.oci.registry import Repository
-from tests.parts.hub import Hub
+from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
 from tests.parts.models import tiny_llama
 from tests.parts.registries import (
@@ -67,7 +68,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let all pauses between attempts pass at once, and give how long they would have been."""
     pauses: list[float] = []
-    for retried in (Connection.request, Connection._greet, Repository.put_blob):
+    for retried in (Connection.request, Repository.put_blob, Hub.snapshot, Hub.fetch):
         monkeypatch.setattr(retried.retry, "sleep", pauses.append)  # type: ignore[attr-defined]
     clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
     monkeypatch.setattr("huggingface_hub.file_download.time", clock)
@@ -76,9 +77,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """Give an empty Hub, to which modelcar goes."""
-    with Hub(tmp_path / "hub") as hub:
+    with HubServer(tmp_path / "hub") as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         yield hub
 
@@ -93,7 +94,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def downloaded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Downloaded:
     """Give a finished download of the model, which must not be changed."""
     folder = tmp_path_factory.mktemp("downloaded")
-    with Hub(folder / "hub") as hub, pytest.MonkeyPatch.context() as environment:
+    with HubServer(folder / "hub") as hub, pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_ENDPOINT", hub.url)
         hub.publish("example/tiny-llama", model)
         return download("example/tiny-llama", folder / "claim")

@@ -17,8 +17,8 @@ from modelcar.build import BuilderName, Built, build
 from modelcar.claim import scratch
 from modelcar.download import Downloaded, download
 from modelcar.errors import BuildError, ClaimError, CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
-from modelcar.oci.connection import ATTEMPTS
 from modelcar.oci.layer import Layer
+from modelcar.retries import ATTEMPTS
 from modelcar.snapshot import RECORD, Snapshot
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub

@@ -75,7 +75,9 @@ def test_a_model_goes_the_whole_way_and_a_second_run_moves_nothing(parts: Parts)
     assert result["model"] == "whole"
 
     api = f"{parts.entries.url}/api/model_registry/v1alpha3"
-    found = requests.get(f"{api}/model_artifact", params={"name": "whole", "parentResourceId": _version(api, "whole")}, timeout=9)
+    found = requests.get(
+        f"{api}/model_artifact", params={"name": "whole", "parentResourceId": _version(api, "whole")}, timeout=9
+    )
     assert found.json()["uri"] == f"oci://{result['image']}"
 
     served = parts.hub.bytes_served
@@ -142,7 +144,10 @@ def test_wrong_credentials_name_the_registry_and_their_file(parts: Parts) -> Non
     file.write_text(json.dumps(entries))
     done = run(parts.command("refused"))
     assert done.returncode == 1
-    assert f"{parts.target.host} does not let us push to refused/model (401): it refused 'nobody' from {file}" in done.stderr
+    assert (
+        f"{parts.target.host} does not let us push to refused/model (401): it refused 'nobody' from {file}"
+        in done.stderr
+    )
 
 
 def test_file_names_that_need_escaping_reach_the_image(parts: Parts, tmp_path: Path) -> None:
@@ -154,7 +159,11 @@ def test_file_names_that_need_escaping_reach_the_image(parts: Parts, tmp_path: P
     image = json.loads(done.stdout)["image"]
     copy = ["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{image}", f"oci:{tmp_path}/layout:latest"]
     subprocess.run(copy, check=True)
-    subprocess.run(["umoci", "unpack", "--rootless", "--image", f"{tmp_path}/layout:latest", f"{tmp_path}/unpacked"], check=True, capture_output=True)
+    subprocess.run(
+        ["umoci", "unpack", "--rootless", "--image", f"{tmp_path}/layout:latest", f"{tmp_path}/unpacked"],
+        check=True,
+        capture_output=True,
+    )
     for name in odd:
         assert (tmp_path / "unpacked/rootfs/models" / name).read_bytes() == (folder / name).read_bytes()
 
@@ -163,7 +172,9 @@ def test_file_names_that_need_escaping_reach_the_image(parts: Parts, tmp_path: P
 def test_a_stopped_run_leaves_no_scratch_and_goes_on_later(stop: signal.Signals, parts: Parts) -> None:
     parts.hub.delay(1.0)
     command = parts.command(f"stopped-{int(stop)}", mirror="", model_registry="")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     time.sleep(2.5)
     os.killpg(process.pid, stop)
     said, _ = process.communicate(timeout=30)

@@ -113,7 +113,9 @@ def test_what_is_set_on_the_build_task_reaches_its_function(pipeline: PipelineSp
 def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
     placed: dict[str, KubernetesExecutorConfig],
 ) -> None:
-    claims = {step: [mount.pvc_name_parameter.component_input_parameter for mount in placed[step].pvc_mount] for step in STEPS}
+    claims = {
+        step: [mount.pvc_name_parameter.component_input_parameter for mount in placed[step].pvc_mount] for step in STEPS
+    }
     assert claims == {"download": ["claim"], "build": ["claim"], "mirror": [], "register": []}
     logins = {
         step: [secret.secret_name_parameter.component_input_parameter for secret in placed[step].secret_as_volume]
@@ -124,9 +126,9 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
     for step in STEPS:
         assert all(secret.optional for secret in placed[step].secret_as_volume)
         assert all(secret.optional for secret in placed[step].secret_as_env)
-        assert [
-            pull.secret_name_parameter.component_input_parameter for pull in placed[step].image_pull_secret
-        ] == ["image_pull_secret"]
+        assert [pull.secret_name_parameter.component_input_parameter for pull in placed[step].image_pull_secret] == [
+            "image_pull_secret"
+        ]
         assert placed[step].active_deadline_seconds >= 3600
     assert [key.env_var for key in placed["download"].secret_as_env[0].key_to_env] == ["HF_TOKEN"]
     assert [key.env_var for key in placed["register"].secret_as_env[0].key_to_env] == ["MODEL_REGISTRY_TOKEN"]

@@ -10,51 +10,25 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-import tenacity
 from requests.adapters import HTTPAdapter
 from requests.utils import parse_dict_header
 
-from modelcar.errors import CredentialsError, RegistryError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import credentials
+from modelcar.retries import retrying
 
 CONNECT_SECONDS = 15.0
 READ_SECONDS = 600.0
 """OpenShift's registry may take minutes to answer the end of a large upload while it copies within S3."""
 
-ATTEMPTS = 6
-LONGEST_WAIT_SECONDS = 60.0
 TOKEN_MARGIN_SECONDS = 15.0
 _BLOCK_BYTES = 1 << 20
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
+_SERVED_BY = {"docker.io": "registry-1.docker.io"}
+
 Body = bytes | Iterable[bytes] | None
-
-
-class TransientError(RegistryError):
-    """A failure that may pass: the connection broke, or the registry asked to be tried again.
-
-    Attributes:
-        retry_after: Seconds that the registry asked to wait, or 0.
-    """
-
-    retry_after: float = 0.0
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, TransientError) else 0.0
-    backoff = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS)(state)
-    return min(max(asked, backoff), LONGEST_WAIT_SECONDS)
-
-
-retrying = tenacity.retry(
-    retry=tenacity.retry_if_exception_type(TransientError),
-    wait=_pause,
-    stop=tenacity.stop_after_attempt(ATTEMPTS),
-    reraise=True,
-)
-"""Tries again, with growing pauses, what failed in a way that may pass."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +161,7 @@ class Connection:
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError) as error:
-            raise TransientError(
+            raise RegistryUnwellError(
                 f"cannot reach the registry {self.host}: {_root_cause(error)}",
                 "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
             ) from None
@@ -197,7 +171,7 @@ class Connection:
 
         Raises:
             CredentialsError: 401 or 403.
-            TransientError: A status that may pass.
+            RegistryUnwellError: A status that may pass.
             RegistryError: Any other status, with the registry's own words.
         """
         status = response.status_code
@@ -208,7 +182,7 @@ class Connection:
         asked = f"{response.request.method} {urlsplit(response.url).path}"
         said = f"{self.host} answered {status} to {asked}: {_words(response)}"
         if status in _TRANSIENT:
-            error = TransientError(said, "It was tried several times; try again later")
+            error = RegistryUnwellError(said, "It was tried several times; try again later")
             error.retry_after = _seconds(response.headers.get("Retry-After", ""))
             raise error
         raise RegistryError(said)
@@ -224,7 +198,6 @@ class Connection:
             raise RegistryError(f"{self.host} sent us to another host, {urlsplit(url).netloc}; not followed")
         return url
 
-    @retrying
     def _greet(self) -> tuple[str, tuple[str, dict[str, str]] | None]:
         try:
             return self._greet_over("https")
@@ -233,7 +206,7 @@ class Connection:
                 raise self._untrusted(error) from None
             return self._greet_over("http")
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-            raise TransientError(
+            raise RegistryUnwellError(
                 f"cannot reach the registry {self.host}: {_root_cause(error)}",
                 "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
             ) from None
@@ -241,10 +214,10 @@ class Connection:
             raise RegistryError(f"{self.host} is no registry: {_root_cause(error)}") from None
 
     def _greet_over(self, scheme: str) -> tuple[str, tuple[str, dict[str, str]] | None]:
-        origin = f"{scheme}://{self.host}"
+        origin = f"{scheme}://{_SERVED_BY.get(self.host, self.host)}"
         response = self._session.get(f"{origin}/v2/", timeout=(CONNECT_SECONDS, CONNECT_SECONDS), allow_redirects=False)
         if response.status_code in _TRANSIENT:
-            raise TransientError(
+            raise RegistryUnwellError(
                 f"{self.host} answered {response.status_code}", "It was tried several times; try later"
             )
         if response.status_code not in (requests.codes.ok, requests.codes.unauthorized):
@@ -283,11 +256,14 @@ class Connection:
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
         except requests.exceptions.RequestException as error:
-            raise TransientError(f"cannot reach the token service of {self.host}: {_root_cause(error)}") from None
-        answer = self.checked(response, scope, {requests.codes.ok}).json()
-        lifetime = float(answer.get("expires_in") or 60)
-        margin = min(TOKEN_MARGIN_SECONDS, lifetime / 4)
-        return _Token(answer.get("token") or answer.get("access_token") or "", time.monotonic() + lifetime - margin)
+            raise RegistryUnwellError(f"cannot reach the token service of {self.host}: {_root_cause(error)}") from None
+        try:
+            answer = self.checked(response, scope, {requests.codes.ok}).json()
+            lifetime = float(answer.get("expires_in") or 60)
+            value = str(answer.get("token") or answer["access_token"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise RegistryError(f"the token service of {self.host} answered without a token") from None
+        return _Token(value, time.monotonic() + lifetime - min(TOKEN_MARGIN_SECONDS, lifetime / 4))
 
     def _ask_for_token(
         self, realm: str, query: dict[str, str], found: credentials.Credentials | None
@@ -350,7 +326,7 @@ def _challenge(response: requests.Response) -> tuple[str, dict[str, str]] | None
 
 
 def _basic(found: credentials.Credentials) -> str:
-    return f"Basic {found.entry().get('auth', '')}"
+    return f"Basic {found.entry()['auth']}"
 
 
 def _words(response: requests.Response) -> str:

@@ -37,9 +37,9 @@ class Credentials:
 
     def entry(self) -> dict[str, str]:
         """This as an entry of a docker configuration."""
-        if self.identity_token:
-            return {"identitytoken": self.identity_token}
-        return {"auth": base64.b64encode(f"{self.username}:{self.password}".encode()).decode()}
+        # containers/image passes over an entry without `auth`, also where only the identity token counts.
+        auth = base64.b64encode(f"{self.username or '<token>'}:{self.password}".encode()).decode()
+        return {"auth": auth, **({"identitytoken": self.identity_token} if self.identity_token else {})}
 
 
 def find(registry: str, repository: str) -> Credentials | None:
@@ -88,8 +88,9 @@ def _from_file(path: Path, registry: str, repository: str) -> Credentials | None
 
 
 def _location(key: str) -> str:
-    """An entry's key without scheme and API version: docker writes `https://index.docker.io/v1/`."""
-    return key.removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix("/v1").removesuffix("/v2")
+    """An entry's key as a reference begins: docker writes `https://index.docker.io/v1/` for docker.io."""
+    bare = key.removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix("/v1").removesuffix("/v2")
+    return "docker.io" if bare == "index.docker.io" else bare
 
 
 def _read_auths(path: Path) -> dict[str, Any]:

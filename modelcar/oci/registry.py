@@ -12,10 +12,11 @@ import requests
 import urllib3
 from pydantic import ValidationError
 
-from modelcar.errors import RegistryError, WrongBytesError
+from modelcar.errors import RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import spec
-from modelcar.oci.connection import Connection, Scope, TransientError, retrying
+from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.reference import Reference
+from modelcar.retries import retrying
 
 CHUNK_BYTES = 1 << 20
 LARGEST_MANIFEST = 4 << 20
@@ -191,7 +192,7 @@ class Repository:
         response = self._connection.send_once("PATCH", location, self._scope, headers=headers, body=body)
         if response.status_code == requests.codes.unauthorized:
             self._connection.forget(self._scope)
-            raise TransientError(f"{self.reference.registry} ended our login in the middle of an upload")
+            raise RegistryUnwellError(f"{self.reference.registry} ended our login in the middle of an upload")
         return self._connection.checked(response, self._scope, {202}).headers["Location"]
 
     def _cancel(self, location: str) -> None:
@@ -229,7 +230,7 @@ def _received(response: requests.Response, limit: int | None = None) -> Iterator
                 raise RegistryError(f"{response.url} answers with more than {limit} bytes")
             yield chunk
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise TransientError(f"the connection to {response.url} broke after {seen} bytes: {error}") from None
+        raise RegistryUnwellError(f"the connection to {response.url} broke after {seen} bytes: {error}") from None
 
 
 def checked(chunks: Iterable[bytes], digest: str, what: str) -> Iterator[bytes]:
