@@ -22,9 +22,9 @@ FIGURES = (
 SHARDS = 4
 OURS = "`build(directory, target, builder='buildah')`"
 RECIPE = (
-    "with `TMPDIR=$CLAIM/tmp`, `buildah $GLOBALS bud -t image -f Containerfile DIRECTORY` and "
-    "`buildah $GLOBALS push --tls-verify=false image docker://TARGET`, where `$GLOBALS` is `--root $CLAIM/root "
-    "--runroot $CLAIM/run --storage-driver vfs` and the Containerfile `FROM scratch` and `COPY FILE … /models/`"
+    "`buildah $GLOBALS bud -t image -f Containerfile DIRECTORY`, then "
+    "`buildah $GLOBALS push --tls-verify=false image docker://TARGET`, with `TMPDIR=$CLAIM/tmp`, `$GLOBALS` being "
+    "`--root $CLAIM/root --runroot $CLAIM/run --storage-driver vfs`, and `FROM scratch`, `COPY FILE … /models/`"
 )
 CURL = "`curl --parallel --parallel-max 4 --upload-file FILE UPLOAD?digest=DIGEST …`, all files in one call"
 _IMAGE = "example/llama:1.0"

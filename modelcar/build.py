@@ -89,6 +89,7 @@ def build(
         if existing:
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
             return Built(goal.at(existing), len(parts), 0, unchanged=True)
+        print(f"{len(parts)} layers for {goal}, on {base.name}", flush=True)
         with _builder(builder, repository, directory, parts) as chosen:
             placed, sent = _place(repository, chosen, parts, snapshot)
         written = write_image(repository, base, placed, wanted, goal.tag)

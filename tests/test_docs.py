@@ -1,0 +1,130 @@
+"""What README and docs say is true: each command is run, or as much of it as can be, and the shown output is real."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes.client import ApiClient, V1PersistentVolumeClaim
+
+from tests.parts.hub import Hub
+from tests.parts.model_registry import ModelRegistryServer
+from tests.parts.registries import BasicAuthRegistry, TokenAuthRegistry
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/*/README.md"), *ROOT.glob("benchmarks/*.md")]
+)
+PROGRAMS = ("make", "git", "oc", "buildah", "modelcar", ".venv/bin/modelcar", "pre-commit")
+
+
+def commands() -> list[str]:
+    """Every command that a page shows as a block of its own, with its continuation lines and here-documents."""
+    found: dict[str, None] = {}
+    for page in PAGES:
+        text = re.sub(r"\\\n\s*", "", page.read_text())
+        text = re.sub(r"<<EOF\n(.*?)\n\s*EOF", lambda match: f"<<{match[1]!r}", text, flags=re.DOTALL)
+        for line in re.findall(r"^ {4,}(.+)$", text, re.MULTILINE):
+            for command in re.split(r"\s+&&\s+|\s+#\s", line):
+                if command.split(maxsplit=1)[0] in PROGRAMS:
+                    found[command.strip()] = None
+    return list(found)
+
+
+@pytest.fixture
+def run_documented(
+    hub: Hub,
+    model: Path,
+    basic_registry: BasicAuthRegistry,
+    token_registry: TokenAuthRegistry,
+    model_registry_server: ModelRegistryServer,
+    log_in: Callable[..., Path],
+    tmp_path: Path,
+) -> Callable[[list[str]], subprocess.CompletedProcess[str]]:
+    """Runs a modelcar command of the docs with the parts of this machine in the place of quay.io and the like."""
+    log_in(basic_registry, token_registry)
+    hub.publish("ibm-granite/granite-3.3-2b-instruct", model)
+    places = {
+        "quay.io": basic_registry.host,
+        "registry.apps.example.com": token_registry.host,
+        "https://registry-rest.apps.example.com": model_registry_server.url,
+    }
+
+    def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("modelcar")
+        for public, local in places.items():
+            words = [word.replace(public, local) for word in words]
+        return subprocess.run([program, *words], check=False, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
+def test_there_are_commands_to_check() -> None:
+    assert {command.split()[0] for command in commands()} >= {"make", "oc", "buildah", ".venv/bin/modelcar"}
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if "modelcar" in command.split()[0]])
+def test_documented_modelcar_command_works(
+    command: str, run_documented: Callable[[list[str]], subprocess.CompletedProcess[str]]
+) -> None:
+    done = run_documented(shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command.split()[0] == "make"])
+def test_documented_target_exists(command: str) -> None:
+    subprocess.run([*shlex.split(command), "--dry-run"], check=True, cwd=ROOT, capture_output=True)
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command.split()[0] == "oc"])
+def test_documented_oc_command_is_right(command: str) -> None:
+    if "<<" in command:
+        document = yaml.safe_load(eval(command.partition("<<")[2]))
+        api = ApiClient()
+        claim = api._ApiClient__deserialize(document, V1PersistentVolumeClaim)
+        assert api.sanitize_for_serialization(claim) == document
+        compiled = yaml.safe_load((ROOT / "compiled/model-to-registry.yaml").read_text().split("---\n")[0])
+        parameters = compiled["root"]["inputDefinitions"]["parameters"]
+        assert document["metadata"]["name"] == parameters["claim"]["defaultValue"]
+    else:
+        compiled = (ROOT / "compiled/model-to-registry.yaml").read_text()
+        name = shlex.split(command)[4]
+        assert f"defaultValue: {name}\n" in compiled
+
+
+def test_containerfile_copies_what_there_is_and_installs_what_is_tested() -> None:
+    for source in re.findall(r"^COPY (\S+) \S+$", (ROOT / "Containerfile").read_text(), re.MULTILINE):
+        assert (ROOT / source).exists(), source
+    pins = re.compile(r"^([a-z0-9._-]+==\S+)", re.MULTILINE)
+    tested = set(pins.findall((ROOT / "requirements/dev.txt").read_text()))
+    assert set(pins.findall((ROOT / "requirements/runtime.txt").read_text())) <= tested
+
+
+def test_no_command_goes_unchecked() -> None:
+    checked = ("make", "oc", "modelcar", ".venv/bin/modelcar")
+    # Cloning and pre-commit are the reader's own; the image is built by hand (it needs a base from the network).
+    by_hand = ("git", "pre-commit", "buildah")
+    assert {command.split()[0] for command in commands()} <= {*checked, *by_hand}
+
+
+def test_readme_shows_what_the_demo_prints() -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.demo"], check=True, cwd=ROOT, capture_output=True, text=True)
+    printed = [_stable(line) for line in done.stdout.splitlines()]
+    shown = [
+        _stable(line)
+        for line in (ROOT / "README.md").read_text().partition("```\n")[2].partition("```")[0].splitlines()
+    ]
+    assert len(shown) > 15
+    assert [line for line in shown if line and line not in printed] == []
+    assert json.loads(done.stdout[done.stdout.rindex("[\n") :])[0]["uri"].startswith("oci://localhost:")
+
+
+def _stable(line: str) -> str:
+    """A line without colours, ports, clock times and measured times."""
+    bare = re.sub(r"\x1b\[[0-9;]*m|^[0-9:.]{12}", "", line)
+    return re.sub(r":\d{4,5}/", ":PORT/", re.sub(r"in [\d.]+ s, [\d.]+ .B/s", "in TIME", bare)).rstrip()
