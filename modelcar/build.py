@@ -1,29 +1,26 @@
 """Makes an image of a downloaded model and puts it into a registry."""
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from modelcar import buildah, layers
-from modelcar.annotations import RECIPE, describe
+from modelcar.annotations import describe
 from modelcar.claim import check_space, claim_errors, scratch
 from modelcar.default_target import target_for
-from modelcar.errors import BuildError, WrongBytesError
-from modelcar.oci import spec
+from modelcar.errors import BuildError
 from modelcar.oci.base_image import open_base_image
-from modelcar.oci.image import ModelLayer, write_image
+from modelcar.oci.image import ModelLayer
 from modelcar.oci.layer import Layer
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.progress import Progress
 from modelcar.snapshot import RECORD, Snapshot
+from modelcar.target import Target, describe_layer, send_layers
 
 BuilderName = Literal["auto", "buildah", "direct"]
 BUILDERS: tuple[BuilderName, ...] = ("auto", "buildah", "direct")
-PARALLEL_UPLOADS = 4
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,6 @@ class Built:
     layer_count: int
     sent_bytes: int
     unchanged: bool
-
-
-class _Builder(Protocol):
-    """Brings one layer into the target's repository."""
-
-    parallel: int
-
-    def put(self, layer: Layer, digest: str, progress: Progress) -> None: ...
 
 
 def build(
@@ -81,108 +70,56 @@ def build(
         raise BuildError(f"there is no builder {builder!r}", f"Choose one of {', '.join(BUILDERS)}")
     snapshot = Snapshot.read(directory)
     goal = Reference.parse_target(target) if target else target_for(snapshot)
-    parts = layers.part(snapshot, directory, max_layer_size)
+    parts = layers.part(snapshot, layers.on_disk(directory), max_layer_size)
     base = open_base_image(base_image)
-    wanted = describe(snapshot, layers.recipe(parts, base.digest, snapshot))
-    with Repository(goal, push=True) as repository:
-        existing = _digest_of_same(repository, goal.tag, wanted)
-        if existing:
+    place = Target(goal, describe(snapshot, layers.recipe(parts, base.digest, snapshot)))
+    with place.repository:
+        if place.unchanged:
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
-            return Built(goal.at(existing), len(parts), 0, unchanged=True)
+            return Built(place.unchanged, len(parts), 0, unchanged=True)
         print(f"{len(parts)} layers for {goal}, on {base.name}", flush=True)
-        with _builder(builder, repository, directory, parts) as chosen:
-            placed, sent = _place(repository, chosen, parts, snapshot)
-        written = write_image(repository, base, placed, wanted, goal.tag)
-        arrived = repository.manifest(goal.tag).digest
-        if arrived != written.digest:
-            raise WrongBytesError(f"{goal} is {arrived}, not {written.digest}", "Did another run write this tag?")
-    return Built(goal.at(written.digest), len(parts), sent, unchanged=False)
+        if builder == "direct" or (builder == "auto" and not buildah.is_there()):
+            placed, sent = send_layers("build", parts, snapshot, [place], known=layers.read_digests(directory))
+        else:
+            placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)
+        layers.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
+        return Built(place.publish(base, placed), len(parts), sent, unchanged=False)
 
 
-def _digest_of_same(repository: Repository, tag: str, wanted: dict[str, str]) -> str:
-    """The digest of what the tag holds, if that is the image that would be built; else empty."""
-    stored = repository.find_manifest(tag)
-    if stored is None:
-        return ""
-    found = stored.annotations()
-    same = all(found.get(key) == wanted[key] for key in (spec.REVISION, RECIPE))
-    return stored.digest if same else ""
-
-
-@contextmanager
-def _builder(name: BuilderName, repository: Repository, directory: Path, parts: list[Layer]) -> Iterator[_Builder]:
-    if name == "direct" or (name == "auto" and not buildah.is_there()):
-        yield _Direct(repository)
-        return
-    with scratch(directory / RECORD.parent) as place, claim_errors(directory):
-        # buildah keeps one layer at a time beside the weights, as a temporary file.
-        check_space(
-            place, max(layer.size for layer in parts), "Enlarge it, or choose builder=direct, which needs no room"
-        )
-        yield _Buildah(buildah.Buildah(place), repository)
-
-
-class _Direct:
-    """Streams a layer's files into the registry."""
-
-    parallel = PARALLEL_UPLOADS
-
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-
-    def put(self, layer: Layer, digest: str, progress: Progress) -> None:
-        self._repository.put_blob(digest, layer.size, lambda: progress.watch(layer.chunks()))
-
-
-class _Buildah:
-    """Has buildah make and push a layer: one at a time, for each takes its size in scratch space."""
-
-    parallel = 1
-
-    def __init__(self, process: buildah.Buildah, repository: Repository) -> None:
-        self._process = process
-        self._repository = repository
-
-    def put(self, layer: Layer, digest: str, progress: Progress) -> None:
-        plain_http = self._repository.plain_http
-        self._process.put_layer(
-            layer, digest, self._repository.reference, plain_http=plain_http, count=progress.advance
-        )
-
-
-def _place(
-    repository: Repository, builder: _Builder, parts: list[Layer], snapshot: Snapshot
+def _build_with_buildah(
+    repository: Repository, directory: Path, parts: list[Layer], snapshot: Snapshot
 ) -> tuple[list[ModelLayer], int]:
-    """Makes sure that every layer is in the repository; gives them with their digests, and the bytes sent."""
-    placed: list[ModelLayer] = []
-    jobs: list[Future[int]] = []
-    with (
-        Progress("build", sum(layer.size for layer in parts)) as progress,
-        ThreadPoolExecutor(builder.parallel) as pool,
-        # One thread hashes ahead while the builder works on the layer before.
-        ThreadPoolExecutor(1) as hashing,
-    ):
-        try:
-            for layer, digest in zip(
-                parts, hashing.map(lambda layer: layers.digest(layer, snapshot), parts), strict=True
-            ):
-                descriptor = spec.descriptor(spec.LAYER, digest, layer.size)
-                placed.append(ModelLayer(descriptor, layer.title))
-                jobs.append(pool.submit(_ensure, repository, builder, layer, digest, progress))
-                for job in jobs:
-                    if job.done():
-                        job.result()
-            sent = sum(job.result() for job in jobs)
-        except BaseException:
-            hashing.shutdown(wait=False, cancel_futures=True)
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    """Has buildah make and push the layers, one after the other, for each takes its size in scratch space."""
+    with scratch(directory / RECORD.parent) as place, claim_errors(directory):
+        linked = all(buildah.links(layer, place) for layer in parts)
+        room = max(layer.size for layer in parts) * (1 if linked else 2)
+        check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
+        process = buildah.Buildah(place)
+
+        def ready(layer: Layer) -> tuple[str, buildah.Container | None]:
+            digest = layers.digest(layer, snapshot)
+            return digest, process.prepare(layer) if linked and not repository.has_blob(digest) else None
+
+        placed: list[ModelLayer] = []
+        sent = 0
+        # One thread hashes and prepares ahead, while buildah commits the layer before.
+        with Progress("build", sum(layer.size for layer in parts)) as progress, ThreadPoolExecutor(1) as ahead:
+            try:
+                for layer, (digest, container) in zip(parts, ahead.map(ready, parts), strict=True):
+                    placed.append(describe_layer(layer, digest, snapshot))
+                    if repository.has_blob(digest):
+                        progress.advance(layer.size)
+                        continue
+                    process.put_layer(
+                        container or process.prepare(layer),
+                        layer,
+                        digest,
+                        repository.reference,
+                        plain_http=repository.plain_http,
+                        count=progress.advance,
+                    )
+                    sent += layer.size
+            except BaseException:
+                ahead.shutdown(wait=False, cancel_futures=True)
+                raise
     return placed, sent
-
-
-def _ensure(repository: Repository, builder: _Builder, layer: Layer, digest: str, progress: Progress) -> int:
-    if repository.has_blob(digest):
-        progress.advance(layer.size)
-        return 0
-    builder.put(layer, digest, progress)
-    return layer.size

@@ -6,8 +6,8 @@ manifest whose digest was given beforehand. So it is given that digest: the laye
 manifest that it must arrive at, to the byte. The layer stays as it is, no tag is written, and a layer with any other
 bytes is refused by buildah and by the registry alike.
 
-The files are hard-linked into the working container, and one layer is made at a time, so that the claim holds, besides
-the weights, one layer's temporary copy.
+The files are hard-linked into working containers, and one layer is committed at a time, so that the claim holds,
+besides the weights, one layer's temporary copy.
 """
 
 import json
@@ -25,7 +25,7 @@ import psutil
 from modelcar.errors import BuildError, ClaimError, CredentialsError
 from modelcar.oci import credentials, spec
 from modelcar.oci.connection import trusted_certificates
-from modelcar.oci.layer import DIRECTORY_MODE, FILE_MODE, Entry, Layer
+from modelcar.oci.layer import DIRECTORY_MODE, FILE_MODE, Entry, Layer, OnDisk
 from modelcar.oci.reference import Reference
 from modelcar.progress import Count, silent
 
@@ -66,6 +66,19 @@ class _Form:
         return json.dumps(manifest, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+@dataclass(frozen=True)
+class Container:
+    """A working container of buildah's.
+
+    Attributes:
+        name: What buildah calls it.
+        root: Where its files are.
+    """
+
+    name: str
+    root: Path
+
+
 class Buildah:
     """buildah with all its storage in one directory.
 
@@ -91,12 +104,30 @@ class Buildah:
             self._globals += ["--storage-opt", "vfs.ignore_chown_errors=true"]
         self._form = self._probe()
 
+    def prepare(self, layer: Layer) -> "Container":
+        """Makes a working container that holds a layer's files: hard links where the file system allows it."""
+        name = self._run("from", "scratch")
+        root = Path(self._mount(name))
+        # buildah makes it read-only, which hinders no root user; the layer does not show its mode.
+        root.chmod(DIRECTORY_MODE)
+        for entry in layer.entries:
+            _place(entry, root)
+        return Container(name, root)
+
     def put_layer(
-        self, layer: Layer, digest: str, target: Reference, *, plain_http: bool, count: Count = silent
+        self,
+        container: "Container",
+        layer: Layer,
+        digest: str,
+        target: Reference,
+        *,
+        plain_http: bool,
+        count: Count = silent,
     ) -> None:
-        """Puts a layer into a repository.
+        """Puts a prepared layer into a repository.
 
         Args:
+            container: The layer's container; it is empty afterwards.
             layer: The files.
             digest: The digest the layer must have.
             target: Any reference in the repository. No tag is written.
@@ -107,17 +138,19 @@ class Buildah:
             BuildError: buildah failed; with its own words.
         """
         image = target.at(spec.digest_of(self._form.manifest_for(digest, layer.size)))
-        with self._container(layer) as container, _access(target, plain_http) as access:
+        with _access(target, plain_http) as access:
             self._commit(container, f"docker://{image}", access, layer.size, count)
+        # The containers themselves go with the scratch directory; only copies would take room until then.
+        for inside in container.root.iterdir():
+            shutil.rmtree(inside)
 
     def _probe(self) -> _Form:
         """Commits a layer of one byte, to learn the form of what this buildah writes and compare its tar with ours."""
         source = self._scratch / "probe"
         source.write_bytes(b"\n")
-        layer = Layer((Entry("models/probe", source, 1),))
+        layer = Layer((Entry("models/probe", OnDisk(source), 1),))
         place = self._scratch / "probed"
-        with self._container(layer) as container:
-            self._commit(container, f"dir:{place}", [], layer.size, silent)
+        self._commit(self.prepare(layer), f"dir:{place}", [], layer.size, silent)
         manifest = (place / "manifest.json").read_bytes()
         named = spec.Manifest.model_validate_json(manifest)
         form = _Form(_blob(place, named.config), manifest, named.layers[0].digest)
@@ -130,21 +163,7 @@ class Buildah:
                 f"{self._run('--version')} writes layers in another form than the one we can foresee",
                 "Choose builder=direct, and tell us the version",
             )
-        shutil.rmtree(place)
         return form
-
-    @contextmanager
-    def _container(self, layer: Layer) -> Iterator[str]:
-        container = self._run("from", "scratch")
-        try:
-            root = Path(self._mount(container))
-            # buildah makes it read-only, which hinders no root user; the layer does not show its mode.
-            root.chmod(DIRECTORY_MODE)
-            for entry in layer.entries:
-                _place(entry, root)
-            yield container
-        finally:
-            subprocess.run(self._command("rm", container), env=self._environment(), capture_output=True, check=False)
 
     def _mount(self, container: str) -> str:
         """Where the container's files are. Without root, buildah gives that only inside a user namespace of its own."""
@@ -152,8 +171,8 @@ class Buildah:
             return self._run("mount", container)
         return self._run("unshare", *self._command("mount", container))
 
-    def _commit(self, container: str, destination: str, access: Sequence[str], size: int, count: Count) -> None:
-        command = self._command("commit", *_COMMIT, *access, container, destination)
+    def _commit(self, container: "Container", destination: str, access: Sequence[str], size: int, count: Count) -> None:
+        command = self._command("commit", *_COMMIT, *access, container.name, destination)
         with tempfile.TemporaryFile() as words:
             process = subprocess.Popen(command, env=self._environment(), stdout=words, stderr=subprocess.STDOUT)
             try:
@@ -198,6 +217,26 @@ def _blob(place: Path, descriptor: spec.Descriptor) -> bytes:
     return (place / descriptor.digest.removeprefix("sha256:")).read_bytes()
 
 
+def links(layer: Layer, directory: Path) -> bool:
+    """Whether a layer's files can be linked into a directory, so that containers take no room."""
+    device = directory.stat().st_dev
+    return all(_is_linkable(entry, device) for entry in layer.entries)
+
+
+def _is_linkable(entry: Entry, device: int) -> bool:
+    try:
+        state = _path(entry).stat()
+    except FileNotFoundError:
+        return False
+    return state.st_dev == device and (state.st_uid == os.geteuid() or os.geteuid() == 0)
+
+
+def _path(entry: Entry) -> Path:
+    if not isinstance(entry.source, OnDisk):
+        raise TypeError(f"buildah needs {entry.path} on a disk")
+    return entry.source.path
+
+
 def _place(entry: Entry, root: Path) -> None:
     """Puts a file into the container without a copy where that can be done, with the owner and mode a layer needs."""
     target = root / entry.path
@@ -207,12 +246,10 @@ def _place(entry: Entry, root: Path) -> None:
             parent.mkdir()
             os.chown(parent, os.geteuid(), os.getegid())
             parent.chmod(DIRECTORY_MODE)
-    state = entry.source.stat()
-    ours = state.st_uid == os.geteuid() or os.geteuid() == 0
-    if ours and state.st_dev == root.stat().st_dev:
-        os.link(entry.source, target)
+    if _is_linkable(entry, root.stat().st_dev):
+        os.link(_path(entry), target)
     else:
-        shutil.copyfile(entry.source, target)
+        shutil.copyfile(_path(entry), target)
     os.chown(target, os.geteuid(), os.getegid())
     target.chmod(FILE_MODE)
 

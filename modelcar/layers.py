@@ -6,13 +6,16 @@ at once.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from rich.filesize import decimal
 
 from modelcar.errors import BuildError, WrongBytesError
-from modelcar.oci.layer import Entry, Layer
+from modelcar.oci import spec
+from modelcar.oci.layer import Entry, Layer, OnDisk, Piece, Source
 from modelcar.snapshot import Hasher, PublishedFile, Snapshot
 
 MODELS = "models"
@@ -28,20 +31,30 @@ MOST_LAYERS = 100
 _RECIPE = 1
 """Raise when the same files would give other layers than before."""
 
+DIGESTS = Path(".modelcar", "layers.json")
+_DIGESTS = TypeAdapter(dict[str, spec.Digest])
 
-def part(snapshot: Snapshot, directory: Path, max_layer_size: int = MAX_LAYER_SIZE) -> list[Layer]:
+SourceOf = Callable[[PublishedFile], Source]
+
+
+def on_disk(directory: Path) -> SourceOf:
+    """Files from a finished download."""
+    return lambda file: OnDisk(directory / file.path)
+
+
+def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYER_SIZE) -> list[Layer]:
     """Parts a snapshot's files into layers; the same files are always parted in the same way.
 
     Args:
         snapshot: The files.
-        directory: Where they are.
+        source_of: Gives where a file's bytes come from.
         max_layer_size: The largest layer that the registry takes, in bytes.
 
     Raises:
         BuildError: A file alone is larger than that. A file cannot span two layers.
     """
     own = OWN_LAYER_SIZE
-    layers = _parted(snapshot.files, directory, own, max_layer_size)
+    layers = _parted(snapshot.files, source_of, own, max_layer_size)
     while len(layers) > MOST_LAYERS:
         if all(file.size < own for file in snapshot.files):
             raise BuildError(
@@ -49,7 +62,7 @@ def part(snapshot: Snapshot, directory: Path, max_layer_size: int = MAX_LAYER_SI
                 "Raise max_layer_size, if your registry takes larger layers (Quay: MAXIMUM_LAYER_SIZE)",
             )
         own *= 2
-        layers = _parted(snapshot.files, directory, own, max_layer_size)
+        layers = _parted(snapshot.files, source_of, own, max_layer_size)
     for layer in layers:
         if layer.size > max_layer_size:
             name = layer.entries[0].path.removeprefix(f"{MODELS}/")
@@ -72,36 +85,85 @@ def recipe(layers: Sequence[Layer], base_digest: str, snapshot: Snapshot) -> str
     return "sha256:" + hashlib.sha256(written.encode()).hexdigest()
 
 
+def key(layer: Layer, snapshot: Snapshot) -> str:
+    """What a layer holds, by its files' published hashes: known before any byte is read.
+
+    It stands at the layer in the image's manifest, so that a later run finds a layer that it need not send again.
+    """
+    published = {f"{MODELS}/{file.path}": file.identity for file in snapshot.files}
+    written = json.dumps([_RECIPE, [[entry.path, published[entry.path]] for entry in layer.entries]])
+    return "sha256:" + hashlib.sha256(written.encode()).hexdigest()
+
+
+class Proof:
+    """The link from the Hub's hashes to a layer's digest: one pass over the bytes gives both.
+
+    Args:
+        layer: The layer whose stream will be taken in.
+        snapshot: What was published.
+    """
+
+    def __init__(self, layer: Layer, snapshot: Snapshot) -> None:
+        published = {f"{MODELS}/{file.path}": file for file in snapshot.files}
+        self._layer = layer
+        self._published = {entry.path: published[entry.path] for entry in layer.entries}
+        self._files: dict[str, Hasher] = {path: file.hasher() for path, file in self._published.items()}
+        self._whole = hashlib.sha256()
+        self.position = 0
+
+    def take(self, piece: Piece) -> None:
+        """Takes in the next piece; what was taken in before, as after a broken connection, is passed over."""
+        data = piece.data[max(self.position - piece.position, 0) :]
+        self._whole.update(data)
+        if piece.entry is not None:
+            self._files[piece.entry.path].update(data)
+        self.position += len(data)
+
+    def digest(self) -> str:
+        """The layer's digest, now that all of it was taken in.
+
+        Raises:
+            WrongBytesError: A file's bytes are not what was published.
+        """
+        for entry in self._layer.entries:
+            file = self._published[entry.path]
+            if not file.is_hash(self._files[entry.path].hexdigest()):
+                raise WrongBytesError(
+                    f"{entry.source} is not what the Hub published ({file.identity})", "Run the download again"
+                )
+        return f"sha256:{self._whole.hexdigest()}"
+
+
+def read_digests(directory: Path) -> dict[str, str]:
+    """Digests of layers, by their keys, that an earlier build of this download proved; empty if there was none."""
+    try:
+        return dict(_DIGESTS.validate_json((directory / DIGESTS).read_bytes()))
+    except (OSError, ValidationError):
+        return {}
+
+
+def write_digests(directory: Path, digests: dict[str, str]) -> None:
+    """Notes them beside the download. The note only saves time, so a claim that cannot be written does not matter."""
+    with suppress(OSError):
+        (directory / DIGESTS).write_bytes(_DIGESTS.dump_json({**read_digests(directory), **digests}))
+
+
 def digest(layer: Layer, snapshot: Snapshot) -> str:
     """The digest that a layer will have, from its files' bytes, each of which must be what the Hub published.
-
-    This is the link from the Hub's hashes to the image: one pass over the bytes gives both.
 
     Raises:
         WrongBytesError: A file's bytes are not what was published.
     """
-    published = {f"{MODELS}/{file.path}": file for file in snapshot.files}
-    hashers: dict[str, Hasher] = {entry.path: published[entry.path].hasher() for entry in layer.entries}
-
-    def take(entry: Entry, chunk: bytes) -> None:
-        hashers[entry.path].update(chunk)
-
-    whole = hashlib.sha256()
-    for chunk in layer.chunks(take):
-        whole.update(chunk)
-    for entry in layer.entries:
-        if not published[entry.path].is_hash(hashers[entry.path].hexdigest()):
-            raise WrongBytesError(
-                f"{entry.source} is not what the Hub published ({published[entry.path].identity})",
-                "Run the download again",
-            )
-    return f"sha256:{whole.hexdigest()}"
+    proof = Proof(layer, snapshot)
+    for piece in layer.pieces():
+        proof.take(piece)
+    return proof.digest()
 
 
-def _parted(files: Iterable[PublishedFile], directory: Path, own: int, max_layer_size: int) -> list[Layer]:
+def _parted(files: Iterable[PublishedFile], source_of: SourceOf, own: int, max_layer_size: int) -> list[Layer]:
     ordered = sorted(files, key=lambda file: file.path)
-    large = [Layer((_entry(file, directory),)) for file in ordered if file.size >= own]
-    return large + _together([_entry(file, directory) for file in ordered if file.size < own], max_layer_size)
+    large = [Layer((_entry(file, source_of),)) for file in ordered if file.size >= own]
+    return large + _together([_entry(file, source_of) for file in ordered if file.size < own], max_layer_size)
 
 
 def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
@@ -116,5 +178,5 @@ def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
     return [Layer(tuple(group)) for group in groups]
 
 
-def _entry(file: PublishedFile, directory: Path) -> Entry:
-    return Entry(f"{MODELS}/{file.path}", directory / file.path, file.size)
+def _entry(file: PublishedFile, source_of: SourceOf) -> Entry:
+    return Entry(f"{MODELS}/{file.path}", source_of(file), file.size)

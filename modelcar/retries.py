@@ -1,5 +1,7 @@
 """Trying again, with growing pauses, what failed in a way that may pass."""
 
+import random
+
 import tenacity
 
 from modelcar.errors import ModelcarError
@@ -10,6 +12,11 @@ LONGEST_WAIT_SECONDS = 60.0
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, ModelcarError) and error.may_pass
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds to wait before another attempt, at random within a growing bound."""
+    return random.uniform(0, min(0.5 * 2**attempt, LONGEST_WAIT_SECONDS))  # noqa: S311
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

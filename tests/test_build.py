@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def scratches(directory: Path) -> list[str]:
-    return [path.name for path in (directory / KEPT_OUT).iterdir() if path.name != RECORD.name]
+    return [path.name for path in (directory / KEPT_OUT).glob("build-*")]
 
 
 @pytest.fixture(params=["plain", "basic", "token"])
@@ -92,7 +92,9 @@ def test_image_holds_the_model(
         state = path.stat()
         assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, 0, 0o775 if path.is_dir() else 0o664)
     assert not built.unchanged
-    assert built.sent_bytes == sum(layer.size for layer in layers.part(downloaded.snapshot, downloaded.directory))
+    assert built.sent_bytes == sum(
+        layer.size for layer in layers.part(downloaded.snapshot, layers.on_disk(downloaded.directory))
+    )
     assert scratches(downloaded.directory) == []
 
 
@@ -102,7 +104,7 @@ def test_image_says_what_it_holds(plain_registry: Registry, downloaded: Download
     built = build(downloaded.directory, target, builder="direct")
 
     index = raw(plain_registry, target)
-    parts = layers.part(downloaded.snapshot, downloaded.directory)
+    parts = layers.part(downloaded.snapshot, layers.on_disk(downloaded.directory))
     digests = [layers.digest(part, downloaded.snapshot) for part in parts]
     said = index["annotations"]
     assert (
@@ -204,7 +206,7 @@ def test_new_commit_sends_only_what_changed(hub: Hub, model: Path, plain_registr
 
     second = build(done.directory, target)
 
-    small = layers.part(done.snapshot, done.directory)[-1]
+    small = layers.part(done.snapshot, layers.on_disk(done.directory))[-1]
     assert second.image != first.image
     assert second.sent_bytes == small.size < 1 << 20
 
@@ -466,9 +468,7 @@ def test_lost_file_is_refused(
     assert scratches(directory) == []
 
 
-@pytest.mark.parametrize("builder", BUILDERS)
 def test_file_altered_after_it_was_hashed_is_refused(
-    builder: BuilderName,
     plain_registry: Registry,
     downloaded: Downloaded,
     tmp_path: Path,
@@ -479,18 +479,19 @@ def test_file_altered_after_it_was_hashed_is_refused(
     def digest_then_alter(layer: Layer, snapshot: Snapshot) -> str:
         found = real(layer, snapshot)
         for entry in layer.entries:
-            content = bytearray(entry.source.read_bytes())
+            file = directory / entry.path.removeprefix("models/")
+            content = bytearray(file.read_bytes())
             content[-1] ^= 1
-            entry.source.write_bytes(content)
+            file.write_bytes(content)
         return found
 
     real = layers.digest
     monkeypatch.setattr(layers, "digest", digest_then_alter)
 
     with pytest.raises((BuildError, RegistryError)):
-        build(directory, f"{plain_registry.host}/late/{builder}:1", builder=builder)
+        build(directory, f"{plain_registry.host}/late/model:1", builder="buildah")
 
-    assert not has_tag(plain_registry, f"late/{builder}")
+    assert not has_tag(plain_registry, "late/model")
     assert scratches(directory) == []
 
 
@@ -660,5 +661,5 @@ def test_interrupted_build_goes_on(
     built = build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
 
     # The first shard was in place before the second one was found wrong.
-    whole = sum(layer.size for layer in layers.part(downloaded.snapshot, directory))
+    whole = sum(layer.size for layer in layers.part(downloaded.snapshot, layers.on_disk(directory)))
     assert 0 < built.sent_bytes < whole

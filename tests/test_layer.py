@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import WrongBytesError
-from modelcar.oci.layer import DIRECTORY_MODE, FILE_MODE, Entry, Layer, file_header
+from modelcar.oci.layer import DIRECTORY_MODE, FILE_MODE, Entry, Layer, OnDisk, file_header
 from modelcar.snapshot import PublishedFile
 
 # Latin letters, which a short name can have many of, and what takes more than one byte.
@@ -72,7 +72,7 @@ def lay(folder: Path, contents: Mapping[str, bytes]) -> Layer:
     for number, (path, content) in enumerate(contents.items()):
         source = folder / str(number)
         source.write_bytes(content)
-        entries.append(Entry(f"models/{path}", source, len(content)))
+        entries.append(Entry(f"models/{path}", OnDisk(source), len(content)))
     return Layer(tuple(entries))
 
 
@@ -134,27 +134,50 @@ def test_content_is_shown_on_the_way(tmp_path: Path) -> None:
     seen: dict[str, bytes] = {}
 
     layer = lay(tmp_path, contents)
-    chunks = list(layer.chunks(lambda entry, chunk: seen.update({entry.path: seen.get(entry.path, b"") + chunk})))
+    pieces = list(layer.pieces())
+    for piece in pieces:
+        if piece.entry:
+            seen[piece.entry.path] = seen.get(piece.entry.path, b"") + piece.data
 
     assert seen == {"models/a": contents["a"], "models/b": contents["b"]}
-    assert max(map(len, chunks)) <= 1 << 20
+    assert max(len(piece.data) for piece in pieces) <= 1 << 20
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"much too long"])
-def test_file_of_another_size_is_refused(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [0, 1, 511, 512, 1024, 1025, 3_000_000, 3_000_832, 3_001_000, 3_005_440])
+def test_the_stream_can_be_taken_up_anywhere(start: int, tmp_path: Path) -> None:
+    layer = lay(tmp_path, {"a": b"x" * 3_000_000, "b": b"y"})
+    whole = b"".join(layer.chunks())
+
+    pieces = list(layer.pieces(start))
+
+    assert b"".join(piece.data for piece in pieces) == whole[start:]
+    assert all(whole[piece.position :].startswith(piece.data) for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"", "0, not 8 bytes"), (b"short", "5, not 8 bytes"), (b"much too long", "more than 8 bytes")],
+)
+def test_file_of_another_size_is_refused(content: bytes, found: str, tmp_path: Path) -> None:
     layer = lay(tmp_path, {"weights": b"foreseen"})
-    layer.entries[0].source.write_bytes(content)
+    on_disk(layer).write_bytes(content)
 
-    with pytest.raises(WrongBytesError, match=f"has {len(content)} bytes, not 8"):
+    with pytest.raises(WrongBytesError, match=f"has {found}"):
         list(layer.chunks())
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     layer = lay(tmp_path, {"weights": b"foreseen"})
-    layer.entries[0].source.unlink()
+    on_disk(layer).unlink()
 
     with pytest.raises(WrongBytesError, match="0 is gone"):
         list(layer.chunks())
+
+
+def on_disk(layer: Layer) -> Path:
+    source = layer.entries[0].source
+    assert isinstance(source, OnDisk)
+    return source.path
 
 
 def buildah(storage: Path, *arguments: str) -> str:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from modelcar import layers
 from modelcar.errors import BuildError, WrongBytesError
-from modelcar.layers import MAX_LAYER_SIZE, MOST_LAYERS, OWN_LAYER_SIZE, digest, part, recipe
+from modelcar.layers import MAX_LAYER_SIZE, MOST_LAYERS, OWN_LAYER_SIZE, digest, on_disk, part, recipe
+from modelcar.oci.layer import OnDisk
 from modelcar.snapshot import PublishedFile, Snapshot
 
 BASE = "sha256:" + "0" * 64
-PLACE = Path("nowhere")
+PLACED = on_disk(Path("nowhere"))
 GIGABYTE = 10**9
 
 
@@ -51,11 +52,11 @@ def within(seconds: int) -> Iterator[None]:
 
 def test_large_files_are_layers_of_their_own_and_small_ones_are_together() -> None:
     parts = part(
-        snapshot({"z.safetensors": OWN_LAYER_SIZE, "b.json": 5, "a.safetensors": 5 * GIGABYTE, "sub/c.json": 0}), PLACE
+        snapshot({"z.safetensors": OWN_LAYER_SIZE, "b.json": 5, "a.safetensors": 5 * GIGABYTE, "sub/c.json": 0}), PLACED
     )
 
     assert paths(parts) == [["models/a.safetensors"], ["models/z.safetensors"], ["models/b.json", "models/sub/c.json"]]
-    assert parts[0].entries[0].source == PLACE / "a.safetensors"
+    assert parts[0].entries[0].source == OnDisk(Path("nowhere") / "a.safetensors")
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 400, 10_000])
@@ -64,7 +65,7 @@ def test_layers_are_never_too_many(count: int, size: int) -> None:
     model = snapshot({f"f-{number:05}": size for number in range(count)})
 
     with within(60):
-        parts = part(model, PLACE)
+        parts = part(model, PLACED)
 
     assert 0 < len(parts) <= MOST_LAYERS
     assert all(layer.size <= MAX_LAYER_SIZE for layer in parts)
@@ -73,7 +74,7 @@ def test_layers_are_never_too_many(count: int, size: int) -> None:
 
 def test_large_shards_go_together_where_they_would_be_too_many() -> None:
     """So it is with DeepSeek-V3, which has 163 shards of 4.3 GB."""
-    parts = part(snapshot({f"model-{number:05}": 4_300_000_000 for number in range(163)}), PLACE)
+    parts = part(snapshot({f"model-{number:05}": 4_300_000_000 for number in range(163)}), PLACED)
 
     assert len(parts) <= MOST_LAYERS
     assert all(layer.size <= MAX_LAYER_SIZE for layer in parts)
@@ -81,7 +82,7 @@ def test_large_shards_go_together_where_they_would_be_too_many() -> None:
 
 def test_too_many_layers_for_the_registry_are_refused() -> None:
     with within(5), pytest.raises(BuildError, match="max_layer_size"):
-        part(snapshot({f"model-{number:05}": 4_300_000_000 for number in range(163)}), PLACE, 5 * GIGABYTE)
+        part(snapshot({f"model-{number:05}": 4_300_000_000 for number in range(163)}), PLACED, 5 * GIGABYTE)
 
 
 @given(
@@ -91,11 +92,11 @@ def test_too_many_layers_for_the_registry_are_refused() -> None:
 def test_no_layer_is_larger_than_allowed(sizes: list[int], largest: int) -> None:
     model = snapshot({f"{number % 3}/f-{number}": size for number, size in enumerate(sizes)})
 
-    parts = part(model, PLACE, largest)
+    parts = part(model, PLACED, largest)
 
     assert all(layer.size <= largest for layer in parts)
     assert sorted(path for group in paths(parts) for path in group) == sorted(f"models/{f.path}" for f in model.files)
-    assert paths(parts) == paths(part(model.model_copy(update={"files": model.files[::-1]}), PLACE, largest))
+    assert paths(parts) == paths(part(model.model_copy(update={"files": model.files[::-1]}), PLACED, largest))
 
 
 @pytest.mark.parametrize("largest", [10_000_000, 10_001_000])
@@ -103,31 +104,31 @@ def test_file_that_fits_no_layer_is_named(largest: int) -> None:
     model = snapshot({"config.json": 5, "sub/large.safetensors": 10_000_000})
 
     with pytest.raises(BuildError, match=r"^sub/large.safetensors makes a layer of 10.0 MB.*max_shard_size") as raised:
-        part(model, PLACE, largest)
+        part(model, PLACED, largest)
 
     assert "raise max_layer_size" in str(raised.value)
 
 
 def test_file_that_just_fits_is_taken() -> None:
     model = snapshot({"large.safetensors": 10_000_000})
-    needed = part(model, PLACE)[0].size
+    needed = part(model, PLACED)[0].size
 
-    assert len(part(model, PLACE, needed)) == 1
+    assert len(part(model, PLACED, needed)) == 1
     with pytest.raises(BuildError):
-        part(model, PLACE, needed - 1)
+        part(model, PLACED, needed - 1)
 
 
 def test_recipe_is_the_same_for_the_same_image() -> None:
     model = snapshot({"a": 5, "b": 3_000_000})
     later = model.model_copy(update={"files": model.files[::-1], "licence": "mit"})
 
-    assert recipe(part(model, PLACE), BASE, model) == recipe(part(later, Path("elsewhere")), BASE, later)
+    assert recipe(part(model, PLACED), BASE, model) == recipe(part(later, on_disk(Path("elsewhere"))), BASE, later)
 
 
 @pytest.mark.parametrize("changed", ["base", "bytes", "name", "parts", "kind", "more"])
 def test_recipe_changes_with_what_is_in_the_image(changed: str) -> None:
     model = snapshot({"a": 2_000_000, "b": 1000, "c": 1000})
-    one = recipe(part(model, PLACE), BASE, model)
+    one = recipe(part(model, PLACED), BASE, model)
     first = model.files[0]
     other = {
         "bytes": first.model_copy(update={"sha256": "1" * 64}),
@@ -136,7 +137,7 @@ def test_recipe_changes_with_what_is_in_the_image(changed: str) -> None:
     }.get(changed, first)
     more = (PublishedFile(path="d", size=0, git_blob="2" * 40),) if changed == "more" else ()
     changed_model = model.model_copy(update={"files": (other, *model.files[1:], *more)})
-    parts = part(changed_model, PLACE)
+    parts = part(changed_model, PLACED)
     if changed == "parts":
         parts = [*parts[:1], *(layers.Layer((entry,)) for entry in parts[1].entries)]
 
@@ -157,7 +158,7 @@ def write(folder: Path, contents: dict[str, bytes]) -> Snapshot:
 def test_digest_is_that_of_the_stream(tmp_path: Path) -> None:
     model = write(tmp_path, {"a.safetensors": b"x" * 2_000_000, "b.json": b"{}", "c.json": b""})
 
-    for layer in part(model, tmp_path):
+    for layer in part(model, on_disk(tmp_path)):
         assert digest(layer, model) == "sha256:" + hashlib.sha256(b"".join(layer.chunks())).hexdigest()
 
 
@@ -166,7 +167,7 @@ def test_altered_file_has_no_digest(altered: str, tmp_path: Path) -> None:
     contents = {"a.safetensors": b"x" * 2_000_000, "b.json": b"{}", "c.json": b"[1]"}
     model = write(tmp_path, contents)
     (tmp_path / altered).write_bytes(contents[altered][:-1] + b"!")
-    parts = part(model, tmp_path)
+    parts = part(model, on_disk(tmp_path))
 
     with pytest.raises(WrongBytesError, match=f"{altered} is not what the Hub published.*Run the download again"):
         [digest(layer, model) for layer in parts]

@@ -18,10 +18,12 @@ class ModelLayer:
     Attributes:
         descriptor: Its digest and size. It is not compressed, so this digest is its diff ID too.
         title: What is in it, for the image's history.
+        key: A hash of what is in it.
     """
 
     descriptor: spec.Descriptor
     title: str
+    key: str
 
 
 def write_image(

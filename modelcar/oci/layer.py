@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from modelcar.errors import ClaimError, WrongBytesError
 
@@ -21,7 +22,43 @@ FILE_MODE = 0o664
 LARGEST_USTAR_SIZE = 8**11 - 1
 _NAME, _PREFIX = 100, 155
 
-OnData = Callable[["Entry", bytes], None]
+
+class Source(Protocol):
+    """Where a file's bytes come from."""
+
+    def read(self, offset: int) -> Iterator[bytes]:
+        """The bytes from an offset to the end, in chunks of at most about 1 MiB."""
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A file on this machine.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    path: Path
+
+    def read(self, offset: int) -> Iterator[bytes]:
+        """The bytes from an offset to the end.
+
+        Raises:
+            WrongBytesError: The file is gone.
+            ClaimError: It cannot be read.
+        """
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(offset)
+                while chunk := file.read(READ_BYTES):
+                    yield chunk
+        except FileNotFoundError:
+            raise WrongBytesError(f"{self.path} is gone", "Run the download again") from None
+        except OSError as error:
+            raise ClaimError(f"cannot read {self.path}: {error.strerror}") from None
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -30,13 +67,41 @@ class Entry:
 
     Attributes:
         path: Where it is in the image, without a leading slash.
-        source: Where its bytes are.
+        source: Where its bytes come from.
         size: Its size in bytes.
     """
 
     path: str
-    source: Path
+    source: Source
     size: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a layer's stream.
+
+    Attributes:
+        position: Where in the stream it begins.
+        data: The bytes.
+        entry: The file whose bytes they are; None for headers and padding.
+    """
+
+    position: int
+    data: bytes
+    entry: Entry | None
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A header, a file or its padding."""
+
+    size: int
+    read: Callable[[int], Iterable[bytes]]
+    entry: Entry | None = None
+
+    def wrong_size(self, found: str) -> WrongBytesError:
+        source = self.entry.source if self.entry else "a header"
+        return WrongBytesError(f"{source} has {found} bytes", "Run the download again")
 
 
 @dataclass(frozen=True)
@@ -53,32 +118,41 @@ class Layer:
     @property
     def size(self) -> int:
         """Bytes in the stream."""
-        return sum(len(header) + _padded(size) for header, size in self._members()) + 2 * BLOCK
+        return sum(segment.size for segment in self._segments())
 
-    def chunks(self, on_data: OnData | None = None) -> Iterator[bytes]:
-        """The stream, in chunks of at most 1 MiB.
+    def chunks(self) -> Iterator[bytes]:
+        """The stream, in chunks of at most about 1 MiB."""
+        return (piece.data for piece in self.pieces())
 
-        Args:
-            on_data: Is shown the bytes of each file on the way, so that they can be checked in the same pass.
+    def pieces(self, start: int = 0) -> Iterator[Piece]:
+        """The stream from a position to the end, and whose bytes they are.
 
         Raises:
             WrongBytesError: A file's size is not what the entry says.
         """
-        for member in self._walk():
-            if isinstance(member, str):
-                yield directory_header(member)
-                continue
-            yield file_header(member.path, member.size)
-            yield from _content(member, on_data)
-            yield bytes(_padded(member.size) - member.size)
-        yield bytes(2 * BLOCK)
+        position = 0
+        for segment in self._segments():
+            end = position + segment.size
+            if end > start:
+                at = max(position, start)
+                for data in segment.read(at - position):
+                    if at + len(data) > end:
+                        raise segment.wrong_size(f"more than {segment.size}")
+                    yield Piece(at, data, segment.entry)
+                    at += len(data)
+                if at < end:
+                    raise segment.wrong_size(f"{at - position}, not {segment.size}")
+            position = end
 
-    def _members(self) -> Iterator[tuple[bytes, int]]:
+    def _segments(self) -> Iterator[_Segment]:
         for member in self._walk():
             if isinstance(member, str):
-                yield directory_header(member), 0
-            else:
-                yield file_header(member.path, member.size), member.size
+                yield _constant(directory_header(member))
+                continue
+            yield _constant(file_header(member.path, member.size))
+            yield _Segment(member.size, member.source.read, member)
+            yield _constant(bytes(_padded(member.size) - member.size))
+        yield _constant(bytes(2 * BLOCK))
 
     def _walk(self) -> Iterator[str | Entry]:
         """Directories and files, depth first, each directory's names in the order of their bytes."""
@@ -89,6 +163,10 @@ class Layer:
             yield members[path]
 
 
+def _constant(content: bytes) -> _Segment:
+    return _Segment(len(content), lambda offset: (content[offset:],) if content else ())
+
+
 def directory_header(path: str) -> bytes:
     """The tar header of a directory."""
     return _header(f"{path}/", 0, stat.S_IFDIR | DIRECTORY_MODE, b"5")
@@ -97,23 +175,6 @@ def directory_header(path: str) -> bytes:
 def file_header(path: str, size: int) -> bytes:
     """The tar header, or headers, of a file."""
     return _header(path, size, stat.S_IFREG | FILE_MODE, b"0")
-
-
-def _content(entry: Entry, on_data: OnData | None) -> Iterator[bytes]:
-    seen = 0
-    try:
-        with entry.source.open("rb", buffering=0) as file:
-            while chunk := file.read(READ_BYTES):
-                seen += len(chunk)
-                if on_data is not None:
-                    on_data(entry, chunk)
-                yield chunk
-    except FileNotFoundError:
-        raise WrongBytesError(f"{entry.source} is gone", "Run the download again") from None
-    except OSError as error:
-        raise ClaimError(f"cannot read {entry.source}: {error.strerror}") from None
-    if seen != entry.size:
-        raise WrongBytesError(f"{entry.source} has {seen} bytes, not {entry.size}", "Run the download again")
 
 
 def _header(name: str, size: int, mode: int, kind: bytes) -> bytes:

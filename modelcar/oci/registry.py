@@ -69,6 +69,65 @@ class Sized:
         return iter(self._chunks)
 
 
+class Upload:
+    """A blob on its way into a registry. One that broke can go on where the registry says it is.
+
+    Args:
+        connection: To the registry.
+        scope: The permission to write there.
+        location: What the registry called the upload.
+    """
+
+    def __init__(self, connection: Connection, scope: Scope, location: str) -> None:
+        self._connection = connection
+        self._scope = scope
+        self._location = location
+        self.offset = 0
+
+    def send(self, chunks: Iterable[bytes], size: int) -> None:
+        """Sends the rest of the blob, from the offset on.
+
+        Args:
+            chunks: The bytes from the offset on.
+            size: How many they are.
+        """
+        headers = {"Content-Type": "application/octet-stream"}
+        if self.offset:
+            headers["Content-Range"] = f"{self.offset}-{self.offset + size - 1}"
+        body = Sized(chunks, size)
+        response = self._connection.send_once("PATCH", self._location, self._scope, headers=headers, body=body)
+        if response.status_code == requests.codes.unauthorized:
+            self._connection.forget(self._scope)
+            raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload")
+        self._location = self._connection.checked(response, self._scope, {202}).headers["Location"]
+        self.offset += size
+
+    def find_offset(self) -> int:
+        """Asks the registry how many bytes it has, after a connection broke.
+
+        Raises:
+            RegistryError: It no longer knows the upload.
+        """
+        response = self._connection.request("GET", self._location, self._scope, {204})
+        self._location = response.headers.get("Location", self._location)
+        last = response.headers.get("Range", "").removeprefix("bytes=").partition("-")[2]
+        # A range of no bytes is written 0-0, as is one of a single byte; then it costs little to begin again.
+        self.offset = int(last) + 1 if last.isdigit() and int(last) > 0 else 0
+        return self.offset
+
+    def finish(self, digest: str) -> None:
+        """Ends the upload. The registry keeps the blob if its bytes have the digest."""
+        path = self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"
+        self._connection.request("PUT", path, self._scope, {201})
+
+    def cancel(self) -> None:
+        """Tells the registry to drop the upload. It would by itself in time, so a failure does not matter."""
+        try:
+            self._connection.send_once("DELETE", self._location, self._scope).close()
+        except RegistryError:
+            return
+
+
 class Repository:
     """One repository of one registry. Safe to use from several threads.
 
@@ -168,15 +227,18 @@ class Repository:
             size: The blob's size in bytes.
             chunks: Called for the bytes, from the start, at each attempt.
         """
-        started = self._connection.request("POST", self._path("blobs/uploads/"), self._scope, {202})
-        location = started.headers["Location"]
+        upload = self.start_upload()
         try:
-            location = self._send(location, Sized(chunks(), size))
-            path = location + ("&" if "?" in location else "?") + f"digest={digest}"
-            self._connection.request("PUT", path, self._scope, {201})
+            upload.send(chunks(), size)
+            upload.finish(digest)
         except BaseException:
-            self._cancel(location)
+            upload.cancel()
             raise
+
+    def start_upload(self) -> "Upload":
+        """Starts to write a blob whose digest need not be known yet."""
+        started = self._connection.request("POST", self._path("blobs/uploads/"), self._scope, {202})
+        return Upload(self._connection, self._scope, started.headers["Location"])
 
     def mount_blob(self, digest: str, source_repository: str) -> bool:
         """Takes over a blob from another repository of the same registry without moving bytes, where it allows that."""
@@ -184,23 +246,14 @@ class Repository:
         response = self._connection.request("POST", path, self._scope, {201, 202})
         if response.status_code == requests.codes.created:
             return True
-        self._cancel(response.headers["Location"])
+        Upload(self._connection, self._scope, response.headers["Location"]).cancel()
         return False
 
-    def _send(self, location: str, body: Sized) -> str:
-        headers = {"Content-Type": "application/octet-stream"}
-        response = self._connection.send_once("PATCH", location, self._scope, headers=headers, body=body)
-        if response.status_code == requests.codes.unauthorized:
-            self._connection.forget(self._scope)
-            raise RegistryUnwellError(f"{self.reference.registry} ended our login in the middle of an upload")
-        return self._connection.checked(response, self._scope, {202}).headers["Location"]
-
-    def _cancel(self, location: str) -> None:
-        """Tells the registry to drop an upload. It would drop it by itself in time, so a failure does not matter."""
-        try:
-            self._connection.send_once("DELETE", location, self._scope).close()
-        except RegistryError:
-            return
+    def delete_manifest(self, version: str) -> bool:
+        """Removes a manifest by its digest or, where the registry can, a tag. False if it cannot."""
+        path = self._path(f"manifests/{version}")
+        response = self._connection.request("DELETE", path, self._scope, {200, 202, 400, 404, 405})
+        return bool(response.status_code in (200, 202))
 
     def _path(self, rest: str) -> str:
         return f"/v2/{self.reference.repository}/{rest}"

@@ -1,0 +1,82 @@
+"""What of an image is in a registry already: in the image that its tag holds, and in what a broken run left there.
+
+While an image is made, its finished layers stand in a manifest of their own beside the tag. So a run that was killed is
+taken up by the next, on any machine; and a registry that collects what no manifest names (Quay: after an hour) keeps
+them. Layers are known by the hash of their files' published hashes, without reading a byte.
+"""
+
+import threading
+
+from modelcar.errors import RegistryError
+from modelcar.oci import spec
+from modelcar.oci.registry import Repository, Stored
+
+FILES = "io.modelcar.files"
+"""The annotation of a layer that says what is in it (modelcar.layers.key)."""
+
+_SUFFIX = ".partial"
+_LONGEST_TAG = 128
+_CONFIG = b"{}"
+
+
+class Checkpoint:
+    """The finished layers of an image that is being made. Safe to use from several threads.
+
+    Args:
+        repository: Where the image is made.
+        tag: The tag that it will have.
+    """
+
+    def __init__(self, repository: Repository, tag: str) -> None:
+        self._repository = repository
+        self._tag = tag[: _LONGEST_TAG - len(_SUFFIX)] + _SUFFIX
+        self._lock = threading.Lock()
+        self._done: dict[str, spec.Descriptor] = {}
+
+    def find(self, image: Stored | None) -> dict[str, spec.Descriptor]:
+        """The layers that the repository has, by their keys.
+
+        Args:
+            image: What the image's tag holds now, if anything.
+        """
+        known = _layers(self._repository, image)
+        self._done = _layers(self._repository, self._repository.find_manifest(self._tag))
+        return {**known, **self._done}
+
+    def add(self, layer: spec.Descriptor) -> None:
+        """Notes a finished layer, in the registry."""
+        with self._lock:
+            self._done[_key(layer)] = layer
+            self._repository.put_small_blob(_CONFIG)
+            manifest = spec.Manifest(
+                config=spec.describe(_CONFIG, spec.CONFIG), layers=list(self._done.values()), annotations={}
+            )
+            self._repository.put_manifest(Stored(manifest.encoded(), spec.MANIFEST), self._tag)
+
+    def remove(self, image: Stored) -> None:
+        """Removes the note, now that the image is made; where the registry removes nothing it names the image."""
+        if not self._done:
+            return
+        stored = self._repository.find_manifest(self._tag)
+        if stored is None:
+            return
+        try:
+            removed = self._repository.delete_manifest(stored.digest)
+        except RegistryError:
+            removed = False
+        if not removed:
+            self._repository.put_manifest(image, self._tag)
+
+
+def _layers(repository: Repository, stored: Stored | None) -> dict[str, spec.Descriptor]:
+    if stored is None:
+        return {}
+    if stored.is_index:
+        entries = stored.index().manifests
+        stored = repository.find_manifest(entries[0].digest) if entries else None
+    layers = stored.manifest().layers if stored else []
+    return {_key(layer): layer for layer in layers if _key(layer)}
+
+
+def _key(layer: spec.Descriptor) -> str:
+    return (layer.annotations or {}).get(FILES, "")

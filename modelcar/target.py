@@ -1,0 +1,127 @@
+"""Where an image is made: what its tag holds, which layers are there already, and the last step, moving the tag."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from modelcar import layers
+from modelcar.annotations import RECIPE
+from modelcar.checkpoint import FILES, Checkpoint
+from modelcar.errors import WrongBytesError
+from modelcar.oci import spec
+from modelcar.oci.base_image import BaseImage
+from modelcar.oci.image import ModelLayer, write_image
+from modelcar.oci.layer import Layer
+from modelcar.oci.reference import Reference
+from modelcar.oci.registry import Repository
+from modelcar.progress import Progress
+from modelcar.snapshot import Snapshot
+from modelcar.transfer import send_layer
+
+PARALLEL_LAYERS = 4
+
+
+class Target:
+    """An image that is to be made.
+
+    Args:
+        goal: Its reference, with a tag.
+        wanted: What it will say of itself (modelcar.annotations).
+    """
+
+    def __init__(self, goal: Reference, wanted: dict[str, str]) -> None:
+        self.goal = goal
+        self.repository = Repository(goal, push=True)
+        self._wanted = wanted
+        self._existing = self.repository.find_manifest(goal.tag)
+        self._checkpoint = Checkpoint(self.repository, goal.tag)
+
+    @property
+    def unchanged(self) -> Reference | None:
+        """The image under the tag, if it is the very one that would be made: the same commit by the same recipe."""
+        if self._existing is None:
+            return None
+        found = self._existing.annotations()
+        same = all(found.get(key) == self._wanted[key] for key in (spec.REVISION, RECIPE))
+        return self.goal.at(self._existing.digest) if same else None
+
+    def known(self) -> dict[str, str]:
+        """Digests of layers that were there, by their keys (modelcar.layers.key)."""
+        return {key: layer.digest for key, layer in self._checkpoint.find(self._existing).items()}
+
+    def note(self, layer: ModelLayer) -> None:
+        """Remembers, in the registry, a layer that is there now."""
+        self._checkpoint.add(layer.descriptor)
+
+    def publish(self, base: BaseImage, placed: list[ModelLayer]) -> Reference:
+        """Writes the image over its layers and moves the tag.
+
+        Raises:
+            WrongBytesError: The tag holds something else afterwards.
+        """
+        written = write_image(self.repository, base, placed, self._wanted, self.goal.tag)
+        arrived = self.repository.manifest(self.goal.tag).digest
+        if arrived != written.digest:
+            raise WrongBytesError(f"{self.goal} is {arrived}, not {written.digest}", "Did another run write this tag?")
+        self._checkpoint.remove(written)
+        return self.goal.at(written.digest)
+
+
+def describe_layer(layer: Layer, digest: str, snapshot: Snapshot) -> ModelLayer:
+    """A layer as the image's manifest will name it."""
+    key = layers.key(layer, snapshot)
+    return ModelLayer(spec.descriptor(spec.LAYER, digest, layer.size, annotations={FILES: key}), layer.title, key)
+
+
+def send_layers(
+    verb: str,
+    parts: Sequence[Layer],
+    snapshot: Snapshot,
+    targets: Sequence[Target],
+    known: Mapping[str, str] | None = None,
+) -> tuple[list[ModelLayer], int]:
+    """Sends the layers that are missing, several at a time, each in one pass to all targets that lack it.
+
+    Args:
+        verb: What is being done, for the progress.
+        parts: The layers.
+        snapshot: What was published.
+        targets: Where to.
+        known: Digests of layers, by their keys, that are known beforehand.
+
+    Returns:
+        The layers as they are in every target now, and how many bytes were read to send them.
+
+    Raises:
+        ModelcarError: The first failure; the layers that were finished stay noted in the registries.
+    """
+    digests = dict(known or {})
+    for target in targets:
+        digests.update(target.known())
+    stop = threading.Event()
+
+    def bring(layer: Layer, progress: Progress) -> tuple[ModelLayer, int]:
+        digest = digests.get(layers.key(layer, snapshot), "")
+        lacking = [target for target in targets if not digest or not target.repository.has_blob(digest)]
+        if not lacking:
+            progress.advance(layer.size)
+            return describe_layer(layer, digest, snapshot), 0
+        repositories = [target.repository for target in lacking]
+        proof = layers.Proof(layer, snapshot)
+        placed = describe_layer(layer, send_layer(layer, proof, repositories, progress.advance, stop), snapshot)
+        for target in lacking:
+            target.note(placed)
+        return placed, layer.size
+
+    with (
+        Progress(verb, sum(layer.size for layer in parts)) as progress,
+        ThreadPoolExecutor(PARALLEL_LAYERS) as pool,
+    ):
+        jobs = [pool.submit(bring, layer, progress) for layer in parts]
+        try:
+            done = [job.result() for job in jobs]
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [placed for placed, _ in done], sum(sent for _, sent in done)

@@ -1,0 +1,167 @@
+"""Sends layers to one or several registries in one pass over their bytes, which are checked on the way.
+
+Each byte is read once, hashed twice (its file's hash, its layer's digest) and sent to every registry at the same time.
+What is in flight is a few chunks for each registry: a slow one slows the reading, and memory stays as it is.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from modelcar.errors import ModelcarError, RegistryError, RegistryUnwellError
+from modelcar.layers import Proof
+from modelcar.oci.layer import Layer
+from modelcar.oci.registry import Repository, Upload
+from modelcar.progress import Count
+from modelcar.retries import ATTEMPTS, pause_before
+
+CHUNKS_IN_FLIGHT = 4
+_END = b""
+
+
+class _Lane:
+    """One registry's share of a pass: a thread that sends what it is fed, as long as that goes well."""
+
+    def __init__(self, upload: Upload, size: int) -> None:
+        self.upload = upload
+        self.error: BaseException | None = None
+        self._size = size
+        self._feed: queue.Queue[bytes] = queue.Queue(CHUNKS_IN_FLIGHT)
+        self._aborted = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether it takes more."""
+        return self._thread.is_alive()
+
+    def put(self, data: bytes) -> None:
+        """Feeds it; waits while it is busy."""
+        while data and self.is_sending:
+            with suppress(queue.Full):
+                self._feed.put(data, timeout=1.0)
+                return
+
+    def end(self, *, aborted: bool) -> None:
+        """Waits until it has sent everything, or gives up what it is sending."""
+        if aborted:
+            self._aborted.set()
+        while self.is_sending:
+            with suppress(queue.Full):
+                self._feed.put(_END, timeout=1.0)
+                self._thread.join()
+
+    def _send(self) -> None:
+        try:
+            self.upload.send(self._chunks(), self._size - self.upload.offset)
+        except BaseException as error:
+            self.error = error
+
+    def _chunks(self) -> Iterator[bytes]:
+        while (data := self._feed.get()) != _END:
+            yield data
+        if self._aborted.is_set():
+            raise RegistryUnwellError("the source broke off")
+
+
+@dataclass
+class _Destination:
+    """An upload to one repository, begun anew where the registry has lost it."""
+
+    repository: Repository
+    upload: Upload
+
+    def find_offset(self) -> int:
+        """Where to go on after a broken connection."""
+        try:
+            return self.upload.find_offset()
+        except RegistryUnwellError:
+            raise
+        except RegistryError:
+            self.upload = self.repository.start_upload()
+            return 0
+
+
+def send_layer(
+    layer: Layer, proof: Proof, repositories: Sequence[Repository], count: Count, stop: threading.Event
+) -> str:
+    """Sends a layer to repositories, and ends the uploads only if every file in it is what was published.
+
+    A connection that breaks, on either side, is taken up where the registry says it is; what was hashed already is not
+    hashed again.
+
+    Args:
+        layer: The layer.
+        proof: Takes in the bytes and knows what they must be.
+        repositories: Where to; none of them has the layer.
+        count: Is told how many bytes were read.
+        stop: Ends the work early when it is set.
+
+    Returns:
+        The layer's digest.
+
+    Raises:
+        WrongBytesError: A file is not what was published. Nothing of the layer is kept.
+        ModelcarError: Source or registry failed too often.
+    """
+    destinations = [_Destination(repository, repository.start_upload()) for repository in repositories]
+    try:
+        _send_all(layer, proof, destinations, count, stop)
+        digest = proof.digest()
+        for destination in destinations:
+            destination.upload.finish(digest)
+    except BaseException:
+        count(-proof.position)
+        for destination in destinations:
+            destination.upload.cancel()
+        raise
+    return digest
+
+
+def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Count, stop: threading.Event) -> None:
+    attempt, best = 0, 0
+    while True:
+        pending, error = _pass(layer, proof, pending, count, stop)
+        if not pending:
+            return
+        assert error is not None
+        if stop.is_set() or not (isinstance(error, ModelcarError) and error.may_pass):
+            raise error
+        reached = sum(destination.find_offset() for destination in pending)
+        attempt = 1 if reached > best else attempt + 1
+        best = max(best, reached)
+        if attempt >= ATTEMPTS:
+            raise error
+        stop.wait(pause_before(attempt))
+
+
+def _pass(
+    layer: Layer, proof: Proof, destinations: list[_Destination], count: Count, stop: threading.Event
+) -> tuple[list[_Destination], BaseException | None]:
+    """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
+    starts = [destination.upload.offset for destination in destinations]
+    lanes = [_Lane(destination.upload, layer.size) for destination in destinations]
+    broken: BaseException | None = RegistryUnwellError("the upload was broken off")
+    try:
+        for piece in layer.pieces(min(starts)):
+            before = proof.position
+            proof.take(piece)
+            count(proof.position - before)
+            for lane, start in zip(lanes, starts, strict=True):
+                lane.put(piece.data[max(start - piece.position, 0) :])
+            if stop.is_set() or not any(lane.is_sending for lane in lanes):
+                break
+        else:
+            broken = None
+    except ModelcarError as error:
+        broken = error
+    finally:
+        for lane in lanes:
+            lane.end(aborted=broken is not None)
+    errors = [lane.error for lane in lanes]
+    missed = [destination for destination, error in zip(destinations, errors, strict=True) if error is not None]
+    source_failed = broken if not isinstance(broken, RegistryUnwellError) else None
+    return missed, source_failed or next((error for error in errors if error is not None), None)
