@@ -25,11 +25,12 @@ def compile_all(folder: Path, image: str = "") -> list[Path]:
     from kfp.compiler import Compiler
 
     from modelcar.pipelines.model_to_registry import model_to_registry
+    from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for pipeline in (model_to_registry,):
+        for pipeline in (model_to_registry, model_to_registry_streaming):
             file = folder / f"{pipeline.name}.yaml"
             Compiler().compile(pipeline, str(file))
             if image:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
-from rich.filesize import decimal
 
 from modelcar import weights
 from modelcar.claim import check_space, claim_errors
@@ -75,7 +74,7 @@ def download(
     whole = hub.snapshot(model, revision)
     choice = weights.choose(whole.files, include, exclude, everything=everything)
     snapshot = whole.model_copy(update={"files": choice.taken})
-    _tell(snapshot, choice)
+    weights.tell(snapshot, choice)
     directory = claim / _folder(snapshot.model) / snapshot.commit
     with claim_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
@@ -97,14 +96,6 @@ def download(
         _open_to_group(directory / RECORD, directory)
         shutil.rmtree(directory / RECORD.parent / "partial", ignore_errors=True)
     return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
-
-
-def _tell(snapshot: Snapshot, choice: weights.Choice) -> None:
-    print(f"{snapshot.model} at commit {snapshot.commit}: {len(choice.taken)} files, {decimal(choice.size)}")
-    for left in choice.left_out:
-        print(f"  left out: {left.file.path} ({decimal(left.file.size)}), {left.reason}")
-    if choice.saved:
-        print(f"  which saves {decimal(choice.saved)}", flush=True)
 
 
 def _folder(model: str) -> str:

@@ -5,11 +5,15 @@ by a later run on another node, and memory stays small. Its Xet transport does n
 """
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
+import urllib3
 from huggingface_hub import HfApi, ModelInfo, constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -26,8 +30,8 @@ from tqdm.std import tqdm
 from modelcar import __version__, claim
 from modelcar.errors import HubError, HubUnwellError
 from modelcar.progress import Count, silent
-from modelcar.retries import retrying
-from modelcar.snapshot import PublishedFile, Snapshot
+from modelcar.retries import ATTEMPTS, pause_before, retrying
+from modelcar.snapshot import READ_BYTES, PublishedFile, Snapshot
 
 HUB = "https://huggingface.co"
 """What an image names as its source. A mirror (HF_ENDPOINT) serves the same commits, and must give the same images."""
@@ -36,10 +40,74 @@ CLIENT = "modelcar-pipelines"
 # The client's own 10 MiB, of which it keeps several for each file in flight, took 340 MiB with many shards.
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
 DEFAULT_REVISION = "main"
+_TIMEOUT_SECONDS = (15, 120)
 _ACCESS_REMEDY = (
     "Accept its conditions on its page, then give a read token: HF_TOKEN in the environment, `hf auth login`, "
     "or the Secret that the pipeline's hf_token_secret names"
 )
+
+
+@dataclass(frozen=True)
+class OnHub:
+    """A file of a model, read from the Hub as it is needed: nothing is kept on this machine.
+
+    Attributes:
+        url: Where it is, at a commit.
+        model: The model's id, for error messages.
+        session: The connections that files share.
+    """
+
+    url: str
+    model: str
+    session: requests.Session
+
+    def read(self, offset: int) -> Iterator[bytes]:
+        """The bytes from an offset to the end, in chunks of at most 1 MiB. A connection that breaks is taken up.
+
+        Raises:
+            HubError: The Hub refused.
+            HubUnwellError: The Hub went away, and several attempts brought no more bytes.
+        """
+        position, attempt = offset, 0
+        while True:
+            try:
+                for chunk in self._read_once(position):
+                    yield chunk
+                    position += len(chunk)
+                    attempt = 0
+                return
+            except HubUnwellError:
+                attempt += 1
+                if attempt >= ATTEMPTS:
+                    raise
+                time.sleep(pause_before(attempt))
+
+    def _read_once(self, offset: int) -> Iterator[bytes]:
+        headers = build_hf_headers(library_name=CLIENT, library_version=__version__)
+        headers["Accept-Encoding"] = "identity"
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        try:
+            # requests does not pass the token on when the Hub sends us to another host for the bytes.
+            with self.session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
+                self._check(response, offset)
+                yield from response.raw.stream(READ_BYTES, decode_content=False)
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise HubUnwellError(
+                f"the connection to the Hub broke while reading {self}: {_first_line(error)}"
+            ) from None
+
+    def _check(self, response: requests.Response, offset: int) -> None:
+        status = response.status_code
+        if status == (requests.codes.partial_content if offset else requests.codes.ok):
+            return
+        if status in (requests.codes.unauthorized, requests.codes.forbidden):
+            raise HubError(f"the Hub gives no access to {self} ({status})", _ACCESS_REMEDY)
+        kind = HubUnwellError if status >= 500 or status in (408, 429) else HubError
+        raise kind(f"the Hub answered {status} for {self}", "Try again later")
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.url.partition('/resolve/')[2].partition('/')[2]}"
 
 
 class Hub:
@@ -75,6 +143,18 @@ class Hub:
             quantization=_quantization(info),
             files=tuple(_published(sibling) for sibling in info.siblings or []),
         )
+
+    def sources(self, snapshot: Snapshot) -> Callable[[PublishedFile], OnHub]:
+        """Gives, for the files of a commit, where to read them from while they are sent on."""
+        session = requests.Session()
+        # ~/.netrc must not replace the Hub's token.
+        session.auth = lambda request: request
+
+        def source(file: PublishedFile) -> OnHub:
+            url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
+            return OnHub(url, snapshot.model, session)
+
+        return source
 
     @retrying
     def fetch(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count = silent) -> None:

@@ -124,10 +124,11 @@ def send_layer(
 def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Count, stop: threading.Event) -> None:
     attempt, best = 0, 0
     while True:
-        pending, error = _pass(layer, proof, pending, count, stop)
-        if not pending:
+        missed = _pass(layer, proof, pending, count, stop)
+        if not missed:
             return
-        assert error is not None
+        pending = [destination for destination, _ in missed]
+        error = missed[0][1]
         if stop.is_set() or not (isinstance(error, ModelcarError) and error.may_pass):
             raise error
         reached = sum(destination.find_offset() for destination in pending)
@@ -140,11 +141,11 @@ def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Co
 
 def _pass(
     layer: Layer, proof: Proof, destinations: list[_Destination], count: Count, stop: threading.Event
-) -> tuple[list[_Destination], BaseException | None]:
+) -> list[tuple[_Destination, BaseException]]:
     """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
     starts = [destination.upload.offset for destination in destinations]
     lanes = [_Lane(destination.upload, layer.size) for destination in destinations]
-    broken: BaseException | None = RegistryUnwellError("the upload was broken off")
+    complete = False
     try:
         for piece in layer.pieces(min(starts)):
             before = proof.position
@@ -155,13 +156,9 @@ def _pass(
             if stop.is_set() or not any(lane.is_sending for lane in lanes):
                 break
         else:
-            broken = None
-    except ModelcarError as error:
-        broken = error
+            complete = True
     finally:
         for lane in lanes:
-            lane.end(aborted=broken is not None)
-    errors = [lane.error for lane in lanes]
-    missed = [destination for destination, error in zip(destinations, errors, strict=True) if error is not None]
-    source_failed = broken if not isinstance(broken, RegistryUnwellError) else None
-    return missed, source_failed or next((error for error in errors if error is not None), None)
+            lane.end(aborted=not complete)
+    ended = zip(destinations, (lane.error for lane in lanes), strict=True)
+    return [(destination, error) for destination, error in ended if error is not None]

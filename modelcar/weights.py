@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from rich.filesize import decimal
+
 from modelcar.errors import SelectionError
-from modelcar.snapshot import PublishedFile
+from modelcar.snapshot import PublishedFile, Snapshot
 
 _OTHER_FRAMEWORKS = (
     "tf_model*.h5", "*.tflite", "flax_model*.msgpack*", "rust_model.ot", "*.mlmodel", "*.mlpackage", "*.ckpt*"
@@ -91,6 +93,15 @@ def choose(
     if not taken:
         raise SelectionError("the patterns leave no file to take", "Widen --include or narrow --exclude")
     return Choice(tuple(taken), tuple(left_out))
+
+
+def tell(snapshot: Snapshot, choice: Choice) -> None:
+    """Prints what is taken, what is left out and why, and how many bytes that saves."""
+    print(f"{snapshot.model} at commit {snapshot.commit}: {len(choice.taken)} files, {decimal(choice.size)}")
+    for left in choice.left_out:
+        print(f"  left out: {left.file.path} ({decimal(left.file.size)}), {left.reason}")
+    if choice.saved:
+        print(f"  which saves {decimal(choice.saved)}", flush=True)
 
 
 def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], exclude: Sequence[str]) -> None:

@@ -63,3 +63,22 @@ def with_token(task: Task, secret: Value, key: str, variable: str) -> None:
 def pulled_with(task: Task, secret: Value) -> None:
     """Names the Secret with which the nodes pull the task's own image."""
     kubernetes.set_image_pull_secrets(task, [secret])
+
+
+def mirrors(task: Task, target_secret: Value, mirror_secret: Value) -> None:
+    """All that a mirror step needs."""
+    task.set_display_name("Mirror")
+    with_resources(task, "1", "512Mi")
+    with_registry_login(task, "target", target_secret)
+    with_registry_login(task, "mirror", mirror_secret)
+    never_cached(task, retries=3, hours=12)
+
+
+def registers(task: Task, target_secret: Value, mirror_secret: Value, model_registry_secret: Value) -> None:
+    """All that a register step needs."""
+    task.set_display_name("Register")
+    with_resources(task, "100m", "512Mi")
+    with_registry_login(task, "target", target_secret)
+    with_registry_login(task, "mirror", mirror_secret)
+    with_token(task, model_registry_secret, "token", "MODEL_REGISTRY_TOKEN")
+    never_cached(task, retries=3, hours=1)

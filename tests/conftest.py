@@ -71,6 +71,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     for retried in (Connection.request, Repository.put_blob, Hub.snapshot, Hub.fetch):
         monkeypatch.setattr(retried.retry, "sleep", pauses.append)  # type: ignore[attr-defined]
     clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
+    monkeypatch.setattr("modelcar.hub.time", clock)
     monkeypatch.setattr("huggingface_hub.file_download.time", clock)
     monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
     return pauses

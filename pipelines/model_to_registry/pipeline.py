@@ -97,11 +97,7 @@ def model_to_registry(
     placement.never_cached(built, retries=2, hours=12)
 
     mirrored = mirror(image=built.outputs["image"], target=mirror_target)
-    mirrored.set_display_name("Mirror")
-    placement.with_resources(mirrored, "1", "512Mi")
-    placement.with_registry_login(mirrored, "target", target_secret)
-    placement.with_registry_login(mirrored, "mirror", mirror_secret)
-    placement.never_cached(mirrored, retries=3, hours=12)
+    placement.mirrors(mirrored, target_secret, mirror_secret)
 
     registered = register(
         image=mirrored.outputs["image"],
@@ -110,12 +106,7 @@ def model_to_registry(
         model_format=model_format,
         pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
-    registered.set_display_name("Register")
-    placement.with_resources(registered, "100m", "512Mi")
-    placement.with_registry_login(registered, "target", target_secret)
-    placement.with_registry_login(registered, "mirror", mirror_secret)
-    placement.with_token(registered, model_registry_secret, "token", "MODEL_REGISTRY_TOKEN")
-    placement.never_cached(registered, retries=3, hours=1)
+    placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 
     for task in (downloaded, built, mirrored, registered):
         placement.pulled_with(task, image_pull_secret)

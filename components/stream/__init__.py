@@ -1,0 +1,5 @@
+"""The stream step."""
+
+from modelcar.components.stream.component import stream
+
+__all__ = ["stream"]

@@ -1,0 +1,60 @@
+"""Stream a model from the Hub into registries."""
+
+from typing import List, NamedTuple
+
+from modelcar.components.self_contained import self_contained
+
+
+@self_contained(__file__)
+def stream(
+    model: str,
+    target: str = "",
+    mirror_target: str = "",
+    revision: str = "main",
+    include: List[str] = [],
+    exclude: List[str] = [],
+    everything: bool = False,
+    base_image: str = "",
+    max_layer_size: int = 20_000_000_000,
+) -> NamedTuple("Outputs", [("image", str), ("commit", str), ("read_bytes", int), ("unchanged", bool)]):
+    """Make an OCI image (a KServe modelcar) out of the Hub's bytes while they arrive: no claim, no disk, one pass.
+
+    The image is the one that download and build make, to the digest. A run that broke off goes on, on any node; layers
+    that the target's tag holds already are not read again. The token for gated models is read from HF_TOKEN.
+
+    Args:
+        model: Id of the model on the Hub, organisation/name.
+        target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
+        mirror_target: Image to write as well, in the same pass over the bytes. Empty: none.
+        revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
+        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        exclude: Glob patterns of files to leave out.
+        everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
+        base_image: Image under the model; empty for the small one that KServe's modelcars need.
+        max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+
+    Returns:
+        image: The image at the target, pinned to its digest.
+        commit: Commit that the revision stood for.
+        read_bytes: Bytes that were read from the Hub; the registries had the rest.
+        unchanged: Whether the targets already held this very image.
+    """
+    from collections import namedtuple
+
+    from modelcar import stream as step
+    from modelcar.errors import explained
+
+    with explained():
+        done = step.stream(
+            model,
+            target,
+            mirror=mirror_target,
+            revision=revision,
+            include=include,
+            exclude=exclude,
+            everything=everything,
+            base_image=base_image,
+            max_layer_size=max_layer_size,
+        )
+    outputs = namedtuple("Outputs", ["image", "commit", "read_bytes", "unchanged"])
+    return outputs(str(done.image), done.commit, done.read_bytes, done.unchanged)

@@ -1,0 +1,96 @@
+"""The pipeline: stream, mirror, register."""
+
+from typing import List, NamedTuple
+
+from kfp import dsl
+
+from modelcar.components.mirror import mirror
+from modelcar.components.register import register
+from modelcar.components.stream import stream
+from modelcar.pipelines import placement
+
+
+@dsl.pipeline(name="model-to-registry-streaming", display_name="Model to registry, streaming")
+def model_to_registry_streaming(
+    model: str = "ibm-granite/granite-3.3-2b-instruct",
+    target: str = "",
+    mirror_target: str = "",
+    model_registry: str = "",
+    revision: str = "main",
+    include: List[str] = [],
+    exclude: List[str] = [],
+    everything: bool = False,
+    base_image: str = "",
+    max_layer_size: int = 20_000_000_000,
+    registered_name: str = "",
+    model_format: str = "vLLM",
+    hf_token_secret: str = "huggingface-token",
+    target_secret: str = "modelcar-target-registry",
+    mirror_secret: str = "modelcar-mirror-registry",
+    model_registry_secret: str = "modelcar-model-registry",
+    image_pull_secret: str = "modelcar-image-pull",
+) -> NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)]):
+    """Stream a model from Hugging Face into your registry and the cluster's own, without claim or disk; register it.
+
+    Running it again does only what is missing: finished layers and entries stay as they are.
+
+    Args:
+        model: Id of the model on Hugging Face, organisation/name.
+        target: Image to write, such as quay.io/my-team/granite:3.3-2b. Empty: OpenShift's registry, in this project.
+        mirror_target: Image to write as well, in the cluster's own registry for instance. Empty: no mirror.
+        model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
+        revision: Branch, tag or commit of the model.
+        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        exclude: Glob patterns, as a JSON list, of files to leave out.
+        everything: Also take duplicate weights and those for other frameworks.
+        base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        registered_name: Name in the Model Registry. Empty: the model's id.
+        model_format: Model format of the serving runtime that will serve it.
+        hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
+        target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
+        mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
+        model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
+        image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
+
+    Returns:
+        image: The image to serve, pinned to its digest: the mirror's where there is one.
+        model: Its name in the Model Registry.
+        version: Its version there.
+    """
+    # The preflight step will come first here, and report around all of it as exit handler.
+    streamed = stream(
+        model=model,
+        target=target,
+        mirror_target=mirror_target,
+        revision=revision,
+        include=include,
+        exclude=exclude,
+        everything=everything,
+        base_image=base_image,
+        max_layer_size=max_layer_size,
+    )
+    streamed.set_display_name("Stream")
+    placement.with_token(streamed, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+    placement.with_resources(streamed, "1", "512Mi")
+    placement.with_registry_login(streamed, "target", target_secret)
+    placement.with_registry_login(streamed, "mirror", mirror_secret)
+    placement.never_cached(streamed, retries=3, hours=12)
+
+    mirrored = mirror(image=streamed.outputs["image"], target=mirror_target)
+    placement.mirrors(mirrored, target_secret, mirror_secret)
+
+    registered = register(
+        image=mirrored.outputs["image"],
+        url=model_registry,
+        name=registered_name,
+        model_format=model_format,
+        pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    )
+    placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+
+    for task in (streamed, mirrored, registered):
+        placement.pulled_with(task, image_pull_secret)
+
+    outputs = NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)])
+    return outputs(mirrored.outputs["image"], registered.outputs["model"], registered.outputs["version"])
