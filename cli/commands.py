@@ -50,6 +50,10 @@ def run(
     exclude: Annotated[Patterns | None, typer.Option(help="Glob of files to leave out. Repeatable.")] = None,
     everything: Annotated[bool, typer.Option("--everything", help="Also take duplicate weights.")] = False,
     base_image: Annotated[str, typer.Option(help="Image to put the model on. Default: KServe's modelcar base.")] = "",
+    streaming: Annotated[
+        bool,
+        typer.Option("--streaming", help="Run *model-to-registry-streaming*: one pass, nothing kept on this disk."),
+    ] = False,
     builder: Annotated[str, typer.Option(help=f"One of {', '.join(BUILDERS)}.")] = "auto",
     max_layer_size: Annotated[int, typer.Option(help="Largest layer the target takes, in bytes.")] = MAX_LAYER_SIZE,
     registered_name: Annotated[str, typer.Option(help="Name in the Model Registry. Default: the model's id.")] = "",
@@ -59,10 +63,10 @@ def run(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; the log goes to stderr.")] = False,
 ) -> None:
-    """Run the pipeline *model-to-registry* on this machine.
+    """Run the pipeline *model-to-registry*, or *model-to-registry-streaming*, on this machine.
 
-    It is the very pipeline that is compiled for the cluster, run by kfp's local runner: download, build, mirror,
-    register. Running it again does only what is missing.
+    It is the very pipeline that is compiled for the cluster, run by kfp's local runner: download and build, or stream,
+    then mirror and register. Running it again does only what is missing.
 
     Registry logins are taken from `podman login`'s and `docker login`'s files or `$REGISTRY_AUTH_FILE`, the Hugging
     Face token from `HF_TOKEN` or `hf auth login`, the Model Registry's from `MODEL_REGISTRY_TOKEN`.
@@ -70,6 +74,7 @@ def run(
     Example: `modelcar run --model ibm-granite/granite-3.3-2b-instruct --target quay.io/my-team/granite:3.3-2b`
     """
     from modelcar.pipelines.model_to_registry import model_to_registry
+    from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 
     # Before hours of downloading, not after.
     Reference.parse_target(target)
@@ -85,12 +90,15 @@ def run(
         "exclude": exclude or [],
         "everything": everything,
         "base_image": base_image,
-        "builder": builder,
         "max_layer_size": max_layer_size,
         "registered_name": registered_name,
         "model_format": model_format,
     }
-    outputs = local_run.run(model_to_registry, arguments, claim, log=sys.stderr if as_json else sys.stdout)
+    pipeline = model_to_registry_streaming
+    if not streaming:
+        pipeline = model_to_registry
+        arguments["builder"] = builder
+    outputs = local_run.run(pipeline, arguments, claim, log=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps(outputs))
     else:

@@ -89,6 +89,18 @@ def test_a_model_goes_the_whole_way_and_a_second_run_moves_nothing(parts: Parts)
     assert [request for request in parts.target.requests() if request.method in ("PATCH", "PUT", "POST")] == written
 
 
+def test_streaming_gives_the_same_image_and_keeps_nothing_here(parts: Parts) -> None:
+    through_claim = json.loads(run([*parts.command("claimed", model_registry=""), "--json"]).stdout)
+    kept = {path for path in parts.claim.rglob("*") if path.is_file()}
+    done = run([*parts.command("streamed"), "--streaming", "--json"])
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["image"].partition("@")[2] == through_claim["image"].partition("@")[2]
+    assert result["image"].startswith(f"{parts.mirror.host}/streamed/mirrored@")
+    assert result["model"] == "streamed"
+    assert {path for path in parts.claim.rglob("*") if path.is_file()} == kept
+
+
 def test_a_new_commit_makes_a_new_version(parts: Parts, tmp_path: Path) -> None:
     first = json.loads(run([*parts.command("twice"), "--json"]).stdout)
     changed = tiny_llama(tmp_path / "changed", seed=1)

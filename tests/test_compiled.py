@@ -24,14 +24,19 @@ from modelcar.errors import BuildError
 COMPILED = Path(__file__).parents[1] / "compiled"
 COMPONENTS = Path(__file__).parents[1] / "components"
 LOCK = Path(__file__).parents[1] / "requirements" / "dev.txt"
+PIPELINES = ("model-to-registry", "model-to-registry-streaming")
 STEPS = ("download", "build", "mirror", "register")
 LONGEST_ARGUMENT = 128 << 10
 """Linux's MAX_ARG_STRLEN."""
 
 
+def read(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text()))
+
+
 @pytest.fixture(scope="module")
 def documents() -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((COMPILED / "model-to-registry.yaml").read_text()))
+    return read("model-to-registry")
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +74,11 @@ def test_compiling_in_another_place_and_time_gives_the_same_bytes(tmp_path: Path
         assert file.read_bytes() == (COMPILED / file.name).read_bytes()
 
 
-def test_every_parameter_has_a_default_and_a_description(pipeline: PipelineSpec) -> None:
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_parameter_has_a_default_and_a_description(name: str) -> None:
+    pipeline = json_format.ParseDict(read(name)[0], PipelineSpec())
     parameters = pipeline.root.input_definitions.parameters
-    assert set(parameters) >= {"model", "target", "mirror_target", "model_registry", "claim", "node_selector"}
+    assert set(parameters) >= {"model", "target", "mirror_target", "model_registry"}
     for name, parameter in parameters.items():
         assert parameter.is_optional, f"{name} has no default"
         assert len(parameter.description) > 20, f"{name} has no description"
@@ -134,14 +141,36 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
     assert [key.env_var for key in placed["register"].secret_as_env[0].key_to_env] == ["MODEL_REGISTRY_TOKEN"]
 
 
-def test_no_argument_is_longer_than_linux_takes(containers: dict[str, dict[str, Any]]) -> None:
-    for container in containers.values():
-        assert max(len(part) for part in container["command"]) < LONGEST_ARGUMENT
+def test_streaming_needs_no_claim_and_no_place() -> None:
+    documents = read("model-to-registry-streaming")
+    pipeline = json_format.ParseDict(documents[0], PipelineSpec())
+    tasks = pipeline.root.dag.tasks
+    assert [list(tasks[step].dependent_tasks) for step in ("stream", "mirror", "register")] == [
+        [],
+        ["stream"],
+        ["mirror"],
+    ]
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for executor in executors.values():
+        config = json_format.ParseDict(executor, KubernetesExecutorConfig())
+        assert not config.pvc_mount
+        assert not config.HasField("node_selector")
+        assert [secret.secret_name_parameter.component_input_parameter for secret in config.secret_as_volume] == [
+            "target_secret",
+            "mirror_secret",
+        ]
+    assert all(not task.caching_options.enable_cache for task in tasks.values())
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_no_argument_is_longer_than_linux_takes(name: str) -> None:
+    for executor in read(name)[0]["deploymentSpec"]["executors"].values():
+        assert max(len(part) for part in executor["container"]["command"]) < LONGEST_ARGUMENT
 
 
 def test_the_tested_packages_are_the_shipped_ones() -> None:
     locked = set(re.findall(r"^([a-z0-9._-]+==\S+)", LOCK.read_text(), re.MULTILINE))
-    for step in STEPS:
+    for step in (*STEPS, "stream"):
         shipped = set((COMPONENTS / step / "requirements.txt").read_text().split())
         assert shipped <= locked, f"{step}: run `make lock`"
 
@@ -151,22 +180,25 @@ def test_the_tested_packages_are_the_shipped_ones() -> None:
     [
         ("download", {"model": "not a model id"}, "error: 'not a model id' is not a model id."),
         ("build", {"directory": "/nowhere"}, "error: /nowhere holds no finished download."),
+        ("stream", {"model": "not a model id"}, "error: 'not a model id' is not a model id."),
         ("mirror", {"image": "quay.io/x/y:1", "target": ""}, "no mirror was asked for"),
         ("register", {"image": "quay.io/x/y:1", "url": ""}, "no Model Registry was named"),
     ],
 )
 def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
-    step: str, inputs: dict[str, Any], says: str, containers: dict[str, dict[str, Any]], tmp_path: Path
+    step: str, inputs: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
+    executors = read("model-to-registry-streaming" if step == "stream" else "model-to-registry")[0]["deploymentSpec"]
+    container = executors["executors"][f"exec-{step}"]["container"]
     venv.create(tmp_path / "python", with_pip=True)
     executor_input = {"inputs": {"parameterValues": inputs}, "outputs": {"outputFile": str(tmp_path / "outputs.json")}}
-    arguments = [json.dumps(executor_input) if part == "{{$}}" else part for part in containers[step]["args"]]
+    arguments = [json.dumps(executor_input) if part == "{{$}}" else part for part in container["args"]]
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "PATH": f"{tmp_path}/python/bin:/usr/bin:/bin",
         "TMPDIR": str(tmp_path),
     }
-    command = [*containers[step]["command"], *arguments]
+    command = [*container["command"], *arguments]
     done = subprocess.run(command, check=False, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert says in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -174,7 +206,7 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
 
 
 def test_an_image_of_ones_own_takes_the_place_of_the_packages(tmp_path: Path) -> None:
-    (file,) = compile_all(tmp_path, image="registry.example/modelcar:1")
+    file = compile_all(tmp_path, image="registry.example/modelcar:1")[0]
     executors = next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"]
     assert len(executors) == len(STEPS)
     for executor in executors.values():

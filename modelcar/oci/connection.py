@@ -1,5 +1,7 @@
 """HTTP to one registry: TLS, proxies, authentication, retries. What is asked for is registry.py's matter."""
 
+import ipaddress
+import socket
 import ssl
 import threading
 import time
@@ -48,6 +50,26 @@ class _Token:
     expires: float
 
 
+class _Session(requests.Session):
+    """Follows redirects (Quay and others answer with a storage's address), but not into the network it runs in.
+
+    requests itself takes credentials off a redirect to another host.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where a redirect leads, if it may be followed.
+
+        Raises:
+            RegistryError: A registry on the internet names an address within this network.
+        """
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            origin, goal = urlsplit(resp.url).hostname or "", urlsplit(urljoin(resp.url, target)).hostname or ""
+            if goal != origin and _is_within(goal) and not _is_within(origin):
+                raise RegistryError(f"{origin} redirects us to {goal}, an address within this network; not followed")
+        return target
+
+
 class _TrustingAdapter(HTTPAdapter):
     """Trusts, besides the public authorities, those that `certs.d` and the cluster name for this registry."""
 
@@ -80,7 +102,7 @@ class Connection:
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.mount("https://", _TrustingAdapter(host))
         self._session.mount("http://", HTTPAdapter(pool_maxsize=32))
         # Credentials come from the auth files alone; ~/.netrc must not add any.
@@ -315,6 +337,15 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _is_loopback(host: str) -> bool:
     name = host.rpartition(":")[0] or host
     return name in ("localhost", "[::1]") or name.startswith("127.")
+
+
+def _is_within(host: str) -> bool:
+    """Whether a host has an address that is not on the internet. One that only a proxy can resolve has none."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return any(not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global for *_, address in found)
 
 
 def _challenge(response: requests.Response) -> tuple[str, dict[str, str]] | None:
