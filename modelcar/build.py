@@ -96,18 +96,19 @@ def _build_with_buildah(
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
 
-        def ready(layer: Layer) -> tuple[str, buildah.Container | None]:
+        def ready(layer: Layer) -> tuple[str, bool, buildah.Container | None]:
             digest = layers.digest(layer, snapshot)
-            return digest, process.prepare(layer) if linked and not repository.has_blob(digest) else None
+            there = repository.has_blob(digest)
+            return digest, there, process.prepare(layer) if linked and not there else None
 
         placed: list[ModelLayer] = []
         sent = 0
         # One thread hashes and prepares ahead, while buildah commits the layer before.
         with Progress("build", sum(layer.size for layer in parts)) as progress, ThreadPoolExecutor(1) as ahead:
             try:
-                for layer, (digest, container) in zip(parts, ahead.map(ready, parts), strict=True):
+                for layer, (digest, there, container) in zip(parts, ahead.map(ready, parts), strict=True):
                     placed.append(describe_layer(layer, digest, snapshot))
-                    if repository.has_blob(digest):
+                    if there:
                         progress.advance(layer.size)
                         continue
                     process.put_layer(

@@ -90,6 +90,7 @@ def download(
                 for job in jobs:
                     job.result()
             except BaseException:
+                progress.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         snapshot.write(directory)

@@ -85,6 +85,10 @@ class ModelRegistryError(ModelcarError):
     """The Model Registry is unreachable or refused a request."""
 
 
+class StoppedError(ModelcarError):
+    """The work was given up because something else failed, or the user ended it."""
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Ends the process with one line and a non-zero exit, never a traceback, when a step fails in a way it can name.

@@ -76,6 +76,7 @@ def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored])
         try:
             return sum(job.result() for job in jobs)
         except BaseException:
+            progress.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

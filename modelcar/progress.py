@@ -11,6 +11,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Task, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Display
 
+from modelcar.errors import StoppedError
+
 SECONDS_BETWEEN_LINES = 5.0
 TERMINAL = "MODELCAR_TERMINAL"
 """Names the terminal that a live display may use although stdout is a pipe, as it is under kfp's local runner."""
@@ -36,7 +38,8 @@ class Progress:
             transient=True,
         )
         self._task: TaskID = self._display.add_task(verb, total=total)
-        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._printer = threading.Thread(target=self._print_lines, daemon=True)
         self._live = self._display.console.is_terminal
 
@@ -48,7 +51,7 @@ class Progress:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        self._stop.set()
+        self._ended.set()
         if self._live:
             self._display.stop()
         else:
@@ -58,8 +61,18 @@ class Progress:
         if self._terminal is not None:
             self._terminal.close()
 
+    def stop(self) -> None:
+        """Ends the work of other threads, at the next byte that they count."""
+        self._stopped.set()
+
     def advance(self, count: int) -> None:
-        """Counts more bytes as done; a negative number takes back what has to be done again."""
+        """Counts more bytes as done; a negative number takes back what has to be done again.
+
+        Raises:
+            StoppedError: The work was stopped.
+        """
+        if count > 0 and self._stopped.is_set():
+            raise StoppedError("stopped")
         self._display.advance(self._task, count)
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -79,7 +92,7 @@ class Progress:
         return self._display.tasks[0]
 
     def _print_lines(self) -> None:
-        while not self._stop.wait(SECONDS_BETWEEN_LINES):
+        while not self._ended.wait(SECONDS_BETWEEN_LINES):
             print(_line(self._state()), flush=True)
 
 

@@ -1,6 +1,5 @@
 """Where an image is made: what its tag holds, which layers are there already, and the last step, moving the tag."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -98,7 +97,6 @@ def send_layers(
     digests = dict(known or {})
     for target in targets:
         digests.update(target.known())
-    stop = threading.Event()
 
     def bring(layer: Layer, progress: Progress) -> tuple[ModelLayer, int]:
         digest = digests.get(layers.key(layer, snapshot), "")
@@ -108,7 +106,7 @@ def send_layers(
             return describe_layer(layer, digest, snapshot), 0
         repositories = [target.repository for target in lacking]
         proof = layers.Proof(layer, snapshot)
-        placed = describe_layer(layer, send_layer(layer, proof, repositories, progress.advance, stop), snapshot)
+        placed = describe_layer(layer, send_layer(layer, proof, repositories, progress.advance), snapshot)
         for target in lacking:
             target.note(placed)
         return placed, layer.size
@@ -121,7 +119,7 @@ def send_layers(
         try:
             done = [job.result() for job in jobs]
         except BaseException:
-            stop.set()
+            progress.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [placed for placed, _ in done], sum(sent for _, sent in done)

@@ -6,6 +6,7 @@ What is in flight is a few chunks for each registry: a slow one slows the readin
 
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,9 +86,7 @@ class _Destination:
             return 0
 
 
-def send_layer(
-    layer: Layer, proof: Proof, repositories: Sequence[Repository], count: Count, stop: threading.Event
-) -> str:
+def send_layer(layer: Layer, proof: Proof, repositories: Sequence[Repository], count: Count) -> str:
     """Sends a layer to repositories, and ends the uploads only if every file in it is what was published.
 
     A connection that breaks, on either side, is taken up where the registry says it is; what was hashed already is not
@@ -97,8 +96,7 @@ def send_layer(
         layer: The layer.
         proof: Takes in the bytes and knows what they must be.
         repositories: Where to; none of them has the layer.
-        count: Is told how many bytes were read.
-        stop: Ends the work early when it is set.
+        count: Is told how many bytes were read; may raise to end the work.
 
     Returns:
         The layer's digest.
@@ -109,7 +107,7 @@ def send_layer(
     """
     destinations = [_Destination(repository, repository.start_upload()) for repository in repositories]
     try:
-        _send_all(layer, proof, destinations, count, stop)
+        _send_all(layer, proof, destinations, count)
         digest = proof.digest()
         for destination in destinations:
             destination.upload.finish(digest)
@@ -121,26 +119,26 @@ def send_layer(
     return digest
 
 
-def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Count, stop: threading.Event) -> None:
+def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Count) -> None:
     attempt, best = 0, 0
     while True:
-        missed = _pass(layer, proof, pending, count, stop)
+        missed = _pass(layer, proof, pending, count)
         if not missed:
             return
         pending = [destination for destination, _ in missed]
         error = missed[0][1]
-        if stop.is_set() or not (isinstance(error, ModelcarError) and error.may_pass):
+        if not (isinstance(error, ModelcarError) and error.may_pass):
             raise error
         reached = sum(destination.find_offset() for destination in pending)
         attempt = 1 if reached > best else attempt + 1
         best = max(best, reached)
         if attempt >= ATTEMPTS:
             raise error
-        stop.wait(pause_before(attempt))
+        time.sleep(pause_before(attempt))
 
 
 def _pass(
-    layer: Layer, proof: Proof, destinations: list[_Destination], count: Count, stop: threading.Event
+    layer: Layer, proof: Proof, destinations: list[_Destination], count: Count
 ) -> list[tuple[_Destination, BaseException]]:
     """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
     starts = [destination.upload.offset for destination in destinations]
@@ -153,7 +151,7 @@ def _pass(
             count(proof.position - before)
             for lane, start in zip(lanes, starts, strict=True):
                 lane.put(piece.data[max(start - piece.position, 0) :])
-            if stop.is_set() or not any(lane.is_sending for lane in lanes):
+            if not any(lane.is_sending for lane in lanes):
                 break
         else:
             complete = True

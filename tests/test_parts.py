@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.request import parse_http_list, parse_keqv_list
@@ -39,37 +39,13 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return layout
 
 
-@pytest.fixture(scope="session")
-def basic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BasicAuthRegistry]:
-    with registry_with_basic_auth(tmp_path_factory.mktemp("basic")) as registry:
-        yield registry
-
-
-@pytest.fixture(scope="session")
-def bearer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenAuthRegistry]:
-    with registry_with_token_auth(tmp_path_factory.mktemp("bearer")) as registry:
-        yield registry
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with registry_plain(tmp_path_factory.mktemp("plain")) as registry:
-        yield registry
-
-
-@pytest.fixture(scope="session")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelRegistryServer]:
-    with model_registry(tmp_path_factory.mktemp("model-registry")) as server:
-        yield server
-
-
-@pytest.fixture(params=["plain", "basic", "bearer"])
+@pytest.fixture(params=["plain_registry", "basic_registry", "token_registry"])
 def registry(request: pytest.FixtureRequest) -> Registry:
     running_registry: Registry = request.getfixturevalue(request.param)
     return running_registry
 
 
-@pytest.fixture(params=["basic", "bearer"])
+@pytest.fixture(params=["basic_registry", "token_registry"])
 def guarded(request: pytest.FixtureRequest) -> Registry:
     guarded_registry: Registry = request.getfixturevalue(request.param)
     return guarded_registry
@@ -128,24 +104,24 @@ def test_missing_credentials_are_refused(guarded: Registry, tmp_path: Path) -> N
 
 
 def test_one_auth_file_serves_two_registries(
-    basic: BasicAuthRegistry, bearer: TokenAuthRegistry, image: Path, tmp_path: Path
+    basic_registry: BasicAuthRegistry, token_registry: TokenAuthRegistry, image: Path, tmp_path: Path
 ) -> None:
-    authfile = auth_file(tmp_path / "auth.json", basic, bearer)
-    assert push(image, basic, "models/copied:1", authfile).returncode == 0
+    authfile = auth_file(tmp_path / "auth.json", basic_registry, token_registry)
+    assert push(image, basic_registry, "models/copied:1", authfile).returncode == 0
 
     copied = skopeo(
-        *["copy", "--all", f"--authfile={authfile}", *tls(basic, "src-"), *tls(bearer, "dest-")],
-        *[f"docker://{basic.host}/models/copied:1", f"docker://{bearer.host}/models/copied:1"],
+        *["copy", "--all", f"--authfile={authfile}", *tls(basic_registry, "src-"), *tls(token_registry, "dest-")],
+        *[f"docker://{basic_registry.host}/models/copied:1", f"docker://{token_registry.host}/models/copied:1"],
     )
 
     assert copied.returncode == 0, copied.stderr
-    assert inspect(bearer, "models/copied:1", authfile).stdout == digest(image)
+    assert inspect(token_registry, "models/copied:1", authfile).stdout == digest(image)
 
 
-def test_unknown_authority_is_refused(bearer: TokenAuthRegistry, tmp_path: Path) -> None:
-    authfile = auth_file(tmp_path / "auth.json", bearer)
+def test_unknown_authority_is_refused(token_registry: TokenAuthRegistry, tmp_path: Path) -> None:
+    authfile = auth_file(tmp_path / "auth.json", token_registry)
 
-    read = skopeo("inspect", f"--authfile={authfile}", f"docker://{bearer.host}/models/any:1")
+    read = skopeo("inspect", f"--authfile={authfile}", f"docker://{token_registry.host}/models/any:1")
 
     assert read.returncode != 0
     assert "x509" in read.stderr
@@ -202,11 +178,11 @@ def test_token_ends_after_its_lifetime(tmp_path: Path) -> None:
         assert tags_status(registry, "models/none", fetch_token(registry, "models/none").json()["token"]) == 404
 
 
-def test_token_is_good_for_its_scope_only(bearer: TokenAuthRegistry) -> None:
-    token = fetch_token(bearer, "models/mine").json()["token"]
+def test_token_is_good_for_its_scope_only(token_registry: TokenAuthRegistry) -> None:
+    token = fetch_token(token_registry, "models/mine").json()["token"]
 
-    assert tags_status(bearer, "models/mine", token) == 404
-    assert tags_status(bearer, "models/theirs", token) == 401
+    assert tags_status(token_registry, "models/mine", token) == 404
+    assert tags_status(token_registry, "models/theirs", token) == 401
 
 
 def test_issued_tokens_are_counted(tmp_path: Path) -> None:
@@ -279,10 +255,10 @@ def register(server: ModelRegistryServer, name: str) -> None:
     )
 
 
-def test_registered_model_is_read_back(catalogue: ModelRegistryServer) -> None:
-    register(catalogue, "read-back")
+def test_registered_model_is_read_back(model_registry_server: ModelRegistryServer) -> None:
+    register(model_registry_server, "read-back")
 
-    read = client(catalogue)
+    read = client(model_registry_server)
     version = read.get_model_version("read-back", "1")
     artifact = read.get_model_artifact("read-back", "1")
 
@@ -292,15 +268,15 @@ def test_registered_model_is_read_back(catalogue: ModelRegistryServer) -> None:
     assert artifact.uri == "oci://registry.example/models/granite:1"
 
 
-def test_two_model_registries_share_nothing(catalogue: ModelRegistryServer, tmp_path: Path) -> None:
-    register(catalogue, "apart")
+def test_two_model_registries_share_nothing(model_registry_server: ModelRegistryServer, tmp_path: Path) -> None:
+    register(model_registry_server, "apart")
 
     with model_registry(tmp_path) as other:
-        assert client(catalogue).get_registered_model("apart") is not None
+        assert client(model_registry_server).get_registered_model("apart") is not None
         assert client(other).get_registered_model("apart") is None
 
 
-def test_server_is_built_once(catalogue: ModelRegistryServer) -> None:
+def test_server_is_built_once(model_registry_server: ModelRegistryServer) -> None:
     program = server_program()
     built = program.stat()
 

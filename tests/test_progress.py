@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelcar import progress
+from modelcar.errors import StoppedError
 from modelcar.progress import Progress
 
 CHUNKS = [b"x" * 400_000, b"y" * 600_000]
@@ -76,3 +77,12 @@ def test_abandoned_stream_is_not_counted(capsys: pytest.CaptureFixture[str]) -> 
         list(shown.watch(CHUNKS))
 
     assert "build: 1.0 MB in" in capsys.readouterr().out
+
+
+def test_stopped_work_ends_at_the_next_byte_it_counts() -> None:
+    with Progress("download", 10) as progress:
+        progress.advance(3)
+        progress.stop()
+        progress.advance(-3)
+        with pytest.raises(StoppedError):
+            progress.advance(1)

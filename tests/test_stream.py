@@ -48,13 +48,13 @@ def resolved(hub: Hub, path: str) -> int:
 def test_the_image_is_the_one_that_download_and_build_make(
     published: Hub, plain_registry: Registry, tmp_path: Path
 ) -> None:
-    streamed = stream(MODEL, f"{plain_registry.host}/same/streamed:1")
+    streamed = stream(MODEL, f"{plain_registry.host}/alike/streamed:1")
     done = download(MODEL, tmp_path)
     for builder in ("direct", "buildah"):
-        built = build(done.directory, f"{plain_registry.host}/same/{builder}:1", builder=builder)
+        built = build(done.directory, f"{plain_registry.host}/alike/{builder}:1", builder=builder)
         assert built.image.digest == streamed.image.digest
     assert streamed.commit == done.snapshot.commit
-    assert tags(plain_registry, "same/streamed") == ["1"]
+    assert tags(plain_registry, "alike/streamed") == ["1"]
 
 
 def test_files_are_byte_identical_for_skopeo_and_umoci(hub: Hub, plain_registry: Registry, tmp_path: Path) -> None:
