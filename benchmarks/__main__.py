@@ -8,43 +8,60 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import build, download, memory, mirror, report
+from benchmarks import build, direct, download, memory, mirror, report, stream
 from benchmarks.place import prepared
 
-SUBJECTS: tuple[ModuleType, ...] = (build, download, mirror, memory)
-ORDER = [name for subject in SUBJECTS for name in subject.FIGURES] + [f"{name}_at_8_gib" for name in memory.FIGURES]
-LARGE_MIB = 8192
+SUBJECTS: tuple[ModuleType, ...] = (build, direct, download, mirror, stream, memory)
+LARGE_SUBJECTS: tuple[ModuleType, ...] = (direct, stream, memory)
+ORDER = [
+    *(name for subject in SUBJECTS for name in subject.FIGURES),
+    *(name for subject in LARGE_SUBJECTS for name in subject.LARGE_FIGURES),
+    *stream.HUGE_FIGURES,
+]
+LARGE_MIB, HUGE_MIB = 8 << 10, 48 << 10
 _INSIDE = "MODELCAR_BENCHMARK_INSIDE"
 
 
 def main(
     only: Annotated[
-        list[str] | None, typer.Option(help="A figure, or build, download, mirror, memory; repeatable")
+        list[str] | None, typer.Option(help="A figure or a subject (build, direct, download, …); repeatable")
     ] = None,
     size_mib: Annotated[int, typer.Option(help="The model's size")] = 1024,
     runs: Annotated[int, typer.Option(help="Measured runs of each side", min=1)] = 5,
-    large: Annotated[bool, typer.Option(help="Measure memory once more, with a model of 8 GiB")] = False,
+    large: Annotated[bool, typer.Option(help="Then measure what depends on size with a model of 8 GiB")] = False,
+    huge: Annotated[bool, typer.Option(help="Measure nothing but one stream of a model of 48 GiB")] = False,
 ) -> None:
     """Measures the project's speed, disk and memory figures, and writes results.json and the table in README.md."""
     chosen = _chosen(only or [])
     _enter_own_mounts()
     # So that being told to end leaves as little behind as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+    if huge:
+        print("stream, 48 GiB", flush=True)
+        with prepared(HUGE_MIB << 20, stream.HUGE_SHARDS, sparse=True, compressed=True) as place:
+            report.write(stream.measure_huge(place), ORDER)
+        return
     for subject in chosen:
-        print(_title(subject), flush=True)
-        with prepared(size_mib << 20, subject.SHARDS) as place:
-            report.write(subject.measure(place, runs), ORDER)
-    if large:
-        print("memory, 8 GiB", flush=True)
-        with prepared(LARGE_MIB << 20, memory.SHARDS) as place:
-            report.write(memory.measure_large(place, "_at_8_gib"), ORDER)
+        if not large or not only or {_title(subject), *subject.FIGURES} & set(only):
+            print(_title(subject), flush=True)
+            with prepared(size_mib << 20, subject.SHARDS) as place:
+                report.write(subject.measure(place, runs), ORDER)
+        if large and subject in LARGE_SUBJECTS:
+            print(f"{_title(subject)}, 8 GiB", flush=True)
+            with prepared(LARGE_MIB << 20, subject.LARGE_SHARDS, sparse=subject.LARGE_SPARSE) as place:
+                report.write(subject.measure_large(place, runs), ORDER)
 
 
 def _chosen(only: list[str]) -> list[ModuleType]:
-    names = {name for subject in SUBJECTS for name in (_title(subject), *subject.FIGURES)}
+    asked = {subject: {_title(subject), *subject.FIGURES, *_large(subject)} for subject in SUBJECTS}
+    names = set().union(*asked.values())
     if unknown := set(only) - names:
         raise typer.BadParameter(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
-    return [subject for subject in SUBJECTS if not only or {_title(subject), *subject.FIGURES} & set(only)]
+    return [subject for subject in SUBJECTS if not only or asked[subject] & set(only)]
+
+
+def _large(subject: ModuleType) -> tuple[str, ...]:
+    return subject.LARGE_FIGURES if subject in LARGE_SUBJECTS else ()
 
 
 def _title(subject: ModuleType) -> str:

@@ -37,17 +37,17 @@ def measure(place: Place, runs: int) -> list[Figure]:
     weights = place.size
     sides = (
         Side("ours", OURS, lambda: build(place, "buildah")),
-        Side("the request's recipe", RECIPE, lambda: _recipe(place)),
-        Side("curl", CURL, lambda: _curl(place)),
+        Side("the request's recipe", RECIPE, lambda: recipe(place)),
+        Side("curl", CURL, lambda: curl(place)),
     )
-    ours, recipe, curl = alternate(sides, runs)
+    ours, requested, uploaded = alternate(sides, runs)
     node = ours.disk("node")
     return [
-        ratio("buildah_over_request_recipe", ours, recipe, target=0.40),
+        ratio("buildah_over_request_recipe", ours, requested, target=0.40),
         _times_weights("buildah_scratch_over_weights", ours, weights, 0.30),
-        Figure("buildah_node_mib", mib(node), _mib(node), _mib(recipe.disk("node")), 16, OURS),
-        ratio("buildah_over_curl", ours, curl),
-        _times_weights("request_recipe_claim_over_weights", recipe, weights, None),
+        Figure("buildah_node_mib", mib(node), _mib(node), _mib(requested.disk("node")), 16, OURS),
+        ratio("buildah_over_curl", ours, uploaded),
+        _times_weights("request_recipe_claim_over_weights", requested, weights, None),
     ]
 
 
@@ -60,7 +60,8 @@ def build(place: Place, builder: str) -> Measurement:
     return measured
 
 
-def _recipe(place: Place) -> Measurement:
+def recipe(place: Place) -> Measurement:
+    """Builds and pushes the model as the request ended with."""
     directory = place.downloaded
     with place.new_directory() as work, place.new_registry() as registry:
         copied = json.dumps([*files(directory), "/models/"])
@@ -77,7 +78,7 @@ def _recipe(place: Place) -> Measurement:
     return measured
 
 
-def _curl(place: Place) -> Measurement:
+def curl(place: Place) -> Measurement:
     """Uploads the same bytes without making anything of them: what this registry can take is the limit."""
     directory = place.downloaded
     digests = _digests(directory)

@@ -14,9 +14,6 @@ SECONDS_BETWEEN_LOOKS = 0.02
 def ext4(place: Path, size: int) -> Iterator[Path]:
     """Mounts a new ext4 file system.
 
-    Its image file has no name any more once it is mounted, and the mount is one of this process's own namespace: when
-    the process ends, however it ends, the kernel frees both.
-
     Args:
         place: Where to mount it, on a disk that has room.
         size: Bytes it pretends to have; the image is sparse.
@@ -24,23 +21,49 @@ def ext4(place: Path, size: int) -> Iterator[Path]:
     Yields:
         The place.
     """
+    with _mounted(place, size, ("mkfs.ext4", "-q", "-m", "0"), "discard"):
+        yield place
+
+
+@contextmanager
+def compressed(place: Path, size: int) -> Iterator[Path]:
+    """Mounts a new file system that compresses what it keeps: btrfs, with zstd.
+
+    Args:
+        place: Where to mount it, on a disk that has room for what is left.
+        size: Bytes it pretends to have; the image is sparse.
+
+    Yields:
+        The place.
+    """
+    with _mounted(place, size, ("mkfs.btrfs", "-q"), "discard,compress-force=zstd:1"):
+        yield place
+
+
+@contextmanager
+def _mounted(place: Path, size: int, make: tuple[str, ...], options: str) -> Iterator[None]:
+    """Mounts a new file system in a sparse file.
+
+    The file has no name any more once it is mounted, and the mount is one of this process's own namespace: when the
+    process ends, however it ends, the kernel frees both.
+    """
     place.mkdir()
     image = place.with_suffix(".img")
     with image.open("wb") as file:
         file.truncate(size)
     try:
-        _run("mkfs.ext4", "-q", "-m", "0", image)
+        _run(*make, image)
         # Direct: else everything is cached twice and written back at some other time than a disk's cache would be.
         device = _run("losetup", "--find", "--show", "--direct-io=on", image)
         try:
-            _run("mount", "-o", "discard", device, place)
+            _run("mount", "-o", options, device, place)
         finally:
             # While it is mounted this only means: detach when it no longer is.
             _run("losetup", "--detach", device)
     finally:
         image.unlink()
     try:
-        yield place
+        yield
     finally:
         _run("umount", "--lazy", place)
 

@@ -6,8 +6,11 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib
 
 FIGURES = ("peak_rss_mib", "buildah_rss_mib")
-SHARDS = 16
+SHARDS = LARGE_SHARDS = 16
 """More than any step has in flight, so that each holds as much at once as it ever does."""
+
+LARGE_FIGURES = tuple(f"{name}_at_8_gib" for name in FIGURES)
+LARGE_SPARSE = False
 
 MOST_RUNS = 3
 TARGET = 256
@@ -20,12 +23,12 @@ def measure(place: Place, runs: int) -> list[Figure]:
     return _measure(place, min(runs, MOST_RUNS), FIGURES)
 
 
-def measure_large(place: Place, suffix: str) -> list[Figure]:
+def measure_large(place: Place, runs: int) -> list[Figure]:
     """Measures it once, with figures of other names."""
-    return _measure(place, 1, [name + suffix for name in FIGURES])
+    return _measure(place, 1, LARGE_FIGURES)
 
 
-def _measure(place: Place, runs: int, names: tuple[str, ...] | list[str]) -> list[Figure]:
+def _measure(place: Place, runs: int, names: tuple[str, ...]) -> list[Figure]:
     steps: dict[str, list[Measurement]] = {}
     with mirror.source_image(place) as source:
         for _ in range(runs):

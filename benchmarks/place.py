@@ -18,7 +18,7 @@ from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.snapshot import RECORD, Snapshot
 from tests.parts.hub import Hub
-from tests.parts.models import tiny_llama
+from tests.parts.models import sparse_model, tiny_llama
 from tests.parts.registries import Registry, registry_plain
 
 MODEL = "example/llama"
@@ -101,19 +101,27 @@ class Place:
 
 
 @contextmanager
-def prepared(size: int, shards: int) -> Iterator[Place]:
+def prepared(size: int, shards: int, *, sparse: bool = False, compressed: bool = False) -> Iterator[Place]:
     """Prepares a place and a model of about so many bytes in so many files; nothing of it is left afterwards.
+
+    Args:
+        size: The model's bytes.
+        shards: Its files.
+        sparse: Let its weights be zeros, which take no room as a source.
+        compressed: Let what the servers keep be compressed, so that zeros take no room in a registry either.
 
     Raises:
         SystemExit: The disk is too small.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcar-benchmark-")))
-        if shutil.disk_usage(folder).free < _MOST_ON_DISK * size:
-            raise SystemExit(f"{folder} needs {_MOST_ON_DISK * size >> 30} GiB of room; set TMPDIR to where there is")
+        room = size // 8 if compressed else _MOST_ON_DISK * size
+        if shutil.disk_usage(folder).free < room:
+            raise SystemExit(f"{folder} needs {room >> 30} GiB of room; set TMPDIR to where there is")
         claim = stack.enter_context(disk.ext4(folder / "claim", 8 * size))
-        servers = stack.enter_context(disk.ext4(folder / "servers", 8 * size))
-        published = _publish(servers / "hub", size, shards)
+        own = disk.compressed if compressed else disk.ext4
+        servers = stack.enter_context(own(folder / "servers", 8 * size))
+        published = _publish(servers / "hub", size, shards, sparse=sparse)
         url = stack.enter_context(_hub(servers / "hub"))
         yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), url, published)
 
@@ -147,10 +155,13 @@ def files(directory: Path) -> list[str]:
     return [file.path for file in Snapshot.read(directory).files]
 
 
-def _publish(root: Path, size: int, shards: int) -> int:
+def _publish(root: Path, size: int, shards: int, *, sparse: bool) -> int:
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
-        # The shards alone: both sides of each figure then move the same bytes whatever they choose.
-        model = tiny_llama(Path(folder), shards=shards, bytes_per_shard=size // shards, consolidated=False)
+        if sparse:
+            model = sparse_model(Path(folder), shards, size // shards)
+        else:
+            # The shards alone: both sides of each figure then move the same bytes whatever they choose.
+            model = tiny_llama(Path(folder), shards=shards, bytes_per_shard=size // shards, consolidated=False)
         Hub(root).publish(MODEL, model)
         return sum(path.stat().st_size for path in model.iterdir())
 

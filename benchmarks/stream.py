@@ -1,0 +1,179 @@
+"""Streaming from the Hub into a registry: ours against a peer, the two sides alone, and two steps instead of one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from benchmarks import build
+from benchmarks.pairs import Runs, Side, alternate
+from benchmarks.peers import OCI_MODELCAR, installed
+from benchmarks.place import MODEL, Place, check_image, files
+from benchmarks.pod import Measurement
+from benchmarks.report import Figure, mib, ratio
+from tests.parts.registries import Registry
+
+FIGURES = (
+    "stream_over_oci_modelcar",
+    "stream_over_slower_side",
+    "fanout_over_stream_then_mirror",
+    "stream_rss_mib_1",
+    "stream_disk_mib",
+    "unchanged_seconds",
+    "unchanged_blob_bytes",
+)
+SHARDS = 4
+LARGE_FIGURES = ("stream_rss_mib_8",)
+LARGE_SHARDS = 8
+LARGE_SPARSE = True
+HUGE_FIGURES = ("stream_48_gib_seconds", "stream_rss_mib_48", "stream_48_gib_disk_mib")
+HUGE_SHARDS = 12
+RSS_TARGET, DISK_TARGET = 160, 16
+OURS = "`stream(model, A)`"
+BOTH = "`stream(model, A, mirror=B)`"
+TWO_STEPS = "`stream(model, A)`, then `mirror(A, B)`, in one process"
+PEER = (
+    "`oci-modelcar push --hf-repo MODEL --registry HOST --target-repo REPOSITORY --target-tag 1.0 "
+    f"--workers 4 --spool-dir $CLAIM/x` (`{OCI_MODELCAR}`)"
+)
+DOWN = "`curl --location --parallel --parallel-max 4 --output /dev/null FILE …`, all files in one call"
+IMPORTS = "`from modelcar.stream import stream`"
+_IMAGE = "example/llama:1.0"
+
+
+def measure(place: Place, runs: int) -> list[Figure]:
+    """Measures the stream."""
+    programs = installed(place, OCI_MODELCAR)
+    sides = (
+        Side("ours", OURS, lambda: _to_one(place, lambda host: _stream(place, host))),
+        Side("oci-modelcar", PEER, lambda: _to_one(place, lambda host: _oci_modelcar(place, programs, host))),
+        Side("down alone", DOWN, lambda: _down(place)),
+        Side("up alone", build.CURL, lambda: build.curl(place)),
+        Side("into two", BOTH, lambda: _to_two(place, _both)),
+        Side("two steps", TWO_STEPS, lambda: _to_two(place, _two_steps)),
+    )
+    ours, peer, down, up, both, steps = alternate(sides, runs)
+    slower = max(down, up, key=lambda side: side.seconds)
+    sides_alone = f"{slower.side.name} {slower.spread}; down {down.seconds:.1f} s, up {up.seconds:.1f} s"
+    disk = max(run.disk["node"] + run.disk["claim"] for side in (ours, both) for run in side.measurements)
+    return [
+        ratio("stream_over_oci_modelcar", ours, peer, target=0.65),
+        Figure(
+            "stream_over_slower_side",
+            round(ours.seconds / slower.seconds, 3),
+            ours.spread,
+            sides_alone,
+            1.30,
+            f"{OURS}; against the slower of {DOWN}, and {build.CURL}",
+        ),
+        ratio("fanout_over_stream_then_mirror", both, steps, target=0.80),
+        _rss("stream_rss_mib_1", [*ours.measurements], [*both.measurements]),
+        Figure("stream_disk_mib", mib(disk), f"{mib(disk)} MiB", "", DISK_TARGET, f"{OURS}, {BOTH}"),
+        *_unchanged(place, runs),
+    ]
+
+
+def measure_large(place: Place, runs: int) -> list[Figure]:
+    """Measures memory once, with a model whose weights are zeros."""
+    one = _to_one(place, lambda host: _stream(place, host))
+    two = _to_two(place, _both)
+    return [_rss(LARGE_FIGURES[0], [one], [two])]
+
+
+def measure_huge(place: Place) -> list[Figure]:
+    """Streams once, from end to end, with a model whose weights are zeros."""
+    run = _to_one(place, lambda host: _stream(place, host))
+    disk = run.disk["node"] + run.disk["claim"]
+    size = f"{place.size / (1 << 30):.1f} GiB of weights, all zeros"
+    seconds = round(run.seconds, 1)
+    return [
+        Figure(HUGE_FIGURES[0], seconds, f"{place.size / run.seconds / 1e6:.0f} MB/s", size, None, OURS),
+        Figure(HUGE_FIGURES[1], mib(_memory([run])), f"{mib(_memory([run])):.0f} MiB", "", RSS_TARGET, OURS),
+        Figure(HUGE_FIGURES[2], mib(disk), f"{mib(disk)} MiB", "", DISK_TARGET, OURS),
+    ]
+
+
+def _stream(place: Place, host: str, more: str = "") -> Measurement:
+    target = f"{host}/{_IMAGE}"
+    return place.python(f"from modelcar.stream import stream; stream({MODEL!r}, {target!r}{more})", place.hub_env)
+
+
+def _both(place: Place, first: str, second: str) -> Measurement:
+    return _stream(place, first, f", mirror='{second}/{_IMAGE}'")
+
+
+def _two_steps(place: Place, first: str, second: str) -> Measurement:
+    source, target = f"{first}/{_IMAGE}", f"{second}/{_IMAGE}"
+    code = "from modelcar.stream import stream; from modelcar.mirror import mirror; "
+    return place.python(f"{code}stream({MODEL!r}, {source!r}); mirror({source!r}, {target!r})", place.hub_env)
+
+
+def _oci_modelcar(place: Place, programs: Path, host: str) -> Measurement:
+    repository, _, tag = _IMAGE.partition(":")
+    with place.new_directory() as work:
+        command: list[str | Path] = [programs / "oci-modelcar", "push", "--hf-repo", MODEL, "--registry", host]
+        command += ["--target-repo", repository, "--target-tag", tag]
+        command += ["--workers", "4", "--spool-dir", work / "spool"]
+        return place.pods.run(command, place.hub_env)
+
+
+def _down(place: Place) -> Measurement:
+    command = ["curl", "--silent", "--show-error", "--fail-early", "--fail", "--location"]
+    command += ["--parallel", "--parallel-immediate", "--parallel-max", "4"]
+    for name in files(place.downloaded):
+        command += ["--output", "/dev/null", f"{place.hub_url}/{MODEL}/resolve/main/{name}"]
+    place.settle()
+    return place.pods.run(command)
+
+
+def _to_one(place: Place, run: Callable[[str], Measurement]) -> Measurement:
+    with place.new_registry() as registry:
+        measured = run(registry.host)
+        check_image(f"{registry.host}/{_IMAGE}", place.size)
+    return measured
+
+
+def _to_two(place: Place, run: Callable[[Place, str, str], Measurement]) -> Measurement:
+    with place.new_registry() as first, place.new_registry() as second:
+        measured = run(place, first.host, second.host)
+        for registry in (first, second):
+            check_image(f"{registry.host}/{_IMAGE}", place.size)
+    return measured
+
+
+def _unchanged(place: Place, runs: int) -> list[Figure]:
+    """A second run on the same commit: its time, and what it moves of layers and configs in any direction."""
+    with place.new_registry() as registry:
+        _stream(place, registry.host)
+        before, stored = len(registry.requests()), _stored(registry)
+        sides = (
+            Side("unchanged", f"{OURS} once more", lambda: _stream(place, registry.host)),
+            Side("imports", IMPORTS, lambda: place.python("from modelcar.stream import stream")),
+        )
+        again, imports = alternate(sides, runs)
+        read = sum(request.size for request in registry.requests()[before:] if "/blobs/" in request.path)
+        moved = read + _stored(registry) - stored
+        requests.get(f"{registry.url}/v2/", timeout=10).raise_for_status()
+    shown = f"{OURS} once more; of the registry's blobs, what it read and what it wrote"
+    return [
+        _seconds("unchanged_seconds", again, imports),
+        Figure("unchanged_blob_bytes", moved, f"{moved} bytes", "", 0, shown),
+    ]
+
+
+def _seconds(name: str, again: Runs, imports: Runs) -> Figure:
+    of_it = f"{imports.seconds:.1f} s of it are Python's start and imports"
+    return Figure(name, round(again.seconds, 2), again.spread, of_it, 2, again.side.shown)
+
+
+def _stored(registry: Registry) -> int:
+    return sum(path.stat().st_size for path in registry.storage.rglob("data") if path.is_file())
+
+
+def _rss(name: str, to_one: list[Measurement], to_two: list[Measurement]) -> Figure:
+    one, two = mib(_memory(to_one)), mib(_memory(to_two))
+    return Figure(name, max(one, two), f"into one {one:.0f}, into two {two:.0f} MiB", "", RSS_TARGET, f"{OURS}, {BOTH}")
+
+
+def _memory(measured: list[Measurement]) -> int:
+    return max(peak for run in measured for name, peak in run.memory.items() if name.startswith("python"))
