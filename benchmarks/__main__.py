@@ -42,11 +42,11 @@ def main(
             report.write(stream.measure_huge(place), ORDER)
         return
     for subject in chosen:
-        if not large or not only or {_title(subject), *subject.FIGURES} & set(only):
+        if not only or {_title(subject), *subject.FIGURES} & set(only):
             print(_title(subject), flush=True)
             with prepared(size_mib << 20, subject.SHARDS) as place:
                 report.write(subject.measure(place, runs), ORDER)
-        if large and subject in LARGE_SUBJECTS:
+        if (large and subject in LARGE_SUBJECTS) or set(_large(subject)) & set(only or []):
             print(f"{_title(subject)}, 8 GiB", flush=True)
             with prepared(LARGE_MIB << 20, subject.LARGE_SHARDS, sparse=subject.LARGE_SPARSE) as place:
                 report.write(subject.measure_large(place, runs), ORDER)

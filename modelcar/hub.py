@@ -24,6 +24,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import http_get
+from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from tqdm.std import tqdm
 
@@ -132,6 +133,7 @@ class Hub:
         with _named(self._api.endpoint, model, revision):
             info = self._api.model_info(model, revision=revision, files_metadata=True)
             commit = str(info.sha)
+            files = self._files(info, commit)
             made = self._api.list_repo_commits(model, revision=commit)[0].created_at
         return Snapshot(
             model=info.id,
@@ -141,7 +143,21 @@ class Hub:
             licence=_licence(info),
             base_models=_base_models(info),
             quantization=_quantization(info),
-            files=tuple(_published(sibling) for sibling in info.siblings or []),
+            files=files,
+        )
+
+    def _files(self, info: ModelInfo, commit: str) -> tuple[PublishedFile, ...]:
+        siblings = info.siblings or []
+        if all(sibling.blob_id for sibling in siblings):
+            return tuple(_published(sibling) for sibling in siblings)
+        # Some mirrors of the Hub (olah) drop `blobs=true`, but pass on what is asked of paths.
+        found = self._api.get_paths_info(info.id, [sibling.rfilename for sibling in siblings], revision=commit)
+        return tuple(
+            PublishedFile(
+                path=file.path, size=file.size, sha256=file.lfs.sha256 if file.lfs else "", git_blob=file.blob_id
+            )
+            for file in found
+            if isinstance(file, RepoFile)
         )
 
     def sources(self, snapshot: Snapshot) -> Callable[[PublishedFile], OnHub]:

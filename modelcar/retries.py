@@ -1,6 +1,7 @@
 """Trying again, with growing pauses, what failed in a way that may pass."""
 
 import random
+from typing import NoReturn
 
 import tenacity
 
@@ -14,23 +15,29 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, ModelcarError) and error.may_pass
 
 
-def pause_before(attempt: int) -> float:
-    """Seconds to wait before another attempt, at random within a growing bound."""
-    return random.uniform(0, min(0.5 * 2**attempt, LONGEST_WAIT_SECONDS))  # noqa: S311
+def pause_before(attempt: int, error: ModelcarError | None = None) -> float:
+    """Seconds to wait: what the server asked for, or at random within a growing bound, so that clients spread out."""
+    backoff = random.uniform(0, min(0.5 * 2**attempt, LONGEST_WAIT_SECONDS))  # noqa: S311
+    return min(max(error.retry_after if error else 0.0, backoff), LONGEST_WAIT_SECONDS)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
-    """Seconds to wait: what the server asked for, or a random time that grows, so that clients do not fall in step."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, ModelcarError) else 0.0
-    backoff = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS)(state)
-    return min(max(asked, backoff), LONGEST_WAIT_SECONDS)
+    return pause_before(state.attempt_number, error if isinstance(error, ModelcarError) else None)
+
+
+def _give_up(state: tenacity.RetryCallState) -> NoReturn:
+    """Raises the last error, which a caller that tries again too must not take for one that may pass."""
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, ModelcarError)
+    error.may_pass = False
+    raise error
 
 
 retrying = tenacity.retry(
     retry=tenacity.retry_if_exception(_may_pass),
     wait=_pause,
     stop=tenacity.stop_after_attempt(ATTEMPTS),
-    reraise=True,
+    retry_error_callback=_give_up,
 )
 """Decorates a function that can be called again after an error that may pass (ModelcarError.may_pass)."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from modelcar import layers
-from modelcar.annotations import RECIPE
 from modelcar.checkpoint import FILES, Checkpoint
 from modelcar.errors import WrongBytesError
 from modelcar.oci import spec
@@ -40,8 +39,7 @@ class Target:
         """The image under the tag, if it is the very one that would be made: the same commit by the same recipe."""
         if self._existing is None:
             return None
-        found = self._existing.annotations()
-        same = all(found.get(key) == self._wanted[key] for key in (spec.REVISION, RECIPE))
+        same = self._wanted.items() <= self._existing.annotations().items()
         return self.goal.at(self._existing.digest) if same else None
 
     def known(self) -> dict[str, str]:

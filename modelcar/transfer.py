@@ -78,12 +78,16 @@ class _Destination:
     def find_offset(self) -> int:
         """Where to go on after a broken connection."""
         try:
-            return self.upload.find_offset()
+            offset = self.upload.find_offset()
         except RegistryUnwellError:
             raise
         except RegistryError:
+            offset = 0
+        if not offset:
+            # It may hold a single byte, which looks like none.
+            self.upload.cancel()
             self.upload = self.repository.start_upload()
-            return 0
+        return offset
 
 
 def send_layer(layer: Layer, proof: Proof, repositories: Sequence[Repository], count: Count) -> str:
@@ -129,12 +133,13 @@ def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Co
         error = missed[0][1]
         if not (isinstance(error, ModelcarError) and error.may_pass):
             raise error
+        # First the pause: the registry may still be putting away the bytes of the broken connection.
+        time.sleep(pause_before(attempt + 1, error))
         reached = sum(destination.find_offset() for destination in pending)
         attempt = 1 if reached > best else attempt + 1
         best = max(best, reached)
         if attempt >= ATTEMPTS:
             raise error
-        time.sleep(pause_before(attempt))
 
 
 def _pass(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,7 +17,8 @@ from modelcar.download import Downloaded, download
 from modelcar.hub import Hub
 from modelcar.oci import connection, credentials
 from modelcar.oci.connection import Connection
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Upload
+from modelcar.retries import pause_before
 from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
 from tests.parts.models import tiny_llama
@@ -68,10 +70,18 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let all pauses between attempts pass at once, and give how long they would have been."""
     pauses: list[float] = []
-    for retried in (Connection.request, Repository.put_blob, Hub.snapshot, Hub.fetch):
-        monkeypatch.setattr(retried.retry, "sleep", pauses.append)  # type: ignore[attr-defined]
+
+    def passed_at_once(*arguments: Any) -> float:
+        pauses.append(pause_before(*arguments))
+        return 0.0
+
+    for owner in (Connection, Repository, Upload, Hub):
+        for member in vars(owner).values():
+            if hasattr(member, "retry"):
+                monkeypatch.setattr(member.retry, "sleep", pauses.append)
     clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
     monkeypatch.setattr("modelcar.hub.time", clock)
+    monkeypatch.setattr("modelcar.transfer.pause_before", passed_at_once)
     monkeypatch.setattr("huggingface_hub.file_download.time", clock)
     monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
     return pauses

@@ -215,19 +215,27 @@ class Connection:
             self._tokens.pop(scope, None)
 
     def _url(self, path: str) -> str:
-        url = urljoin(self.origin, path)
+        try:
+            url = urljoin(self.origin, path)
+        except ValueError:
+            raise RegistryError(f"{self.host} sent us to {path!r}, which is no address") from None
         if urlsplit(url).netloc != urlsplit(self.origin).netloc:
             raise RegistryError(f"{self.host} sent us to another host, {urlsplit(url).netloc}; not followed")
         return url
 
     def _greet(self) -> tuple[str, tuple[str, dict[str, str]] | None]:
         try:
-            return self._greet_over("https")
-        except requests.exceptions.SSLError as error:
-            if not _is_loopback(self.host) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise self._untrusted(error) from None
-            return self._greet_over("http")
-        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            try:
+                return self._greet_over("https")
+            except requests.exceptions.SSLError as error:
+                if not _is_loopback(self.host) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise self._untrusted(error) from None
+                return self._greet_over("http")
+        except (
+            requests.exceptions.ConnectionError,
+            requests.exceptions.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
             raise RegistryUnwellError(
                 f"cannot reach the registry {self.host}: {_root_cause(error)}",
                 "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -99,7 +100,12 @@ class Upload:
         if response.status_code == requests.codes.unauthorized:
             self._connection.forget(self._scope)
             raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload")
-        self._location = self._connection.checked(response, self._scope, {202}).headers["Location"]
+        if self.offset and response.status_code in (requests.codes.not_found, requests.codes.range_not_satisfiable):
+            # It was still putting away the bytes of the broken connection when it said where it was.
+            raise RegistryUnwellError(f"{self._connection.host} does not go on with an upload where it said")
+        # go-containerregistry's own registry answers 204.
+        accepted = self._connection.checked(response, self._scope, {202, 204})
+        self._location = accepted.headers.get("Location", self._location)
         self.offset += size
 
     def find_offset(self) -> int:
@@ -118,7 +124,13 @@ class Upload:
     def finish(self, digest: str) -> None:
         """Ends the upload. The registry keeps the blob if its bytes have the digest."""
         path = self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"
-        self._connection.request("PUT", path, self._scope, {201})
+        response = self._connection.request("PUT", path, self._scope, {201, 400, 404})
+        if response.status_code == requests.codes.created:
+            return
+        # The answer to an attempt before this may have been lost: then the blob is there, and the upload no more.
+        blob = f"/v2/{self._scope.repository}/blobs/{digest}"
+        if self._connection.request("HEAD", blob, self._scope, {200, 404}).status_code != requests.codes.ok:
+            self._connection.checked(response, self._scope, {201})
 
     def cancel(self) -> None:
         """Tells the registry to drop the upload. It would by itself in time, so a failure does not matter."""
@@ -156,6 +168,7 @@ class Repository:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @retrying
     def find_manifest(self, version: str) -> Stored | None:
         """The manifest or index under a tag or digest; None if there is none.
 
@@ -184,6 +197,7 @@ class Repository:
             raise RegistryError(f"there is no image {self._name(version)}", "Check the repository and the tag")
         return stored
 
+    @retrying
     def put_manifest(self, stored: Stored, version: str) -> None:
         """Writes a manifest or index under a tag or digest. What it names must be there already."""
         if len(stored.content) > LARGEST_MANIFEST:
@@ -192,7 +206,10 @@ class Repository:
             )
         path = self._path(f"manifests/{version}")
         headers = {"Content-Type": stored.media_type}
-        self._connection.request("PUT", path, self._scope, {201}, headers=headers, body=stored.content)
+        written = self._connection.request("PUT", path, self._scope, {201}, headers=headers, body=stored.content)
+        arrived = written.headers.get("Docker-Content-Digest", stored.digest)
+        if arrived != stored.digest:
+            raise RegistryUnwellError(f"{self._name(version)} was stored as {arrived}, not {stored.digest}")
 
     def has_blob(self, digest: str) -> bool:
         """Whether the registry keeps this blob in this repository."""
@@ -205,6 +222,7 @@ class Repository:
         with closing(self._connection.request("GET", path, self._scope, {200}, stream=True)) as response:
             yield from _received(response)
 
+    @retrying
     def small_blob(self, digest: str) -> bytes:
         """A blob that fits into memory, such as a config, checked against its digest."""
         content = b"".join(self.read_blob(digest))
@@ -238,7 +256,7 @@ class Repository:
     def start_upload(self) -> "Upload":
         """Starts to write a blob whose digest need not be known yet."""
         started = self._connection.request("POST", self._path("blobs/uploads/"), self._scope, {202})
-        return Upload(self._connection, self._scope, started.headers["Location"])
+        return Upload(self._connection, self._scope, _location(started))
 
     def mount_blob(self, digest: str, source_repository: str) -> bool:
         """Takes over a blob from another repository of the same registry without moving bytes, where it allows that."""
@@ -246,7 +264,7 @@ class Repository:
         response = self._connection.request("POST", path, self._scope, {201, 202})
         if response.status_code == requests.codes.created:
             return True
-        Upload(self._connection, self._scope, response.headers["Location"]).cancel()
+        Upload(self._connection, self._scope, _location(response)).cancel()
         return False
 
     def delete_manifest(self, version: str) -> bool:
@@ -271,6 +289,12 @@ class Repository:
             problem = error.errors()[0]
             raise RegistryError(f"{self._name(version)} is malformed: {problem['loc']}: {problem['msg']}") from None
         return stored
+
+
+def _location(response: requests.Response) -> str:
+    if "Location" not in response.headers:
+        raise RegistryError(f"{urlsplit(response.url).netloc} began an upload without saying where (no Location)")
+    return str(response.headers["Location"])
 
 
 def _received(response: requests.Response, limit: int | None = None) -> Iterator[bytes]:
