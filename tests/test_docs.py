@@ -124,6 +124,14 @@ def test_readme_shows_what_the_demo_prints() -> None:
     assert json.loads(done.stdout[done.stdout.rindex("[\n") :])[0]["uri"].startswith("oci://localhost:")
 
 
+def test_figures_in_the_readme_are_the_measured_ones() -> None:
+    measured = json.loads((ROOT / "benchmarks/results.json").read_text())
+    table = (ROOT / "README.md").read_text().partition("<!-- figures -->")[2].partition("<!-- /figures -->")[0]
+    shown = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", table, re.MULTILINE))
+    assert len(shown) > 5
+    assert {name: float(value) for name, value in shown.items()} == {name: measured[name] for name in shown}
+
+
 def _stable(line: str) -> str:
     """A line without colours, ports, clock times and measured times."""
     bare = re.sub(r"\x1b\[[0-9;]*m|^[0-9:.]{12}", "", line)
