@@ -1,6 +1,7 @@
 """The real parts, started once for each test process, and an environment that holds nothing of the machine's own."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -39,6 +40,9 @@ REMOVED = (
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"),
     *("MODEL_REGISTRY_TOKEN", "KF_PIPELINES_SA_TOKEN_PATH", "MODELCAR_TERMINAL"),
 )
+
+# A suite that was started in the background inherits that Ctrl-C is ignored, and so would the commands under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("tests", database=None, deadline=None)
 hypothesis.settings.load_profile("tests")
