@@ -85,6 +85,24 @@ class ModelRegistryError(ModelcarError):
     """The Model Registry is unreachable or refused a request."""
 
 
+class PlanError(ModelcarError):
+    """A run that cannot succeed as it was asked for; found before any byte moved."""
+
+
+class ClusterError(ModelcarError):
+    """The cluster refused something, cannot be reached, or ended what was running.
+
+    Args:
+        what: What happened.
+        remedy: What to do about it.
+        may_pass: Whether the same call may succeed later.
+    """
+
+    def __init__(self, what: str, remedy: str = "", *, may_pass: bool = False) -> None:
+        super().__init__(what, remedy)
+        self.may_pass = may_pass
+
+
 class StoppedError(ModelcarError):
     """The work was given up because something else failed, or the user ended it."""
 

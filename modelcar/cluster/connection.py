@@ -1,0 +1,112 @@
+"""The way to the cluster's API server, as the pod's service account or as a kubeconfig says."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+
+from modelcar.errors import ClusterError
+from modelcar.oci import credentials
+
+REQUEST_SECONDS = (10, 60)
+"""How long to wait for a connection, and for an answer."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster, and the namespace in it that the run belongs to.
+
+    Attributes:
+        api: The client that all calls share.
+        namespace: The run's namespace (OpenShift: project).
+    """
+
+    api: Any
+    namespace: str
+
+    @classmethod
+    def find(cls) -> "Cluster | None":
+        """The cluster that this process runs in, else the one that KUBECONFIG names; None where there is neither.
+
+        Raises:
+            ClusterError: KUBECONFIG names a file that cannot be used.
+        """
+        settings: Any = client.Configuration()
+        namespace_file = credentials.SERVICE_ACCOUNT / "namespace"
+        if "KUBERNETES_SERVICE_HOST" in os.environ and namespace_file.is_file():
+            # The loader keeps re-reading the token: it is rotated while a long build runs.
+            config.load_incluster_config(client_configuration=settings)
+            return cls(client.ApiClient(settings), namespace_file.read_text().strip())
+        if not os.environ.get("KUBECONFIG"):
+            return None
+        try:
+            config.load_kube_config(client_configuration=settings)
+            _, context = config.list_kube_config_contexts()
+        except config.ConfigException as error:
+            raise ClusterError(f"KUBECONFIG cannot be used: {error}", "Log in again, or unset KUBECONFIG") from None
+        return cls(client.ApiClient(settings), context["context"].get("namespace", "default"))
+
+    @cached_property
+    def core(self) -> Any:
+        """Pods, nodes, claims, events."""
+        return client.CoreV1Api(self.api)
+
+    @cached_property
+    def batch(self) -> Any:
+        """Jobs."""
+        return client.BatchV1Api(self.api)
+
+    @cached_property
+    def auth(self) -> Any:
+        """Who may do what."""
+        return client.AuthorizationV1Api(self.api)
+
+    def own_pod(self) -> Any | None:
+        """The pod that this process runs in; None outside of one, or where it may not be read."""
+        # Kubeflow's driver sets the first; a pod's host name is its own name unless somebody changed it.
+        name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
+        if not name or not (credentials.SERVICE_ACCOUNT / "namespace").is_file():
+            return None
+        try:
+            return self.core.read_namespaced_pod(name, self.namespace, _request_timeout=REQUEST_SECONDS)
+        except client.ApiException as error:
+            if error.status in (403, 404):
+                return None
+            raise
+
+
+@contextmanager
+def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
+    """Turns the API server's refusals into one line.
+
+    Args:
+        doing: What is being done, as the end of "the cluster refused to …".
+        remedy: What to do about a refusal, best as a command.
+
+    Raises:
+        ClusterError: The server refused or cannot be reached; `may_pass` says whether it may later.
+    """
+    try:
+        yield
+    except client.ApiException as error:
+        raise ClusterError(
+            f"the cluster refused to {doing} ({error.status} {error.reason}): {said(error)}",
+            remedy,
+            may_pass=error.status == 429 or (error.status or 0) >= 500,
+        ) from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ClusterError(f"the cluster's API server cannot be reached to {doing}: {error}", may_pass=True) from None
+
+
+def said(error: client.ApiException) -> str:
+    """The API server's own words."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.body or "")[:300]
