@@ -258,6 +258,15 @@ class Repository:
         started = self._connection.request("POST", self._path("blobs/uploads/"), self._scope, {202})
         return Upload(self._connection, self._scope, _location(started))
 
+    def check_push(self) -> None:
+        """Sees whether we may write here: starts an upload and drops it, so that nothing is left behind.
+
+        Raises:
+            CredentialsError: The registry refuses the credentials, or there are none.
+            RegistryError: Any other reason why nothing can be written.
+        """
+        self.start_upload().cancel()
+
     def mount_blob(self, digest: str, source_repository: str) -> bool:
         """Takes over a blob from another repository of the same registry without moving bytes, where it allows that."""
         path = self._path(f"blobs/uploads/?mount={digest}&from={source_repository}")
