@@ -42,7 +42,7 @@ def compile_all(folder: Path, image: str = "") -> list[Path]:
 
 
 def _use_image(file: Path, image: str) -> None:
-    from modelcar.components.self_contained import without_bootstrap
+    from modelcar.embedding import without_bootstrap
 
     text = file.read_text()
     header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))

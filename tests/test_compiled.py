@@ -18,7 +18,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from modelcar.cli.compilation import compile_all
 from modelcar.components.download import download
-from modelcar.components.self_contained import BOOTSTRAP
+from modelcar.embedding import BOOTSTRAP
 from modelcar.errors import BuildError
 
 COMPILED = Path(__file__).parents[1] / "compiled"
