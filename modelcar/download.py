@@ -79,7 +79,7 @@ def download(
     with claim_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         _open_to_group(directory, claim)
-        missing = [file for file in snapshot.files if not _there(directory, file) and not _elsewhere(directory, file)]
+        missing = _missing(directory, snapshot)
         _check_space(directory, missing)
         with (
             Progress("download" if missing else "check", snapshot.size) as progress,
@@ -97,6 +97,22 @@ def download(
         _open_to_group(directory / RECORD, directory)
         shutil.rmtree(directory / RECORD.parent / "partial", ignore_errors=True)
     return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
+
+
+def bytes_to_fetch(snapshot: Snapshot, claim: Path) -> int:
+    """How many of a snapshot's bytes a download to a claim would still fetch; none of them is read."""
+    directory = claim / _folder(snapshot.model) / snapshot.commit
+    if not directory.parent.is_dir():
+        return snapshot.size
+    return _left_to_fetch(directory, _missing(directory, snapshot))
+
+
+def _missing(directory: Path, snapshot: Snapshot) -> list[PublishedFile]:
+    return [file for file in snapshot.files if not _there(directory, file) and not _elsewhere(directory, file)]
+
+
+def _left_to_fetch(directory: Path, missing: Sequence[PublishedFile]) -> int:
+    return sum(file.size - _size(_partial(directory, file)) for file in missing)
 
 
 def _folder(model: str) -> str:
@@ -122,8 +138,7 @@ def _there(directory: Path, file: PublishedFile) -> bool:
 
 
 def _check_space(directory: Path, missing: Sequence[PublishedFile]) -> None:
-    partial = sum(_size(_partial(directory, file)) for file in missing)
-    needed = sum(file.size for file in missing) - partial
+    needed = _left_to_fetch(directory, missing)
     check_space(directory, needed, f"Enlarge it, or remove older downloads in {directory.parent.parent}")
 
 
