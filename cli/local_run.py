@@ -17,6 +17,7 @@ from rich.text import Text
 
 from modelcar.errors import ModelcarError
 from modelcar.progress import TERMINAL
+from modelcar.record import last_error
 
 _INDENT = " " * 4
 """What kfp puts before each line of a step."""
@@ -53,7 +54,7 @@ def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> 
             try:
                 return dict(pipeline(**arguments).outputs)
             except RuntimeError as error:
-                said = last_words.read_text().strip().removeprefix("error: ")
+                said = last_error(last_words.read_text())
                 raise ModelcarError(said or Text.from_ansi(str(error)).plain) from None
 
 

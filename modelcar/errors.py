@@ -11,6 +11,9 @@ from types import FrameType
 TERMINATION_LOG = "/dev/termination-log"
 """Where Kubernetes looks for a container's last words; `kubectl describe pod` and the pipeline's report show them."""
 
+ERROR = "error: "
+"""Before the line that says why a step failed."""
+
 
 class ModelcarError(Exception):
     """A failure with a remedy.
@@ -118,10 +121,10 @@ def explained() -> Iterator[None]:
     try:
         yield
     except ModelcarError as error:
-        _last_words(f"error: {error}")
+        _last_words(f"{ERROR}{error}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        _last_words("error: interrupted. Run the same command again to go on where it stopped.")
+        _last_words(f"{ERROR}interrupted. Run the same command again to go on where it stopped.")
         raise SystemExit(130) from None
 
 
@@ -131,7 +134,13 @@ def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
 
 def _last_words(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+    leave(line)
+
+
+def leave(line: str) -> None:
+    """Adds a line to the container's termination log, if there is one."""
     path = Path(os.environ.get("MODELCAR_TERMINATION_LOG", TERMINATION_LOG))
     with suppress(OSError):
         if path.exists():
-            path.write_text(line + "\n")
+            with path.open("a") as log:
+                log.write(line + "\n")

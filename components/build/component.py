@@ -46,12 +46,14 @@ def build(
 
     from modelcar import build as step
     from modelcar.errors import explained
+    from modelcar.record import recorded
 
     if task_config is not None and task_config.resources:
         print(f"this step may use {task_config.resources}")
-    with explained():
+    with recorded("build") as record, explained():
         done = step.build(
             Path(directory), target, base_image=base_image, builder=builder, max_layer_size=max_layer_size
         )
+        record.image, record.moved_bytes, record.unchanged = str(done.image), done.sent_bytes, done.unchanged
     outputs = namedtuple("Outputs", ["image", "sent_bytes", "unchanged"])
     return outputs(str(done.image), done.sent_bytes, done.unchanged)

@@ -35,10 +35,12 @@ def download(
     from modelcar import claim
     from modelcar import download as step
     from modelcar.errors import explained
+    from modelcar.record import recorded
 
-    with explained():
+    with recorded("download") as record, explained():
         done = step.download(
             model, claim.PATH, revision=revision, include=include, exclude=exclude, everything=everything
         )
+        record.commit, record.size, record.moved_bytes = done.snapshot.commit, done.snapshot.size, done.fetched_bytes
     outputs = namedtuple("Outputs", ["directory", "commit", "size"])
     return outputs(str(done.directory), done.snapshot.commit, done.snapshot.size)

@@ -21,11 +21,13 @@ def mirror(image: str, target: str = "") -> NamedTuple("Outputs", [("image", str
 
     from modelcar import mirror as step
     from modelcar.errors import explained
+    from modelcar.record import recorded
 
     outputs = namedtuple("Outputs", ["image", "copied_bytes"])
     if not target:
         print("no mirror was asked for")
         return outputs(image, 0)
-    with explained():
+    with recorded("mirror") as record, explained():
         done = step.mirror(image, target)
+        record.image, record.moved_bytes = str(done.image), done.copied_bytes
     return outputs(str(done.image), done.copied_bytes)

@@ -26,12 +26,14 @@ def register(
 
     from modelcar import model_registry as step
     from modelcar.errors import explained
+    from modelcar.record import recorded
 
     outputs = namedtuple("Outputs", ["model", "version"])
     if not url:
         print("no Model Registry was named")
         return outputs("", "")
-    with explained():
+    with recorded("register") as record, explained():
         done = step.register(image, url, name=name, model_format=model_format, pipeline_run=pipeline_run)
+        record.image, record.entry = image, f"{done.model} {done.version}"
     print(f"{done.model} version {done.version} is {done.uri}" + ("" if done.changed else " already"))
     return outputs(done.model, done.version)

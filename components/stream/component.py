@@ -43,8 +43,9 @@ def stream(
 
     from modelcar import stream as step
     from modelcar.errors import explained
+    from modelcar.record import recorded
 
-    with explained():
+    with recorded("stream") as record, explained():
         done = step.stream(
             model,
             target,
@@ -56,5 +57,7 @@ def stream(
             base_image=base_image,
             max_layer_size=max_layer_size,
         )
+        record.image, record.commit = str(done.mirrored or done.image), done.commit
+        record.moved_bytes, record.unchanged = done.read_bytes, done.unchanged
     outputs = namedtuple("Outputs", ["image", "commit", "read_bytes", "unchanged"])
     return outputs(str(done.image), done.commit, done.read_bytes, done.unchanged)
