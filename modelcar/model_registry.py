@@ -6,17 +6,25 @@ same image again changes nothing, and a run that ended half-way is completed by 
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from model_registry.core import ModelRegistryAPIClient
-from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
-from mr_openapi.exceptions import ApiException, ForbiddenException, UnauthorizedException
+from model_registry.types import ListOptions, ModelArtifact, ModelVersion, RegisteredModel
+from mr_openapi import RegisteredModelCreate
+from mr_openapi.exceptions import (
+    ApiException,
+    BadRequestException,
+    ForbiddenException,
+    UnauthorizedException,
+    UnprocessableEntityException,
+)
 from pydantic import ValidationError
 
 from modelcar import annotations
@@ -30,6 +38,8 @@ VERSION_DIGITS = 12
 """Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
 
 PIPELINE_RUN = "pipeline_run"
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -76,14 +86,52 @@ def register(
         ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
         RegistryError: The image is not there.
     """
+    entry = _read_entry(source, name, model_format)
+    changed = _ask(url, lambda api: _converge(api, entry, pipeline_run))
+    return Registered(entry.model, entry.version, entry.uri, changed)
+
+
+def is_registered(source: str, url: str, *, name: str = "", model_format: str = "vLLM") -> bool:
+    """Whether `register` with the same arguments would change nothing. Only reads.
+
+    Raises:
+        ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
+        RegistryError: The image is not there.
+    """
+    entry = _read_entry(source, name, model_format)
+    return _ask(url, lambda api: _holds(api, entry))
+
+
+def check_write(url: str) -> None:
+    """Sees whether we may write to a Model Registry: offers it a model without a name, which it never takes.
+
+    The registry's own server lets everyone write; who may is decided before it, by the proxy that wants the token. That
+    answers 401 or 403, and only who is let through hears from the server that the name is missing.
+
+    Raises:
+        ModelRegistryError: It cannot be reached, or refuses the token.
+    """
+    _ask(url, _offer_nothing)
+
+
+def _ask(url: str, question: Callable[[ModelRegistryAPIClient], Coroutine[Any, Any, Answer]]) -> Answer:
+    # In a thread of its own, for a notebook runs an event loop already.
+    with _named(url), ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, question(_connect(url))).result()
+
+
+async def _offer_nothing(api: ModelRegistryAPIClient) -> None:
+    await api.get_registered_models(ListOptions(limit=1))
+    async with api.get_client() as client:
+        with suppress(BadRequestException, UnprocessableEntityException):
+            await client.create_registered_model(RegisteredModelCreate(name=""))
+
+
+def _read_entry(source: str, name: str, model_format: str) -> _Entry:
     reference = Reference.parse(source)
     with Repository(reference) as repository:
         stored = repository.manifest(reference.version)
-        entry = _entry(reference.at(stored.digest), stored, _layers(repository, stored), name, model_format)
-    # In a thread of its own, for a notebook runs an event loop already.
-    with _named(url), ThreadPoolExecutor(1) as thread:
-        changed = thread.submit(asyncio.run, _converge(_connect(url), entry, pipeline_run)).result()
-    return Registered(entry.model, entry.version, entry.uri, changed)
+        return _entry(reference.at(stored.digest), stored, _layers(repository, stored), name, model_format)
 
 
 def _layers(repository: Repository, stored: Stored) -> list[spec.Descriptor]:
@@ -134,10 +182,22 @@ async def _converge(api: ModelRegistryAPIClient, entry: _Entry, pipeline_run: st
         version = await api.upsert_model_version(version, model.id)
         changed = True
     artifact = await api.get_model_artifact_by_params(entry.model, version.id)
-    if artifact is None or artifact.uri != entry.uri or artifact.model_format_name != entry.format:
+    if not _points_to(artifact, entry):
         await api.upsert_model_version_artifact(_artifact(entry, artifact), version.id)
         changed = True
     return changed
+
+
+async def _holds(api: ModelRegistryAPIClient, entry: _Entry) -> bool:
+    model = await api.get_registered_model_by_params(entry.model)
+    version = await api.get_model_version_by_params(model.id, entry.version) if model else None
+    if version is None or not _says(version.custom_properties, entry.properties):
+        return False
+    return _points_to(await api.get_model_artifact_by_params(entry.model, version.id), entry)
+
+
+def _points_to(artifact: ModelArtifact | None, entry: _Entry) -> bool:
+    return artifact is not None and artifact.uri == entry.uri and artifact.model_format_name == entry.format
 
 
 def _artifact(entry: _Entry, existing: ModelArtifact | None) -> ModelArtifact:
