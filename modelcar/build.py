@@ -57,7 +57,7 @@ def build(
         target: Where to put the image, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
-            space; or `auto`: buildah where there is one.
+            space; or `auto`: buildah where there is one and it may work.
         max_layer_size: The largest layer that the registry takes, in bytes.
 
     Raises:
@@ -78,7 +78,7 @@ def build(
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
             return Built(place.unchanged, len(parts), 0, unchanged=True)
         print(f"{len(parts)} layers for {goal}, on {base.name}", flush=True)
-        if builder == "direct" or (builder == "auto" and not buildah.is_there()):
+        if builder == "direct" or (builder == "auto" and not (buildah.is_there() and buildah.may_run_here())):
             placed, sent = send_layers("build", parts, snapshot, [place], known=layers.read_digests(directory))
         else:
             placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)

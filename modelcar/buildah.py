@@ -45,9 +45,40 @@ _PASSES = 2
 """How often buildah writes each of a layer's bytes: to its temporary file and to the registry."""
 
 
+_SYS_ADMIN = 1 << 21
+"""CAP_SYS_ADMIN in the kernel's masks of capabilities."""
+
+_INSIDE_A_NAMESPACE = ("unshare", "--map-root-user")
+"""Makes a user the root of a user namespace of its own. buildah does that itself as well, but only for users that
+/etc/passwd knows, and OpenShift's random ones are not always there."""
+
+
 def is_there() -> bool:
     """Whether this machine has buildah."""
     return shutil.which("buildah") is not None
+
+
+def may_run_here() -> bool:
+    """Whether buildah may work in this pod: as a privileged root, or as the root of a user namespace of its own.
+
+    Needs no buildah. Whether a user namespace may be made is for the node to say (its seccomp profile, SELinux and
+    `user.max_user_namespaces`), so a child process tries it.
+    """
+    if _is_privileged():
+        return True
+    try:
+        return subprocess.run([*_INSIDE_A_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def _is_privileged() -> bool:
+    """Whether this is a root that buildah takes for one: without CAP_SYS_ADMIN it makes a user namespace as well."""
+    if os.geteuid() != 0:
+        return False
+    status = Path("/proc/self/status").read_text().splitlines()
+    effective = next(line.split()[1] for line in status if line.startswith("CapEff:"))
+    return bool(int(effective, 16) & _SYS_ADMIN)
 
 
 @dataclass(frozen=True)
@@ -96,18 +127,27 @@ class Buildah:
                 "Install it (apt-get install buildah), compile the pipeline for an image that has it "
                 "(modelcar compile --image), or choose builder=direct, which needs none and gives the same image",
             )
+        if not may_run_here():
+            raise BuildError(
+                "buildah may not make a user namespace in this pod: the node's seccomp profile, SELinux or "
+                "user.max_user_namespaces refuses it",
+                "Choose build_mode=job, which takes a privileged service account (manifests/), or builder=direct, "
+                "which needs no privilege and gives the same image",
+            )
         self._scratch = scratch
         self._temporary = scratch / "tmp"
         self._temporary.mkdir()
-        self._globals = ["--root", str(scratch / "root"), "--runroot", str(scratch / "run"), "--storage-driver", "vfs"]
-        if os.geteuid() != 0:
-            self._globals += ["--storage-opt", "vfs.ignore_chown_errors=true"]
+        storage = ["--root", str(scratch / "root"), "--runroot", str(scratch / "run"), "--storage-driver", "vfs"]
+        if _is_privileged():
+            self._program = ["buildah", *storage]
+        else:
+            self._program = [*_INSIDE_A_NAMESPACE, "buildah", *storage, "--storage-opt", "vfs.ignore_chown_errors=true"]
         self._form = self._probe()
 
     def prepare(self, layer: Layer) -> "Container":
         """Makes a working container that holds a layer's files: hard links where the file system allows it."""
         name = self._run("from", "scratch")
-        root = Path(self._mount(name))
+        root = Path(self._run("mount", name))
         # buildah makes it read-only, which hinders no root user; the layer does not show its mode.
         root.chmod(DIRECTORY_MODE)
         for entry in layer.entries:
@@ -165,12 +205,6 @@ class Buildah:
             )
         return form
 
-    def _mount(self, container: str) -> str:
-        """Where the container's files are. Without root, buildah gives that only inside a user namespace of its own."""
-        if os.geteuid() == 0:
-            return self._run("mount", container)
-        return self._run("unshare", *self._command("mount", container))
-
     def _commit(self, container: "Container", destination: str, access: Sequence[str], size: int, count: Count) -> None:
         command = self._command("commit", *_COMMIT, *access, container.name, destination)
         with tempfile.TemporaryFile() as words:
@@ -200,14 +234,10 @@ class Buildah:
             raise ClaimError(f"the claim at {self._scratch} is full", "Enlarge it and run again: the download is kept")
         if "unauthorized" in words or "authentication required" in words:
             raise CredentialsError(f"the registry refused buildah: {last}", "Check the credentials")
-        if "newuidmap" in words or "user namespace" in words or "cannot clone" in words:
-            raise BuildError(
-                f"buildah may not make a user namespace here: {last}", "Choose builder=direct, which needs no namespace"
-            )
         raise BuildError(f"buildah failed ({code}): {last}")
 
     def _command(self, *arguments: str) -> list[str]:
-        return ["buildah", *self._globals, *arguments]
+        return [*self._program, *arguments]
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "TMPDIR": str(self._temporary), "BUILDAH_TMPDIR": str(self._temporary)}
