@@ -77,9 +77,11 @@ def build(
         if place.unchanged:
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
             return Built(place.unchanged, len(parts), 0, unchanged=True)
+        with claim_errors(directory):
+            snapshot.check_sizes(directory)
         print(f"{len(parts)} layers for {goal}, on {base.name}", flush=True)
         if builder == "direct" or (builder == "auto" and not (buildah.is_there() and buildah.may_run_here())):
-            placed, sent = send_layers("build", parts, snapshot, [place], known=layers.read_digests(directory))
+            placed, sent = send_layers("build", parts, snapshot, [place], proved=layers.read_digests(directory))
         else:
             placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)
         layers.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
@@ -95,9 +97,10 @@ def _build_with_buildah(
         room = max(layer.size for layer in parts) * (1 if linked else 2)
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
+        proved = layers.read_digests(directory)
 
         def ready(layer: Layer) -> tuple[str, bool, buildah.Container | None]:
-            digest = layers.digest(layer, snapshot)
+            digest = proved.get(layers.key(layer, snapshot)) or layers.digest(layer, snapshot)
             there = repository.has_blob(digest)
             return digest, there, process.prepare(layer) if linked and not there else None
 
@@ -111,14 +114,18 @@ def _build_with_buildah(
                     if there:
                         progress.advance(layer.size)
                         continue
-                    process.put_layer(
-                        container or process.prepare(layer),
-                        layer,
-                        digest,
-                        repository.reference,
-                        plain_http=repository.plain_http,
-                        count=progress.advance,
-                    )
+                    try:
+                        process.put_layer(
+                            container or process.prepare(layer),
+                            layer,
+                            digest,
+                            repository.reference,
+                            plain_http=repository.plain_http,
+                            count=progress.advance,
+                        )
+                    except BuildError:
+                        layers.check_noted(layer, snapshot, digest)
+                        raise
                     sent += layer.size
             except BaseException:
                 ahead.shutdown(wait=False, cancel_futures=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import filelock
 
-from modelcar import weights
+from modelcar import layers, weights
 from modelcar.claim import check_space, claim_errors
 from modelcar.errors import WrongBytesError
 from modelcar.hub import DEFAULT_REVISION, Hub
@@ -79,13 +79,15 @@ def download(
     with claim_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         _open_to_group(directory, claim)
+        digests = layers.read_digests(directory)
         missing = _missing(directory, snapshot)
         _check_space(directory, missing)
         with (
             Progress("download" if missing else "check", snapshot.size) as progress,
             ThreadPoolExecutor(PARALLEL_FILES) as pool,
         ):
-            jobs = [pool.submit(_bring, hub, snapshot, file, directory, progress) for file in _largest_first(snapshot)]
+            run = _Run(hub, snapshot, directory, digests, progress)
+            jobs = [pool.submit(run.bring, file) for file in _largest_first(snapshot)]
             try:
                 for job in jobs:
                     job.result()
@@ -94,7 +96,9 @@ def download(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         snapshot.write(directory)
-        _open_to_group(directory / RECORD, directory)
+        layers.write_digests(directory, digests)
+        for note in (RECORD, layers.DIGESTS):
+            _open_to_group(directory / note, directory)
         shutil.rmtree(directory / RECORD.parent / "partial", ignore_errors=True)
     return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
 
@@ -142,48 +146,77 @@ def _check_space(directory: Path, missing: Sequence[PublishedFile]) -> None:
     check_space(directory, needed, f"Enlarge it, or remove older downloads in {directory.parent.parent}")
 
 
-def _bring(hub: Hub, snapshot: Snapshot, file: PublishedFile, directory: Path, progress: Progress) -> None:
-    """Makes sure that a file is in the directory with the published bytes."""
-    path = directory / file.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with claim_errors(directory):
-        if file.matches(path) or _link_from_another_commit(file, directory):
-            progress.advance(file.size)
-        else:
-            _fetch(hub, snapshot, file, directory, progress)
-        _open_to_group(path, directory)
+@dataclass(frozen=True)
+class _Run:
+    """One download under way.
 
+    Attributes:
+        hub: Where the files come from.
+        snapshot: The files.
+        directory: Where they go.
+        digests: Digests of layers, by their keys: what is hashed here need not be hashed again for the image.
+        progress: Is told of every byte.
+    """
 
-def _fetch(hub: Hub, snapshot: Snapshot, file: PublishedFile, directory: Path, progress: Progress) -> None:
-    partial = _partial(directory, file)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    _open_to_group(partial.parent, directory)
-    with filelock.FileLock(f"{partial}.lock"):
-        if file.matches(directory / file.path):
-            progress.advance(file.size)
-            return
-        for _attempt in range(ATTEMPTS):
-            hub.fetch(snapshot, file, partial, progress.advance)
-            if file.matches(partial):
-                partial.replace(directory / file.path)
+    hub: Hub
+    snapshot: Snapshot
+    directory: Path
+    digests: dict[str, str]
+    progress: Progress
+
+    def bring(self, file: PublishedFile) -> None:
+        """Makes sure that a file is in the directory with the published bytes."""
+        path = self.directory / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with claim_errors(self.directory):
+            if self._is_right(file, path) or self._link_from_another_commit(file):
+                self.progress.advance(file.size)
+            else:
+                self._fetch(file)
+            _open_to_group(path, self.directory)
+
+    def _fetch(self, file: PublishedFile) -> None:
+        partial = _partial(self.directory, file)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        _open_to_group(partial.parent, self.directory)
+        with filelock.FileLock(f"{partial}.lock"):
+            if self._is_right(file, self.directory / file.path):
+                self.progress.advance(file.size)
                 return
-            print(f"{file.path} arrived with other bytes than were published; it is fetched again", flush=True)
-            progress.advance(-_size(partial))
-            partial.unlink(missing_ok=True)
-        (directory / file.path).unlink(missing_ok=True)
-    raise WrongBytesError(
-        f"{file.path} of {snapshot.model} arrived {ATTEMPTS} times with other bytes than its published {file.identity}",
-        "Something between here and the Hub alters it: check proxies and mirrors",
-    )
+            for _attempt in range(ATTEMPTS):
+                self.hub.fetch(self.snapshot, file, partial, self.progress.advance)
+                if self._is_right(file, partial):
+                    partial.replace(self.directory / file.path)
+                    return
+                print(f"{file.path} arrived with other bytes than were published; it is fetched again", flush=True)
+                self.progress.advance(-_size(partial))
+                partial.unlink(missing_ok=True)
+            (self.directory / file.path).unlink(missing_ok=True)
+        raise WrongBytesError(
+            f"{file.path} of {self.snapshot.model} arrived {ATTEMPTS} times with other bytes than its published "
+            f"{file.identity}",
+            "Something between here and the Hub alters it: check proxies and mirrors",
+        )
 
+    def _link_from_another_commit(self, file: PublishedFile) -> bool:
+        for source in _elsewhere(self.directory, file):
+            if self._is_right(file, source):
+                (self.directory / file.path).unlink(missing_ok=True)
+                os.link(source, self.directory / file.path)
+                return True
+        return False
 
-def _link_from_another_commit(file: PublishedFile, directory: Path) -> bool:
-    for source in _elsewhere(directory, file):
-        if file.matches(source):
-            (directory / file.path).unlink(missing_ok=True)
-            os.link(source, directory / file.path)
-            return True
-    return False
+    def _is_right(self, file: PublishedFile, path: Path) -> bool:
+        """Whether a file on disk has the published bytes; the same pass gives the digest of the layer it will make."""
+        layer = layers.alone(file, path)
+        key = layers.key(layer, self.snapshot) if layer else ""
+        if layer is None or key in self.digests or path.is_symlink():
+            return file.matches(path)
+        try:
+            self.digests[key] = layers.digest(layer, self.snapshot)
+        except WrongBytesError:
+            return False
+        return True
 
 
 def _open_to_group(path: Path, top: Path) -> None:

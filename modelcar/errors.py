@@ -80,6 +80,10 @@ class RegistryUnwellError(RegistryError):
     may_pass = True
 
 
+class DamagedUploadError(RegistryError):
+    """A registry received other bytes than it was to receive, and kept none of them."""
+
+
 class CredentialsError(RegistryError):
     """A registry refused the credentials, or there were none."""
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 from rich.filesize import decimal
@@ -74,6 +75,16 @@ def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYE
     return layers
 
 
+def alone(file: PublishedFile, path: Path) -> Layer | None:
+    """The layer that a file on disk makes, if it is large enough to make its own.
+
+    Args:
+        file: The file.
+        path: Where it lies for now.
+    """
+    return Layer((_entry(file, lambda _file: OnDisk(path)),)) if file.size >= OWN_LAYER_SIZE else None
+
+
 def recipe(layers: Sequence[Layer], base_digest: str, snapshot: Snapshot) -> str:
     """A hash of all that decides what the image will be, known before any byte is read.
 
@@ -95,7 +106,23 @@ def key(layer: Layer, snapshot: Snapshot) -> str:
     return "sha256:" + hashlib.sha256(written.encode()).hexdigest()
 
 
-class Proof:
+class Proof(Protocol):
+    """What is known of a layer's bytes at the end of a pass over them."""
+
+    position: int
+
+    def take(self, piece: Piece) -> None:
+        """Takes in the next piece; what was taken in before, as after a broken connection, is passed over."""
+
+    def digest(self) -> str:
+        """The layer's digest, now that all of it was taken in.
+
+        Raises:
+            WrongBytesError: A file's bytes are not what was published.
+        """
+
+
+class Hashed(Proof):
     """The link from the Hub's hashes to a layer's digest: one pass over the bytes gives both.
 
     Args:
@@ -112,7 +139,7 @@ class Proof:
         self.position = 0
 
     def take(self, piece: Piece) -> None:
-        """Takes in the next piece; what was taken in before, as after a broken connection, is passed over."""
+        """Hashes the piece, for its file and for the layer."""
         data = piece.data[max(self.position - piece.position, 0) :]
         self._whole.update(data)
         if piece.entry is not None:
@@ -120,11 +147,7 @@ class Proof:
         self.position += len(data)
 
     def digest(self) -> str:
-        """The layer's digest, now that all of it was taken in.
-
-        Raises:
-            WrongBytesError: A file's bytes are not what was published.
-        """
+        """The layer's digest; each of its files has the hash that was published."""
         for entry in self._layer.entries:
             file = self._published[entry.path]
             if not file.is_hash(self._files[entry.path].hexdigest()):
@@ -134,8 +157,28 @@ class Proof:
         return f"sha256:{self._whole.hexdigest()}"
 
 
+class Noted(Proof):
+    """A digest that an earlier pass over the same bytes gave; the registry holds what it receives against it.
+
+    Args:
+        digest: The digest.
+    """
+
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+        self.position = 0
+
+    def take(self, piece: Piece) -> None:
+        """Hashes nothing."""
+        self.position = max(self.position, piece.position + len(piece.data))
+
+    def digest(self) -> str:
+        """The digest that was noted."""
+        return self._digest
+
+
 def read_digests(directory: Path) -> dict[str, str]:
-    """Digests of layers, by their keys, that an earlier build of this download proved; empty if there was none."""
+    """Digests of layers, by their keys, that a pass over this download's bytes gave; empty if none was noted."""
     try:
         return dict(_DIGESTS.validate_json((directory / DIGESTS).read_bytes()))
     except (OSError, ValidationError):
@@ -154,10 +197,20 @@ def digest(layer: Layer, snapshot: Snapshot) -> str:
     Raises:
         WrongBytesError: A file's bytes are not what was published.
     """
-    proof = Proof(layer, snapshot)
+    proof = Hashed(layer, snapshot)
     for piece in layer.pieces():
         proof.take(piece)
     return proof.digest()
+
+
+def check_noted(layer: Layer, snapshot: Snapshot, noted: str) -> None:
+    """Says why a registry refused a layer whose digest had been noted, if it is our side's fault.
+
+    Raises:
+        WrongBytesError: A file was altered since, or the note was.
+    """
+    if digest(layer, snapshot) != noted:
+        raise WrongBytesError(f"the digest noted for {layer.title} is wrong", f"Remove {DIGESTS} from the download")
 
 
 def _parted(files: Iterable[PublishedFile], source_of: SourceOf, own: int, max_layer_size: int) -> list[Layer]:

@@ -115,6 +115,21 @@ class Snapshot(BaseModel):
         new.write_text(self.model_dump_json(indent=1) + "\n")
         new.replace(record)
 
+    def check_sizes(self, directory: Path) -> None:
+        """Looks, without reading any, whether all files lie in a directory.
+
+        Raises:
+            WrongBytesError: One is gone, or its size is not the published one.
+        """
+        for file in self.files:
+            path = directory / file.path
+            if not path.is_file():
+                raise WrongBytesError(f"{path} is gone", "Run the download again")
+            if path.stat().st_size != file.size:
+                raise WrongBytesError(
+                    f"{path} has {path.stat().st_size} bytes, not {file.size}", "Run the download again"
+                )
+
     @classmethod
     def read(cls, directory: Path) -> "Snapshot":
         """The record of the download in a directory.

@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from modelcar import layers
 from modelcar.checkpoint import FILES, Checkpoint
-from modelcar.errors import WrongBytesError
+from modelcar.errors import DamagedUploadError, WrongBytesError
 from modelcar.oci import spec
 from modelcar.oci.base_image import BaseImage
 from modelcar.oci.image import ModelLayer, write_image
 from modelcar.oci.layer import Layer
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.progress import Progress
+from modelcar.progress import Count, Progress
 from modelcar.snapshot import Snapshot
 from modelcar.transfer import send_layer
 
@@ -75,7 +75,7 @@ def send_layers(
     parts: Sequence[Layer],
     snapshot: Snapshot,
     targets: Sequence[Target],
-    known: Mapping[str, str] | None = None,
+    proved: Mapping[str, str] | None = None,
 ) -> tuple[list[ModelLayer], int]:
     """Sends the layers that are missing, several at a time, each in one pass to all targets that lack it.
 
@@ -84,7 +84,8 @@ def send_layers(
         parts: The layers.
         snapshot: What was published.
         targets: Where to.
-        known: Digests of layers, by their keys, that are known beforehand.
+        proved: Digests of layers, by their keys, that a pass over the same bytes gave before; the registries hold what
+            they receive against them, and the bytes are not hashed again.
 
     Returns:
         The layers as they are in every target now, and how many bytes were read to send them.
@@ -92,19 +93,21 @@ def send_layers(
     Raises:
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
     """
-    digests = dict(known or {})
+    proved = proved or {}
+    digests = dict(proved)
     for target in targets:
         digests.update(target.known())
 
     def bring(layer: Layer, progress: Progress) -> tuple[ModelLayer, int]:
-        digest = digests.get(layers.key(layer, snapshot), "")
+        key = layers.key(layer, snapshot)
+        digest = digests.get(key, "")
         lacking = [target for target in targets if not digest or not target.repository.has_blob(digest)]
         if not lacking:
             progress.advance(layer.size)
             return describe_layer(layer, digest, snapshot), 0
         repositories = [target.repository for target in lacking]
-        proof = layers.Proof(layer, snapshot)
-        placed = describe_layer(layer, send_layer(layer, proof, repositories, progress.advance), snapshot)
+        sent = _send(layer, snapshot, proved.get(key, ""), repositories, progress.advance)
+        placed = describe_layer(layer, sent, snapshot)
         for target in lacking:
             target.note(placed)
         return placed, layer.size
@@ -121,3 +124,13 @@ def send_layers(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [placed for placed, _ in done], sum(sent for _, sent in done)
+
+
+def _send(layer: Layer, snapshot: Snapshot, proved: str, repositories: Sequence[Repository], count: Count) -> str:
+    if not proved:
+        return send_layer(layer, layers.Hashed(layer, snapshot), repositories, count)
+    try:
+        return send_layer(layer, layers.Noted(proved), repositories, count)
+    except DamagedUploadError:
+        layers.check_noted(layer, snapshot, proved)
+        raise

@@ -17,6 +17,7 @@ from modelcar.build import BuilderName, Built, build
 from modelcar.claim import scratch
 from modelcar.download import Downloaded, download
 from modelcar.errors import BuildError, ClaimError, CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
+from modelcar.layers import DIGESTS
 from modelcar.oci.layer import Layer
 from modelcar.retries import ATTEMPTS
 from modelcar.snapshot import RECORD, Snapshot
@@ -456,6 +457,37 @@ def test_altered_file_is_refused(
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
+def test_wrong_note_of_a_digest_is_refused_and_named(
+    builder: BuilderName, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+) -> None:
+    directory = copy_of(downloaded, tmp_path / "wrong-note")
+    noted = json.loads((directory / DIGESTS).read_text())
+    (directory / DIGESTS).write_text(json.dumps(dict.fromkeys(noted, "sha256:" + 64 * "0")))
+    name = f"wrong-note/{builder}"
+
+    with pytest.raises(WrongBytesError, match=r"the digest noted for models/.* is wrong\. Remove \.modelcar/layers"):
+        build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
+
+    assert not has_tag(plain_registry, name)
+    assert scratches(directory) == []
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_download_without_notes_makes_the_same_image(
+    builder: BuilderName, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+) -> None:
+    directory = copy_of(downloaded, tmp_path / "no-notes")
+    noted = json.loads((directory / DIGESTS).read_text())
+    (directory / DIGESTS).unlink()
+
+    without = build(directory, f"{plain_registry.host}/no-notes/{builder}:1", builder=builder)
+    with_them = build(downloaded.directory, f"{plain_registry.host}/notes/{builder}:1", builder=builder)
+
+    assert without.image.digest == with_them.image.digest
+    assert noted.items() <= json.loads((directory / DIGESTS).read_text()).items()
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
 def test_lost_file_is_refused(
     builder: BuilderName, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
@@ -475,6 +507,7 @@ def test_file_altered_after_it_was_hashed_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "late")
+    (directory / DIGESTS).unlink()
 
     def digest_then_alter(layer: Layer, snapshot: Snapshot) -> str:
         found = real(layer, snapshot)
@@ -488,7 +521,7 @@ def test_file_altered_after_it_was_hashed_is_refused(
     real = layers.digest
     monkeypatch.setattr(layers, "digest", digest_then_alter)
 
-    with pytest.raises((BuildError, RegistryError)):
+    with pytest.raises(WrongBytesError, match="is not what the Hub published"):
         build(directory, f"{plain_registry.host}/late/model:1", builder="buildah")
 
     assert not has_tag(plain_registry, "late/model")

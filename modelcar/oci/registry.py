@@ -13,7 +13,7 @@ import requests
 import urllib3
 from pydantic import ValidationError
 
-from modelcar.errors import RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import DamagedUploadError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import spec
 from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.reference import Reference
@@ -122,15 +122,25 @@ class Upload:
         return self.offset
 
     def finish(self, digest: str) -> None:
-        """Ends the upload. The registry keeps the blob if its bytes have the digest."""
+        """Ends the upload. The registry keeps the blob if its bytes have the digest.
+
+        Raises:
+            DamagedUploadError: They have not.
+        """
         path = self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"
         response = self._connection.request("PUT", path, self._scope, {201, 400, 404})
         if response.status_code == requests.codes.created:
             return
         # The answer to an attempt before this may have been lost: then the blob is there, and the upload no more.
         blob = f"/v2/{self._scope.repository}/blobs/{digest}"
-        if self._connection.request("HEAD", blob, self._scope, {200, 404}).status_code != requests.codes.ok:
-            self._connection.checked(response, self._scope, {201})
+        if self._connection.request("HEAD", blob, self._scope, {200, 404}).status_code == requests.codes.ok:
+            return
+        if response.status_code == requests.codes.bad_request:
+            raise DamagedUploadError(
+                f"{self._connection.host} answered 400 to PUT {blob}: it received other bytes",
+                "Something on the way alters them: check proxies",
+            )
+        self._connection.checked(response, self._scope, {201})
 
     def cancel(self) -> None:
         """Tells the registry to drop the upload. It would by itself in time, so a failure does not matter."""
