@@ -1,0 +1,1 @@
+"""A real Kubernetes on this machine, for the tests that need one; README.md tells how it is made."""

@@ -1,0 +1,34 @@
+"""Starts a test cluster to work with, and stops it."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tests.cluster.local_cluster import LocalCluster
+
+console = Console(highlight=False, soft_wrap=True)
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Folder = Annotated[Path, typer.Option(help="Holds all that belongs to the cluster; any of your own.")]
+DEFAULT_FOLDER = Path(tempfile.gettempdir(), "modelcar-cluster")
+
+
+@app.command()
+def up(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Start a cluster, which runs until it is told to stop."""
+    cluster = LocalCluster(folder)
+    if not cluster.is_up:
+        cluster.up(say=console.print)
+    console.print(f"export KUBECONFIG={cluster.kubeconfig}")
+
+
+@app.command()
+def down(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Stop the cluster and leave nothing of it."""
+    LocalCluster(folder).down()
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m tests.cluster")

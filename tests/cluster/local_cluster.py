@@ -1,0 +1,166 @@
+"""The whole cluster, kept in one folder: whoever has the folder can use, change and stop it."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+
+from tests.cluster import cgroups
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.machine import Machine
+from tests.cluster.network import Network, connect_host
+from tests.cluster.node import Node
+from tests.cluster.programs.build import programs
+
+NODES = {"small": 3 << 30, "large": 16 << 30}
+"""The nodes' names, and the sizes of the disks that hold their images, containers and emptyDirs, in bytes."""
+
+_RECORD = "cluster.json"
+
+
+class LocalCluster:
+    """A cluster on this machine.
+
+    Attributes:
+        folder: Holds all its files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.control = Machine("control", self.folder / "machines" / "control")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return (self.folder / _RECORD).exists() and self.control.is_up
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's login."""
+        return self.plane.kubeconfig("admin")
+
+    @property
+    def network(self) -> Network:
+        """The cluster's addresses."""
+        return Network(json.loads((self.folder / _RECORD).read_text())["network"])
+
+    @property
+    def plane(self) -> ControlPlane:
+        """The API server and what goes with it."""
+        return ControlPlane(self.control, self.folder / "control-plane", self.network)
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {name: self._node(name, index) for index, name in enumerate(NODES, start=1)}
+
+    @property
+    def api(self) -> Any:
+        """A client with the administrator's login."""
+        settings: Any = client.Configuration()
+        config.load_kube_config(str(self.kubeconfig), client_configuration=settings)
+        return client.ApiClient(settings)
+
+    def up(self, *, tied_to: int | None = None, say: Callable[[str], None] = print) -> None:
+        """Starts everything, and returns when pods can run.
+
+        Args:
+            tied_to: A pipe's end for reading; see Machine.boot.
+            say: Is told what is being done.
+        """
+        kubernetes, containerd = programs()
+        os.environ["PATH"] = f"{kubernetes}:{containerd}:{os.environ['PATH']}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            say("starting the control plane")
+            self._start_control_plane(tied_to)
+            for node in self.nodes.values():
+                say(f"starting the node {node.name}")
+                self._start_node(node, containerd, tied_to)
+        except BaseException:
+            self.down(keep_logs=True)
+            raise
+
+    def down(self, *, keep_logs: bool = False) -> None:
+        """Stops everything and removes what is left: control groups and the folder.
+
+        Args:
+            keep_logs: Leave the folder, to look for a failure's cause.
+        """
+        for name in NODES:
+            with contextlib.suppress(FileNotFoundError):
+                self._machine(name).shut_down()
+        with contextlib.suppress(FileNotFoundError):
+            self.control.shut_down()
+        if (self.folder / _RECORD).exists():
+            cgroups.remove(cgroups.root_of(self.network.number))
+        if not keep_logs:
+            shutil.rmtree(self.folder)
+
+    def make_file_system(self, name: str, size: int) -> Path:
+        """Makes a file system of a given size that both nodes see, which group 0 may write: what a claim stands for.
+
+        Args:
+            name: A name that no other has.
+            size: Bytes.
+
+        Returns:
+            Where pods find it, as hostPath.
+        """
+        place = self._claims / name
+        image = self.folder / f"{name}.img"
+        with image.open("wb") as file:
+            file.truncate(size)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)], check=True)
+        self.control.run("mkdir", "-p", str(place))
+        self.control.run("mount", "-o", "loop,discard", str(image), str(place))
+        self.control.run("rmdir", str(place / "lost+found"))
+        self.control.run("chmod", "2775", str(place))
+        return place
+
+    def remove_file_system(self, name: str) -> None:
+        """Removes what `make_file_system` made; its pods have ended."""
+        self.control.run("umount", str(self._claims / name))
+        (self.folder / f"{name}.img").unlink()
+
+    def look_into(self, name: str) -> Path:
+        """A file system that `make_file_system` made, as this host sees it."""
+        return self.control.root / str(self._claims / name).lstrip("/")
+
+    def load(self, archive: Path) -> None:
+        """Puts the images of an archive into all nodes."""
+        for node in self.nodes.values():
+            node.load(archive)
+
+    @property
+    def _claims(self) -> Path:
+        return self.folder / "claims"
+
+    def _start_control_plane(self, tied_to: int | None) -> None:
+        self.control.boot(tied_to)
+        self._claims.mkdir()
+        # Mounts made below it later are seen by the nodes, which start with this machine's mounts.
+        self.control.run("mount", "--bind", str(self._claims), str(self._claims))
+        self.control.run("mount", "--make-shared", str(self._claims))
+        network = connect_host(self.control)
+        (self.folder / _RECORD).write_text(json.dumps({"network": network.number}))
+        self.plane.set_up(list(NODES))
+        self.plane.start()
+
+    def _start_node(self, node: Node, plugins: Path, tied_to: int | None) -> None:
+        node.machine.boot(tied_to, inside=self.control)
+        node.set_up(NODES[node.name], plugins, self.plane)
+        node.start_containerd()
+        node.start_kubelet()
+
+    def _node(self, name: str, index: int) -> Node:
+        return Node(name, index, self._machine(name), self.folder / "nodes" / name)
+
+    def _machine(self, name: str) -> Machine:
+        return Machine(name, self.folder / "machines" / name)
