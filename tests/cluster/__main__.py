@@ -25,6 +25,24 @@ def up(folder: Folder = DEFAULT_FOLDER) -> None:
 
 
 @app.command()
+def images(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Put the images into the nodes again, with the code as it is now."""
+    LocalCluster(folder).load_images()
+
+
+@app.command()
+def claim(name: str, namespace: str = "default", size_mib: int = 1024, folder: Folder = DEFAULT_FOLDER) -> None:
+    """Make a claim with a file system of its own, which both nodes see."""
+    LocalCluster(folder).make_claim(namespace, name, size_mib << 20)
+
+
+@app.command()
+def remove_claim(name: str, namespace: str = "default", folder: Folder = DEFAULT_FOLDER) -> None:
+    """Remove a claim and its file system again, after its pods."""
+    LocalCluster(folder).remove_claim(namespace, name)
+
+
+@app.command()
 def down(folder: Folder = DEFAULT_FOLDER) -> None:
     """Stop the cluster and leave nothing of it."""
     LocalCluster(folder).down()

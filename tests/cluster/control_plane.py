@@ -69,21 +69,18 @@ class ControlPlane:
 
     def start(self) -> None:
         """Starts all programs, and waits until the API server is ready."""
-        etcd = ["--data-dir", str(self.folder / "etcd"), "--unsafe-no-fsync", "--log-level=warn"]
-        self.machine.start(
-            "etcd", ["server", *etcd, f"--listen-client-urls={_ETCD}", f"--advertise-client-urls={_ETCD}"]
-        )
+        urls = [f"--listen-client-urls={_ETCD}", f"--advertise-client-urls={_ETCD}"]
+        data = [f"--data-dir={self.folder / 'etcd'}", "--unsafe-no-fsync", "--log-level=warn"]
+        # The package of etcd's program is named so.
+        self.machine.start("etcd", ["server", *urls, *data])
         self.start_api_server()
-        keys = [
-            f"--root-ca-file={self._authority}",
-            f"--service-account-private-key-file={self._key('service-accounts')}",
-        ]
         self._start_client(
             "controller-manager",
+            f"--root-ca-file={self._authority}",
             "--use-service-account-credentials",
+            f"--service-account-private-key-file={self._key('service-accounts')}",
             f"--node-monitor-grace-period={LOST_NODE_SECONDS}s",
             "--node-monitor-period=2s",
-            *keys,
         )
         self._start_client("scheduler")
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from kubernetes import client, config
 
 from tests.cluster import cgroups
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.image import write_archive
 from tests.cluster.machine import Machine
 from tests.cluster.network import Network, connect_host
 from tests.cluster.node import Node
@@ -33,7 +33,7 @@ class LocalCluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.control = Machine("control", self.folder / "machines" / "control")
+        self.control = self._machine("control")
 
     @property
     def is_up(self) -> bool:
@@ -74,15 +74,15 @@ class LocalCluster:
             tied_to: A pipe's end for reading; see Machine.boot.
             say: Is told what is being done.
         """
-        kubernetes, containerd = programs()
-        os.environ["PATH"] = f"{kubernetes}:{containerd}:{os.environ['PATH']}"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._link_programs()
         try:
             say("starting the control plane")
             self._start_control_plane(tied_to)
             for node in self.nodes.values():
                 say(f"starting the node {node.name}")
-                self._start_node(node, containerd, tied_to)
+                self._start_node(node, tied_to)
+            say("making the pods' images of this machine's files")
+            self.load_images()
         except BaseException:
             self.down(keep_logs=True)
             raise
@@ -129,18 +129,52 @@ class LocalCluster:
         self.control.run("umount", str(self._claims / name))
         (self.folder / f"{name}.img").unlink()
 
+    def make_claim(self, namespace: str, name: str, size: int) -> None:
+        """Makes a claim that is bound at once, with a file system of its own, which can thus be full.
+
+        Args:
+            namespace: The claim's namespace.
+            name: The claim's name.
+            size: Bytes of the file system.
+        """
+        volume = f"{namespace}-{name}"
+        place = self.make_file_system(volume, size)
+        core = client.CoreV1Api(self.api)
+        core.create_persistent_volume(_volume(volume, size, place, namespace, name))
+        core.create_namespaced_persistent_volume_claim(namespace, _claim(name, size, volume))
+
+    def remove_claim(self, namespace: str, name: str) -> None:
+        """Removes a claim that `make_claim` made, with its volume; its pods have ended."""
+        core = client.CoreV1Api(self.api)
+        with contextlib.suppress(client.ApiException):
+            core.delete_namespaced_persistent_volume_claim(name, namespace)
+        core.delete_persistent_volume(f"{namespace}-{name}")
+        self.remove_file_system(f"{namespace}-{name}")
+
     def look_into(self, name: str) -> Path:
         """A file system that `make_file_system` made, as this host sees it."""
         return self.control.root / str(self._claims / name).lstrip("/")
 
-    def load(self, archive: Path) -> None:
-        """Puts the images of an archive into all nodes."""
+    def load_images(self) -> None:
+        """Puts the images into all nodes, with the code as it is now."""
+        archive = write_archive(self.folder / "images.tar")
         for node in self.nodes.values():
             node.load(archive)
+        archive.unlink()
 
     @property
     def _claims(self) -> Path:
         return self.folder / "claims"
+
+    @property
+    def _programs(self) -> Path:
+        return self.folder / "programs"
+
+    def _link_programs(self) -> None:
+        self._programs.mkdir(parents=True)
+        for folder in programs():
+            for program in folder.iterdir():
+                (self._programs / program.name).symlink_to(program)
 
     def _start_control_plane(self, tied_to: int | None) -> None:
         self.control.boot(tied_to)
@@ -153,9 +187,9 @@ class LocalCluster:
         self.plane.set_up(list(NODES))
         self.plane.start()
 
-    def _start_node(self, node: Node, plugins: Path, tied_to: int | None) -> None:
+    def _start_node(self, node: Node, tied_to: int | None) -> None:
         node.machine.boot(tied_to, inside=self.control)
-        node.set_up(NODES[node.name], plugins, self.plane)
+        node.set_up(NODES[node.name], self.plane)
         node.start_containerd()
         node.start_kubelet()
 
@@ -163,4 +197,30 @@ class LocalCluster:
         return Node(name, index, self._machine(name), self.folder / "nodes" / name)
 
     def _machine(self, name: str) -> Machine:
-        return Machine(name, self.folder / "machines" / name)
+        return Machine(name, self.folder / "machines" / name, self._programs)
+
+
+def _volume(name: str, size: int, place: Path, namespace: str, claim: str) -> Any:
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": str(size)},
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+            "storageClassName": "",
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": namespace, "name": claim},
+            "hostPath": {"path": str(place), "type": "Directory"},
+        },
+    }
+
+
+def _claim(name: str, size: int, volume: str) -> Any:
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "",
+            "volumeName": volume,
+            "resources": {"requests": {"storage": str(size)}},
+        },
+    }

@@ -1,6 +1,6 @@
 """A machine within this machine: namespaces of its own for processes, mounts and network, all gone when its init is.
 
-What would otherwise have to be undone piece by piece – processes, mounts, network devices, routes – ends with the
+What would otherwise have to be undone piece by piece (processes, mounts, network devices, routes) ends with the
 namespaces. Only control groups and files outlive them.
 """
 
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -38,11 +38,13 @@ class Machine:
     Attributes:
         name: Its host name.
         folder: Holds the processes' ids and logs.
+        programs: A folder of programs that are found before the host's.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, programs: Path) -> None:
         self.name = name
         self.folder = folder
+        self.programs = programs
 
     def boot(self, tied_to: int | None = None, inside: "Machine | None" = None) -> None:
         """Makes the namespaces.
@@ -97,20 +99,21 @@ class Machine:
         Raises:
             MachineError: It failed; with its own words.
         """
-        done = subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*self._enter(), *command], env=self._environment(), capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise MachineError(f"{self.name}: {' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
-    def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def start(self, name: str, command: Sequence[str]) -> None:
         """Starts a process that goes on when this one ends.
 
         Args:
             name: What to call it, here and in `stop`.
             command: The program and its arguments.
-            env: Variables besides the host's own.
         """
-        process = self._detached([*self._enter(), *command], name, env=env)
+        process = self._detached([*self._enter(), *command], name)
         self._note(name, _only_child(process))
 
     def stop(self, name: str, with_signal: signal.Signals = signal.SIGTERM) -> None:
@@ -135,16 +138,17 @@ class Machine:
     def _enter(self) -> list[str]:
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--uts", "--ipc", "--pid", "--wd=/", "--"]
 
-    def _detached(
-        self, command: Sequence[str], name: str, stdin: int = subprocess.DEVNULL, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+    def _detached(self, command: Sequence[str], name: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         with self.log(name).open("ab") as log:
             return subprocess.Popen(
                 command,
                 stdin=stdin,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(env or {})},
+                env=self._environment(),
                 start_new_session=True,
             )
 

@@ -35,33 +35,32 @@ class Node:
         self.machine = machine
         self.folder = folder
 
-    def set_up(self, disk_bytes: int, plugins: Path, plane: ControlPlane) -> None:
+    def set_up(self, disk_bytes: int, plane: ControlPlane) -> None:
         """Makes the disk, the network and the programs' configuration.
 
         Args:
             disk_bytes: The size of the file system that holds images, containers, their logs and emptyDirs.
-            plugins: The folder of the CNI plugins.
             plane: The cluster to join.
         """
         (self.folder / "cni").mkdir(parents=True)
         self._mount_disk(disk_bytes)
         connect_node(self.machine, self.index, plane.machine, plane.network)
         cgroups.create(self._cgroup(plane))
-        (self.folder / "containerd.toml").write_text(_containerd(plugins, self.folder / "cni"))
+        (self.folder / "containerd.toml").write_text(_containerd(self.machine.programs, self.folder / "cni"))
         (self.folder / "cni" / "pods.conflist").write_text(json.dumps(_cni(plane.network.pods(self.index))))
         (self.folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet(self._cgroup(plane))))
         profiles = self.machine.root / "var/lib/kubelet/seccomp"
         profiles.mkdir(parents=True)
         for name, profile in PROFILES.items():
             (profiles / f"{name}.json").write_text(json.dumps(profile))
-        self._kubelet = [
+        kubelet = [
             "kubelet",
             f"--config={self.folder / 'kubelet.yaml'}",
             f"--kubeconfig={plane.kubeconfig(self.name)}",
             f"--hostname-override={self.name}",
             f"--node-ip={plane.network.node(self.index)}",
         ]
-        (self.folder / "kubelet.json").write_text(json.dumps(self._kubelet))
+        (self.folder / "kubelet.json").write_text(json.dumps(kubelet))
 
     def start_containerd(self) -> None:
         """Starts containerd, and waits until it answers."""
