@@ -38,6 +38,8 @@ VERSION_DIGITS = 12
 """Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
 
 PIPELINE_RUN = "pipeline_run"
+ANSWER_SECONDS = 60.0
+"""For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
 
 Answer = TypeVar("Answer")
 
@@ -115,9 +117,13 @@ def check_write(url: str) -> None:
 
 
 def _ask(url: str, question: Callable[[ModelRegistryAPIClient], Coroutine[Any, Any, Answer]]) -> Answer:
+    async def answered() -> Answer:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await question(_connect(url))
+
     # In a thread of its own, for a notebook runs an event loop already.
     with _named(url), ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, question(_connect(url))).result()
+        return thread.submit(lambda: asyncio.run(answered())).result()
 
 
 async def _offer_nothing(api: ModelRegistryAPIClient) -> None:
@@ -264,6 +270,6 @@ def _named(url: str) -> Iterator[None]:
         ) from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise ModelRegistryError(
-            f"cannot reach the Model Registry at {url}: {error}",
+            f"cannot reach the Model Registry at {url}: {str(error) or 'no answer in time'}",
             "Check that it is up and that its address and port are right; the image is in place, so run again then",
         ) from None

@@ -1,0 +1,104 @@
+"""The checks before a run, each by itself: the model, the registries, the claim, the cluster."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from modelcar import model_registry
+from modelcar.claim import SPARE_BYTES
+from modelcar.cluster import claims, permissions
+from modelcar.cluster.connection import Cluster
+from modelcar.cluster.nodes import EPHEMERAL_STORAGE
+from modelcar.finding import Finding
+from modelcar.oci.reference import Reference
+from modelcar.oci.registry import Repository
+from modelcar.plan import Plan
+from modelcar.run import BuildMode, Run
+
+
+def check_model(plan: Plan) -> Iterator[Finding]:
+    """Whether an image can be made of the files."""
+    about = "model"
+    if not plan.problems:
+        size = decimal(plan.snapshot.size)
+        yield Finding(about, "ok", f"{len(plan.choice.taken)} files, {size}, in {len(plan.layers)} layers")
+    for problem in plan.problems:
+        yield Finding.of(about, problem)
+
+
+def check_push(about: str, target: str) -> Iterator[Finding]:
+    """Whether an image may be written."""
+    if target:
+        with Repository(Reference.parse_target(target), push=True) as repository:
+            repository.check_push()
+        yield Finding(about, "ok", f"{target} may be written")
+
+
+def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
+    """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
+    if plan.target is not None:
+        yield from check_push("target", str(plan.target))
+    elif not run.target:
+        yield Finding("target", "refusal", "no target image was named", "Name one: registry/repository:tag")
+
+
+def check_model_registry(url: str) -> Iterator[Finding]:
+    """Whether the Model Registry is there, and takes entries from us."""
+    if url:
+        model_registry.check_write(url)
+        yield Finding("Model Registry", "ok", f"{url} may be written")
+
+
+def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
+    """Whether the claim has room: for what is missing on it, where it can be seen; else whether it is large enough."""
+    about = "claim"
+    if seen is not None:
+        free = free_bytes(seen)
+        enough = not plan.claim_bytes or plan.claim_bytes + SPARE_BYTES <= free
+        figures = f"{decimal(plan.claim_bytes)} more are needed and {decimal(free)} are free"
+        remedy = f"Enlarge it, or remove older downloads in {seen}"
+        yield Finding(about, "ok" if enough else "refusal", f"at {seen} {figures}", "" if enough else remedy)
+    elif cluster is not None:
+        yield claims.check(cluster, run.claim, plan.claim_bytes)
+
+
+def check_pod(run: Run, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
+    """Whether the cluster takes the build's pod: quotas, limits and, for a Job, who may start it and run privileged."""
+    requests = {"cpu": run.cpu, "memory": run.memory}
+    resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
+    if mode == "job":
+        yield permissions.check_jobs(cluster)
+        yield permissions.check_pod(cluster, permissions.TrialPod(resources, run.job_service_account, privileged=True))
+    else:
+        yield permissions.check_pod(cluster, permissions.TrialPod(resources))
+
+
+def find_unchanged(run: Run, plan: Plan) -> Reference | None:
+    """The image to serve, if a run would change nothing: it, its mirror and its entry are there already."""
+    if plan.target is None or not plan.recipe:
+        return None
+    # Asked for without the permission to push, which such a run does not need.
+    with Repository(plan.target) as repository:
+        stored = repository.find_manifest(plan.target.tag)
+    same = stored is not None and plan.annotations.items() <= stored.annotations().items()
+    image = plan.target.at(stored.digest) if stored and same else None
+    if image is not None and run.mirror_target:
+        image = _mirrored(image, Reference.parse_target(run.mirror_target))
+    if image is not None and run.model_registry:
+        options = {"name": run.registered_name, "model_format": run.model_format}
+        image = image if model_registry.is_registered(str(image), run.model_registry, **options) else None
+    return image
+
+
+def free_bytes(claim: Path) -> int:
+    """What is free on a claim that can be seen from here; its directory need not be there yet."""
+    place = claim.absolute()
+    return shutil.disk_usage(next(one for one in (place, *place.parents) if one.is_dir())).free
+
+
+def _mirrored(image: Reference, mirror: Reference) -> Reference | None:
+    with Repository(mirror) as repository:
+        stored = repository.find_manifest(mirror.tag)
+    return mirror.at(image.digest) if stored and stored.digest == image.digest else None
