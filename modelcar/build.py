@@ -81,9 +81,10 @@ def build(
             snapshot.check_sizes(directory)
         print(f"{len(parts)} layers for {goal}, on {base.name}", flush=True)
         if builder == "direct" or (builder == "auto" and not (buildah.is_there() and buildah.may_run_here())):
-            placed, sent = send_layers("build", parts, snapshot, [place], proved=layers.read_digests(directory))
+            placed, sent = send_layers("build", base, parts, snapshot, [place], proved=layers.read_digests(directory))
         else:
             placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)
+            send_layers("base", base, (), snapshot, [place])
         layers.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
         return Built(place.publish(base, placed), len(parts), sent, unchanged=False)
 

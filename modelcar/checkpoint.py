@@ -32,6 +32,7 @@ class Checkpoint:
         self._tag = tag[: _LONGEST_TAG - len(_SUFFIX)] + _SUFFIX
         self._lock = threading.Lock()
         self._done: dict[str, spec.Descriptor] = {}
+        self._noted: frozenset[str] = frozenset()
 
     def find(self, image: Stored | None) -> dict[str, spec.Descriptor]:
         """The layers that the repository has, by their keys.
@@ -45,13 +46,19 @@ class Checkpoint:
 
     def add(self, layer: spec.Descriptor) -> None:
         """Notes a finished layer, in the registry."""
+        self._done[_key(layer)] = layer
         with self._lock:
-            self._done[_key(layer)] = layer
-            self._repository.put_small_blob(_CONFIG)
+            # Layers that end at the same time are noted together, by the first of them.
+            if _key(layer) in self._noted:
+                return
+            done = dict(self._done)
+            if not self._noted:
+                self._repository.put_small_blob(_CONFIG)
             manifest = spec.Manifest(
-                config=spec.describe(_CONFIG, spec.CONFIG), layers=list(self._done.values()), annotations={}
+                config=spec.describe(_CONFIG, spec.CONFIG), layers=list(done.values()), annotations={}
             )
             self._repository.put_manifest(Stored(manifest.encoded(), spec.MANIFEST), self._tag)
+            self._noted = frozenset(done)
 
     def remove(self, image: Stored) -> None:
         """Removes the note, now that the image is made; where the registry removes nothing it names the image."""

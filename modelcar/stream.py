@@ -86,7 +86,7 @@ def stream(
         print(
             f"{len(parts)} layers for {' and '.join(str(place.goal) for place in lacking)}, on {base.name}", flush=True
         )
-        placed, read = send_layers("stream", parts, snapshot, lacking)
+        placed, read = send_layers("stream", base, parts, snapshot, lacking)
     else:
         print(f"{' and '.join(map(str, goals))} already hold commit {snapshot.commit}; nothing to do")
     images = [place.unchanged or place.publish(base, placed) for place in targets]

@@ -51,7 +51,7 @@ class Target:
         self._checkpoint.add(layer.descriptor)
 
     def publish(self, base: BaseImage, placed: list[ModelLayer]) -> Reference:
-        """Writes the image over its layers and moves the tag.
+        """Writes the image over its layers, all of which are there, and moves the tag.
 
         Raises:
             WrongBytesError: The tag holds something else afterwards.
@@ -72,6 +72,7 @@ def describe_layer(layer: Layer, digest: str, snapshot: Snapshot) -> ModelLayer:
 
 def send_layers(
     verb: str,
+    base: BaseImage,
     parts: Sequence[Layer],
     snapshot: Snapshot,
     targets: Sequence[Target],
@@ -79,9 +80,12 @@ def send_layers(
 ) -> tuple[list[ModelLayer], int]:
     """Sends the layers that are missing, several at a time, each in one pass to all targets that lack it.
 
+    The layers of the base image go first, and go with them.
+
     Args:
         verb: What is being done, for the progress.
-        parts: The layers.
+        base: The image under the model.
+        parts: The model's layers.
         snapshot: What was published.
         targets: Where to.
         proved: Digests of layers, by their keys, that a pass over the same bytes gave before; the registries hold what
@@ -112,18 +116,25 @@ def send_layers(
             target.note(placed)
         return placed, layer.size
 
-    with (
-        Progress(verb, sum(layer.size for layer in parts)) as progress,
-        ThreadPoolExecutor(PARALLEL_LAYERS) as pool,
-    ):
+    based = [(target, layer) for target in targets for layer in base.layers]
+    total = sum(layer.size for layer in parts) + sum(layer.size for _, layer in based)
+    with Progress(verb, total) as progress, ThreadPoolExecutor(PARALLEL_LAYERS) as pool:
+        under = [pool.submit(_bring_base_layer, base, layer, target, progress) for target, layer in based]
         jobs = [pool.submit(bring, layer, progress) for layer in parts]
         try:
             done = [job.result() for job in jobs]
+            for job in under:
+                job.result()
         except BaseException:
             progress.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [placed for placed, _ in done], sum(sent for _, sent in done)
+
+
+def _bring_base_layer(base: BaseImage, layer: spec.Descriptor, target: Target, progress: Progress) -> None:
+    if not base.copy_layer(layer, target.repository, progress.watch):
+        progress.advance(layer.size)
 
 
 def _send(layer: Layer, snapshot: Snapshot, proved: str, repositories: Sequence[Repository], count: Count) -> str:

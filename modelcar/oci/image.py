@@ -1,6 +1,6 @@
 """An image of a model: its base's layers, the model's layers, and what is known of the model as annotations.
 
-The layers must be in the repository before the image is written. Manifests go first and the tag last, so that a tag
+All layers must be in the repository before the image is written. Manifests go first and the tag last, so that a tag
 never names something incomplete.
 """
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from modelcar.oci import spec
 from modelcar.oci.base_image import BaseImage, Variant
-from modelcar.oci.registry import Repository, Stored, checked
+from modelcar.oci.registry import Repository, Stored
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ def write_image(
     """Writes configs, manifests and, for a base with several platforms, the index; then moves the tag.
 
     Args:
-        repository: Where the layers are.
-        base: What the model's layers go on; its layers are copied or mounted here.
+        repository: Where the layers are, the base's too.
+        base: What the model's layers go on.
         layers: The model's layers, lowest first.
         annotations: What is known of the model. They become labels of the config as well.
         tag: The tag to write.
@@ -42,25 +42,10 @@ def write_image(
         What the tag now names.
     """
     annotations = {**annotations, spec.BASE_NAME: base.name, spec.BASE_DIGEST: base.digest}
-    for digest, layer in {layer.digest: layer for variant in base.variants for layer in variant.layers}.items():
-        copy_blob(base, repository, digest, layer.size)
     manifests = [_write_variant(repository, variant, layers, annotations) for variant in base.variants]
     top = manifests[0] if len(manifests) == 1 else _index(manifests, base, annotations)
     repository.put_manifest(top, tag)
     return top
-
-
-def copy_blob(base: BaseImage, repository: Repository, digest: str, size: int) -> None:
-    """Brings a base layer into a repository: not at all where it is there, else mounted, else streamed."""
-    if repository.has_blob(digest):
-        return
-    source = base.repository
-    if source is not None and source.reference.registry == repository.reference.registry:
-        if source.reference.repository == repository.reference.repository:
-            return
-        if repository.mount_blob(digest, source.reference.repository):
-            return
-    repository.put_blob(digest, size, lambda: checked(base.read(digest), digest, f"a layer of {base.name}"))
 
 
 def _write_variant(
