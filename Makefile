@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci
 PROGRAMS := buildah skopeo docker-registry umoci
-STEPS := download build stream mirror register
+STEPS := preflight download build stream mirror register
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check compile bench lock clean

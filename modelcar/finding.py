@@ -32,5 +32,6 @@ class Finding:
         return cls(about, verdict, error.what, error.remedy)
 
     def __str__(self) -> str:
-        command = "; ".join(self.command.splitlines())
-        return str(ModelcarError(self.what, " ".join(filter(None, (self.remedy, command and f"Run: {command}")))))
+        command = self.command.replace("\n", " && ")
+        remedy = ". ".join(filter(None, (self.remedy.rstrip("."), command and f"Run: {command}")))
+        return str(ModelcarError(self.what, remedy))

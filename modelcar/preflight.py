@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from kubernetes.utils.quantity import parse_quantity
+
 from modelcar import checks, claim
 from modelcar.cluster import nodes
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.finding import Finding, Verdict
 from modelcar.oci.reference import Reference
-from modelcar.plan import Plan, plan
+from modelcar.plan import NODE_NEED, Plan, plan
+from modelcar.record import Record
 from modelcar.run import BuildMode, Run, choose_mode, uses_buildah
 
 CHECK_SECONDS = 60.0
@@ -50,6 +53,15 @@ class Preflight:
         """Why the run cannot succeed."""
         return [finding for finding in self.findings if finding.verdict == "refusal"]
 
+    def note(self, record: Record) -> None:
+        """Leaves the forecast for the report, which holds it against what was used."""
+        record.image, record.unchanged = str(self.unchanged or ""), self.unchanged is not None
+        if self.plan is not None:
+            record.size, record.commit = self.plan.snapshot.size, self.plan.snapshot.commit
+            record.claim_need = self.plan.claim_bytes
+        if not self.run.streaming:
+            record.node_need = int(parse_quantity(NODE_NEED))
+
     def check(self) -> None:
         """Lets the run pass, or not.
 
@@ -58,8 +70,9 @@ class Preflight:
         """
         if self.refusals:
             first, count = self.refusals[0], len(self.refusals)
-            among = f", the first of {count} reasons that this step's log has" if count > 1 else ""
-            raise PlanError(f"this run cannot succeed{among}: {first}")
+            raise PlanError(
+                f"this run cannot succeed{f' ({count} reasons, all in this log)' if count > 1 else ''}: {first}"
+            )
 
 
 def preflight(run: Run) -> Preflight:

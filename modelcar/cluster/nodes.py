@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
-from rich.filesize import decimal
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.errors import ClusterError
@@ -235,14 +234,13 @@ def _remedy(nodes: Sequence[Node], selected: Sequence[Node], open_to_us: Sequenc
     if tainted:
         tolerations = json.dumps([_toleration(taint) for taint in _best(tainted).repels(need)])
         return f"Let the build run on {_names(tainted)}: give the pipeline's tolerations as {tolerations}", ""
-    if open_to_us:
-        best = _best(open_to_us)
-        return (
-            f"Ask for less: {best.name}, the one with the most, has {decimal(best.free_storage)} of ephemeral storage "
-            "free. The build writes to the claim, so build_ephemeral_storage can be left empty",
-            f"oc describe node {best.name}",
-        )
-    return "Ask for less, or add a node", "oc get nodes --show-labels"
+    if not nodes:
+        return "Add a node", "oc get nodes"
+    # What no node has, no label brings.
+    best = _best(open_to_us or selected or nodes)
+    free = f"{best.name} has the most ephemeral storage: {_gibibytes(best.free_storage)} are free"
+    advice = "The build writes to the claim, so build_ephemeral_storage can be left empty"
+    return f"Ask for less, or add a node: {free}. {advice}", f"oc describe node {best.name}"
 
 
 def _would_do(node: Node, need: Need) -> bool:
@@ -256,8 +254,13 @@ def _best(nodes: Sequence[Node]) -> Node:
 
 def _names(nodes: Sequence[Node]) -> str:
     ordered = sorted(nodes, key=lambda node: (-node.free_storage, node.name))
-    named = ", ".join(f"{node.name} ({decimal(node.free_storage)} free)" for node in ordered[:_NAMED])
+    named = ", ".join(f"{node.name} ({_gibibytes(node.free_storage)} free)" for node in ordered[:_NAMED])
     return named if len(ordered) <= _NAMED else f"{named} and {len(ordered) - _NAMED} more"
+
+
+def _gibibytes(count: int) -> str:
+    """As one would write a request."""
+    return f"{count / (1 << 30):.1f}Gi"
 
 
 def _count(nodes: Sequence[Node]) -> str:

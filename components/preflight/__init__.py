@@ -1,0 +1,5 @@
+"""The preflight step."""
+
+from modelcar.components.preflight.component import preflight
+
+__all__ = ["preflight"]

@@ -1,0 +1,134 @@
+"""Plan a run and check whether it can succeed."""
+
+from typing import Any, Dict, List, NamedTuple
+
+from kfp import dsl
+
+from modelcar.components.self_contained import self_contained
+
+
+@self_contained(__file__)
+def preflight(
+    model: str,
+    plan: dsl.Output[dsl.Markdown],
+    target: str = "",
+    mirror_target: str = "",
+    model_registry: str = "",
+    revision: str = "main",
+    include: List[str] = [],
+    exclude: List[str] = [],
+    everything: bool = False,
+    base_image: str = "",
+    builder: str = "auto",
+    build_mode: str = "auto",
+    max_layer_size: int = 20_000_000_000,
+    registered_name: str = "",
+    model_format: str = "vLLM",
+    streaming: bool = False,
+    claim: str = "modelcar",
+    node_selector: Dict[str, str] = {},
+    tolerations: List[Dict[str, Any]] = [],
+    ephemeral_storage: str = "",
+    cpu: str = "1",
+    memory: str = "1Gi",
+    job_service_account: str = "modelcar-build",
+    job_image: str = "",
+) -> NamedTuple(
+    "Outputs",
+    [
+        ("node_selector", dict),
+        ("ephemeral_storage", str),
+        ("build_mode", str),
+        ("unchanged", bool),
+        ("image", str),
+    ],
+):
+    """Plan a run from the Hub's metadata and check, before any byte moves, whether it can succeed.
+
+    A run that cannot is refused, with every reason and its remedy as a command to paste. What may not be looked up,
+    such as the cluster's nodes, is a warning. The token for gated models is read from HF_TOKEN.
+
+    Args:
+        model: Id of the model on the Hub, organisation/name.
+        plan: Files, bytes, layers, what claim and node need, and what was checked.
+        target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
+        mirror_target: Image to copy it to. Empty: no copy.
+        model_registry: Address of the Model Registry. Empty: no entry.
+        revision: Branch, tag or commit.
+        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        exclude: Glob patterns of files to leave out.
+        everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
+        base_image: Image under the model; empty for the small one that KServe's modelcars need.
+        builder: buildah, direct or auto, as the build step has it.
+        build_mode: pod (buildah in the build task's own pod), job (in a privileged Job) or auto: the least privileged
+            that works.
+        max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        registered_name: Name in the Model Registry; empty for the model's id.
+        model_format: Model format of the serving runtime.
+        streaming: Whether the model is streamed from the Hub into the registry: no claim, no build, no nodes to check.
+        claim: PersistentVolumeClaim that the run works on.
+        node_selector: Labels of the nodes that may run the build.
+        tolerations: Taints that the build may ignore, as Kubernetes tolerations.
+        ephemeral_storage: Node disk that the build reserves, such as 20Gi. Empty: what the plan says it needs.
+        cpu: Processors that the build requests.
+        memory: Memory that the build requests.
+        job_service_account: Service account of the Job's pod; it must be allowed to run privileged pods.
+        job_image: Image of the Job. Empty: the steps' own.
+
+    Returns:
+        node_selector: Labels of the nodes for the build task.
+        ephemeral_storage: Node disk for the build task to reserve.
+        build_mode: Where the build will run: pod or job.
+        unchanged: Whether image, mirror and entry are there already, so that nothing is left to do.
+        image: The image to serve, pinned to its digest, if nothing is left to do; else empty.
+    """
+    from collections import namedtuple
+    from pathlib import Path
+
+    from modelcar import preflight as step
+    from modelcar import preflight_page
+    from modelcar.errors import explained
+    from modelcar.record import recorded
+    from modelcar.run import Run
+
+    with recorded("preflight") as record, explained():
+        found = step.preflight(
+            Run(
+                model=model,
+                target=target,
+                mirror_target=mirror_target,
+                model_registry=model_registry,
+                revision=revision,
+                include=include,
+                exclude=exclude,
+                everything=everything,
+                base_image=base_image,
+                builder=builder,
+                build_mode=build_mode,
+                max_layer_size=max_layer_size,
+                registered_name=registered_name,
+                model_format=model_format,
+                streaming=streaming,
+                claim=claim,
+                node_selector=node_selector,
+                tolerations=tolerations,
+                ephemeral_storage=ephemeral_storage,
+                cpu=cpu,
+                memory=memory,
+                job_service_account=job_service_account,
+                job_image=job_image,
+            )
+        )
+        found.note(record)
+        Path(plan.path).write_text(preflight_page.page(found))
+        # The artifact of a step that fails is not kept; its log is.
+        preflight_page.show(found)
+        found.check()
+    outputs = namedtuple("Outputs", ["node_selector", "ephemeral_storage", "build_mode", "unchanged", "image"])
+    return outputs(
+        node_selector,
+        found.run.node_storage,
+        found.build_mode,
+        found.unchanged is not None,
+        str(found.unchanged or ""),
+    )
