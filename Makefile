@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci
 PROGRAMS := buildah skopeo docker-registry umoci
-STEPS := preflight download build stream mirror register
+STEPS := preflight download build build_in_job stream mirror register report
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check compile bench lock clean

@@ -105,7 +105,8 @@ def recorded(step: str) -> Iterator[Record]:
         raise
     finally:
         record.end = round(time.time(), 1)
-        record.disk = watch.points
+        # A step that had a Job do its work tells of the Job's disks.
+        record.disk = record.disk or watch.points
         leave(record.line())
 
 

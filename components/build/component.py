@@ -2,25 +2,16 @@
 
 from typing import NamedTuple
 
-from kfp import dsl
-
 from modelcar.components.self_contained import self_contained
 
 
-@self_contained(
-    __file__,
-    # What is set on this task reaches the function as well, for a build that runs in a pod of its own.
-    task_config_passthroughs=[
-        dsl.TaskConfigPassthrough(field=field, apply_to_task=True) for field in dsl.TaskConfigField
-    ],
-)
+@self_contained(__file__)
 def build(
     directory: str,
     target: str = "",
     base_image: str = "",
     builder: str = "auto",
     max_layer_size: int = 20_000_000_000,
-    task_config: dsl.TaskConfig = None,
 ) -> NamedTuple("Outputs", [("image", str), ("sent_bytes", int), ("unchanged", bool)]):
     """Build an OCI image (a KServe modelcar) of a downloaded model and push it; the tag is written last.
 
@@ -32,9 +23,8 @@ def build(
         target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct (streams the files into the registry, without buildah and scratch space), or auto:
-            buildah where the step's image has it, else direct.
+            buildah where the step's image has it and the node lets it work, else direct.
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
-        task_config: Filled in by the pipeline's backend: what was set on this task.
 
     Returns:
         image: The image, pinned to its digest.
@@ -48,8 +38,6 @@ def build(
     from modelcar.errors import explained
     from modelcar.record import recorded
 
-    if task_config is not None and task_config.resources:
-        print(f"this step may use {task_config.resources}")
     with recorded("build") as record, explained():
         done = step.build(
             Path(directory), target, base_image=base_image, builder=builder, max_layer_size=max_layer_size

@@ -1,0 +1,103 @@
+"""Build the image of a downloaded model in a Job and push it."""
+
+from typing import Any, Dict, List, NamedTuple
+
+from kfp import dsl
+
+from modelcar.components.self_contained import self_contained
+
+
+@self_contained(
+    __file__,
+    # All that is set on this task goes to the Job, so that no node reserves it twice and a ReadWriteOnce claim is where
+    # the build is. Variables stay on both, for proxies are named in them.
+    task_config_passthroughs=[
+        dsl.TaskConfigField.RESOURCES,
+        dsl.TaskConfigPassthrough(field=dsl.TaskConfigField.ENV, apply_to_task=True),
+        dsl.TaskConfigField.KUBERNETES_AFFINITY,
+        dsl.TaskConfigField.KUBERNETES_TOLERATIONS,
+        dsl.TaskConfigField.KUBERNETES_NODE_SELECTOR,
+        dsl.TaskConfigField.KUBERNETES_VOLUMES,
+    ],
+)
+def build_in_job(
+    directory: str,
+    target: str = "",
+    base_image: str = "",
+    builder: str = "auto",
+    max_layer_size: int = 20_000_000_000,
+    job_service_account: str = "modelcar-build",
+    job_image: str = "",
+    privileged: bool = False,
+    ephemeral_storage: str = "",
+    deadline_hours: float = 12.0,
+    schedule_minutes: float = 30.0,
+    claim: str = "",
+    node_selector: Dict[str, str] = {},
+    tolerations: List[Dict[str, Any]] = [],
+    cpu: str = "",
+    memory: str = "",
+    task_config: dsl.TaskConfig = None,
+) -> NamedTuple("Outputs", [("image", str), ("sent_bytes", int), ("unchanged", bool)]):
+    """Build an OCI image (a KServe modelcar) of a downloaded model in a Job of its own and push it.
+
+    For buildah on nodes that allow no user namespaces: a Job's pod can be privileged, a pipeline task's cannot. The
+    image is the same as that of the build step, to the digest. The Job's log follows into this step's; a step that is
+    tried again goes on with the Job that runs already.
+
+    Args:
+        directory: Directory on the claim that holds a finished download.
+        target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
+        base_image: Image under the model; empty for the small one that KServe's modelcars need.
+        builder: buildah, direct (streams the files into the registry, without buildah and scratch space), or auto:
+            buildah where the Job's image has it and the node lets it work, else direct.
+        max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
+        job_service_account: Service account of the Job's pod; it must be allowed to be privileged if that is asked for.
+        job_image: Image of the Job's pod. Empty: this step's own.
+        privileged: Whether the Job's container is privileged. Only buildah can need it.
+        ephemeral_storage: Node disk that the Job requests and may use, such as 2Gi. Empty: what is set on the task.
+        deadline_hours: Hours after which the Job is ended, waiting for a node included.
+        schedule_minutes: Minutes that the Job may wait for a node.
+        claim: PersistentVolumeClaim of the download. Empty: the volumes that are set on the task.
+        node_selector: Labels, as a JSON object, of the nodes that may run the Job. Empty: what is set on the task.
+        tolerations: Taints, as a JSON list of tolerations, that the Job may ignore. Empty: what is set on the task.
+        cpu: Processors that the Job requests, such as 500m. Empty: what is set on the task.
+        memory: Memory that the Job requests, such as 1Gi. Empty: what is set on the task.
+        task_config: Filled in by the pipeline's backend: what is set on this task. OpenShift AI 2.25 has none.
+
+    Returns:
+        image: The image, pinned to its digest.
+        sent_bytes: Bytes of layers that were sent; the registry had the rest.
+        unchanged: Whether the target already held this very image.
+    """
+    from collections import namedtuple
+
+    from modelcar import build_in_job as step
+    from modelcar.cluster.task import TaskConfig
+    from modelcar.errors import explained
+    from modelcar.record import recorded
+
+    with recorded("build") as record, explained():
+        named = TaskConfig.from_parameters(
+            claim=claim, node_selector=node_selector, tolerations=tolerations, cpu=cpu, memory=memory
+        )
+        task = named.joined(TaskConfig.from_task_config(task_config))
+        done = step.build_in_job(
+            step.Build(
+                directory=directory,
+                target=target,
+                base_image=base_image,
+                builder=builder,
+                max_layer_size=max_layer_size,
+            ),
+            task.with_ephemeral_storage(ephemeral_storage),
+            service_account=job_service_account,
+            image=job_image,
+            privileged=privileged,
+            deadline_hours=deadline_hours,
+            schedule_minutes=schedule_minutes,
+        )
+        record.image, record.moved_bytes, record.unchanged = done.image, done.moved_bytes, done.unchanged
+        record.disk = done.disk
+    outputs = namedtuple("Outputs", ["image", "sent_bytes", "unchanged"])
+    return outputs(done.image, done.moved_bytes, done.unchanged)

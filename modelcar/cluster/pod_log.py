@@ -1,0 +1,58 @@
+"""A pod's log, copied into this process's own."""
+
+import threading
+from contextlib import suppress
+
+import urllib3
+from kubernetes import client, watch
+
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster
+
+_PAUSE_SECONDS = 1.0
+_SILENT_SECONDS = 60
+
+
+class PodLog(threading.Thread):
+    """Copies a pod's log into this step's own, through broken connections, each line once.
+
+    Args:
+        cluster: Where the pod is.
+        pod: Its name.
+        container: Which of its containers.
+
+    Attributes:
+        is_over: Is set when no more will be written.
+    """
+
+    def __init__(self, cluster: Cluster, pod: str, container: str) -> None:
+        super().__init__(daemon=True)
+        self.is_over = threading.Event()
+        self._cluster = cluster
+        self._pod = pod
+        self._container = container
+        self._copied = 0
+        self.start()
+
+    def run(self) -> None:
+        """Copies until the log is over."""
+        while True:
+            over = self.is_over.is_set()
+            with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
+                self._copy()
+            if over:
+                return
+            self.is_over.wait(_PAUSE_SECONDS)
+
+    def _copy(self) -> None:
+        # There is no way to ask for the rest; the log is short, for progress takes a line in some seconds.
+        lines = watch.Watch().stream(
+            self._cluster.core.read_namespaced_pod_log,
+            self._pod,
+            self._cluster.namespace,
+            container=self._container,
+            _request_timeout=(REQUEST_SECONDS[0], _SILENT_SECONDS),
+        )
+        for number, line in enumerate(lines):
+            if number >= self._copied:
+                print(line, flush=True)
+                self._copied = number + 1

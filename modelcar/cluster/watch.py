@@ -1,0 +1,76 @@
+"""Objects of the cluster as they are now and after each change, for as long as somebody wants to know."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import tenacity
+import urllib3
+from kubernetes import client, watch
+
+from modelcar.cluster.connection import REQUEST_SECONDS, explained_api
+from modelcar.errors import ClusterError
+
+SECONDS_OF_A_WATCH = 240
+"""After these the server ends a watch, and a new one begins. It may hold no longer than what lies between us allows."""
+
+PATIENCE_SECONDS = 900.0
+"""How long an API server may be away once it was there: upgrades restart each of a cluster's, one after the other."""
+
+_SPARE_SECONDS = 30
+_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 15.0
+
+
+def watched(call: Callable[..., Any], **which: Any) -> Iterator[list[Any]]:
+    """Yields all objects that a list call gives, at once and again after each change.
+
+    It is a watch from the listed version on. Whatever ends it (the server's restart, a broken connection, a version
+    that is gone, a token that was rotated), the objects are listed anew and watched from there, so that no change is
+    missed and none is made up.
+
+    Args:
+        call: A list call of the client, such as `core.list_namespaced_pod`.
+        **which: Its arguments: namespace and selectors.
+
+    Raises:
+        ClusterError: The first listing was refused, or the server is away for too long.
+    """
+    listed = _listed(call, which)
+    while True:
+        found = {each.metadata.uid: each for each in listed.items}
+        yield list(found.values())
+        for kind, each in _changes(call, which, listed.metadata.resource_version):
+            if kind == "DELETED":
+                found.pop(each.metadata.uid, None)
+            else:
+                found[each.metadata.uid] = each
+            yield list(found.values())
+        time.sleep(_PAUSE_SECONDS)
+        listed = _listed_again(call, which)
+
+
+def _changes(call: Callable[..., Any], which: dict[str, Any], version: str) -> Iterator[tuple[str, Any]]:
+    """What happens from a version on, until something ends the watch."""
+    timeout = (REQUEST_SECONDS[0], SECONDS_OF_A_WATCH + _SPARE_SECONDS)
+    with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
+        stream = watch.Watch().stream(
+            call, resource_version=version, timeout_seconds=SECONDS_OF_A_WATCH, _request_timeout=timeout, **which
+        )
+        for event in stream:
+            yield event["type"], event["object"]
+
+
+def _listed(call: Callable[..., Any], which: dict[str, Any]) -> Any:
+    with explained_api(f"say how the Job is doing ({call.__name__.replace('_', ' ')})"):
+        return call(_request_timeout=REQUEST_SECONDS, **which)
+
+
+# A server that starts refuses what it will allow in a moment: it has not read the roles yet.
+_listed_again = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(ClusterError),
+    wait=tenacity.wait_random_exponential(multiplier=_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS),
+    stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+    reraise=True,
+)(_listed)
