@@ -77,8 +77,7 @@ def scratch(parent: Path) -> Iterator[Path]:
     """
     with claim_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        for old in parent.glob(f"{_PREFIX}*"):
-            _remove_if_abandoned(old)
+        remove_abandoned(parent)
         place = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,10 +87,23 @@ def scratch(parent: Path) -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _remove_if_abandoned(place: Path) -> None:
+def remove_abandoned(parent: Path) -> int:
+    """Removes what killed builds left behind; a directory that a running build holds is locked, and stays.
+
+    Args:
+        parent: Where builds made their working directories.
+
+    Returns:
+        How many were removed.
+    """
+    return sum(_remove_if_abandoned(place) for place in parent.glob(f"{_PREFIX}*"))
+
+
+def _remove_if_abandoned(place: Path) -> bool:
     try:
         with (place / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(place, ignore_errors=True)
+            return True
     except OSError:
-        return
+        return False

@@ -1,4 +1,4 @@
-"""What to do about what a cluster refused or ended, best as a command to paste. Nothing here asks the cluster."""
+"""What to do about what a cluster refused or ended. Commands to paste stand between backquotes."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def for_memory(step: str) -> str:
     """Against the end of a container that had too little memory."""
     if "build" in step:
         return "Raise build_memory"
-    return "Ask for a larger default memory limit in the project: oc get limitrange --output yaml"
+    return "Ask for a larger default memory limit in the project: `oc get limitrange --output yaml`"
 
 
 def for_image(image: str, pod: Any) -> str:
@@ -76,14 +76,16 @@ def for_image(image: str, pod: Any) -> str:
     secrets = ", ".join(each.name for each in pod.spec.image_pull_secrets or []) or "none"
     return (
         f"Check the image's name, and that its Secret may pull it (image_pull_secret; now: {secrets}). "
-        f"Try: oc image info {shlex.quote(image)}"
+        f"Try `oc image info {shlex.quote(image)}`"
     )
 
 
 def for_start(message: str, pod: Any) -> str:
     """Against a container that is not even made."""
     if missing := _MISSING.search(message):
-        return f"Make the {missing['kind']}, or name another one: oc get {missing['kind']} -n {pod.metadata.namespace}"
+        return (
+            f"Make the {missing['kind']}, or name another one: `oc get {missing['kind']} -n {pod.metadata.namespace}`"
+        )
     if "runAsNonRoot" in message or "run as root" in message:
         return "The project forbids root: compile with --image and an image that names a user of its own"
     return see_log(pod)
@@ -106,18 +108,18 @@ def for_scheduling(message: str, pod: Any | None) -> str:
     if "Insufficient cpu" in message or "Insufficient memory" in message:
         found.append("Lower build_cpu or build_memory, or wait until there is room")
     if "node affinity/selector" in message:
-        found.append(_label_a_node(selector or _LABEL))
+        found.append(f"Let a node have the label: {_label_a_node(selector or _LABEL)}")
     if taint := _TAINT.search(message):
         toleration = {"key": taint["key"], "operator": "Exists"}
-        found.append(f"Tolerate the taint: tolerations={json.dumps([toleration])}")
+        found.append(f"Tolerate the taint: `tolerations={json.dumps([toleration])}`")
     elif "untolerated taint" in message or "taints that the pod didn't tolerate" in message:
         found.append(
             "Name the nodes' taints in tolerations: "
-            "oc get nodes --output custom-columns=NAME:.metadata.name,TAINTS:.spec.taints"
+            "`oc get nodes --output custom-columns=NAME:.metadata.name,TAINTS:.spec.taints`"
         )
     if "persistentvolumeclaim" in message or "PersistentVolumeClaim" in message or "PersistentVolume" in message:
-        found.append("Look after the claim: oc get pvc; oc describe pvc")
-    return ". ".join(found) or "Look at the nodes: oc describe nodes"
+        found.append("Look after the claim: `oc get pvc; oc describe pvc`")
+    return ". ".join(found) or "Look at the nodes: `oc describe nodes`"
 
 
 def for_volume(message: str) -> str:
@@ -128,12 +130,12 @@ def for_volume(message: str) -> str:
         )
     if missing := _MISSING.search(message):
         return f"Make the {missing['kind']} {missing['name']}, or name another one"
-    return "Look after the claim and its volume: oc describe pvc"
+    return "Look after the claim and its volume: `oc describe pvc`"
 
 
 def for_node(pod: Any) -> str:
     """Against a node that cannot start a pod."""
-    return f"Look at the node: oc describe node {pod.spec.node_name}"
+    return f"Look at the node: `oc describe node {pod.spec.node_name}`"
 
 
 def for_refusal(message: str, job: Any) -> str:
@@ -143,28 +145,30 @@ def for_refusal(message: str, job: Any) -> str:
         name = quota["name"] or quota["failed"]
         return (
             "Lower build_cpu, build_memory or build_ephemeral_storage, or have the quota raised: "
-            f"oc describe quota {name} -n {namespace}"
+            f"`oc describe quota {name} -n {namespace}`"
         )
     if re.search(r"(maximum|minimum) \S+ usage per|max limit to request ratio", message):
-        return f"Keep to the project's limits: oc describe limitrange -n {namespace}"
+        return f"Keep to the project's limits: `oc describe limitrange -n {namespace}`"
     otherwise = "or choose build_mode=pod or builder=direct, which need no privilege"
     if "security context constraint" in message:
         command = f"oc adm policy add-scc-to-user privileged -z {account} -n {namespace}"
-        return f"An administrator can allow it: {command}; {otherwise}"
+        return f"An administrator can allow it: `{command}`; {otherwise}"
     if "violates PodSecurity" in message:
         label = "pod-security.kubernetes.io/enforce=privileged"
-        return f"An administrator can allow it: oc label namespace {namespace} {label} --overwrite; {otherwise}"
+        return f"An administrator can allow it: `oc label namespace {namespace} {label} --overwrite`; {otherwise}"
     if "error looking up service account" in message:
-        return f"Make the service account (manifests/): oc create serviceaccount {account} -n {namespace}; {otherwise}"
-    return f"See what refused it: oc describe job {job.metadata.name} -n {namespace}"
+        return (
+            f"Make the service account (manifests/): `oc create serviceaccount {account} -n {namespace}`; {otherwise}"
+        )
+    return f"See what refused it: `oc describe job {job.metadata.name} -n {namespace}`"
 
 
 def see_log(pod: Any, container: str = "") -> str:
     """Where to read on."""
     part = f" -c {container}" if container else ""
-    return f"See its log: oc logs {pod.metadata.name}{part} -n {pod.metadata.namespace}"
+    return f"See its log: `oc logs {pod.metadata.name}{part} -n {pod.metadata.namespace}`"
 
 
 def _label_a_node(labels: dict[str, str]) -> str:
     command = " ".join(shlex.quote(f"{key}={value}") for key, value in labels.items())
-    return f"oc label node <name> {command} (and node_selector={json.dumps(labels)})"
+    return f"`oc label node <name> {command}` and `node_selector={json.dumps(labels)}`"

@@ -16,6 +16,9 @@ WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 NODE_NAME = "workflows.argoproj.io/node-name"
 """Where Argo notes which task a pod belongs to: `<workflow>.root.<group>.<task>.executor(<attempt>)`."""
 
+STEP_LABEL = "app.kubernetes.io/component"
+"""Of a Job: the step that started it."""
+
 JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 ANSWER_SECONDS = (2, 5)
 """A report that waits is no report: how long for a connection, and for an answer."""
@@ -101,7 +104,8 @@ class RunState:
     def _tasks(self) -> tuple[dict[str, str], dict[str, str]]:
         """The tasks that pods belong to, and those that Jobs belong to, by their names."""
         tasks = {pod.metadata.name: _task_of(pod) for pod in self.pods}
-        return tasks, {job.metadata.name: _task_of_job(job, tasks) for job in self.jobs}
+        own = {pod.metadata.name: tasks[pod.metadata.name] for pod in self.pods if not job_of(pod)}
+        return tasks, {job.metadata.name: _task_of_job(job, own) for job in self.jobs}
 
     def events_of(self, name: str) -> list[Any]:
         """Warnings about one object, the oldest first."""
@@ -159,10 +163,13 @@ def _task_of(pod: Any) -> str:
     return task_in((pod.metadata.annotations or {}).get(NODE_NAME, pod.metadata.name))
 
 
-def _task_of_job(job: Any, owners: dict[str, str]) -> str:
-    names = [owner.name for owner in job.metadata.owner_references or []]
-    # The step's own pod may be gone, if it was deleted while the Job went on.
-    return next((owners[name] for name in names if name in owners), job.metadata.name)
+def _task_of_job(job: Any, tasks: dict[str, str]) -> str:
+    for owner in job.metadata.owner_references or []:
+        if owner.name in tasks:
+            return tasks[owner.name]
+    # The step's own pod may be gone, if it was deleted while the Job went on, and another attempt have adopted the Job.
+    step = (job.metadata.labels or {}).get(STEP_LABEL)
+    return next((task for task in tasks.values() if step and task.startswith(step)), job.metadata.name)
 
 
 def _pages(call: Callable[..., Any], namespace: str, selector: dict[str, str]) -> list[Any]:

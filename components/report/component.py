@@ -1,0 +1,57 @@
+"""Say what became of a run, and tidy up after it."""
+
+from kfp import dsl
+
+from modelcar.components.self_contained import self_contained
+
+
+@self_contained(__file__)
+def report(
+    status: dsl.PipelineTaskFinalStatus,
+    report: dsl.Output[dsl.Markdown],
+    disk_use: dsl.Output[dsl.HTML],
+    figures: dsl.Output[dsl.Metrics],
+    run_id: str = "",
+    model: str = "",
+    target: str = "",
+    mirror_target: str = "",
+    model_format: str = "vLLM",
+):
+    """Say what became of a run: where the image is and how to serve it, or which step failed, why and what helps.
+
+    It is an exit handler: it runs at the end of every run. What it may not read, it says, and fails nothing by it. It
+    also deletes the run's Jobs that are still there; the download stays on the claim.
+
+    Args:
+        status: Filled in by the pipeline's backend: how the other steps ended.
+        run_id: Id of the run.
+        model: Id of the model on the Hub, organisation/name.
+        target: Image that was to be written.
+        mirror_target: Image that it was to be copied to. Empty: none.
+        model_format: Model format that the serving runtime supports, as KServe calls it.
+
+    Returns:
+        report: The report; on success with the InferenceService to apply.
+        disk_use: Disk use over time, on the claim and on the nodes' own disks.
+        figures: Seconds and bytes of the run and its steps.
+    """
+    from pathlib import Path
+
+    from modelcar import report as step
+
+    done = step.report(
+        step.Run(
+            run_id,
+            status.state or "",
+            status.error_message or "",
+            model=model,
+            target=target,
+            mirror_target=mirror_target,
+            model_format=model_format,
+        )
+    )
+    print(done.summary)
+    Path(report.path).write_text(done.markdown)
+    Path(disk_use.path).write_text(done.html)
+    for name, value in done.figures.items():
+        figures.log_metric(name, value)

@@ -1,0 +1,288 @@
+"""What became of a run: where the image is and how to serve it, or which step failed, why, and what helps.
+
+All of it comes from what the steps left in their termination logs, and from what the cluster knows of their pods. The
+report itself never fails: what it cannot find out, it says.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from rich.filesize import decimal
+
+from modelcar import claim, disk_picture, markdown
+from modelcar.claim import remove_abandoned
+from modelcar.cluster.connection import Cluster
+from modelcar.cluster.failures import Failure, failures
+from modelcar.cluster.run_state import RUN_LABEL, RunState
+from modelcar.disk_picture import DISKS, clock, peak
+from modelcar.record import Record, records_in
+from modelcar.serving import inference_service
+from modelcar.snapshot import RECORD
+
+SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
+FAILED = ("FAILED", "CANCELED", "CANCELLED")
+"""What Kubeflow says of a run's tasks as a whole. It says RUNNING where a pod was ended before it could tell."""
+
+CANCELLED = FAILED[1:]
+ANSWER_SECONDS = 8.0
+"""How long a cluster that does not answer may hold up the report."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run was asked to do, and how it ended.
+
+    Attributes:
+        id: The run's id.
+        state: How it ended, in Kubeflow's words.
+        error: What Kubeflow says of the failure; often empty.
+        model: The model's id on the Hub.
+        target: The image that was to be written.
+        mirror_target: The image that it was to be copied to; empty for none.
+        model_format: The format as the serving runtime calls it.
+    """
+
+    id: str
+    state: str
+    error: str = ""
+    model: str = ""
+    target: str = ""
+    mirror_target: str = ""
+    model_format: str = "vLLM"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What could be found out about a run.
+
+    Attributes:
+        records: What its steps left, by the time they began.
+        failures: The steps that failed.
+        notes: What could not be found out, and what was tidied up; a sentence each.
+    """
+
+    records: Sequence[Record] = ()
+    failures: Sequence[Failure] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run's report.
+
+    Attributes:
+        failed: Whether the run failed.
+        summary: A few lines of plain text, for the log.
+        markdown: The whole of it.
+        html: The picture of the disks.
+        figures: Seconds and bytes, by name.
+    """
+
+    failed: bool
+    summary: str
+    markdown: str
+    html: str
+    figures: dict[str, float]
+
+
+def report(run: Run) -> Report:
+    """Writes a run's report, then removes what the run left behind; the download stays.
+
+    Args:
+        run: The run, all of whose steps have ended.
+    """
+    notes: list[str] = []
+    local = os.environ.get("MODELCAR_TERMINATION_LOG")
+    if local:
+        found = _tried("read what the steps left", lambda: _in_file(Path(local)), notes) or Found()
+        cluster = None
+    else:
+        cluster = _tried("find the cluster", Cluster.find, notes)
+        found = (cluster and _tried("ask the cluster", lambda: _in_cluster(cluster, run.id), notes)) or Found()
+    notes += found.notes
+    if cluster:
+        notes += _tried("remove the run's Jobs", lambda: _without_jobs(cluster, run.id), notes) or []
+    notes += _tried("remove abandoned builds", lambda: _without_scratch(claim.PATH), notes) or []
+    return write(run, Found(found.records, found.failures, notes))
+
+
+def write(run: Run, found: Found) -> Report:
+    """The report of what was found."""
+    # Where the run's state is uncertain, its pods are not.
+    failed = run.state in FAILED or (run.state not in SUCCEEDED and bool(found.failures))
+    sections = _failure(run, found) if failed else _success(run, found)
+    page = "\n\n".join([*sections, *_steps(found.records), *_notes(found.notes)]) + "\n"
+    title = run.model or (f"run {run.id}" if run.id else "this run")
+    picture = disk_picture.page(found.records, f"Disk use of {_plain(title)}")
+    summary = _why(run, found) if failed else _done(run, found)
+    return Report(failed, summary, page, picture, _figures(found.records))
+
+
+def _in_cluster(cluster: Cluster, run_id: str) -> Found:
+    state = RunState.read(cluster, run_id)
+    records = state.records()
+    notes = [f"Could not be read: {why}" for why in state.hidden]
+    return Found(records, failures(state, _node_need(records)), notes)
+
+
+def _in_file(file: Path) -> Found:
+    records = records_in(file.read_text()) if file.is_file() else []
+    last = {record.step: record for record in records}
+    failed = [
+        Failure(record.step, "Error", f"{record.step} failed: {record.error or 'its log says why'}")
+        for record in last.values()
+        if record.failed
+    ]
+    return Found(records, failed)
+
+
+def _without_jobs(cluster: Cluster, run_id: str) -> list[str]:
+    from modelcar.cluster.job import delete_jobs
+
+    return [f"The Job {name} was still there and was deleted." for name in delete_jobs(cluster, run_id)]
+
+
+def _without_scratch(place: Path) -> list[str]:
+    count = sum(remove_abandoned(folder) for folder in place.glob(f"*/*/{RECORD.parent}"))
+    return [f"{count} working directories of builds that were killed were removed from the claim."] if count else []
+
+
+def _failure(run: Run, found: Found) -> Iterator[str]:
+    how = "was cancelled" if run.state in CANCELLED else "failed"
+    step = found.failures[0].step if found.failures else ""
+    yield f"# The run {how}" + (f" at *{markdown.text(step)}*" if step else "")
+    if not found.failures:
+        yield markdown.sentence(_unexplained(run))
+    for failure in found.failures:
+        yield markdown.text(_finished(failure.what))
+        if failure.remedy:
+            yield f"**What to do:** {markdown.sentence(_finished(failure.remedy))}"
+    yield "The download on the claim is kept: the next run goes on from there."
+
+
+def _success(run: Run, found: Found) -> Iterator[str]:
+    last = {record.step: record for record in found.records}
+    image = _image(found.records)
+    unchanged = any(record.unchanged for record in last.values())
+    yield f"# {markdown.text(run.model or 'The model')} is there" + (" already" if unchanged else "")
+    facts = {
+        "image": image,
+        "commit": _first(record.commit for record in found.records),
+        "size": decimal(size) if (size := max((record.size for record in last.values()), default=0)) else "",
+        "in the Model Registry": _first(record.entry for record in last.values()),
+    }
+    known = [(name, value) for name, value in facts.items() if value]
+    if known:
+        yield markdown.table(("", ""), known)
+    if image:
+        yield "## To serve it"
+        yield (
+            "With KServe, or in an OpenShift AI project. A registry that wants a login also wants `imagePullSecrets` "
+            "beside `model`; `runtime`, within it, names the serving runtime where several would do."
+        )
+        yield markdown.code(inference_service(image, run.model or "model", run.model_format).rstrip())
+    else:
+        goal = run.mirror_target or run.target
+        yield f"The steps left no record of the image's digest; its tag is {markdown.text(goal)}." if goal else ""
+
+
+def _steps(records: Sequence[Record]) -> Iterator[str]:
+    if not records:
+        return
+    yield "## Steps"
+    rows = [
+        (
+            record.step,
+            "failed" if record.failed else "unchanged" if record.unchanged else "done",
+            clock(record.seconds),
+            decimal(record.moved_bytes),
+            *("" if (most := peak(record, disk)) is None else decimal(most) for disk in DISKS),
+        )
+        for record in records
+    ]
+    yield markdown.table(("step", "", "time:", "moved:", "peak on the claim:", "peak on the node:"), rows)
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    if notes:
+        yield "## Notes"
+        yield "\n".join(f"- {markdown.sentence(note)}" for note in notes)
+
+
+def _why(run: Run, found: Found) -> str:
+    lines = [_finished(failure.what) for failure in found.failures] or [_unexplained(run)]
+    lines += [f"What to do: {_finished(failure.remedy)}" for failure in found.failures if failure.remedy]
+    return "\n".join(_plain(line) for line in [*lines, *found.notes])
+
+
+def _done(run: Run, found: Found) -> str:
+    image = _image(found.records)
+    lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
+    return "\n".join(_plain(line) for line in [*lines, *found.notes])
+
+
+def _unexplained(run: Run) -> str:
+    said = f" Kubeflow says: {run.error}" if run.error else ""
+    if run.state in CANCELLED:
+        return f"Somebody ended it.{said}"
+    look = f" See its pods: `oc get pods -l {RUN_LABEL}={run.id}`" if run.id else " See the log of its last step."
+    return f"Nothing that is left of the run says why.{said}{look}"
+
+
+def _figures(records: Sequence[Record]) -> dict[str, float]:
+    if not records:
+        return {}
+    figures = {
+        "seconds": round(max(record.end for record in records) - records[0].start, 1),
+        "moved bytes": float(sum(record.moved_bytes for record in records)),
+    }
+    return figures | {f"{record.step} seconds": round(record.seconds, 1) for record in records}
+
+
+def _node_need(records: Sequence[Record]) -> int:
+    return max((record.node_need for record in records), default=0)
+
+
+def _image(records: Sequence[Record]) -> str:
+    """The image at the end of the line: the mirror's where there is one."""
+    return _first(record.image for record in reversed(records) if not record.failed)
+
+
+def _plain(words: str) -> str:
+    """Words on one line, without what would move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(words.split()))
+
+
+def _first(words: Iterator[str]) -> str:
+    return next((word for word in words if word), "")
+
+
+def _finished(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "`")) else f"{sentence}."
+
+
+def _tried(doing: str, work: Callable[[], T], notes: list[str]) -> T | None:
+    """What a piece of work gives; None, and a note, if it fails or takes too long."""
+    given: list[T] = []
+    errors: list[Exception] = []
+
+    def go() -> None:
+        try:
+            given.append(work())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if given:
+        return given[0]
+    why = str(errors[0]) if errors else f"no answer within {ANSWER_SECONDS:.0f} s"
+    notes.append(f"Could not {doing}: {why}")
+    return None
