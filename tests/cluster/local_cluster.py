@@ -12,14 +12,18 @@ from kubernetes import client, config
 
 from tests.cluster import cgroups
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.image import write_archive
+from tests.cluster.image import IMAGE, write_archive
 from tests.cluster.machine import Machine
 from tests.cluster.network import Network, connect_host
-from tests.cluster.node import Node
+from tests.cluster.node import Disk, Node
 from tests.cluster.programs.build import programs
 
-NODES = {"small": 3 << 30, "large": 16 << 30}
-"""The nodes' names, and the sizes of the disks that hold their images, containers and emptyDirs, in bytes."""
+NODES = {
+    # Evicts early, for the kubelet looks only every 10 s: the disk must not be full before it has seen it filling up.
+    "small": Disk(3 << 30, evicts_below="1536Mi"),
+    "large": Disk(16 << 30, evicts_below="10%"),
+}
+"""The nodes and the disks that hold their images, containers and emptyDirs."""
 
 _RECORD = "cluster.json"
 
@@ -35,6 +39,12 @@ class LocalCluster:
         self.folder = folder.resolve()
         self.control = self._machine("control")
 
+    @classmethod
+    def of(cls, kubeconfig: Path) -> "LocalCluster | None":
+        """The cluster whose administrator's login a file is; None if it is another cluster's."""
+        folder = kubeconfig.resolve().parent.parent
+        return cls(folder) if (folder / _RECORD).exists() else None
+
     @property
     def is_up(self) -> bool:
         """Whether it has been started and not stopped."""
@@ -44,6 +54,16 @@ class LocalCluster:
     def kubeconfig(self) -> Path:
         """The administrator's login."""
         return self.plane.kubeconfig("admin")
+
+    @property
+    def host(self) -> str:
+        """This machine's address as pods see it, for servers that tests start."""
+        return self.network.host
+
+    @property
+    def image(self) -> str:
+        """The image with Python, buildah and our code."""
+        return IMAGE
 
     @property
     def network(self) -> Network:

@@ -8,6 +8,7 @@ import contextlib
 import subprocess
 from dataclasses import dataclass
 
+from tests.cluster import cgroups
 from tests.cluster.machine import Machine, MachineError
 
 _NUMBERS = range(200, 250)
@@ -72,6 +73,8 @@ def connect_host(control: Machine) -> Network:
     else:
         raise MachineError(f"no network is free: {_NUMBERS.stop - _NUMBERS.start} test clusters are running")
     device = f"modelcar{number}"
+    # Left by a cluster that was killed.
+    cgroups.remove(cgroups.root_of(number))
     control.run("ip", "link", "add", "bridge", "type", "bridge")
     control.run("ip", "address", "add", f"{network.control}/24", "dev", "bridge")
     # Without kube-proxy, the one service that pods need is an address of the machine that serves it.

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -17,6 +18,19 @@ _STATS_SECONDS = 2
 """How often disk use is measured; the defaults are 60 s and 10 s, too long for builds of seconds."""
 
 SANDBOX_IMAGE = "localhost/tiny:test"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A node's file system.
+
+    Attributes:
+        size: Bytes.
+        evicts_below: When the kubelet evicts pods: what is free then, as a quantity or in percent.
+    """
+
+    size: int
+    evicts_below: str
 
 
 class Node:
@@ -35,20 +49,20 @@ class Node:
         self.machine = machine
         self.folder = folder
 
-    def set_up(self, disk_bytes: int, plane: ControlPlane) -> None:
+    def set_up(self, disk: Disk, plane: ControlPlane) -> None:
         """Makes the disk, the network and the programs' configuration.
 
         Args:
-            disk_bytes: The size of the file system that holds images, containers, their logs and emptyDirs.
+            disk: What holds images, containers, their logs and emptyDirs.
             plane: The cluster to join.
         """
         (self.folder / "cni").mkdir(parents=True)
-        self._mount_disk(disk_bytes)
+        self._mount_disk(disk.size)
         connect_node(self.machine, self.index, plane.machine, plane.network)
         cgroups.create(self._cgroup(plane))
         (self.folder / "containerd.toml").write_text(_containerd(self.machine.programs, self.folder / "cni"))
         (self.folder / "cni" / "pods.conflist").write_text(json.dumps(_cni(plane.network.pods(self.index))))
-        (self.folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet(self._cgroup(plane))))
+        (self.folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet(self._cgroup(plane), disk.evicts_below)))
         profiles = self.machine.root / "var/lib/kubelet/seccomp"
         profiles.mkdir(parents=True)
         for name, profile in PROFILES.items():
@@ -137,7 +151,7 @@ conf_dir = "{networks}"
 """
 
 
-def _kubelet(cgroup: str) -> object:
+def _kubelet(cgroup: str, evicts_below: str) -> object:
     return {
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -153,7 +167,7 @@ def _kubelet(cgroup: str) -> object:
         "makeIPTablesUtilChains": False,
         "resolvConf": "",
         "seccompDefault": True,
-        "evictionHard": {"nodefs.available": "10%", "imagefs.available": "10%", "memory.available": "100Mi"},
+        "evictionHard": {"nodefs.available": evicts_below, "memory.available": "100Mi"},
         # A node recovers as soon as it has room again: the next test needs it.
         "evictionPressureTransitionPeriod": "5s",
         "imageGCHighThresholdPercent": 100,

@@ -119,6 +119,35 @@ def registry_with_basic_auth(folder: Path) -> Iterator[BasicAuthRegistry]:
 
 
 @contextmanager
+def registry_with_tls(folder: Path, address: str) -> Iterator[BasicAuthRegistry]:
+    """Runs a registry on TLS with basic authentication, at an address that is not loopback's: for clients in pods.
+
+    Args:
+        folder: Takes the configuration, the certificates, the storage and the logs.
+        address: This machine's, as the clients see it.
+
+    Yields:
+        The registry.
+    """
+    authority = CertificateAuthority(folder)
+    certificate = authority.issue("registry", [address])
+    htpasswd = folder / "htpasswd"
+    password = _write_htpasswd(htpasswd)
+    settings = {
+        "http": {
+            "addr": f"{address}:0",
+            "tls": {"certificate": str(certificate.cert_file), "key": str(certificate.key_file)},
+        },
+        "auth": {"htpasswd": {"realm": "test registry", "path": str(htpasswd)}},
+    }
+    with _docker_registry(folder, "https", settings, authority.cert_file, address) as listener:
+        host = f"{address}:{listener.port}"
+        yield BasicAuthRegistry(
+            host, "https", listener.pid, *_paths(folder), USERNAME, password, authority.cert_file, htpasswd=htpasswd
+        )
+
+
+@contextmanager
 def registry_with_token_auth(folder: Path, token_lifetime: float = 300) -> Iterator[TokenAuthRegistry]:
     """Runs a registry on TLS whose clients fetch bearer tokens from a token server, on TLS too.
 
@@ -162,7 +191,7 @@ def auth_file(path: Path, *registries: Registry) -> Path:
 
 @contextmanager
 def _docker_registry(
-    folder: Path, scheme: str, settings: dict[str, Any], ca_file: Path | None = None
+    folder: Path, scheme: str, settings: dict[str, Any], ca_file: Path | None = None, address: str = "127.0.0.1"
 ) -> Iterator[Listener]:
     storage, log, access_log = _paths(folder)
     storage.mkdir(parents=True)
@@ -170,7 +199,7 @@ def _docker_registry(
     configuration.write_text(json.dumps(_configuration(storage, settings)))
 
     def answers(port: int) -> bool:
-        response = requests.get(f"{scheme}://127.0.0.1:{port}/v2/", verify=str(ca_file) if ca_file else None, timeout=5)
+        response = requests.get(f"{scheme}://{address}:{port}/v2/", verify=str(ca_file) if ca_file else None, timeout=5)
         return response.status_code in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED)
 
     # Each REGISTRY_… variable would change the configuration, even REGISTRY_AUTH_FILE, which is meant for clients.

@@ -1,0 +1,90 @@
+"""The cluster, one for each test process, and a namespace for each test."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from tests.cluster.given_cluster import GivenCluster
+from tests.cluster.local_cluster import LocalCluster
+from tests.cluster.namespace import Namespace
+from tests.parts.hub import Hub
+from tests.parts.registries import BasicAuthRegistry, registry_with_tls
+
+AnyCluster = LocalCluster | GivenCluster
+Label = Callable[[str, str, str], None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
+    """Give a cluster: the one of KUBECONFIG, or else a fresh one on this machine, gone afterwards."""
+    if kubeconfig := os.environ.get("KUBECONFIG"):
+        yield LocalCluster.of(Path(kubeconfig)) or GivenCluster()
+        return
+    local = LocalCluster(tmp_path_factory.mktemp("cluster") / "cluster")
+    # The kernel closes our end when this process is killed, and the cluster ends with it.
+    theirs, ours = os.pipe()
+    try:
+        local.up(tied_to=theirs)
+        yield local
+    finally:
+        os.close(ours)
+        os.close(theirs)
+        local.down()
+
+
+@pytest.fixture(scope="session")
+def local_cluster(cluster: AnyCluster) -> LocalCluster:
+    """Give a cluster whose nodes can be stopped and filled: one that was started on this machine."""
+    if not isinstance(cluster, LocalCluster):
+        pytest.skip("stops or fills nodes, which is not done to the cluster of KUBECONFIG")
+    return cluster
+
+
+@pytest.fixture
+def namespace(cluster: AnyCluster) -> Iterator[Namespace]:
+    """Give an empty namespace, gone afterwards with all that is in it."""
+    namespace = Namespace(f"test-{uuid.uuid4().hex[:8]}", cluster)
+    namespace.core.create_namespace({"metadata": {"name": namespace.name}})
+    yield namespace
+    namespace.remove_pods()
+    namespace.core.delete_namespace(namespace.name)
+
+
+@pytest.fixture
+def label(cluster: AnyCluster) -> Iterator[Label]:
+    """Give a function that labels a node; the labels are taken off afterwards."""
+    core = client.CoreV1Api(cluster.api)
+    labelled: list[tuple[str, str]] = []
+
+    def set_label(node: str, name: str, value: str) -> None:
+        labelled.append((node, name))
+        core.patch_node(node, {"metadata": {"labels": {name: value}}})
+
+    yield set_label
+    for node, name in labelled:
+        core.patch_node(node, {"metadata": {"labels": {name: None}}})
+
+
+@pytest.fixture(scope="session")
+def pod_registry(cluster: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BasicAuthRegistry]:
+    """Give a registry that pods reach: with TLS and a password."""
+    with registry_with_tls(tmp_path_factory.mktemp("pod-registry"), cluster.host) as registry:
+        yield registry
+
+
+@pytest.fixture
+def pod_hub(cluster: AnyCluster, tmp_path: Path) -> Iterator[Hub]:
+    """Give an empty Hub that pods reach."""
+    with Hub(tmp_path / "pod-hub", host=cluster.host) as hub:
+        yield hub

@@ -1,0 +1,35 @@
+"""A cluster that somebody gives us with KUBECONFIG, for the tests that any cluster can run."""
+
+import os
+from typing import Any
+
+from kubernetes import client, config
+
+
+class GivenCluster:
+    """A cluster as KUBECONFIG names it.
+
+    Attributes:
+        api: A client with the login found there.
+        host: This machine's address as pods see it, from MODELCAR_TEST_HOST.
+        image: An image with Python, buildah and our code (see Containerfile), from MODELCAR_TEST_IMAGE.
+    """
+
+    def __init__(self) -> None:
+        settings: Any = client.Configuration()
+        config.load_kube_config(client_configuration=settings)
+        self.api = client.ApiClient(settings)
+        self.host = os.environ["MODELCAR_TEST_HOST"]
+        self.image = os.environ["MODELCAR_TEST_IMAGE"]
+
+    def make_claim(self, namespace: str, name: str, size: int) -> None:
+        """Makes a claim of the default storage class."""
+        claim = {
+            "metadata": {"name": name},
+            "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": str(size)}}},
+        }
+        client.CoreV1Api(self.api).create_namespaced_persistent_volume_claim(namespace, claim)
+
+    def remove_claim(self, namespace: str, name: str) -> None:
+        """Removes a claim."""
+        client.CoreV1Api(self.api).delete_namespaced_persistent_volume_claim(name, namespace)
