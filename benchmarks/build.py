@@ -51,11 +51,11 @@ def measure(place: Place, runs: int) -> list[Figure]:
     ]
 
 
-def build(place: Place, builder: str) -> Measurement:
+def build(place: Place, builder: str, *, noted: bool = True) -> Measurement:
     """Builds and pushes the model to a new registry with our own function, in a process of its own."""
     with place.new_registry() as registry:
         target = f"{registry.host}/{_IMAGE}"
-        measured = place.build_to(target, builder)
+        measured = place.build_to(target, builder, noted=noted)
         check_image(target, place.size)
     return measured
 

@@ -13,15 +13,20 @@ from benchmarks.peers import OLOT, installed
 from benchmarks.place import Place, check_image, files
 from benchmarks.pod import Measurement
 from benchmarks.report import Figure, ratio
-from modelcar.layers import DIGESTS
 
-FIGURES = ("direct_over_curl", "direct_over_olot_skopeo", "direct_over_request_recipe")
+FIGURES = (
+    "direct_over_curl",
+    "direct_over_olot_skopeo",
+    "direct_over_request_recipe",
+    "direct_without_notes_over_curl",
+)
 SHARDS = 4
 LARGE_FIGURES = ("direct_over_curl_at_8_gib",)
 LARGE_SHARDS = 8
 LARGE_SPARSE = False
 MOST_OVER_CURL = 1.10
 OURS = "`build(directory, target, builder='direct')`"
+UNNOTED = f"{OURS} of a download beside which no digests are noted, so that every byte is hashed twice"
 OLOT_SKOPEO = (
     f"`olot --root-dir DIRECTORY LAYOUT FILE …` (`{OLOT}`), then "
     "`skopeo copy --preserve-digests --dest-tls-verify=false oci:LAYOUT docker://TARGET`, with `LAYOUT` a copy of the "
@@ -35,14 +40,16 @@ def measure(place: Place, runs: int) -> list[Figure]:
     programs = installed(place, OLOT)
     sides = (
         *_ours_and_curl(place),
+        Side("ours without notes", UNNOTED, lambda: build.build(place, "direct", noted=False)),
         Side("olot and skopeo", OLOT_SKOPEO, lambda: _olot_skopeo(place, programs)),
         Side("the request's recipe", build.RECIPE, lambda: build.recipe(place)),
     )
-    ours, uploaded, olot, requested = alternate(sides, runs)
+    ours, uploaded, unnoted, olot, requested = alternate(sides, runs)
     return [
         ratio("direct_over_curl", ours, uploaded, target=MOST_OVER_CURL),
         ratio("direct_over_olot_skopeo", ours, olot, target=0.40),
         ratio("direct_over_request_recipe", ours, requested, target=0.10),
+        ratio("direct_without_notes_over_curl", unnoted, uploaded),
     ]
 
 
@@ -54,15 +61,9 @@ def measure_large(place: Place, runs: int) -> list[Figure]:
 
 def _ours_and_curl(place: Place) -> tuple[Side, Side]:
     return (
-        Side("ours", OURS, lambda: _ours(place)),
+        Side("ours", OURS, lambda: build.build(place, "direct")),
         Side("curl", build.CURL, lambda: build.curl(place)),
     )
-
-
-def _ours(place: Place) -> Measurement:
-    # Each is a first build: what an earlier one noted beside the download is of no use to it.
-    (place.downloaded / DIGESTS).unlink(missing_ok=True)
-    return build.build(place, "direct")
 
 
 def _olot_skopeo(place: Place, programs: Path) -> Measurement:

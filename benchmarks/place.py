@@ -14,6 +14,7 @@ import requests
 
 from benchmarks import disk
 from benchmarks.pod import REPOSITORY, Measurement, Pods
+from modelcar.layers import DIGESTS
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.snapshot import RECORD, Snapshot
@@ -71,8 +72,22 @@ class Place:
         code = "from pathlib import Path; from modelcar.download import download; "
         return self.python(f"{code}download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)
 
-    def build_to(self, target: str, builder: str) -> Measurement:
-        """Builds the model's image from the finished download and pushes it with our own function."""
+    @cached_property
+    def noted(self) -> bytes:
+        """The digests of layers that the download noted, without what builds add to them."""
+        return (self.downloaded / DIGESTS).read_bytes()
+
+    def build_to(self, target: str, builder: str, *, noted: bool = True) -> Measurement:
+        """Builds the model's image from the finished download and pushes it with our own function.
+
+        Each is a first build: what an earlier one noted beside the download is of no use to it.
+
+        Args:
+            target: The image.
+            builder: How to build.
+            noted: Let it have the digests that the download noted.
+        """
+        (self.downloaded / DIGESTS).write_bytes(self.noted if noted else b"{}")
         code = "from pathlib import Path; from modelcar.build import build; "
         return self.python(f"{code}build(Path({str(self.downloaded)!r}), {target!r}, builder={builder!r})")
 
