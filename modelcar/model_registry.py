@@ -128,9 +128,11 @@ def _ask(url: str, question: Callable[[ModelRegistryAPIClient], Coroutine[Any, A
 
 async def _offer_nothing(api: ModelRegistryAPIClient) -> None:
     await api.get_registered_models(ListOptions(limit=1))
+    # The client itself would refuse a model without a name.
+    nameless = RegisteredModelCreate.model_construct(name="")
     async with api.get_client() as client:
         with suppress(BadRequestException, UnprocessableEntityException):
-            await client.create_registered_model(RegisteredModelCreate(name=""))
+            await client.create_registered_model(nameless)
 
 
 def _read_entry(source: str, name: str, model_format: str) -> _Entry:

@@ -13,14 +13,15 @@ from modelcar.errors import ClusterError
 from modelcar.finding import Finding
 
 JOB_NEEDS = (
-    *(("batch", "jobs", "", verb) for verb in ("create", "get", "delete")),
-    *(("", "pods", "", verb) for verb in ("get", "list", "watch")),
+    *(("batch", "jobs", "", verb) for verb in ("create", "get", "list", "watch", "patch", "delete")),
+    *(("", "pods", "", verb) for verb in ("list", "watch")),
     ("", "pods", "log", "get"),
 )
 """What the run's service account must be allowed to build in a Job: API group, resource, subresource, verb."""
 
 _ABOUT_JOB, _ABOUT_POD = "build Job", "build pod"
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:(?P<namespace>[^:]+):(?P<name>[^:]+)")
+_TRIAL_NAME = re.compile(r'^pods "modelcar-preflight-[^"]*" is forbidden: ')
 _QUOTA = re.compile(
     r"exceeded quota: (?P<name>[^,]+), requested: (?P<requested>.*), used: .*, limited: (?P<limited>.*)"
 )
@@ -96,7 +97,7 @@ def _tried(cluster: Cluster, pod: TrialPod) -> Finding:
     except client.ApiException as error:
         if error.status not in (403, 422):
             raise
-        return _refused(cluster.namespace, pod, said(error))
+        return _refused(cluster.namespace, pod, _TRIAL_NAME.sub("", said(error)))
     account = pod.service_account or "default"
     what = (
         f"{account} may run privileged pods in {cluster.namespace}" if pod.privileged else "the cluster would take it"

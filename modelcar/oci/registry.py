@@ -145,7 +145,11 @@ class Upload:
     def cancel(self) -> None:
         """Tells the registry to drop the upload. It would by itself in time, so a failure does not matter."""
         try:
-            self._connection.send_once("DELETE", self._location, self._scope).close()
+            # Docker's registry wants a token that names the deletion; others know no such permission.
+            for scope in (self._scope, Scope(self._scope.repository, "delete")):
+                with closing(self._connection.send_once("DELETE", self._location, scope)) as response:
+                    if response.status_code != requests.codes.unauthorized:
+                        return
         except RegistryError:
             return
 
