@@ -1,5 +1,7 @@
 """Components that need no image of ours: our code travels inside them, and the packages it needs are pinned."""
 
+import inspect
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ def self_contained(folder: str, **options: Any) -> Callable[[Callable[..., Any]]
         component = dsl.component(function, base_image=BASE_IMAGE, install_kfp_package=False, **options)
         container = component.component_spec.implementation.container
         packages = f"{_pinned(Path(folder).parent / 'requirements.txt')}\nkfp=={kfp.__version__}"
-        container.command = carrying(container.command, packages)
+        code = textwrap.dedent(inspect.getsource(function))
+        container.command = carrying(container.command, packages, code)
         return component
 
     return wrap

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import modelcar
+from modelcar import sources
 from modelcar.errors import BuildError
 
 LONGEST_ARGUMENT = 128 << 10
@@ -39,21 +40,20 @@ shift 2
 exec "$@"
 """
 _LENGTH = len(["sh", "-ec", BOOTSTRAP, "archive", "packages", "version"])
-_OUR_CODE = Path(modelcar.__file__).parent
-_LEFT_OUT = ("cli", "components", "pipelines", "__pycache__")
 
 
-def carrying(command: Sequence[str], packages: str) -> list[str]:
+def carrying(command: Sequence[str], packages: str, code: str = "") -> list[str]:
     """A command that brings our code and its packages with it.
 
     Args:
         command: What is run once they are there.
         packages: Lines of a requirements.txt in which every package is pinned.
+        code: What will import our modules: only what it needs is brought. Empty: all that is there.
 
     Raises:
         BuildError: A part of it is longer than Linux lets an argument be.
     """
-    whole = ["sh", "-ec", BOOTSTRAP, archive(), packages, modelcar.__version__, *command]
+    whole = ["sh", "-ec", BOOTSTRAP, archive(code), packages, modelcar.__version__, *command]
     longest = max(len(part.encode()) for part in whole)
     if longest >= LONGEST_ARGUMENT:
         raise BuildError(
@@ -75,15 +75,17 @@ def without_bootstrap(command: list[str]) -> list[str]:
 
 
 @cache
-def archive() -> str:
-    """Our code as base64 of a tar.xz, byte-stable: sorted, without times and owners."""
+def archive(code: str = "") -> str:
+    """Our code as base64 of a tar.xz, byte-stable: sorted, without times and owners.
+
+    Args:
+        code: What will import it: only what it needs is packed. Empty: all that is there.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted(_OUR_CODE.rglob("*.py")):
-            inside = path.relative_to(_OUR_CODE)
-            if inside.parts[0] not in _LEFT_OUT and "__pycache__" not in inside.parts:
-                member = tarfile.TarInfo(f"modelcar/{inside.as_posix()}")
-                content = path.read_bytes()
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+        for path in sources.needed(code) if code else sources.every():
+            member = tarfile.TarInfo(f"{modelcar.__name__}/{path.relative_to(sources.ROOT).as_posix()}")
+            content = sources.stripped(path.read_text()).encode()
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return base64.b64encode(lzma.compress(buffer.getvalue(), preset=9 | lzma.PRESET_EXTREME)).decode()
