@@ -8,7 +8,7 @@ PROGRAMS := buildah skopeo docker-registry umoci
 STEPS := preflight download build build_in_job stream mirror register report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check compile bench lock clean
+.PHONY: help setup demo test test-cluster cluster-parts check compile bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -34,6 +34,18 @@ demo: setup ## take a small model the whole way on real parts, on this machine
 
 test: setup check ## run the checks and all tests that need no cluster
 	$(BIN)/python -m pytest -n 2
+
+# runc is the one program of the cluster's that needs a C library, and so comes from Debian; the rest is built with Go.
+cluster-parts: setup ## install and build what the test cluster is made of (some ten minutes, once)
+	@for program in runc ip mkfs.ext4 nsenter sysctl; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps; \
+	fi
+	$(BIN)/python -m tests.cluster parts
+
+test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .
