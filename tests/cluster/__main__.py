@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from tests.cluster.local_cluster import LocalCluster
+from tests.cluster.programs.build import programs
 
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -16,11 +17,19 @@ DEFAULT_FOLDER = Path(tempfile.gettempdir(), "modelcar-cluster")
 
 
 @app.command()
+def parts() -> None:
+    """Build the cluster's programs, unless that was done before."""
+    console.print(*programs(), sep="\n")
+
+
+@app.command()
 def up(folder: Folder = DEFAULT_FOLDER) -> None:
     """Start a cluster, which runs until it is told to stop."""
     cluster = LocalCluster(folder)
     if not cluster.is_up:
         cluster.up(say=console.print)
+        console.print("making the pods' images of this machine's files")
+        cluster.load_images()
     console.print(f"export KUBECONFIG={cluster.kubeconfig}")
 
 

@@ -1,6 +1,7 @@
 """The cluster, one for each test process, and a namespace for each test."""
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
     theirs, ours = os.pipe()
     try:
         local.up(tied_to=theirs)
+        local.load_images()
         yield local
     finally:
         os.close(ours)
@@ -56,6 +58,8 @@ def namespace(cluster: AnyCluster) -> Iterator[Namespace]:
     """Give an empty namespace, gone afterwards with all that is in it."""
     namespace = Namespace(f"test-{uuid.uuid4().hex[:8]}", cluster)
     namespace.core.create_namespace({"metadata": {"name": namespace.name}})
+    while not namespace.core.list_namespaced_service_account(namespace.name).items:
+        time.sleep(0.05)
     yield namespace
     namespace.remove_pods()
     namespace.core.delete_namespace(namespace.name)
@@ -74,6 +78,21 @@ def label(cluster: AnyCluster) -> Iterator[Label]:
     yield set_label
     for node, name in labelled:
         core.patch_node(node, {"metadata": {"labels": {name: None}}})
+
+
+@pytest.fixture
+def lose_node(local_cluster: LocalCluster) -> Iterator[Callable[[str], None]]:
+    """Give a function that takes a node from the cluster: its kubelet stops. Afterwards it is there again."""
+    lost: list[str] = []
+
+    def stop_kubelet(name: str) -> None:
+        lost.append(name)
+        local_cluster.nodes[name].stop_kubelet()
+
+    yield stop_kubelet
+    for name in lost:
+        local_cluster.nodes[name].start_kubelet()
+    local_cluster.wait_for_nodes()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from kubernetes import client, config
 from tests.cluster import cgroups
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.image import IMAGE, write_archive
-from tests.cluster.machine import Machine
+from tests.cluster.machine import Machine, MachineError
 from tests.cluster.network import Network, connect_host
 from tests.cluster.node import Disk, Node
 from tests.cluster.programs.build import programs
@@ -26,6 +28,7 @@ NODES = {
 """The nodes and the disks that hold their images, containers and emptyDirs."""
 
 _RECORD = "cluster.json"
+_READY_SECONDS = 60.0
 
 
 class LocalCluster:
@@ -88,12 +91,17 @@ class LocalCluster:
         return client.ApiClient(settings)
 
     def up(self, *, tied_to: int | None = None, say: Callable[[str], None] = print) -> None:
-        """Starts everything, and returns when pods can run.
+        """Starts everything but the pods' images, and returns when the nodes are ready.
 
         Args:
             tied_to: A pipe's end for reading; see Machine.boot.
             say: Is told what is being done.
+
+        Raises:
+            MachineError: It cannot be started; the folder with the logs is left.
         """
+        if os.geteuid() != 0:
+            raise MachineError("a cluster on this machine takes root: become root, or name a cluster with KUBECONFIG")
         self._link_programs()
         try:
             say("starting the control plane")
@@ -101,8 +109,7 @@ class LocalCluster:
             for node in self.nodes.values():
                 say(f"starting the node {node.name}")
                 self._start_node(node, tied_to)
-            say("making the pods' images of this machine's files")
-            self.load_images()
+            self.wait_for_nodes()
         except BaseException:
             self.down(keep_logs=True)
             raise
@@ -175,6 +182,19 @@ class LocalCluster:
         """A file system that `make_file_system` made, as this host sees it."""
         return self.control.root / str(self._claims / name).lstrip("/")
 
+    def wait_for_nodes(self) -> None:
+        """Returns when all nodes are ready.
+
+        Raises:
+            MachineError: They are not, after a long while.
+        """
+        core = client.CoreV1Api(self.api)
+        deadline = time.monotonic() + _READY_SECONDS
+        while sum(_is_ready(node) for node in core.list_node().items if node.metadata.name in NODES) < len(NODES):
+            if time.monotonic() > deadline:
+                raise MachineError(f"a node is not ready: see the logs in {self.folder / 'machines'}")
+            time.sleep(0.2)
+
     def load_images(self) -> None:
         """Puts the images into all nodes, with the code as it is now."""
         archive = write_archive(self.folder / "images.tar")
@@ -218,6 +238,10 @@ class LocalCluster:
 
     def _machine(self, name: str) -> Machine:
         return Machine(name, self.folder / "machines" / name, self._programs)
+
+
+def _is_ready(node: Any) -> bool:
+    return any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions or ())
 
 
 def _volume(name: str, size: int, place: Path, namespace: str, claim: str) -> Any:

@@ -7,7 +7,6 @@ namespaces. Only control groups and files outlive them.
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -116,13 +115,18 @@ class Machine:
         process = self._detached([*self._enter(), *command], name)
         self._note(name, _only_child(process))
 
-    def stop(self, name: str, with_signal: signal.Signals = signal.SIGTERM) -> None:
-        """Stops a process that was started, and waits until it is gone."""
+    def stop(self, name: str, seconds: float = STOP_SECONDS) -> None:
+        """Stops a process that was started, and waits until it is gone.
+
+        Args:
+            name: What it was called.
+            seconds: How long it may take to end by itself.
+        """
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self._noted(name))
-            process.send_signal(with_signal)
+            process.terminate()
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(seconds)
             except psutil.TimeoutExpired:
                 process.kill()
                 process.wait()

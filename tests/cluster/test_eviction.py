@@ -62,13 +62,15 @@ def test_a_plain_build_is_evicted_from_the_small_node(
     )
     namespace.create(manifest)
 
-    status = namespace.finished("plain", seconds=180).status
+    with watching_disk(local_cluster.api, "small", namespace.name, "plain") as peak:
+        status = namespace.finished("plain", seconds=180).status
 
     assert status.phase == "Failed", namespace.told("plain")
     assert status.reason == "Evicted", namespace.told("plain")
     assert status.message.startswith("The node was low on resource: ephemeral-storage. Threshold quantity: ")
     assert "Container main was using " in status.message
     assert "request is 0, has larger consumption of ephemeral-storage." in status.message
+    assert peak.used_bytes > SHARDS * SHARD_BYTES
 
 
 def test_our_build_of_the_same_model_on_the_same_node_leaves_the_node_alone(
