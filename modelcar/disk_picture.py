@@ -20,7 +20,11 @@ LEAST_BYTES = 1_000_000
 """An axis is never shorter, or else the noise of a disk that nobody writes to would fill the picture."""
 
 EXPLANATION = "What was in use beyond what was in use before: on the claim before the run, on the node before the step."
+NOISE = 0.02
+"""Of the picture's height; less than that below zero is not worth an axis that goes there."""
+
 TICKS = 5
+LETTER = 7
 STEPS_IN_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 Disk = Literal["claim", "node"]
 DISKS: tuple[Disk, ...] = ("claim", "node")
@@ -74,7 +78,7 @@ class Scale:
 
     def y(self, count: float) -> float:
         """From the top."""
-        share = (count - self.lowest) / (self.highest - self.lowest)
+        share = (max(count, self.lowest) - self.lowest) / (self.highest - self.lowest)
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
 
 
@@ -132,19 +136,22 @@ def page(records: Sequence[Record], title: str) -> str:
 
 def clock(seconds: float) -> str:
     """A duration, as people write it."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole % 3600 // 60
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{rest} s"
 
 
 def _picture(records: Sequence[Record], shown: Sequence[Curve]) -> ElementTree.Element:
     begun = records[0].start
     end = max([record.end - begun for record in records] + [curve.points[-1][0] for curve in shown])
     values = [count for curve in shown for _seconds, count in curve.points]
-    highest = max(LEAST_BYTES, *values) if values else LEAST_BYTES
-    rungs = list(_rungs(min(0, *values), highest))
+    highest = max([LEAST_BYTES, *values])
+    lowest = min([0, *values])
+    rungs = list(_rungs(lowest if -lowest > NOISE * highest else 0, highest))
     scale = Scale(max(end, 1.0), rungs[0], rungs[-1])
     label = "Disk in use over time, " + ", ".join(
         f"{record.step} from {clock(record.start - begun)}" for record in records
@@ -164,14 +171,16 @@ def _picture(records: Sequence[Record], shown: Sequence[Curve]) -> ElementTree.E
 
 def _bands(svg: ElementTree.Element, records: Sequence[Record], scale: Scale) -> None:
     begun = records[0].start
-    for index, record in enumerate(records):
+    for record in records:
         left, right = scale.x(record.start - begun), scale.x(max(record.end, record.start) - begun)
-        if index % 2 == 0:
-            box = {"x": left, "y": TOP, "width": round(right - left, 1), "height": HEIGHT - TOP - BOTTOM}
-            ElementTree.SubElement(svg, "rect", {"class": "band", **{key: str(value) for key, value in box.items()}})
-        name = f"{record.step} ✗" if record.failed else record.step
-        if right - left > 7 * len(name):
-            _label(svg, name, (left + right) / 2, TOP - 8, "middle", "failed" if record.failed else "")
+        box = {"x": left, "y": TOP, "width": round(right - left, 1), "height": HEIGHT - TOP - BOTTOM}
+        ElementTree.SubElement(svg, "rect", {"class": "band", **{key: str(value) for key, value in box.items()}})
+        room = LETTER * len(record.step)
+        if record.failed:
+            middle = min(max((left + right) / 2, LEFT + room / 2), WIDTH - RIGHT - room / 2)
+            _label(svg, f"{record.step} \N{BALLOT X}", middle, TOP - 8, "middle", "failed")
+        elif right - left > room:
+            _label(svg, record.step, (left + right) / 2, TOP - 8, "middle")
 
 
 def _axes(svg: ElementTree.Element, scale: Scale, rungs: Sequence[float]) -> None:
@@ -196,14 +205,14 @@ def _axes(svg: ElementTree.Element, scale: Scale, rungs: Sequence[float]) -> Non
 
 def _legend(svg: ElementTree.Element, disks: set[Disk]) -> None:
     x = LEFT
+    y = HEIGHT - 8
     for disk in DISKS:
         if disk in disks:
-            y = HEIGHT - 8
             ElementTree.SubElement(
                 svg, "line", {"class": disk, "x1": str(x), "x2": str(x + 26), "y1": str(y - 4), "y2": str(y - 4)}
             )
             _label(svg, LEGEND[disk], x + 32, y, "start")
-            x += 60 + 7 * len(LEGEND[disk])
+            x += 60 + LETTER * len(LEGEND[disk])
 
 
 def _table(records: Sequence[Record]) -> ElementTree.Element:

@@ -18,7 +18,7 @@ KILLED, STOPPED = 137, 143
 _MAIN = ("main",)
 _USED = re.compile(r"(?:Container|Pod) (?P<name>\S+) was using (?P<used>\S+), request is (?P<request>[^\s,]+)")
 _NOT_OF_US = re.compile(r"(,? no new claims to deallocate|,? preemption:).*")
-_ARGO_NODE = re.compile(r"(?:Failed|Error) node (?P<node>\S+?):? (?P<message>.+)", re.DOTALL)
+_ARGO_POD = re.compile(r"(?:Failed|Error) node (?P<node>\S+(?:\.executor|-driver)(?:\(\d+\))?): (?P<message>.+)")
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def _of_job(step: str, job: Any, state: RunState) -> Failure | None:
         remedy = remedies.for_refusal(refused, job)
         return Failure(step, "FailedCreate", f"{step} was refused by the cluster: {refused}", remedy)
     for condition in job.status.conditions or []:
-        if condition.type == "Failed" and condition.reason == "DeadlineExceeded":
+        if condition.type in ("FailureTarget", "Failed") and condition.reason == "DeadlineExceeded":
             limit = _duration(job.spec.active_deadline_seconds)
             what = f"{step} ran longer than its deadline of {limit}: {_line(condition.message)}"
             return Failure(step, "DeadlineExceeded", what, remedies.AGAIN)
@@ -294,9 +294,9 @@ def _of_what_is_gone(state: RunState) -> list[Failure]:
             )
         elif event.reason in ("NodeNotReady", "TaintManagerEviction"):
             found[name] = Failure(step, "NodeLost", f"{who} lost its node: {words}", remedies.AGAIN)
-        elif match := _ARGO_NODE.fullmatch(words):
+        elif match := _ARGO_POD.fullmatch(words):
             task = task_in(match["node"])
-            found[task] = Failure(task, "Error", f"{task} failed: {match['message']}")
+            found.setdefault(task, Failure(task, "Error", f"{task} failed: {match['message']}"))
     return list(found.values())
 
 

@@ -35,7 +35,7 @@ class Run:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": name, "annotations": annotations, "labels": labels},
-            "spec": {"restartPolicy": "Never", **spec, "containers": [{"name": "main", **(main or {})}]},
+            "spec": _spec(spec, main or {}),
         }
         self.core.create_namespaced_pod(self.namespace, body)
         return name
@@ -48,17 +48,18 @@ class Run:
         main: Mapping[str, Any],
         owner: str = "",
         job_spec: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
         """Makes a Job that the executor pod of a task owns; gives its name."""
         name = f"{task}-{uuid.uuid4().hex[:8]}"
-        metadata: dict[str, Any] = {"name": name, "labels": {RUN_LABEL: self.id}}
+        metadata: dict[str, Any] = {"name": name, "labels": {RUN_LABEL: self.id, **(labels or {})}}
         if owner:
             pod = self.core.read_namespaced_pod(owner, self.namespace)
             reference = {"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": pod.metadata.uid}
             metadata["ownerReferences"] = [reference]
         template = {
             "metadata": {"labels": {RUN_LABEL: self.id}},
-            "spec": {"restartPolicy": "Never", **spec, "containers": [{"name": "main", **main}]},
+            "spec": _spec(spec, main),
         }
         body = {
             "apiVersion": "batch/v1",
@@ -68,3 +69,8 @@ class Run:
         }
         self.batch.create_namespaced_job(self.namespace, body)
         return name
+
+
+def _spec(spec: Mapping[str, Any], main: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1}
+    return {**defaults, **spec, "containers": [{"name": "main", **main}, *spec.get("containers", [])]}
