@@ -43,11 +43,13 @@ class Cluster:
             # The loader keeps re-reading the token: it is rotated while a long build runs.
             config.load_incluster_config(client_configuration=settings)
             return cls(client.ApiClient(settings), namespace_file.read_text().strip())
-        if not os.environ.get("KUBECONFIG"):
+        # The client itself reads KUBECONFIG once, when it is imported.
+        file = os.environ.get("KUBECONFIG")
+        if not file:
             return None
         try:
-            config.load_kube_config(client_configuration=settings)
-            _, context = config.list_kube_config_contexts()
+            config.load_kube_config(file, client_configuration=settings)
+            _, context = config.list_kube_config_contexts(file)
         except config.ConfigException as error:
             raise ClusterError(f"KUBECONFIG cannot be used: {error}", "Log in again, or unset KUBECONFIG") from None
         return cls(client.ApiClient(settings), context["context"].get("namespace", "default"))
