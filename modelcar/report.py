@@ -17,6 +17,7 @@ from modelcar import claim, disk_picture, markdown
 from modelcar.claim import remove_abandoned
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure, failures
+from modelcar.cluster.job import delete_jobs
 from modelcar.cluster.run_state import RUN_LABEL, RunState
 from modelcar.disk_picture import DISKS, clock, peak
 from modelcar.record import Record, records_in
@@ -143,8 +144,6 @@ def _in_file(file: Path) -> Found:
 
 
 def _without_jobs(cluster: Cluster, run_id: str) -> list[str]:
-    from modelcar.cluster.job import delete_jobs
-
     return [f"The Job {name} was still there and was deleted." for name in delete_jobs(cluster, run_id)]
 
 
