@@ -240,7 +240,12 @@ class Buildah:
         return [*self._program, *arguments]
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "TMPDIR": str(self._temporary), "BUILDAH_TMPDIR": str(self._temporary)}
+        temporary = str(self._temporary)
+        environment = {**os.environ, "TMPDIR": temporary, "BUILDAH_TMPDIR": temporary}
+        # buildah keeps locks in its home, and a random user's is often the root's or none.
+        if not os.access(os.environ.get("HOME", ""), os.W_OK):
+            environment["HOME"] = temporary
+        return environment
 
 
 def _blob(place: Path, descriptor: spec.Descriptor) -> bytes:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,30 +38,32 @@ with explained():
 
 
 def run(confinement: list[str], *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": "/tmp"}
     command = [*confinement, sys.executable, "-c", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
 
 
 @pytest.fixture
-def opened(tmp_path: Path, downloaded: Downloaded) -> Path:
+def opened(downloaded: Downloaded) -> Iterator[Path]:
     """Give a copy of the download whose owner is a random user, as a download step leaves it on a claim."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    copy = tmp_path / "claim"
-    subprocess.run(["cp", "-r", downloaded.directory, copy], check=True)
-    subprocess.run(["chown", "-R", "1000700000:0", copy], check=True)
-    subprocess.run(["chmod", "-R", "g+rwX", copy], check=True)
-    return copy
+    # pytest's own folders are for its user alone.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copy = Path(folder, "claim")
+        subprocess.run(["cp", "-r", downloaded.directory, copy], check=True)
+        subprocess.run(["chown", "-R", "1000700000:0", copy], check=True)
+        subprocess.run(["chmod", "-R", "g+rwX", copy], check=True)
+        yield copy
 
 
+@pytest.mark.parametrize("home", ["/tmp", "/root", "/nowhere"])
 def test_any_user_may_build_and_gets_the_same_image(
-    plain_registry: Registry, downloaded: Downloaded, opened: Path
+    home: str, plain_registry: Registry, downloaded: Downloaded, opened: Path
 ) -> None:
-    assert run(RESTRICTED.split(), ASKS, home=opened).stdout == "True\n"
+    assert run(RESTRICTED.split(), ASKS, home=Path(home)).stdout == "True\n"
 
-    target = f"{plain_registry.host}/random/user:1"
-    done = run(RESTRICTED.split(), BUILDS, str(opened), target, "buildah", home=opened)
+    target = f"{plain_registry.host}/random/of{home}:1"
+    done = run(RESTRICTED.split(), BUILDS, str(opened), target, "buildah", home=Path(home))
 
     assert done.returncode == 0, done.stderr
     other = build(downloaded.directory, f"{plain_registry.host}/random/direct:1", builder="direct")

@@ -64,7 +64,8 @@ def find(registry: str, repository: str) -> Credentials | None:
 
 def auth_files() -> list[Path]:
     """The files that may hold registry credentials on this machine, in the order in which they are asked."""
-    return [path for path in _candidates() if path.is_file()]
+    # A random user's home may be one that it must not look into, which Path.is_file() raises.
+    return [path for path in _candidates() if os.path.isfile(path)]
 
 
 def _candidates() -> Iterator[Path]:
