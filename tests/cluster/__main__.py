@@ -1,5 +1,6 @@
 """Starts a test cluster to work with, and stops it."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,8 @@ import typer
 from rich.console import Console
 
 from tests.cluster.local_cluster import LocalCluster
-from tests.cluster.programs.build import programs
+from tests.cluster.machine import MachineError
+from tests.cluster.programs.build import BuildError, programs
 
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -58,4 +60,7 @@ def down(folder: Folder = DEFAULT_FOLDER) -> None:
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m tests.cluster")
+    try:
+        app(prog_name="python -m tests.cluster")
+    except (MachineError, BuildError) as error:
+        sys.exit(f"error: {error}")

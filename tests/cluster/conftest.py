@@ -42,7 +42,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
     finally:
         os.close(ours)
         os.close(theirs)
-        local.down()
+        if local.folder.exists():
+            local.down()
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ NODES = {
 """The nodes and the disks that hold their images, containers and emptyDirs."""
 
 _RECORD = "cluster.json"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 
 
 class LocalCluster:
@@ -119,14 +119,18 @@ class LocalCluster:
 
         Args:
             keep_logs: Leave the folder, to look for a failure's cause.
+
+        Raises:
+            MachineError: The folder is none of a cluster's.
         """
+        if not self._programs.exists():
+            raise MachineError(f"there is no cluster in {self.folder}")
         for name in NODES:
-            with contextlib.suppress(FileNotFoundError):
-                self._machine(name).shut_down()
-        with contextlib.suppress(FileNotFoundError):
-            self.control.shut_down()
-        if (self.folder / _RECORD).exists():
+            self._machine(name).shut_down()
+        # Its number is another cluster's by now if this one was killed, and the groups with it.
+        if (self.folder / _RECORD).exists() and (self.control.is_up or self.network.is_free):
             cgroups.remove(cgroups.root_of(self.network.number))
+        self.control.shut_down()
         if not keep_logs:
             shutil.rmtree(self.folder)
 
@@ -211,6 +215,10 @@ class LocalCluster:
         return self.folder / "programs"
 
     def _link_programs(self) -> None:
+        if self.folder.exists():
+            raise MachineError(
+                f"{self.folder} exists: stop what is there (python -m tests.cluster down), or take another"
+            )
         self._programs.mkdir(parents=True)
         for folder in programs():
             for program in folder.iterdir():

@@ -7,6 +7,7 @@ its address on the bridge.
 import contextlib
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.cluster import cgroups
 from tests.cluster.machine import Machine, MachineError
@@ -23,6 +24,16 @@ class Network:
     """
 
     number: int
+
+    @property
+    def device(self) -> str:
+        """The one network device that this host gets."""
+        return f"modelcar{self.number}"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no cluster has it."""
+        return not Path("/sys/class/net", self.device).exists()
 
     @property
     def everything(self) -> str:
@@ -68,11 +79,10 @@ def connect_host(control: Machine) -> Network:
         with contextlib.suppress(MachineError):
             network = Network(number)
             # The kernel lets only one of several clusters that start at once have the name.
-            _host("ip", "link", "add", f"modelcar{number}", "type", "veth", "peer", "host", "netns", str(control.pid))
+            _host("ip", "link", "add", network.device, "type", "veth", "peer", "host", "netns", str(control.pid))
             break
     else:
         raise MachineError(f"no network is free: {_NUMBERS.stop - _NUMBERS.start} test clusters are running")
-    device = f"modelcar{number}"
     # Left by a cluster that was killed.
     cgroups.remove(cgroups.root_of(number))
     control.run("ip", "link", "add", "bridge", "type", "bridge")
@@ -80,9 +90,9 @@ def connect_host(control: Machine) -> Network:
     # Without kube-proxy, the one service that pods need is an address of the machine that serves it.
     control.run("ip", "address", "add", f"{network.api_service}/32", "dev", "lo")
     _up(control, "host", "bridge")
-    _host("ip", "address", "add", f"{network.host}/24", "dev", device)
-    _host("ip", "link", "set", device, "up")
-    _host("ip", "route", "add", network.everything, "via", network.control, "dev", device)
+    _host("ip", "address", "add", f"{network.host}/24", "dev", network.device)
+    _host("ip", "link", "set", network.device, "up")
+    _host("ip", "route", "add", network.everything, "via", network.control, "dev", network.device)
     control.run("ip", "link", "set", "host", "master", "bridge")
     control.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     return network

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster import cgroups
-from tests.cluster.control_plane import LOST_NODE_SECONDS, ControlPlane
+from tests.cluster.control_plane import SILENT_NODE_SECONDS, ControlPlane
 from tests.cluster.machine import Machine
 from tests.cluster.network import connect_node
 from tests.cluster.seccomp import PROFILES
@@ -175,5 +175,5 @@ def _kubelet(cgroup: str, evicts_below: str) -> object:
         "volumeStatsAggPeriod": f"{_STATS_SECONDS}s",
         "nodeStatusUpdateFrequency": "2s",
         # It is renewed four times as often.
-        "nodeLeaseDurationSeconds": LOST_NODE_SECONDS,
+        "nodeLeaseDurationSeconds": SILENT_NODE_SECONDS,
     }
