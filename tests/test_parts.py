@@ -16,7 +16,8 @@ import requests
 from model_registry import ModelRegistry
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
-from tests.parts.model_registry import BuildError, ModelRegistryServer, model_registry, server_program
+from tests.parts.go_programs import BuildError
+from tests.parts.model_registry import ModelRegistryServer, model_registry, server_program
 from tests.parts.process import StartError, listening, running
 from tests.parts.registries import (
     BasicAuthRegistry,

@@ -92,6 +92,9 @@ class Upload:
             chunks: The bytes from the offset on.
             size: How many they are.
         """
+        if self.offset and not size:
+            # Only the answer to the last bytes was lost; a range of no bytes cannot be written.
+            return
         headers = {"Content-Type": "application/octet-stream"}
         if self.offset:
             headers["Content-Range"] = f"{self.offset}-{self.offset + size - 1}"

@@ -45,11 +45,12 @@ class _Fault:
     skip: int
     number: float = 0
     headers: tuple[tuple[str, str], ...] = ()
+    least: int = 0
 
     def matches(self, request: "Seen") -> bool:
         path = request.path.partition("?")[0]
         there = path.endswith(self.path[:-1]) if self.path.endswith("$") else self.path in path
-        return self.left != 0 and self.method in ("", request.method) and there
+        return self.left != 0 and self.method in ("", request.method) and there and request.length >= self.least
 
     def take(self) -> bool:
         if self.skip:
@@ -62,12 +63,13 @@ class _Fault:
 
 @dataclass
 class Seen:
-    """A request that reached the proxy; `received` counts the bytes of its body so far."""
+    """A request that reached the proxy, the bytes that it announced and (`received`) those that came so far."""
 
     method: str
     path: str
     authorized: bool
     content_range: str
+    length: int = 0
     received: int = 0
 
 
@@ -130,9 +132,14 @@ class FaultProxy:
             thread.join()
         self._listener.close()
 
-    def reset(self, *, after: int, method: str = "", path: str = "", times: int | None = 1, skip: int = 0) -> None:
-        """Reset the connection after so many bytes of the request's body, or at its end if it is shorter."""
-        self._add(_Fault(_Kind.RESET, method, path, times, skip, after))
+    def reset(
+        self, *, after: int, least: int = 0, method: str = "", path: str = "", times: int | None = 1, skip: int = 0
+    ) -> None:
+        """Reset the connection after so many bytes of the request's body, or at its end if it is shorter.
+
+        Requests that announce fewer bytes than `least` are not meant.
+        """
+        self._add(_Fault(_Kind.RESET, method, path, times, skip, after, least=least))
 
     def reset_answer(
         self, *, after: int, method: str = "", path: str = "", times: int | None = 1, skip: int = 0
@@ -261,7 +268,8 @@ class FaultProxy:
             return False
         method, path, _ = line.decode("latin-1").split(" ", 2)
         headers = parse_headers(reader)
-        seen = Seen(method, path, "Authorization" in headers, headers.get("Content-Range", ""))
+        length = int(headers.get("Content-Length", "0"))
+        seen = Seen(method, path, "Authorization" in headers, headers.get("Content-Range", ""), length)
         self.requests.append(seen)
         faults = self._take(seen)
         if _Kind.DROP in faults:

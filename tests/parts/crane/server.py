@@ -8,9 +8,18 @@ from pathlib import Path
 
 import requests
 
-from tests.parts.crane.build import crane_program
+from tests.parts.go_programs import go_programs
 from tests.parts.process import listening
 from tests.parts.registries import Registry
+
+
+def crane_program() -> Path:
+    """Builds crane unless the cache has it.
+
+    Returns:
+        The program.
+    """
+    return go_programs("crane", Path(__file__).parent) / "crane"
 
 
 @contextmanager

