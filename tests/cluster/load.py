@@ -1,5 +1,6 @@
 """Many nodes and pods that no kubelet knows: what a large cluster's API server has to tell."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +77,7 @@ def loaded(api: Any, namespace: str, nodes: int, pods: int) -> Iterator[list[str
         _post(api, path, (fake_pod(f"pod-{number:05}", names[number % nodes]) for number in range(pods)))
         yield names
     finally:
-        core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+        _remove_pods(core, namespace)
         with ThreadPoolExecutor(_WRITERS) as pool:
             list(pool.map(_if_there(core.delete_node), names))
 
@@ -92,6 +93,13 @@ def _post(api: Any, path: str, manifests: Iterator[dict[str, Any]]) -> None:
 
     with ThreadPoolExecutor(_WRITERS) as pool:
         list(pool.map(post, manifests))
+
+
+def _remove_pods(core: Any, namespace: str) -> None:
+    """The API server gives up a request after a minute, with what it has deleted until then."""
+    while core.list_namespaced_pod(namespace, limit=1).items:
+        with contextlib.suppress(client.ApiException):
+            core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
 
 
 def _if_there(delete: Callable[[str], Any]) -> Callable[[str], None]:
