@@ -30,7 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
     """Give a cluster: the one of KUBECONFIG, or else a fresh one on this machine, gone afterwards."""
     if kubeconfig := os.environ.get("KUBECONFIG"):
-        yield LocalCluster.of(Path(kubeconfig)) or GivenCluster()
+        started = LocalCluster.of(Path(kubeconfig))
+        if started:
+            started.load_images()
+        yield started or GivenCluster()
         return
     local = LocalCluster(tmp_path_factory.mktemp("cluster") / "cluster")
     # The kernel closes our end when this process is killed, and the cluster ends with it.

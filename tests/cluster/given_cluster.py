@@ -19,8 +19,8 @@ class GivenCluster:
         settings: Any = client.Configuration()
         config.load_kube_config(client_configuration=settings)
         self.api = client.ApiClient(settings)
-        self.host = os.environ["MODELCAR_TEST_HOST"]
-        self.image = os.environ["MODELCAR_TEST_IMAGE"]
+        self.host = _setting("MODELCAR_TEST_HOST")
+        self.image = _setting("MODELCAR_TEST_IMAGE")
 
     def make_claim(self, namespace: str, name: str, size: int) -> None:
         """Makes a claim of the default storage class."""
@@ -33,3 +33,9 @@ class GivenCluster:
     def remove_claim(self, namespace: str, name: str) -> None:
         """Removes a claim."""
         client.CoreV1Api(self.api).delete_namespaced_persistent_volume_claim(name, namespace)
+
+
+def _setting(name: str) -> str:
+    if value := os.environ.get(name):
+        return value
+    raise RuntimeError(f"KUBECONFIG names a cluster that is not ours: set {name} as well (tests/cluster/README.md)")

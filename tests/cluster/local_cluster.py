@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -201,10 +203,9 @@ class LocalCluster:
 
     def load_images(self) -> None:
         """Puts the images into all nodes, with the code as it is now."""
-        archive = write_archive(self.folder / "images.tar")
-        for node in self.nodes.values():
-            node.load(archive)
-        archive.unlink()
+        with tempfile.TemporaryDirectory(dir=self.folder) as place, ThreadPoolExecutor() as threads:
+            archive = write_archive(Path(place, "images.tar"))
+            list(threads.map(lambda node: node.load(archive), self.nodes.values()))
 
     @property
     def _claims(self) -> Path:
