@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -65,8 +66,9 @@ def run(
 ) -> None:
     """Run the pipeline *model-to-registry*, or *model-to-registry-streaming*, on this machine.
 
-    It is the very pipeline that is compiled for the cluster, run by kfp's local runner: download and build, or stream,
-    then mirror and register. Running it again does only what is missing.
+    It is the very pipeline that is compiled for the cluster, run by kfp's local runner: a preflight that refuses what
+    cannot succeed, download and build, or stream, then mirror, register and a report. Running it again does only what
+    is missing.
 
     Registry logins are taken from `podman login`'s and `docker login`'s files or `$REGISTRY_AUTH_FILE`, the Hugging
     Face token from `HF_TOKEN` or `hf auth login`, the Model Registry's from `MODEL_REGISTRY_TOKEN`.
@@ -98,11 +100,11 @@ def run(
     if not streaming:
         pipeline = model_to_registry
         arguments["builder"] = builder
-    outputs = local_run.run(pipeline, arguments, claim, log=sys.stderr if as_json else sys.stdout)
+    result = local_run.run(pipeline, arguments, claim, log=sys.stderr if as_json else sys.stdout)
     if as_json:
-        print(json.dumps(outputs))
+        print(json.dumps(asdict(result)))
     else:
-        _show(outputs)
+        _show(result)
 
 
 @app.command("compile")
@@ -111,20 +113,24 @@ def compile_pipelines(
     image: Annotated[
         str, typer.Option(help="Image that has modelcar and buildah in it, for disconnected clusters.")
     ] = "",
+    backend: Annotated[
+        compilation.Backend,
+        typer.Option("--for", help="What it will run on; rhoai-3 is Kubeflow 2.15 and newer as well."),
+    ] = compilation.Backend.CURRENT,
 ) -> None:
     """Compile the pipelines to YAML, to be uploaded in the OpenShift AI dashboard or with the kfp client.
 
     Without `--image` the steps carry their code and install pinned packages when they start, and need no image of ours.
     """
-    for file in compilation.compile_all(output, image):
+    for file in compilation.compile_all(output, image, backend):
         print(file)
 
 
-def _show(outputs: dict[str, str]) -> None:
-    print(f"\nimage       {outputs['image']}")
-    if outputs["model"]:
-        print(f"registered  {outputs['model']}, version {outputs['version']}")
-    print(f"to serve    storageUri: oci://{outputs['image']}")
+def _show(result: local_run.Result) -> None:
+    print(f"\nimage       {result.image}")
+    if result.model:
+        print(f"registered  {result.model}, version {result.version}")
+    print(f"to serve    storageUri: oci://{result.image}")
 
 
 def main() -> None:

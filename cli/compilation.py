@@ -1,5 +1,7 @@
 """Compiles the pipelines to the YAML that Kubeflow Pipelines and OpenShift AI take."""
 
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,24 @@ import yaml
 from modelcar.errors import BuildError
 
 
-def compile_all(folder: Path, image: str = "") -> list[Path]:
+class Backend(StrEnum):
+    """What a pipeline is compiled for."""
+
+    CURRENT = "rhoai-3"
+    """OpenShift AI 3.0 and newer, and Kubeflow Pipelines 2.15 and newer."""
+
+    WITHOUT_TASK_CONFIG = "rhoai-2.25"
+    """OpenShift AI 2.25, whose pipelines hand no task's configuration over (dsl.TaskConfig)."""
+
+
+def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> list[Path]:
     """Compiles every pipeline; the same code gives the same bytes.
 
     Args:
         folder: Where the files go.
         image: An image with everything in it (Containerfile), for clusters that reach no package index. Empty: the
             steps carry our code and install what they need.
+        backend: What they are for.
 
     Returns:
         The files that were written.
@@ -32,23 +45,49 @@ def compile_all(folder: Path, image: str = "") -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for pipeline in (model_to_registry, model_to_registry_streaming):
             file = folder / f"{pipeline.name}.yaml"
-            Compiler().compile(pipeline, str(file))
+            if backend is Backend.WITHOUT_TASK_CONFIG:
+                Compiler().compile(_without_task_config(pipeline), str(file))
+                _change(file, _forget_task_config)
+            else:
+                Compiler().compile(pipeline, str(file))
             if image:
-                _use_image(file, image)
+                _change(file, lambda document: _use_image(document, image))
             written.append(file)
     except OSError as error:
         raise BuildError(f"cannot write to {folder}: {error.strerror}", "Name another folder with --output") from None
     return written
 
 
-def _use_image(file: Path, image: str) -> None:
-    from modelcar.embedding import without_bootstrap
+def _without_task_config(pipeline: Any) -> Any:
+    from kfp import dsl
 
+    from modelcar.pipelines.placement import without_task_config
+
+    with without_task_config():
+        named = pipeline.pipeline_spec.pipeline_info
+        return dsl.pipeline(name=named.name, display_name=named.display_name)(pipeline.pipeline_func)
+
+
+def _forget_task_config(document: dict[str, Any]) -> None:
+    for component in document["components"].values():
+        component.pop("taskConfigPassthroughs", None)
+        parameters = component.get("inputDefinitions", {}).get("parameters", {})
+        for name in [name for name, kind in parameters.items() if kind["parameterType"] == "TASK_CONFIG"]:
+            del parameters[name]
+
+
+def _change(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
     text = file.read_text()
     header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
-    for executor in documents[0]["deploymentSpec"]["executors"].values():
+    change(documents[0])
+    file.write_text(header + yaml.safe_dump_all(documents, sort_keys=True))
+
+
+def _use_image(document: dict[str, Any], image: str) -> None:
+    from modelcar.embedding import without_bootstrap
+
+    for executor in document["deploymentSpec"]["executors"].values():
         container = executor["container"]
         container["image"] = image
         container["command"] = without_bootstrap(container["command"])
-    file.write_text(header + yaml.safe_dump_all(documents, sort_keys=True))

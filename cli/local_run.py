@@ -6,8 +6,9 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from modelcar.errors import ModelcarError
 from modelcar.progress import TERMINAL
-from modelcar.record import last_error
+from modelcar.record import Record, last_error, records_in
 
 _INDENT = " " * 4
 """What kfp puts before each line of a step."""
@@ -25,7 +26,24 @@ _INDENT = " " * 4
 _EXECUTOR = ("[KFP Executor", "---")
 
 
-def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Result:
+    """What a run made.
+
+    Attributes:
+        image: The image to serve, pinned to its digest: the mirror's where there is one.
+        model: Its name in the Model Registry; empty if it was not entered.
+        version: Its version there.
+        unchanged: Whether all of it was there before.
+    """
+
+    image: str
+    model: str
+    version: str
+    unchanged: bool
+
+
+def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> Result:
     """Runs a pipeline to its end.
 
     Args:
@@ -34,28 +52,44 @@ def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> 
         claim: The directory that stands for the claim.
         log: Where the steps' logs go.
 
-    Returns:
-        The pipeline's outputs.
-
     Raises:
         ModelcarError: A step failed; with that step's last words.
     """
     from kfp import local
 
     warnings.filterwarnings("ignore", message=".*no effect in the current local runner")
-    # A lost node is worth another try; on one machine a second try would fail alike.
-    for task in pipeline.pipeline_spec.root.dag.tasks.values():
-        task.ClearField("retry_policy")
+    _fit_for_this_machine(pipeline.pipeline_spec)
     with tempfile.TemporaryDirectory(prefix="modelcar-run-") as place, redirect_stdout(StepLog(log)):
-        last_words = Path(place, "last-words")
-        last_words.touch()
+        records = Path(place, "records")
+        records.touch()
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=place)
-        with _environment(claim, last_words), _stopping_children():
+        with _environment(claim, records), _stopping_children():
             try:
-                return dict(pipeline(**arguments).outputs)
+                pipeline(**arguments)
             except RuntimeError as error:
-                said = last_error(last_words.read_text())
+                said = last_error(records.read_text())
                 raise ModelcarError(said or Text.from_ansi(str(error)).plain) from None
+        return _result(records_in(records.read_text()))
+
+
+def _fit_for_this_machine(spec: Any) -> None:
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            # A lost node is worth another try; on one machine a second try would fail alike.
+            task.ClearField("retry_policy")
+            # kfp's local runner (2.17) finds a task's named output in a condition only by this form of its name.
+            for name, value in task.inputs.parameters.items():
+                output = value.task_output_parameter
+                if output.producer_task and name in task.trigger_policy.condition:
+                    found = f"pipelinechannel--{output.producer_task}--{output.output_parameter_key}"
+                    task.trigger_policy.condition = task.trigger_policy.condition.replace(name, found)
+
+
+def _result(records: Sequence[Record]) -> Result:
+    made = [record.image for record in records if record.image]
+    model, _, version = next((record.entry for record in records if record.entry), "").rpartition(" ")
+    unchanged = any(record.step == "preflight" and record.unchanged for record in records)
+    return Result(made[-1], model, version, unchanged)
 
 
 class StepLog(io.TextIOBase):
@@ -92,13 +126,13 @@ class StepLog(io.TextIOBase):
 
 
 @contextmanager
-def _environment(claim: Path, last_words: Path) -> Iterator[None]:
+def _environment(claim: Path, records: Path) -> Iterator[None]:
     """Tells the steps, which are processes of their own, what a pod's mounts would tell them."""
     settings = {
         "MODELCAR_CLAIM": str(claim.absolute()),
-        "MODELCAR_TERMINATION_LOG": str(last_words),
+        "MODELCAR_TERMINATION_LOG": str(records),
         # kfp leaves a directory behind for each step; in here they go with the run.
-        "TMPDIR": str(last_words.parent),
+        "TMPDIR": str(records.parent),
     }
     if sys.__stdout__ is not None and sys.__stdout__.isatty():
         settings[TERMINAL] = os.ttyname(sys.__stdout__.fileno())

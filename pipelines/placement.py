@@ -1,8 +1,13 @@
 """Where a task runs and what it gets there: node, disk, memory, claim, secrets. One function each, for any pipeline."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kfp import dsl, kubernetes
+from kfp.dsl import pipeline_channel
 
 CLAIM_PATH = "/modelcar"
 """Where the claim is mounted; modelcar.claim expects it there."""
@@ -37,6 +42,7 @@ def with_resources(task: Task, cpu: Value, memory: Value) -> None:
     """Requests processors and memory."""
     task.set_cpu_request(cpu)
     task.set_memory_request(memory)
+    _consumes(task, cpu, memory)
 
 
 def with_ephemeral_storage(task: Task, size: Value) -> None:
@@ -48,6 +54,12 @@ def with_ephemeral_storage(task: Task, size: Value) -> None:
     """
     task.set_accelerator_type("ephemeral-storage")
     task.set_accelerator_limit(size)
+    _consumes(task, size)
+
+
+def _consumes(task: Task, *values: Value) -> None:
+    """Says that a task's resources come from parameters or outputs, which kfp (2.17) forgets within a dsl.If."""
+    task.register_pipeline_channels([value for value in values if isinstance(value, pipeline_channel.PipelineChannel)])
 
 
 def with_registry_login(task: Task, name: str, secret: Value) -> None:
@@ -63,6 +75,83 @@ def with_token(task: Task, secret: Value, key: str, variable: str) -> None:
 def pulled_with(task: Task, secret: Value) -> None:
     """Names the Secret with which the nodes pull the task's own image."""
     kubernetes.set_image_pull_secrets(task, [secret])
+
+
+def preflights(
+    task: Task, hf_token_secret: Value, target_secret: Value, mirror_secret: Value, model_registry_secret: Value
+) -> None:
+    """All that a preflight step needs."""
+    task.set_display_name("Preflight")
+    with_resources(task, "100m", "512Mi")
+    with_token(task, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+    with_registry_login(task, "target", target_secret)
+    with_registry_login(task, "mirror", mirror_secret)
+    with_token(task, model_registry_secret, "token", "MODEL_REGISTRY_TOKEN")
+    never_cached(task, retries=2, hours=1)
+
+
+_task_config_is_known = ContextVar("_task_config_is_known", default=True)
+
+
+@contextmanager
+def without_task_config() -> Iterator[None]:
+    """Wires pipelines for backends that know no dsl.TaskConfig, such as OpenShift AI 2.25."""
+    before = _task_config_is_known.set(False)
+    try:
+        yield
+    finally:
+        _task_config_is_known.reset(before)
+
+
+@dataclass(frozen=True)
+class BuildPlace:
+    """Where a build runs and what it reserves there, whether in its task's own pod or in a Job's.
+
+    Attributes:
+        claim: The claim with the download.
+        node_selector: Labels of the nodes that may run it.
+        tolerations: Taints that it may ignore.
+        cpu: Processors.
+        memory: Memory.
+        ephemeral_storage: The node's own disk.
+    """
+
+    claim: Value
+    node_selector: Value
+    tolerations: Value
+    cpu: Value
+    memory: Value
+    ephemeral_storage: Value
+
+    def is_for(self, task: Task) -> None:
+        """Sets all of it on a task, which keeps it for its own pod or hands it to its Job as dsl.TaskConfig."""
+        on_claim(task, self.claim)
+        on_node(task, self.node_selector, self.tolerations)
+        with_resources(task, self.cpu, self.memory)
+        with_ephemeral_storage(task, self.ephemeral_storage)
+
+    def job_parameters(self) -> dict[str, Value]:
+        """The same as parameters of a task that starts a Job, where the backend hands nothing over; else none."""
+        return {} if _task_config_is_known.get() else asdict(self)
+
+    def is_for_job_of(self, task: Task) -> None:
+        """Sets all of it on a task that starts a Job, where the backend hands it over."""
+        if _task_config_is_known.get():
+            self.is_for(task)
+
+
+def builds(task: Task, target_secret: Value) -> None:
+    """All that a build needs wherever it runs."""
+    task.set_display_name("Build and push")
+    with_registry_login(task, "target", target_secret)
+    never_cached(task, retries=2, hours=12)
+
+
+def reports(task: Task) -> None:
+    """All that a report step needs."""
+    task.set_display_name("Report")
+    with_resources(task, "100m", "256Mi")
+    never_cached(task, retries=1, hours=1)
 
 
 def mirrors(task: Task, target_secret: Value, mirror_secret: Value) -> None:

@@ -14,9 +14,9 @@ import yaml
 from google.protobuf import json_format
 from kfp.compiler import Compiler
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec, TaskConfigPassthroughType
 
-from modelcar.cli.compilation import compile_all
+from modelcar.cli.compilation import Backend, compile_all
 from modelcar.components.download import download
 from modelcar.embedding import BOOTSTRAP
 from modelcar.errors import BuildError
@@ -25,7 +25,10 @@ COMPILED = Path(__file__).parents[1] / "compiled"
 COMPONENTS = Path(__file__).parents[1] / "components"
 LOCK = Path(__file__).parents[1] / "requirements" / "dev.txt"
 PIPELINES = ("model-to-registry", "model-to-registry-streaming")
-STEPS = ("download", "build", "mirror", "register")
+STEPS = ("preflight", "download", "build", "build-in-job", "mirror", "register", "report")
+MOVES = ("download", "build", "build-in-job", "stream", "mirror", "register")
+"""The steps that move bytes or write entries: none of them runs where there is nothing to do."""
+
 LONGEST_ARGUMENT = 128 << 10
 """Linux's MAX_ARG_STRLEN."""
 
@@ -83,83 +86,161 @@ def test_every_parameter_has_a_default_and_a_description(name: str) -> None:
         assert parameter.is_optional, f"{name} has no default"
         assert len(parameter.description) > 20, f"{name} has no description"
         assert "\n" not in parameter.description, f"the description of {name} is more than a line in the form"
-    for component in pipeline.components.values():
+    steps = [component for component in pipeline.components.values() if component.executor_label]
+    for component in steps:
         for name, parameter in component.input_definitions.parameters.items():
             assert parameter.description, f"{name} has no description"
 
 
-def test_the_steps_run_in_order_and_are_never_cached(pipeline: PipelineSpec) -> None:
-    tasks = pipeline.root.dag.tasks
-    assert [list(tasks[step].dependent_tasks) for step in STEPS] == [[], ["download"], ["build"], ["mirror"]]
-    for step in STEPS:
+def tasks_of(pipeline: PipelineSpec) -> dict[str, PipelineTaskSpec]:
+    """Give every task of a pipeline, those within conditions and the exit handler's body as well."""
+    dags = (pipeline.root.dag, *(component.dag for component in pipeline.components.values()))
+    return {name: task for dag in dags for name, task in dag.tasks.items()}
+
+
+def group_of(pipeline: PipelineSpec, task: str) -> PipelineTaskSpec:
+    """Give the condition or body that a task stands in."""
+    (name,) = [name for name, component in pipeline.components.items() if task in component.dag.tasks]
+    return next(task for task in tasks_of(pipeline).values() if task.component_ref.name == name)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_steps_run_in_order_and_are_never_cached(name: str) -> None:
+    pipeline = json_format.ParseDict(read(name)[0], PipelineSpec())
+    tasks = tasks_of(pipeline)
+    steps = [step for step in (*STEPS, "stream") if step in tasks]
+    made = "stream" if "stream" in tasks else "condition-branches-3"
+
+    assert list(tasks["mirror"].dependent_tasks) == [made]
+    assert list(tasks["register"].dependent_tasks) == ["mirror"]
+    assert list(group_of(pipeline, "mirror").dependent_tasks) == ["preflight"]
+    for step in steps:
         assert not tasks[step].caching_options.enable_cache
-        assert tasks[step].retry_policy.max_retry_count >= 2
+        assert tasks[step].retry_policy.max_retry_count >= 1
 
 
+@pytest.mark.parametrize("name", PIPELINES)
+def test_nothing_is_moved_where_there_is_nothing_to_do(name: str) -> None:
+    pipeline = json_format.ParseDict(read(name)[0], PipelineSpec())
+    condition = group_of(pipeline, "mirror").trigger_policy.condition
+    assert condition == "inputs.parameter_values['pipelinechannel--preflight-unchanged'] == false"
+    within = set(pipeline.components[group_of(pipeline, "mirror").component_ref.name].dag.tasks)
+    moving = {step for step in MOVES if step in tasks_of(pipeline) and not step.startswith("build")}
+    assert moving <= within
+    assert not {"preflight", "report"} & within
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_report_comes_whatever_happens_and_is_told_how_the_run_ended(name: str) -> None:
+    pipeline = json_format.ParseDict(read(name)[0], PipelineSpec())
+    report = pipeline.root.dag.tasks["report"]
+    (body,) = [task for task in pipeline.root.dag.tasks if task != "report"]
+    assert list(report.dependent_tasks) == [body]
+    assert report.trigger_policy.strategy == report.trigger_policy.ALL_UPSTREAM_TASKS_COMPLETED
+    assert report.inputs.parameters["status"].task_final_status.producer_task == body
+
+
+def test_preflight_decides_where_the_build_runs(pipeline: PipelineSpec) -> None:
+    in_job, in_pod = (group_of(pipeline, step).trigger_policy.condition for step in ("build-in-job", "build"))
+    assert in_job == "inputs.parameter_values['pipelinechannel--preflight-build_mode'] == 'job'"
+    assert in_pod == f"!({in_job})"
+
+
+@pytest.mark.parametrize("step", ["build", "build-in-job"])
 def test_the_build_lands_on_the_chosen_nodes_with_the_disk_it_asks_for(
-    placed: dict[str, KubernetesExecutorConfig], containers: dict[str, dict[str, Any]]
+    step: str, placed: dict[str, KubernetesExecutorConfig], containers: dict[str, dict[str, Any]]
 ) -> None:
-    assert placed["build"].node_selector.node_selector_json.component_input_parameter == "node_selector"
-    assert placed["build"].tolerations[0].toleration_json.component_input_parameter == "tolerations"
-    resources = containers["build"]["resources"]
+    assert _input(placed[step].node_selector.node_selector_json) == "preflight-node_selector"
+    assert _input(placed[step].tolerations[0].toleration_json) == "tolerations"
+    resources = containers[step]["resources"]
     # The driver writes `resources.limits[<accelerator type>] = <count>`.
     assert resources["accelerator"]["resourceType"] == "ephemeral-storage"
-    assert _named(resources["accelerator"]["resourceCount"]) == "build_ephemeral_storage"
+    assert _named(resources["accelerator"]["resourceCount"]) == "preflight-ephemeral_storage"
     assert _named(resources["resourceCpuRequest"]) == "build_cpu"
     assert _named(resources["resourceMemoryRequest"]) == "build_memory"
 
 
-def test_what_is_set_on_the_build_task_reaches_its_function(pipeline: PipelineSpec) -> None:
-    build = pipeline.components["comp-build"]
-    assert {(passed.field, passed.apply_to_task) for passed in build.task_config_passthroughs} == {
-        (field, True) for field in range(1, 7)
-    }
-    assert build.input_definitions.parameters["task_config"].is_optional
+def test_what_is_set_on_the_build_task_goes_to_its_job_and_nothing_is_reserved_twice(pipeline: PipelineSpec) -> None:
+    passed = pipeline.components["comp-build-in-job"].task_config_passthroughs
+    environment = TaskConfigPassthroughType.ENV
+    assert {one.field: one.apply_to_task for one in passed} == {field: field == environment for field in range(1, 7)}
+    assert not pipeline.components["comp-build"].task_config_passthroughs
+
+
+def test_a_backend_without_task_config_gets_the_same_as_parameters(tmp_path: Path) -> None:
+    file = compile_all(tmp_path, backend=Backend.WITHOUT_TASK_CONFIG)[0]
+    documents = list(yaml.safe_load_all(file.read_text()))
+    assert "TASK_CONFIG" not in file.read_text()
+    assert "taskConfigPassthroughs" not in file.read_text()
+    pipeline = json_format.ParseDict(documents[0], PipelineSpec())
+    inputs = tasks_of(pipeline)["build-in-job"].inputs.parameters
+    assert {name: inputs[name].component_input_parameter.removeprefix("pipelinechannel--") for name in PLACE} == PLACE
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert not {"pvcMount", "nodeSelector", "tolerations"} & set(executors["exec-build-in-job"])
+    assert {"pvcMount", "nodeSelector", "tolerations"} <= set(executors["exec-build"])
+    assert "resources" not in documents[0]["deploymentSpec"]["executors"]["exec-build-in-job"]["container"]
+    # The pipelines in this process are as they were.
+    assert compile_all(tmp_path)[0].read_bytes() == (COMPILED / "model-to-registry.yaml").read_bytes()
+
+
+PLACE = {
+    "claim": "claim",
+    "node_selector": "preflight-node_selector",
+    "tolerations": "tolerations",
+    "cpu": "build_cpu",
+    "memory": "build_memory",
+    "ephemeral_storage": "preflight-ephemeral_storage",
+}
 
 
 def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
     placed: dict[str, KubernetesExecutorConfig],
 ) -> None:
-    claims = {
-        step: [mount.pvc_name_parameter.component_input_parameter for mount in placed[step].pvc_mount] for step in STEPS
+    claims = {step: [_input(mount.pvc_name_parameter) for mount in placed[step].pvc_mount] for step in STEPS}
+    assert {step: names for step, names in claims.items() if names} == {
+        "download": ["claim"],
+        "build": ["claim"],
+        "build-in-job": ["claim"],
     }
-    assert claims == {"download": ["claim"], "build": ["claim"], "mirror": [], "register": []}
     logins = {
-        step: [secret.secret_name_parameter.component_input_parameter for secret in placed[step].secret_as_volume]
-        for step in STEPS
+        step: [_input(secret.secret_name_parameter) for secret in placed[step].secret_as_volume] for step in STEPS
     }
-    both = ["target_secret", "mirror_secret"]
-    assert logins == {"download": [], "build": ["target_secret"], "mirror": both, "register": both}
+    one, both = ["target_secret"], ["target_secret", "mirror_secret"]
+    assert {step: names for step, names in logins.items() if names} == {
+        "preflight": both,
+        "build": one,
+        "build-in-job": one,
+        "mirror": both,
+        "register": both,
+    }
     for step in STEPS:
         assert all(secret.optional for secret in placed[step].secret_as_volume)
         assert all(secret.optional for secret in placed[step].secret_as_env)
-        assert [pull.secret_name_parameter.component_input_parameter for pull in placed[step].image_pull_secret] == [
-            "image_pull_secret"
-        ]
+        assert [_input(pull.secret_name_parameter) for pull in placed[step].image_pull_secret] == ["image_pull_secret"]
         assert placed[step].active_deadline_seconds >= 3600
-    assert [key.env_var for key in placed["download"].secret_as_env[0].key_to_env] == ["HF_TOKEN"]
-    assert [key.env_var for key in placed["register"].secret_as_env[0].key_to_env] == ["MODEL_REGISTRY_TOKEN"]
+    variables = {
+        step: [key.env_var for secret in placed[step].secret_as_env for key in secret.key_to_env] for step in STEPS
+    }
+    assert {step: names for step, names in variables.items() if names} == {
+        "preflight": ["HF_TOKEN", "MODEL_REGISTRY_TOKEN"],
+        "download": ["HF_TOKEN"],
+        "register": ["MODEL_REGISTRY_TOKEN"],
+    }
 
 
 def test_streaming_needs_no_claim_and_no_place() -> None:
-    documents = read("model-to-registry-streaming")
-    pipeline = json_format.ParseDict(documents[0], PipelineSpec())
-    tasks = pipeline.root.dag.tasks
-    assert [list(tasks[step].dependent_tasks) for step in ("stream", "mirror", "register")] == [
-        [],
-        ["stream"],
-        ["mirror"],
-    ]
-    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    executors = read("model-to-registry-streaming")[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == {f"exec-{step}" for step in ("preflight", "stream", "mirror", "register", "report")}
     for executor in executors.values():
         config = json_format.ParseDict(executor, KubernetesExecutorConfig())
         assert not config.pvc_mount
         assert not config.HasField("node_selector")
-        assert [secret.secret_name_parameter.component_input_parameter for secret in config.secret_as_volume] == [
-            "target_secret",
-            "mirror_secret",
-        ]
-    assert all(not task.caching_options.enable_cache for task in tasks.values())
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_run_of_it_fits_into_what_the_cluster_keeps_of_a_run(name: str) -> None:
+    """Etcd takes 1.5 MiB of an object, and Argo's holds the steps' commands besides the state of each pod."""
+    assert (COMPILED / f"{name}.yaml").stat().st_size < 512 << 10
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -170,7 +251,7 @@ def test_no_argument_is_longer_than_linux_takes(name: str) -> None:
 
 def test_the_tested_packages_are_the_shipped_ones() -> None:
     locked = set(re.findall(r"^([a-z0-9._-]+==\S+)", LOCK.read_text(), re.MULTILINE))
-    for step in (*STEPS, "stream"):
+    for step in sorted(folder.name for folder in COMPONENTS.iterdir() if (folder / "component.py").exists()):
         shipped = set((COMPONENTS / step / "requirements.txt").read_text().split())
         assert shipped <= locked, f"{step}: run `make lock`"
 
@@ -178,6 +259,12 @@ def test_the_tested_packages_are_the_shipped_ones() -> None:
 @pytest.mark.parametrize(
     ("step", "inputs", "says"),
     [
+        (
+            "preflight",
+            {"model": "not a model id"},
+            "error: this run cannot succeed: 'not a model id' is not a model id.",
+        ),
+        ("build-in-job", {"directory": "/nowhere"}, "error: "),
         ("download", {"model": "not a model id"}, "error: 'not a model id' is not a model id."),
         ("build", {"directory": "/nowhere"}, "error: /nowhere holds no finished download."),
         ("stream", {"model": "not a model id"}, "error: 'not a model id' is not a model id."),
@@ -233,7 +320,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         compile_all(tmp_path / "file" / "below")
 
 
+def _input(parameter: Any) -> str:
+    """Give the pipeline's parameter, or the task's output, that a setting is taken from."""
+    return str(parameter.component_input_parameter).removeprefix("pipelinechannel--")
+
+
 def _named(placeholder: str) -> str:
-    match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['pipelinechannel--(\w+)'\]\}\}", placeholder)
+    match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['pipelinechannel--([\w-]+)'\]\}\}", placeholder)
     assert match, placeholder
     return match[1]

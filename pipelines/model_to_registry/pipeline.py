@@ -1,13 +1,16 @@
-"""The pipeline: download, build, mirror, register."""
+"""The pipeline: preflight, download, build, mirror, register; and a report, whatever happens."""
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List
 
 from kfp import dsl
 
 from modelcar.components.build import build
+from modelcar.components.build_in_job import build_in_job
 from modelcar.components.download import download
 from modelcar.components.mirror import mirror
+from modelcar.components.preflight import preflight
 from modelcar.components.register import register
+from modelcar.components.report import report
 from modelcar.pipelines import placement
 
 
@@ -23,23 +26,27 @@ def model_to_registry(
     everything: bool = False,
     base_image: str = "",
     builder: str = "auto",
+    build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
     registered_name: str = "",
     model_format: str = "vLLM",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
-    build_ephemeral_storage: str = "2Gi",
+    build_ephemeral_storage: str = "",
     build_cpu: str = "1",
     build_memory: str = "1Gi",
+    job_service_account: str = "modelcar-build",
+    job_image: str = "",
     hf_token_secret: str = "huggingface-token",
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
     model_registry_secret: str = "modelcar-model-registry",
     image_pull_secret: str = "modelcar-image-pull",
-) -> NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)]):
+) -> None:
     """Take a model from Hugging Face to an OCI image in your registry, copy it to the cluster's own, and register it.
 
+    A plan comes first, which refuses what cannot succeed and says what to do; a report comes last, whatever happens.
     Running it again does only what is missing: unchanged files, layers and entries stay as they are.
 
     Args:
@@ -53,63 +60,114 @@ def model_to_registry(
         everything: Also take duplicate weights and those for other frameworks.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
+        build_mode: pod (buildah in the task's own pod), job (in a privileged Job) or auto: the least that works.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
-        build_ephemeral_storage: Node disk that the build reserves and may use. It writes to the claim, so little.
+        build_ephemeral_storage: Node disk that the build reserves and may use, such as 2Gi. Empty: what the plan says.
         build_cpu: Processors that the build requests.
         build_memory: Memory that the build requests.
+        job_service_account: Service account of the build's Job, if there is one; it must be allowed to be privileged.
+        job_image: Image of the build's Job, with Python and buildah. Empty: the steps' own.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
-
-    Returns:
-        image: The image to serve, pinned to its digest: the mirror's where there is one.
-        model: Its name in the Model Registry.
-        version: Its version there.
     """
-    # The preflight step will come first here, and report around all of it as exit handler.
-    downloaded = download(model=model, revision=revision, include=include, exclude=exclude, everything=everything)
-    downloaded.set_display_name("Download")
-    placement.on_claim(downloaded, claim)
-    placement.with_token(downloaded, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
-    placement.with_resources(downloaded, "1", "1Gi")
-    placement.never_cached(downloaded, retries=3, hours=12)
-
-    built = build(
-        directory=downloaded.outputs["directory"],
+    reported = report(
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        model=model,
         target=target,
-        base_image=base_image,
-        builder=builder,
-        max_layer_size=max_layer_size,
-    )
-    built.set_display_name("Build and push")
-    placement.on_claim(built, claim)
-    placement.on_node(built, node_selector, tolerations)
-    placement.with_resources(built, build_cpu, build_memory)
-    placement.with_ephemeral_storage(built, build_ephemeral_storage)
-    placement.with_registry_login(built, "target", target_secret)
-    placement.never_cached(built, retries=2, hours=12)
-
-    mirrored = mirror(image=built.outputs["image"], target=mirror_target)
-    placement.mirrors(mirrored, target_secret, mirror_secret)
-
-    registered = register(
-        image=mirrored.outputs["image"],
-        url=model_registry,
-        name=registered_name,
+        mirror_target=mirror_target,
         model_format=model_format,
-        pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
-    placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+    placement.reports(reported)
 
-    for task in (downloaded, built, mirrored, registered):
+    with dsl.ExitHandler(reported):
+        planned = preflight(
+            model=model,
+            target=target,
+            mirror_target=mirror_target,
+            model_registry=model_registry,
+            revision=revision,
+            include=include,
+            exclude=exclude,
+            everything=everything,
+            base_image=base_image,
+            builder=builder,
+            build_mode=build_mode,
+            max_layer_size=max_layer_size,
+            registered_name=registered_name,
+            model_format=model_format,
+            claim=claim,
+            node_selector=node_selector,
+            tolerations=tolerations,
+            ephemeral_storage=build_ephemeral_storage,
+            cpu=build_cpu,
+            memory=build_memory,
+            job_service_account=job_service_account,
+            job_image=job_image,
+        )
+        placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
+        place = placement.BuildPlace(
+            claim=claim,
+            node_selector=planned.outputs["node_selector"],
+            tolerations=tolerations,
+            cpu=build_cpu,
+            memory=build_memory,
+            ephemeral_storage=planned.outputs["ephemeral_storage"],
+        )
+
+        with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
+            downloaded = download(
+                model=model, revision=revision, include=include, exclude=exclude, everything=everything
+            )
+            downloaded.set_display_name("Download")
+            placement.on_claim(downloaded, claim)
+            placement.with_token(downloaded, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+            placement.with_resources(downloaded, "1", "1Gi")
+            placement.never_cached(downloaded, retries=3, hours=12)
+
+            with dsl.If(planned.outputs["build_mode"] == "job", name="Build in a Job"):
+                in_job = build_in_job(
+                    directory=downloaded.outputs["directory"],
+                    target=target,
+                    base_image=base_image,
+                    builder=builder,
+                    max_layer_size=max_layer_size,
+                    job_service_account=job_service_account,
+                    job_image=job_image,
+                    privileged=True,
+                    **place.job_parameters(),
+                )
+                placement.builds(in_job, target_secret)
+                place.is_for_job_of(in_job)
+            with dsl.Else(name="Build in the task's pod"):
+                in_pod = build(
+                    directory=downloaded.outputs["directory"],
+                    target=target,
+                    base_image=base_image,
+                    builder=builder,
+                    max_layer_size=max_layer_size,
+                )
+                placement.builds(in_pod, target_secret)
+                place.is_for(in_pod)
+
+            mirrored = mirror(image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]), target=mirror_target)
+            placement.mirrors(mirrored, target_secret, mirror_secret)
+
+            registered = register(
+                image=mirrored.outputs["image"],
+                url=model_registry,
+                name=registered_name,
+                model_format=model_format,
+                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            )
+            placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+
+    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered):
         placement.pulled_with(task, image_pull_secret)
-
-    outputs = NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)])
-    return outputs(mirrored.outputs["image"], registered.outputs["model"], registered.outputs["version"])

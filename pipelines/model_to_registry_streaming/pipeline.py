@@ -1,11 +1,13 @@
-"""The pipeline: stream, mirror, register."""
+"""The pipeline: preflight, stream, mirror, register; and a report, whatever happens."""
 
-from typing import List, NamedTuple
+from typing import List
 
 from kfp import dsl
 
 from modelcar.components.mirror import mirror
+from modelcar.components.preflight import preflight
 from modelcar.components.register import register
+from modelcar.components.report import report
 from modelcar.components.stream import stream
 from modelcar.pipelines import placement
 
@@ -29,9 +31,10 @@ def model_to_registry_streaming(
     mirror_secret: str = "modelcar-mirror-registry",
     model_registry_secret: str = "modelcar-model-registry",
     image_pull_secret: str = "modelcar-image-pull",
-) -> NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)]):
+) -> None:
     """Stream a model from Hugging Face into your registry and the cluster's own, without claim or disk; register it.
 
+    A plan comes first, which refuses what cannot succeed and says what to do; a report comes last, whatever happens.
     Running it again does only what is missing: finished layers and entries stay as they are.
 
     Args:
@@ -52,45 +55,64 @@ def model_to_registry_streaming(
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
-
-    Returns:
-        image: The image to serve, pinned to its digest: the mirror's where there is one.
-        model: Its name in the Model Registry.
-        version: Its version there.
     """
-    # The preflight step will come first here, and report around all of it as exit handler.
-    streamed = stream(
+    reported = report(
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         model=model,
         target=target,
         mirror_target=mirror_target,
-        revision=revision,
-        include=include,
-        exclude=exclude,
-        everything=everything,
-        base_image=base_image,
-        max_layer_size=max_layer_size,
-    )
-    streamed.set_display_name("Stream")
-    placement.with_token(streamed, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
-    placement.with_resources(streamed, "1", "512Mi")
-    placement.with_registry_login(streamed, "target", target_secret)
-    placement.with_registry_login(streamed, "mirror", mirror_secret)
-    placement.never_cached(streamed, retries=3, hours=12)
-
-    mirrored = mirror(image=streamed.outputs["image"], target=mirror_target)
-    placement.mirrors(mirrored, target_secret, mirror_secret)
-
-    registered = register(
-        image=mirrored.outputs["image"],
-        url=model_registry,
-        name=registered_name,
         model_format=model_format,
-        pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
-    placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+    placement.reports(reported)
 
-    for task in (streamed, mirrored, registered):
+    with dsl.ExitHandler(reported):
+        planned = preflight(
+            model=model,
+            target=target,
+            mirror_target=mirror_target,
+            model_registry=model_registry,
+            revision=revision,
+            include=include,
+            exclude=exclude,
+            everything=everything,
+            base_image=base_image,
+            max_layer_size=max_layer_size,
+            registered_name=registered_name,
+            model_format=model_format,
+            streaming=True,
+        )
+        placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
+
+        with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
+            streamed = stream(
+                model=model,
+                target=target,
+                mirror_target=mirror_target,
+                revision=revision,
+                include=include,
+                exclude=exclude,
+                everything=everything,
+                base_image=base_image,
+                max_layer_size=max_layer_size,
+            )
+            streamed.set_display_name("Stream")
+            placement.with_token(streamed, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+            placement.with_resources(streamed, "1", "512Mi")
+            placement.with_registry_login(streamed, "target", target_secret)
+            placement.with_registry_login(streamed, "mirror", mirror_secret)
+            placement.never_cached(streamed, retries=3, hours=12)
+
+            mirrored = mirror(image=streamed.outputs["image"], target=mirror_target)
+            placement.mirrors(mirrored, target_secret, mirror_secret)
+
+            registered = register(
+                image=mirrored.outputs["image"],
+                url=model_registry,
+                name=registered_name,
+                model_format=model_format,
+                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            )
+            placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+
+    for task in (reported, planned, streamed, mirrored, registered):
         placement.pulled_with(task, image_pull_secret)
-
-    outputs = NamedTuple("Outputs", [("image", str), ("model", str), ("version", str)])
-    return outputs(mirrored.outputs["image"], registered.outputs["model"], registered.outputs["version"])
