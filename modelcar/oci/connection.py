@@ -1,6 +1,7 @@
 """HTTP to one registry: TLS, proxies, authentication, retries. What is asked for is registry.py's matter."""
 
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -13,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import parse_dict_header
+from requests.utils import get_environ_proxies, parse_dict_header, select_proxy
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import credentials
@@ -82,6 +83,10 @@ class _TrustingAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Makes a pool whose sockets are written to in large blocks (http.client's default is 16 KiB)."""
         super().init_poolmanager(*args, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Makes the same pool of connections that go through a proxy."""
+        return super().proxy_manager_for(proxy, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
 
 
 def trusted_certificates(host: str) -> list[Path]:
@@ -182,6 +187,8 @@ class Connection:
             )
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
+        except requests.exceptions.ProxyError as error:
+            raise _not_let_through(url, _root_cause(error)) from None
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError) as error:
             raise RegistryUnwellError(
                 f"cannot reach the registry {self.host}: {_root_cause(error)}",
@@ -231,6 +238,8 @@ class Connection:
                 if not _is_loopback(self.host) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                     raise self._untrusted(error) from None
                 return self._greet_over("http")
+        except requests.exceptions.ProxyError as error:
+            raise _not_let_through(f"https://{self.host}", _root_cause(error)) from None
         except (
             requests.exceptions.ConnectionError,
             requests.exceptions.Timeout,
@@ -246,6 +255,8 @@ class Connection:
     def _greet_over(self, scheme: str) -> tuple[str, tuple[str, dict[str, str]] | None]:
         origin = f"{scheme}://{_SERVED_BY.get(self.host, self.host)}"
         response = self._session.get(f"{origin}/v2/", timeout=(CONNECT_SECONDS, CONNECT_SECONDS), allow_redirects=False)
+        if response.status_code == requests.codes.proxy_authentication_required:
+            raise _not_let_through(response.url, f"{response.status_code} {response.reason}")
         if response.status_code in _TRANSIENT:
             raise RegistryUnwellError(
                 f"{self.host} answered {response.status_code}", "It was tried several times; try later"
@@ -285,6 +296,8 @@ class Connection:
             response = self._ask_for_token(realm, query, found)
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
+        except requests.exceptions.ProxyError as error:
+            raise _not_let_through(realm, _root_cause(error)) from None
         except requests.exceptions.RequestException as error:
             raise RegistryUnwellError(f"cannot reach the token service of {self.host}: {_root_cause(error)}") from None
         try:
@@ -340,6 +353,18 @@ class Connection:
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _not_let_through(url: str, why: str) -> RegistryError:
+    """What to raise when a proxy does not connect us."""
+    goal, proxy = urlsplit(url), urlsplit(select_proxy(url, get_environ_proxies(url)) or "")
+    # A refusal stays; what a proxy cannot reach, or a proxy that cannot be reached, may pass.
+    kind = RegistryError if re.search(r"\b(401|403|407)\b", why) else RegistryUnwellError
+    return kind(
+        f"the proxy {proxy.netloc.rpartition('@')[2]} does not connect us to {goal.netloc}: {why}",
+        f"Check {goal.scheme.upper()}_PROXY (http://user:password@host:port); a host within this network belongs into "
+        f"NO_PROXY: export NO_PROXY=$NO_PROXY,{goal.hostname}",
+    )
 
 
 def _is_loopback(host: str) -> bool:
