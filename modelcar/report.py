@@ -162,7 +162,8 @@ def _failure(run: Run, found: Found) -> Iterator[str]:
         yield markdown.text(_finished(failure.what))
         if failure.remedy:
             yield f"**What to do:** {markdown.sentence(_finished(failure.remedy))}"
-    yield "The download on the claim is kept: the next run goes on from there."
+    if any(record.step == "download" for record in found.records):
+        yield "The download on the claim is kept: the next run goes on from there."
 
 
 def _success(run: Run, found: Found) -> Iterator[str]:

@@ -32,7 +32,12 @@ def inference_service(image: str, model: str, model_format: str = "vLLM") -> str
     service = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": service_name(model), "annotations": {"openshift.io/display-name": model}},
+        "metadata": {
+            "name": service_name(model),
+            # OpenShift AI's dashboard shows what has this label, by that name.
+            "labels": {"opendatahub.io/dashboard": "true"},
+            "annotations": {"openshift.io/display-name": model},
+        },
         "spec": {"predictor": predictor},
     }
     return yaml.safe_dump(service, sort_keys=False, allow_unicode=True, width=1000)

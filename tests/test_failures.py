@@ -76,6 +76,30 @@ def test_failure_is_named_with_its_remedy(name: str) -> None:
     assert "preemption" not in found[0].what
 
 
+def test_deadline_while_the_image_was_not_there_is_about_the_image() -> None:
+    (pod,), events = as_json("no_image")["pods"], as_json("no_image")["events"]
+    unknown = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": "The container could not be located"}
+    pod["status"]["containerStatuses"][0]["state"] = {"terminated": unknown}
+    pod["status"] |= {"phase": "Failed", "reason": "DeadlineExceeded", "message": "Pod was active on the node longer"}
+
+    (found,) = failures(run_state("no_image", pods=[pod]))
+    assert (found.reason, found.step) == ("ErrImagePull", "mirror")
+    assert 'Failed to pull image "registry.invalid/none/none:1"' in found.what
+    assert [event["reason"] for event in events].count("Failed") > 0
+    (found,) = failures(run_state("no_image", pods=[pod], events=[]))
+    assert found.reason == "DeadlineExceeded"
+
+
+def test_eviction_names_the_container_that_used_most() -> None:
+    (pod,) = as_json("evicted")["pods"]
+    beside = "Container wait was using 1Mi, request is 0, has larger consumption of ephemeral-storage. "
+    pod["status"]["message"] = pod["status"]["message"].replace("Container main", f"{beside}Container main")
+
+    (found,) = failures(run_state("evicted", pods=[pod]))
+
+    assert "(main used 1.4 GB, had asked for no ephemeral-storage)" in found.what
+
+
 def test_every_state_that_is_kept_is_used() -> None:
     assert {file.stem for file in FOLDER.iterdir()} == CASES.keys() | {"mended", "gone"}
 

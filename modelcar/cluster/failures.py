@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from modelcar.cluster import remedies
 from modelcar.cluster.run_state import RunState, Step, task_in
 from modelcar.record import last_error
@@ -76,9 +78,16 @@ class _Case:
         """A condition of the pod."""
         return next((each for each in self.status.conditions or [] if each.type == kind), None)
 
-    def said(self, *reasons: str) -> str:
+    @property
+    def has_started(self) -> bool:
+        """Whether any container has ever run. Of one that never did, the kubelet says that it does not know."""
+        states = [status.state for status in self.containers]
+        return any(state.running or (state.terminated and state.terminated.started_at) for state in states)
+
+    def said(self, *reasons: str, about: str = "") -> str:
         """The last warning of one of these kinds."""
-        return next((_line(event.message) for event in reversed(self.events) if event.reason in reasons), "")
+        words = (_line(event.message) for event in reversed(self.events) if event.reason in reasons)
+        return next((message for message in words if message.startswith(about)), "")
 
     def container(self, name: str) -> Any | None:
         """A container as it was asked for."""
@@ -135,7 +144,7 @@ def _evicted(case: _Case) -> Failure | None:
     if case.status.reason != "Evicted":
         return None
     message = _line(case.status.message)
-    used = _USED.search(message)
+    used = max(_USED.finditer(message), key=lambda each: parse_quantity(each["used"]), default=None)
     facts = []
     if used:
         facts.append(f"{used['name']} used {remedies.readable(used['used'])}")
@@ -161,12 +170,16 @@ def _out_of_memory(case: _Case) -> Failure | None:
 
 
 def _image(case: _Case) -> Failure | None:
+    pull = case.said("Failed", about="Failed to pull image")
     for name, state in case.waiting("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
         container = case.container(name)
         image = container.image if container else "?"
-        words = case.said("Failed") if state.reason == "ImagePullBackOff" else _line(state.message)
-        what = f"could not start, for its image {image} cannot be pulled: {words or _line(state.message)}"
+        words = _line(state.message) if state.reason != "ImagePullBackOff" else pull or _line(state.message)
+        what = f"could not start, for its image {image} cannot be pulled: {words}"
         return case.fails(state.reason, what, remedies.for_image(image, case.pod))
+    if pull and not case.has_started:
+        image = case.pod.spec.containers[0].image
+        return case.fails("ErrImagePull", f"never started: {pull}", remedies.for_image(image, case.pod))
     return None
 
 
@@ -217,7 +230,7 @@ def _unschedulable(case: _Case) -> Failure | None:
 
 def _volume(case: _Case) -> Failure | None:
     words = case.said("FailedAttachVolume", "FailedMount", "FailedMapVolume")
-    if case.status.phase != "Pending" or not words:
+    if case.has_started or not words:
         return None
     what = f"could not start, for a volume cannot be mounted: {words}"
     return case.fails("FailedMount", what, remedies.for_volume(words))
@@ -225,7 +238,7 @@ def _volume(case: _Case) -> Failure | None:
 
 def _sandbox(case: _Case) -> Failure | None:
     words = case.said("FailedCreatePodSandBox")
-    if case.status.phase != "Pending" or not words:
+    if case.has_started or not words:
         return None
     where = f"could not start on node {case.pod.spec.node_name}"
     return case.fails("FailedCreatePodSandBox", f"{where}: {words}", remedies.for_node(case.pod))
@@ -254,11 +267,12 @@ _CAUSES: tuple[Callable[[_Case], Failure | None], ...] = (
     _out_of_memory,
     _image,
     _not_started,
-    _deadline,
     _node_lost,
     _unschedulable,
     _volume,
     _sandbox,
+    # After what can have kept it waiting until then.
+    _deadline,
     _rejected,
     _said,
     _exited,
