@@ -16,10 +16,11 @@ import sys
 import sysconfig
 import tarfile
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tests.cluster.file_layer import FileLayer
 from tests.cluster.node import SANDBOX_IMAGE
 
 IMAGE = "localhost/modelcar:test"
@@ -36,56 +37,6 @@ _SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.ver
 _NOT_NEEDED = ("__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "site-packages", "dist-packages")
 _ENTRY = "import sys; from modelcar.cli.commands import main; sys.exit(main())"
 _OCI = "application/vnd.oci.image"
-
-
-class _Layer:
-    """A layer's tar stream in the making, with everything readable by every user."""
-
-    def __init__(self) -> None:
-        self._stream = io.BytesIO()
-        self._tar = tarfile.open(fileobj=self._stream, mode="w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
-        self._names: set[str] = set()
-
-    def directory(self, path: PurePosixPath | str, mode: int = 0o755) -> None:
-        if (entry := self._entry(path, mode)) is not None:
-            entry.type = tarfile.DIRTYPE
-            self._tar.addfile(entry)
-
-    def link(self, path: PurePosixPath | str, target: str) -> None:
-        if (entry := self._entry(path, 0o777)) is not None:
-            entry.type, entry.linkname = tarfile.SYMTYPE, target
-            self._tar.addfile(entry)
-
-    def file(self, path: PurePosixPath | str, content: bytes | Path, mode: int = 0o644) -> None:
-        program = isinstance(content, Path) and content.stat().st_mode & 0o100
-        if (entry := self._entry(path, 0o755 if program else mode)) is not None:
-            data = content.read_bytes() if isinstance(content, Path) else content
-            entry.size = len(data)
-            self._tar.addfile(entry, io.BytesIO(data))
-
-    def tree(self, path: PurePosixPath, folder: Path, left_out: Iterable[str] = ("__pycache__",)) -> None:
-        for item in sorted(folder.iterdir()):
-            if item.name in left_out or item.name.startswith("config-"):
-                continue
-            if item.is_dir():
-                self.tree(path / item.name, item, left_out)
-            else:
-                self.file(path / item.name, item)
-
-    def finished(self) -> bytes:
-        self._tar.close()
-        return self._stream.getvalue()
-
-    def _entry(self, path: PurePosixPath | str, mode: int) -> tarfile.TarInfo | None:
-        place = PurePosixPath(str(path).lstrip("/"))
-        if str(place) in self._names:
-            return None
-        self._names.add(str(place))
-        if place.parent != PurePosixPath("."):
-            self.directory(place.parent)
-        entry = tarfile.TarInfo(str(place))
-        entry.mode = mode
-        return entry
 
 
 def write_archive(path: Path) -> Path:
@@ -112,7 +63,7 @@ def write_archive(path: Path) -> Path:
 
 
 def _tiny_layer() -> bytes:
-    layer = _Layer()
+    layer = FileLayer()
     for name in ("bin", "sbin", "lib", "lib64"):
         layer.link(name, f"usr/{name}")
     for name in ("tmp", "var/tmp"):
@@ -126,7 +77,7 @@ def _tiny_layer() -> bytes:
 
 
 def _system_layer() -> bytes:
-    layer = _Layer()
+    layer = FileLayer()
     for setting in _SETTINGS:
         if Path(setting).exists():
             layer.file(setting, Path(setting))
@@ -147,7 +98,7 @@ def _system_layer() -> bytes:
 
 
 def _code_layer() -> bytes:
-    layer = _Layer()
+    layer = FileLayer()
     project = tomllib.loads((_REPOSITORY / "pyproject.toml").read_text())
     for package, folder in project["tool"]["setuptools"]["package-dir"].items():
         layer.tree(_SITE / package.replace(".", "/"), _REPOSITORY / folder)
@@ -168,13 +119,13 @@ def _program(name: str) -> Path:
     return Path(found)
 
 
-def _add_programs(layer: _Layer, programs: list[Path]) -> None:
+def _add_programs(layer: FileLayer, programs: list[Path]) -> None:
     for program in programs:
         layer.file(f"usr/bin/{program.name}", program.resolve())
     _add_libraries(layer, [program.resolve() for program in programs])
 
 
-def _add_libraries(layer: _Layer, binaries: list[Path], inside: Path | None = None) -> None:
+def _add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None = None) -> None:
     """Adds what the dynamic loader would load, but for what lies in a folder that is there anyway."""
     done = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False)
     for name in sorted(set(_LOADER_NAMES.findall(done.stdout))):

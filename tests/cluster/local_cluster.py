@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from kubernetes import client, config
 
 from tests.cluster import cgroups
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.file_systems import FileSystems
 from tests.cluster.image import IMAGE, write_archive
 from tests.cluster.machine import Machine, MachineError
 from tests.cluster.network import Network, connect_host
@@ -136,32 +136,6 @@ class LocalCluster:
         if not keep_logs:
             shutil.rmtree(self.folder)
 
-    def make_file_system(self, name: str, size: int) -> Path:
-        """Makes a file system of a given size that both nodes see, which group 0 may write: what a claim stands for.
-
-        Args:
-            name: A name that no other has.
-            size: Bytes.
-
-        Returns:
-            Where pods find it, as hostPath.
-        """
-        place = self._claims / name
-        image = self.folder / f"{name}.img"
-        with image.open("wb") as file:
-            file.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)], check=True)
-        self.control.run("mkdir", "-p", str(place))
-        self.control.run("mount", "-o", "loop,discard", str(image), str(place))
-        self.control.run("rmdir", str(place / "lost+found"))
-        self.control.run("chmod", "2775", str(place))
-        return place
-
-    def remove_file_system(self, name: str) -> None:
-        """Removes what `make_file_system` made; its pods have ended."""
-        self.control.run("umount", str(self._claims / name))
-        (self.folder / f"{name}.img").unlink()
-
     def make_claim(self, namespace: str, name: str, size: int) -> None:
         """Makes a claim that is bound at once, with a file system of its own, which can thus be full.
 
@@ -171,7 +145,7 @@ class LocalCluster:
             size: Bytes of the file system.
         """
         volume = f"{namespace}-{name}"
-        place = self.make_file_system(volume, size)
+        place = self._file_systems.make(volume, size)
         core = client.CoreV1Api(self.api)
         core.create_persistent_volume(_volume(volume, size, place, namespace, name))
         core.create_namespaced_persistent_volume_claim(namespace, _claim(name, size, volume))
@@ -182,11 +156,15 @@ class LocalCluster:
         with contextlib.suppress(client.ApiException):
             core.delete_namespaced_persistent_volume_claim(name, namespace)
         core.delete_persistent_volume(f"{namespace}-{name}")
-        self.remove_file_system(f"{namespace}-{name}")
+        self._file_systems.remove(f"{namespace}-{name}")
 
-    def look_into(self, name: str) -> Path:
-        """A file system that `make_file_system` made, as this host sees it."""
-        return self.control.root / str(self._claims / name).lstrip("/")
+    def look_into(self, volume: str) -> Path:
+        """A claim's file system as this host sees it.
+
+        Args:
+            volume: The claim's namespace and name, with a hyphen between them.
+        """
+        return self._file_systems.seen_from_host(volume)
 
     def wait_for_nodes(self) -> None:
         """Returns when all nodes are ready.
@@ -208,8 +186,8 @@ class LocalCluster:
             list(threads.map(lambda node: node.load(archive), self.nodes.values()))
 
     @property
-    def _claims(self) -> Path:
-        return self.folder / "claims"
+    def _file_systems(self) -> FileSystems:
+        return FileSystems(self.control, self.folder / "claims")
 
     @property
     def _programs(self) -> Path:
@@ -227,10 +205,7 @@ class LocalCluster:
 
     def _start_control_plane(self, tied_to: int | None) -> None:
         self.control.boot(tied_to)
-        self._claims.mkdir()
-        # Mounts made below it later are seen by the nodes, which start with this machine's mounts.
-        self.control.run("mount", "--bind", str(self._claims), str(self._claims))
-        self.control.run("mount", "--make-shared", str(self._claims))
+        self._file_systems.set_up()
         network = connect_host(self.control)
         (self.folder / _RECORD).write_text(json.dumps({"network": network.number}))
         self.plane.set_up(list(NODES))

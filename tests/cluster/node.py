@@ -1,7 +1,6 @@
 """A node: a machine with a disk of a given size, containerd and a kubelet."""
 
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import yaml
 
 from tests.cluster import cgroups
 from tests.cluster.control_plane import SILENT_NODE_SECONDS, ControlPlane
+from tests.cluster.file_systems import make_ext4
 from tests.cluster.machine import Machine
 from tests.cluster.network import connect_node
 from tests.cluster.seccomp import PROFILES
@@ -99,9 +99,7 @@ class Node:
 
     def _mount_disk(self, size: int) -> None:
         image = self.folder / "disk.img"
-        with image.open("wb") as file:
-            file.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)], check=True)
+        make_ext4(image, size)
         # The kubelet's and containerd's folders; nothing of this host's own is written, or even visible.
         self.machine.run("mount", "-o", "loop,discard", str(image), "/var/lib")
         self.machine.run("mkdir", "/var/lib/log")
