@@ -8,6 +8,7 @@ from modelcar.cluster.connection import Cluster, explained_api
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
+from modelcar.retries import retrying
 
 _MAIN = "main"
 """What Argo calls the container of the step itself."""
@@ -31,6 +32,7 @@ class Executor:
     pod: Json
 
     @classmethod
+    @retrying
     def find(cls, cluster: Cluster) -> "Executor":
         """Reads this step's pod.
 

@@ -16,6 +16,7 @@ from modelcar.cluster.run_state import RunState
 from modelcar.cluster.watch import watched
 from modelcar.errors import ClusterError, ModelcarError
 from modelcar.record import Record, records_in
+from modelcar.retries import retrying
 
 _TICK_SECONDS = 1.0
 _LAST_LINES_SECONDS = 10.0
@@ -41,20 +42,29 @@ def run(cluster: Cluster, executor: Executor, work: Work, schedule_seconds: floa
     Raises:
         ModelcarError: It failed, in its own words; or the cluster refused or ended it.
     """
-    job = start(cluster, work, executor)
-    name = job.metadata.name
+    name = work.name(executor.run_id)
     try:
-        record = _Following(cluster, job, schedule_seconds).to_the_end()
-    except ModelcarError as error:
-        # Where merely the API server cannot be reached, the Job goes on, for the next attempt.
-        if not error.may_pass:
-            suspend(cluster, name)
-        raise
+        job = start(cluster, work, executor)
+        record = _followed(cluster, job, schedule_seconds)
     except (SystemExit, KeyboardInterrupt):
         _leave(cluster, name)
         raise
-    delete(cluster, name)
+    try:
+        retrying(delete)(cluster, name)
+    except ClusterError as error:
+        # The work is done, and the report deletes what is left.
+        print(error, flush=True)
     return record
+
+
+def _followed(cluster: Cluster, job: Any, schedule_seconds: float) -> Record:
+    try:
+        return _Following(cluster, job, schedule_seconds).to_the_end()
+    except ModelcarError as error:
+        # Where merely the API server cannot be reached, the Job goes on, for the next attempt.
+        if not error.may_pass:
+            suspend(cluster, job.metadata.name)
+        raise
 
 
 class _Following:

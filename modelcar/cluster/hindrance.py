@@ -62,7 +62,7 @@ def hindrance(state: RunState, waited: float, schedule_seconds: float) -> Hindra
     if failed:
         return Hindrance(error, 0)
     if last is not None and _is_replaced(last):
-        return Hindrance(error, math.inf)
+        return Hindrance(ClusterError(found.what, "The Job starts it anew"), math.inf)
     if found.reason in _WAITS_FOR_ROOM or (found.reason == "FailedCreate" and "exceeded quota" in found.what):
         return Hindrance(error, schedule_seconds)
     return Hindrance(error, START_SECONDS if found.reason in _TRIED_AGAIN else 0)
