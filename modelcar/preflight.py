@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from kubernetes.utils.quantity import parse_quantity
 
-from modelcar import checks, claim
+from modelcar import checks, claim, model_registry
 from modelcar.cluster import nodes
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
@@ -23,6 +23,9 @@ from modelcar.run import BuildMode, Run, choose_mode, uses_buildah
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
+
+LOCAL_CLAIM = "MODELCAR_CLAIM"
+"""Set where a run is on this machine: the directory that stands for the claim."""
 
 _OF_THE_CLUSTER = ("claim", "nodes", "build pod")
 Result = TypeVar("Result")
@@ -59,6 +62,9 @@ class Preflight:
         if self.plan is not None:
             record.size, record.commit = self.plan.snapshot.size, self.plan.snapshot.commit
             record.claim_need = self.plan.claim_bytes
+            if self.unchanged is not None and self.run.model_registry:
+                entry = self.run.registered_name or self.plan.snapshot.model
+                record.entry = f"{entry} {self.plan.snapshot.commit[: model_registry.VERSION_DIGITS]}"
         if not self.run.streaming:
             record.node_need = int(parse_quantity(NODE_NEED))
 
@@ -84,7 +90,8 @@ def preflight(run: Run) -> Preflight:
     Raises:
         ClusterError: KUBECONFIG names a file that cannot be used.
     """
-    cluster = None if run.streaming else Cluster.find()
+    # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
+    cluster = None if run.streaming or LOCAL_CLAIM in os.environ else Cluster.find()
     mistakes = list(run.mistakes())
     mode, chosen = choose_mode(run, has_cluster=cluster is not None)
     seen = _visible_claim()
@@ -103,6 +110,8 @@ def preflight(run: Run) -> Preflight:
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
+    if cluster is None and not run.streaming:
+        findings.append(Finding("nodes", "ok", "this run is on no cluster, so there are none to check"))
     for about, future in asked.items():
         answer = _answer(about, future, deadline)
         findings += [*(answer[0] or ()), *answer[1]]
@@ -135,7 +144,7 @@ def _plan(run: Run, mode: BuildMode, seen: Path | None) -> Plan:
 
 def _visible_claim() -> Path | None:
     """The claim's directory: a local run names it; in a pod it is only there where the claim is mounted."""
-    return claim.PATH if "MODELCAR_CLAIM" in os.environ or claim.PATH.is_dir() else None
+    return claim.PATH if LOCAL_CLAIM in os.environ or claim.PATH.is_dir() else None
 
 
 def _started(check: Callable[[], Result]) -> Future[Result]:

@@ -2,6 +2,7 @@
 
 import copy
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def node(
     made["spec"] = {"taints": list(taints), **spec} if taints or spec else {}
     made["status"]["allocatable"]["ephemeral-storage"] = storage
     made["status"]["conditions"][-1]["status"] = "True" if ready else "Unknown"
-    return Node.read(made, requested)
+    return replace(Node.read(made), requested=requested or Resources())
 
 
 def need(storage: str = "20Gi", selector: dict[str, str] | None = None, *tolerations: dict[str, Any]) -> Need:
@@ -190,11 +191,20 @@ def test_node_that_offers_no_ephemeral_storage_has_none() -> None:
     bare = copy.deepcopy(NODE)
     del bare["status"]["allocatable"]["ephemeral-storage"]
 
-    assert refused(judge([Node.read(bare)], need("1Gi", {}))).what.count("ephemeral-storage") == 1
+    there = replace(Node.read(bare), requested=Resources())
+
+    assert refused(judge([there], need("1Gi", {}))).what.count("ephemeral-storage") == 1
 
 
 def test_no_node_at_all() -> None:
     assert refused(judge([], need())).what == "no node would run the build: there is none"
+
+
+def test_nodes_whose_pods_were_not_looked_at_are_not_counted() -> None:
+    known, unknown = node("a", labels=BUILD), replace(node("b", labels=BUILD), requested=None)
+
+    assert judge([known, unknown], need()).what == "at least 1 of 2 nodes would run the build: a (100.0Gi free)"
+    assert refused(judge([unknown], need()))
 
 
 def test_many_nodes_are_not_all_named() -> None:

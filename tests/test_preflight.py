@@ -19,13 +19,14 @@ from markdown_it import MarkdownIt
 
 from modelcar import buildah, claim, markdown, model_registry
 from modelcar import preflight as preflight_module
-from modelcar.errors import CredentialsError, ModelRegistryError, PlanError
+from modelcar.errors import ClusterError, CredentialsError, ModelRegistryError, PlanError
 from modelcar.finding import Finding
 from modelcar.model_registry import register
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.preflight import Preflight, preflight
 from modelcar.preflight_page import MOST_ROWS, page
+from modelcar.record import Record
 from modelcar.run import Run, choose_mode, uses_buildah
 from modelcar.stream import stream
 from tests.conftest import LogIn, Mount
@@ -78,7 +79,7 @@ def test_run_that_can_succeed_is_let_pass(
     found = preflight(run)
 
     found.check()
-    assert verdicts(found) == dict.fromkeys(("build", "model", "target", "mirror", "Model Registry"), "ok")
+    assert verdicts(found) == dict.fromkeys(("build", "nodes", "model", "target", "mirror", "Model Registry"), "ok")
     assert (found.unchanged, found.build_mode) == (None, "pod")
     assert found.plan is not None
     assert found.plan.target == Reference.parse(run.target)
@@ -137,6 +138,31 @@ def finished(
     streamed = stream(MODEL, run.target, mirror=run.mirror_target)
     register(str(streamed.mirrored), run.model_registry, name=name)
     return run
+
+
+def test_forecast_is_left_for_the_report(finished: Run) -> None:
+    found = preflight(finished)
+    record = Record(step="preflight", start=0)
+    found.note(record)
+
+    assert found.plan is not None
+    assert (record.image, record.unchanged) == (str(found.unchanged), True)
+    assert record.entry == f"{finished.registered_name} {found.plan.snapshot.commit[:12]}"
+    assert (record.size, record.claim_need) == (found.plan.snapshot.size, found.plan.claim_bytes)
+    assert record.node_need == 1 << 30
+
+
+def test_run_on_this_machine_asks_no_cluster(
+    published: Hub, plain_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "gone"))
+    run = Run(model=MODEL, target=f"{plain_registry.host}/flight/local:1", node_selector={"ai-build-node": "true"})
+    with pytest.raises(ClusterError, match="KUBECONFIG cannot be used"):
+        preflight(run)
+    monkeypatch.setenv("MODELCAR_CLAIM", str(tmp_path))
+    monkeypatch.setattr(claim, "PATH", tmp_path)
+
+    preflight(run).check()
 
 
 def changed(run: Run, **changes: Any) -> Run:

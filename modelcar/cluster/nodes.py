@@ -1,6 +1,7 @@
 """Which nodes would run a pod, as the scheduler will judge it: labels, taints, and what running pods leave of each.
 
-A large cluster's pods are many megabytes of JSON, so they come in pages, and of each only what it requests is kept.
+A large cluster's pods are many megabytes of JSON. So only the pods of nodes that would do otherwise are looked at, from
+the largest disk on until one has room, and they come from the API server's cache, which has them by node.
 """
 
 import json
@@ -8,6 +9,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -22,14 +24,19 @@ from modelcar.finding import Finding
 PAGE = 500
 """Objects asked for at a time; as many as kubectl asks for."""
 
+NODES_AT_ONCE, PARALLEL_REQUESTS = 16, 8
+MOST_LOOKED_AT = 96
+"""Nodes whose pods are looked at. Where so many have no room, it is no news that others may have."""
+
 EPHEMERAL_STORAGE = "ephemeral-storage"
 _ABOUT = "nodes"
-_READER_REMEDY = "An administrator can let the run's service account list nodes and pods (manifests/)"
+_READER_REMEDY = "An administrator can let it look (manifests/README.md)"
+_READER_COMMAND = "oc apply -k manifests/openshift"
 _NAMED = 5
 """How many nodes are named where many would do."""
 
-# What has ended gives back what it had reserved; what has no node has reserved nothing yet.
-_RESERVING = "status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!="
+# What has ended gives back what it had reserved.
+_RESERVING = "status.phase!=Succeeded,status.phase!=Failed"
 _REPELLING = ("NoSchedule", "NoExecute")
 
 Resources = Counter[str]
@@ -67,7 +74,7 @@ class Node:
         is_ready: Whether its kubelet says so.
         is_cordoned: Whether an administrator keeps new pods away (`unschedulable`).
         allocatable: What pods may have of it in all.
-        requested: What running pods have reserved.
+        requested: What running pods have reserved; None where that was not looked up.
     """
 
     name: str
@@ -76,11 +83,11 @@ class Node:
     is_ready: bool
     is_cordoned: bool
     allocatable: Resources
-    requested: Resources
+    requested: Resources | None = None
 
     @classmethod
-    def read(cls, node: Mapping[str, Any], requested: Resources | None = None) -> "Node":
-        """A node from Kubernetes' own JSON, and what the pods on it request."""
+    def read(cls, node: Mapping[str, Any]) -> "Node":
+        """A node from Kubernetes' own JSON."""
         conditions = node.get("status", {}).get("conditions") or []
         return cls(
             name=node["metadata"]["name"],
@@ -89,7 +96,6 @@ class Node:
             is_ready=any(one["type"] == "Ready" and one["status"] == "True" for one in conditions),
             is_cordoned=bool(node.get("spec", {}).get("unschedulable")),
             allocatable=_resources(node.get("status", {}).get("allocatable")),
-            requested=requested or Resources(),
         )
 
     def is_up(self) -> bool:
@@ -112,41 +118,76 @@ class Node:
 
     def lacks(self, need: Need, *, even_if_empty: bool = False) -> list[str]:
         """The resources of which it has too little left, or would have even without any other pod."""
-        taken = Resources() if even_if_empty else self.requested
+        taken = Resources() if even_if_empty or self.requested is None else self.requested
         return [name for name, amount in need.resources.items() if amount > self.allocatable[name] - taken[name]]
+
+    def has_room(self, need: Need) -> bool:
+        """Whether it is known to have enough left."""
+        return self.requested is not None and not self.lacks(need)
 
     @property
     def free_storage(self) -> int:
-        """Bytes of ephemeral storage that no pod has reserved."""
-        return max(self.allocatable[EPHEMERAL_STORAGE] - self.requested[EPHEMERAL_STORAGE], 0) // 1000
+        """Bytes of ephemeral storage that no pod has reserved, as far as is known."""
+        taken = self.requested or Resources()
+        return max(self.allocatable[EPHEMERAL_STORAGE] - taken[EPHEMERAL_STORAGE], 0) // 1000
 
 
 def check(cluster: Cluster, need: Need) -> list[Finding]:
     """Whether a node would run a pod. That this may not be looked up is a warning: it says nothing about the run."""
     try:
         with explained_api("list the nodes"):
-            nodes = list(_listed(cluster.core.list_node))
+            nodes = [Node.read(node) for node in _listed(cluster.core.list_node)]
     except ClusterError as error:
-        return [replace(Finding.of(_ABOUT, error, "warning"), remedy=_READER_REMEDY)]
+        return [_unseen(error, "")]
+    selected = [node for node in nodes if node.is_selected(need)]
+    candidates = [node for node in selected if node.is_up() and _would_do(node, need)]
+    # Where there are none, those that a command would make one.
+    candidates = candidates or [node for node in nodes if _would_do(node, need)]
+    unseen: list[Finding] = []
     try:
-        reserved, unseen = read_reserved(cluster), []
+        known = look_at(cluster, candidates, need)
     except ClusterError as error:
-        remedy = f"What pods have reserved is left out. {_READER_REMEDY}"
-        reserved, unseen = {}, [replace(Finding.of(_ABOUT, error, "warning"), remedy=remedy)]
-    return [judge([Node.read(node, reserved.get(node["metadata"]["name"])) for node in nodes], need), *unseen]
+        known = [replace(node, requested=Resources()) for node in candidates]
+        unseen = [_unseen(error, "What pods have reserved is left out. ")]
+    by_name = {node.name: node for node in known}
+    return [judge([by_name.get(node.name, node) for node in nodes], need), *unseen]
 
 
-def read_reserved(cluster: Cluster) -> dict[str, Resources]:
-    """What running pods have reserved, by their nodes' names.
+def _unseen(error: ClusterError, consequence: str) -> Finding:
+    return Finding(_ABOUT, "warning", error.what, consequence + _READER_REMEDY, _READER_COMMAND)
+
+
+def look_at(cluster: Cluster, nodes: Sequence[Node], need: Need) -> list[Node]:
+    """Looks up what running pods have reserved on nodes, from the largest disk on, until one has room.
+
+    Returns:
+        The nodes that were looked at, which are few of many.
 
     Raises:
         ClusterError: The API server refused, or cannot be reached.
     """
-    reserved: dict[str, Resources] = {}
+    ordered = sorted(nodes, key=lambda node: (-node.allocatable[EPHEMERAL_STORAGE], node.name))[:MOST_LOOKED_AT]
+    known: list[Node] = []
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        while len(known) < len(ordered) and not any(node.has_room(need) for node in known):
+            these = ordered[len(known) :][:NODES_AT_ONCE]
+            reserved = pool.map(lambda node: read_reserved(cluster, node.name), these)
+            known += [replace(node, requested=taken) for node, taken in zip(these, reserved, strict=True)]
+    return known
+
+
+def read_reserved(cluster: Cluster, node: str) -> Resources:
+    """What the pods on a node have reserved.
+
+    Raises:
+        ClusterError: The API server refused, or cannot be reached.
+    """
+    total = Resources()
+    selector = f"{_RESERVING},spec.nodeName={node}"
     with explained_api("list the pods of all namespaces"):
-        for pod in _listed(cluster.core.list_pod_for_all_namespaces, field_selector=_RESERVING):
-            reserved.setdefault(pod["spec"]["nodeName"], Resources()).update(requests_of(pod["spec"]))
-    return reserved
+        for pod in _listed(cluster.core.list_pod_for_all_namespaces, field_selector=selector, resource_version="0"):
+            total.update(requests_of(pod["spec"]))
+    return total
 
 
 def requests_of(spec: Mapping[str, Any]) -> Resources:
@@ -178,11 +219,11 @@ def judge(nodes: Sequence[Node], need: Need) -> Finding:
     """Whether a node would run the pod; if none would, why, and what to do about it, as a command."""
     selected = [node for node in nodes if node.is_selected(need)]
     open_to_us = [node for node in selected if node.is_up() and not node.repels(need)]
-    fitting = [node for node in open_to_us if not node.lacks(need)]
+    fitting = [node for node in open_to_us if node.has_room(need)]
     if fitting:
-        what = f"{len(fitting)} of {_count(nodes)} would run the build: {_names(fitting)}"
-        return Finding(_ABOUT, "ok", what)
-    waiting = [node for node in open_to_us if not node.lacks(need, even_if_empty=True)]
+        least = "at least " if any(node.requested is None and _would_do(node, need) for node in open_to_us) else ""
+        return Finding(_ABOUT, "ok", f"{least}{len(fitting)} of {_count(nodes)} would run the build: {_names(fitting)}")
+    waiting = [node for node in open_to_us if node.requested is not None and not node.lacks(need, even_if_empty=True)]
     if waiting:
         return _busy(waiting, need)
     remedy, command = _remedy(nodes, selected, open_to_us, need)
@@ -191,7 +232,7 @@ def judge(nodes: Sequence[Node], need: Need) -> Finding:
 
 def _busy(waiting: Sequence[Node], need: Need) -> Finding:
     lacking = " and ".join(sorted({name for node in waiting for name in node.lacks(need)}))
-    what = f"running pods have reserved the {lacking} that the build needs on {_names(waiting)}; it will wait for them"
+    what = f"running pods have reserved the {lacking} that the build needs on {_names(waiting)}; it may wait for them"
     return Finding(_ABOUT, "warning", what, "Wait, or see what runs there", f"oc describe node {waiting[0].name}")
 
 
@@ -220,9 +261,10 @@ def _reason(node: Node, need: Need) -> str:
 
 def _remedy(nodes: Sequence[Node], selected: Sequence[Node], open_to_us: Sequence[Node], need: Need) -> tuple[str, str]:
     """What to do, a sentence and a command: the least first."""
-    if cordoned := [node for node in selected if node.is_ready and node.is_cordoned and _would_do(node, need)]:
+    if cordoned := [node for node in selected if node.is_cordoned and node.has_room(need) and _would_do(node, need)]:
         return f"Open a node again; {_names(cordoned)} would do", f"oc adm uncordon {_best(cordoned).name}"
-    unlabelled = [node for node in nodes if node not in selected and node.is_up() and _would_do(node, need)]
+    others = [node for node in nodes if not node.is_selected(need)]
+    unlabelled = [node for node in others if node.is_up() and node.has_room(need) and _would_do(node, need)]
     if unlabelled:
         best = _best(unlabelled)
         lacking = {key: value for key, value in need.node_selector.items() if best.labels.get(key) != value}
@@ -295,6 +337,7 @@ def _listed(call: Callable[..., Any], **options: Any) -> Iterator[dict[str, Any]
         page = json.loads(answer.data)
         yield from page["items"]
         token = page["metadata"].get("continue")
+        options.pop("resource_version", None)
         if not token:
             return
 

@@ -14,7 +14,7 @@ from modelcar.finding import Finding
 
 JOB_NEEDS = (
     *(("batch", "jobs", "", verb) for verb in ("create", "get", "list", "watch", "patch", "delete")),
-    *(("", "pods", "", verb) for verb in ("list", "watch")),
+    *(("", "pods", "", verb) for verb in ("get", "list", "watch")),
     ("", "pods", "log", "get"),
 )
 """What the run's service account must be allowed to build in a Job: API group, resource, subresource, verb."""

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client
@@ -56,7 +57,9 @@ def fake_pod(name: str, node: str) -> dict[str, Any]:
 
 
 @contextmanager
-def loaded(api: Any, namespace: str, nodes: int, pods: int) -> Iterator[list[str]]:
+def loaded(
+    api: Any, namespace: str, nodes: int, pods: int, labels: dict[str, str] | None = None
+) -> Iterator[list[str]]:
     """Fills a cluster, and empties it again.
 
     Args:
@@ -64,6 +67,7 @@ def loaded(api: Any, namespace: str, nodes: int, pods: int) -> Iterator[list[str
         namespace: Where the pods go.
         nodes: How many nodes.
         pods: How many pods, evenly on the nodes.
+        labels: The nodes' labels.
 
     Yields:
         The nodes' names.
@@ -72,7 +76,7 @@ def loaded(api: Any, namespace: str, nodes: int, pods: int) -> Iterator[list[str
     names = [f"{namespace}-{number:03}" for number in range(nodes)]
     allocatable = {"cpu": "64", "memory": "256Gi", "ephemeral-storage": "100Gi", "pods": "250"}
     try:
-        _post(api, "/api/v1/nodes", (fake_node(name, allocatable) for name in names))
+        _post(api, "/api/v1/nodes", (fake_node(name, allocatable, labels) for name in names))
         path = f"/api/v1/namespaces/{namespace}/pods"
         _post(api, path, (fake_pod(f"pod-{number:05}", names[number % nodes]) for number in range(pods)))
         yield names
@@ -80,6 +84,14 @@ def loaded(api: Any, namespace: str, nodes: int, pods: int) -> Iterator[list[str
         _remove_pods(core, namespace)
         with ThreadPoolExecutor(_WRITERS) as pool:
             list(pool.map(_if_there(core.delete_node), names))
+
+
+def beat(api: Any, names: list[str]) -> None:
+    """Lets nodes say once more that they are ready: soon after they do not, the controller takes them for lost."""
+    core = client.CoreV1Api(api)
+    condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": datetime.now(UTC).isoformat()}
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        list(pool.map(lambda name: core.patch_node_status(name, {"status": {"conditions": [condition]}}), names))
 
 
 def _post(api: Any, path: str, manifests: Iterator[dict[str, Any]]) -> None:
