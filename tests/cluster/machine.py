@@ -4,7 +4,6 @@ What would otherwise have to be undone piece by piece (processes, mounts, networ
 namespaces. Only control groups and files outlive them.
 """
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -122,18 +121,19 @@ class Machine:
             name: What it was called.
             seconds: How long it may take to end by itself.
         """
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self._noted(name))
-            process.terminate()
-            try:
-                process.wait(seconds)
-            except psutil.TimeoutExpired:
-                process.kill()
-                process.wait()
+        process = self._process(name)
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def is_running(self, name: str) -> bool:
         """Whether a process that was started still runs."""
-        return psutil.pid_exists(self._noted(name))
+        return self._process(name) is not None
 
     def log(self, name: str) -> Path:
         """The file with a process's words."""
@@ -143,7 +143,8 @@ class Machine:
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--uts", "--ipc", "--pid", "--wd=/", "--"]
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
+        # Nothing else: programs would take the way to the API server through a proxy that is named there.
+        return {"PATH": f"{self.programs}:{os.environ['PATH']}"}
 
     def _detached(self, command: Sequence[str], name: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         with self.log(name).open("ab") as log:
@@ -155,6 +156,15 @@ class Machine:
                 env=self._environment(),
                 start_new_session=True,
             )
+
+    def _process(self, name: str) -> psutil.Process | None:
+        pid = self._noted(name)
+        try:
+            # A number may have been given to a process of somebody else's since.
+            inside = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{self.pid}/ns/pid")
+        except OSError:
+            return None
+        return psutil.Process(pid) if inside else None
 
     def _note(self, name: str, pid: int) -> None:
         (self.folder / f"{name}.pid").write_text(str(pid))
