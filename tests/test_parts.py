@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import parse_http_list, parse_keqv_list
 
@@ -139,6 +140,18 @@ def test_rotated_password_replaces_the_old_one(start: Start, image: Path, tmp_pa
 
         assert inspect(registry, "models/rotated:1", old).returncode != 0
         assert inspect(registry, "models/rotated:1", auth_file(old, registry)).stdout == digest(image)
+
+
+def test_identity_token_is_taken(token_registry: TokenAuthRegistry, image: Path, tmp_path: Path) -> None:
+    by_token = replace(token_registry, by_identity_token=True)
+    authfile = auth_file(tmp_path / "auth.json", by_token)
+    assert token_registry.token_server
+    token_registry.token_server.forms.clear()
+
+    pushed = push(image, token_registry, "models/by-identity:1", authfile)
+
+    assert pushed.returncode == 0, pushed.stderr
+    assert {form["grant_type"] for form in token_registry.token_server.forms} == {"refresh_token"}
 
 
 def fetch_token(registry: TokenAuthRegistry, repository: str, password: str | None = None) -> requests.Response:

@@ -300,6 +300,9 @@ class Connection:
             raise _not_let_through(realm, _root_cause(error)) from None
         except requests.exceptions.RequestException as error:
             raise RegistryUnwellError(f"cannot reach the token service of {self.host}: {_root_cause(error)}") from None
+        # What OAuth2 answers to an identity token that it does not take (RFC 6749, 5.2).
+        if response.status_code == requests.codes.bad_request and _oauth_error(response) == "invalid_grant":
+            raise self._refused(scope, response)
         try:
             answer = self.checked(response, scope, {requests.codes.ok}).json()
             lifetime = float(answer.get("expires_in") or 60)
@@ -337,6 +340,11 @@ class Connection:
             return CredentialsError(
                 f"{refused}: no credentials for it (looked in {looked})",
                 f"Run `podman login {self.host}`, or name the registry's Secret in the pipeline's parameters",
+            )
+        if found.identity_token:
+            return CredentialsError(
+                f"{refused}: it refused the identity token from {found.source}",
+                f"Such tokens end: run `podman login {self.host}` again",
             )
         return CredentialsError(
             f"{refused}: it refused {found.username or 'the token'!r} from {found.source}",
@@ -400,6 +408,13 @@ def _words(response: requests.Response) -> str:
     except (ValueError, KeyError, TypeError, AttributeError):
         said = response.reason or ""
     return said[:300]
+
+
+def _oauth_error(response: requests.Response) -> str:
+    try:
+        return str(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _seconds(text: str) -> float:

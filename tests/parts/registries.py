@@ -72,6 +72,15 @@ class TokenAuthRegistry(Registry):
     """A registry that trusts the bearer tokens of a token server."""
 
     token_server: TokenServer | None = None
+    by_identity_token: bool = False
+
+    def auth_entry(self) -> dict[str, str]:
+        """The entry under "auths" in a dockerconfigjson, as `docker login` writes it where it is given such a token."""
+        if not self.by_identity_token:
+            return super().auth_entry()
+        assert self.token_server
+        auth = base64.b64encode(b"<token>:").decode()
+        return {"auth": auth, "identitytoken": self.token_server.identity_token}
 
     @property
     def tokens_issued(self) -> int:
@@ -80,8 +89,9 @@ class TokenAuthRegistry(Registry):
         return len(self.token_server.issued)
 
     def rotate(self) -> None:
-        """Sets a new password; the token server refuses the old one from now on, issued tokens live on."""
+        """Sets a new password and identity token; the token server refuses the old ones, issued tokens live on."""
         assert self.token_server
+        self.token_server.identity_token = secrets.token_urlsafe()
         self.password = self.token_server.password = secrets.token_urlsafe()
 
 

@@ -1,4 +1,8 @@
-"""A token server after the distribution specification: basic credentials in, signed bearer tokens out."""
+"""A token server after the distribution project's specifications: credentials in, signed bearer tokens out.
+
+A GET takes basic credentials (https://distribution.github.io/distribution/spec/auth/token/), a POST an identity token
+(https://distribution.github.io/distribution/spec/auth/oauth/).
+"""
 
 import base64
 import json
@@ -43,8 +47,10 @@ class TokenServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _TokenRequest)
         self.username = username
         self.password = password
+        self.identity_token = secrets.token_urlsafe()
         self.lifetime = lifetime
         self.issued: list[list[str]] = []
+        self.forms: list[dict[str, str]] = []
         self._certificate = certificate
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(certificate.cert_file, certificate.key_file)
@@ -113,8 +119,42 @@ class _TokenRequest(BaseHTTPRequestHandler):
             scopes = [scope for value in query.get("scope", []) for scope in value.split()]
             self._reply(HTTPStatus.OK, self.server.issue(scopes))
 
+    def do_POST(self) -> None:
+        # skopeo gives several scopes one by one, others as a list.
+        form = {name: " ".join(values) for name, values in parse_qs(self._body().decode()).items()}
+        self.server.forms.append(form)
+        if problem := self._problem(form):
+            self._reply(HTTPStatus.BAD_REQUEST, {"error": problem, "error_description": f"{problem} it is"})
+        else:
+            answer = self.server.issue(form["scope"].split())
+            # Only the flow for passwords says `token`.
+            del answer["token"]
+            self._reply(HTTPStatus.OK, {**answer, "scope": form["scope"]})
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+    def _body(self) -> bytes:
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        content = b""
+        while length := int(self.rfile.readline(), 16):
+            content += self.rfile.read(length)
+            self.rfile.readline()
+        self.rfile.readline()
+        return content
+
+    def _problem(self, form: dict[str, str]) -> str:
+        """What is wrong with a request, in the terms of OAuth2 (RFC 6749, 5.2)."""
+        typed = self.headers.get_content_type() == "application/x-www-form-urlencoded"
+        if not typed or form.get("service") != SERVICE or not form.get("scope"):
+            return "invalid_request"
+        if not form.get("client_id"):
+            return "invalid_client"
+        if form.get("grant_type") != "refresh_token":
+            return "unsupported_grant_type"
+        given = form.get("refresh_token", "").encode()
+        return "" if secrets.compare_digest(given, self.server.identity_token.encode()) else "invalid_grant"
 
     def _authorized(self) -> bool:
         account = f"{self.server.username}:{self.server.password}".encode()
