@@ -1,14 +1,15 @@
 """A pod's log, copied into this process's own."""
 
 import threading
-from contextlib import suppress
+from http import HTTPStatus
 
 import urllib3
 from kubernetes import client, watch
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, said
 
 _PAUSE_SECONDS = 1.0
+_REFUSED_PAUSE_SECONDS = 15.0
 _SILENT_SECONDS = 60
 
 
@@ -35,13 +36,21 @@ class PodLog(threading.Thread):
 
     def run(self) -> None:
         """Copies until the log is over."""
+        is_refused = False
         while True:
             over = self.is_over.is_set()
-            with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
+            try:
                 self._copy()
+            except client.ApiException as error:
+                if error.status == HTTPStatus.FORBIDDEN and not is_refused:
+                    print(f"the log of pod {self._pod} cannot be followed: {said(error)}", flush=True)
+                    is_refused = True
+            except (urllib3.exceptions.HTTPError, OSError):
+                pass
             if over:
                 return
-            self.is_over.wait(_PAUSE_SECONDS)
+            # A server that has just started refuses what it will allow in a moment.
+            self.is_over.wait(_REFUSED_PAUSE_SECONDS if is_refused else _PAUSE_SECONDS)
 
     def _copy(self) -> None:
         # There is no way to ask for the rest; the log is short, for progress takes a line in some seconds.
