@@ -9,24 +9,25 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 
 def text(words: str) -> str:
     """Words on one line, in which nothing is markup; what cannot be seen, such as a change of direction, is shown."""
-    return _plain(_line(words))
+    return _plain(line(words))
 
 
 def sentence(words: str) -> str:
     """The same, but for what stands between backticks: that is shown as code. Not for use in a table."""
-    parts = _line(words).split("`")
+    parts = line(words).split("`")
     if len(parts) % 2 == 0:
         return text(words)
     return "".join(f"`{part}`" if place % 2 and part.strip() else _plain(part) for place, part in enumerate(parts))
 
 
-def _line(words: str) -> str:
-    line = " ".join(words.split())
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+def line(words: str) -> str:
+    """Words on one line; what cannot be seen, such as a change of direction, is shown."""
+    joined = " ".join(words.split())
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
 
 
-def _plain(line: str) -> str:
-    return _MARKUP.sub(r"\\\1", html.escape(line, quote=False))
+def _plain(words: str) -> str:
+    return _MARKUP.sub(r"\\\1", html.escape(words, quote=False))
 
 
 def code(lines: str) -> str:

@@ -63,6 +63,10 @@ class Record(BaseModel):
         """How long it took."""
         return max(self.end - self.start, 0.0)
 
+    def overlaps(self, other: "Record") -> bool:
+        """Whether both were at work at some time."""
+        return self.start <= other.end and other.start <= self.end
+
     @field_validator("disk", mode="before")
     @classmethod
     def _read_disk(cls, value: object) -> object:
@@ -74,6 +78,12 @@ class Record(BaseModel):
     @field_serializer("disk", when_used="json")
     def _write_disk(self, points: list[Point]) -> list[list[float | int | None]]:
         return [[point.seconds, point.claim, point.node] for point in points]
+
+    def adopt(self, done: "Record") -> None:
+        """Takes over what a Job did in this step's stead."""
+        self.image, self.moved_bytes, self.unchanged = done.image, done.moved_bytes, done.unchanged
+        later = max(done.start - self.start, 0.0)
+        self.disk = [point.model_copy(update={"seconds": round(point.seconds + later, 1)}) for point in done.disk]
 
     def line(self) -> str:
         """The record as one line, with as many points as there is room for."""

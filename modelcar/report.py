@@ -120,7 +120,7 @@ def write(run: Run, found: Found) -> Report:
     sections = _failure(run, found) if failed else _success(run, found)
     page = "\n\n".join([*sections, *_steps(found.records), *_notes(found.notes)]) + "\n"
     title = run.model or (f"run {run.id}" if run.id else "this run")
-    picture = disk_picture.page(found.records, f"Disk use of {_plain(title)}")
+    picture = disk_picture.page(found.records, f"Disk use of {markdown.line(title)}")
     summary = _why(run, found) if failed else _done(run, found)
     return Report(failed, summary, page, picture, _figures(found.records))
 
@@ -218,13 +218,13 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
 def _why(run: Run, found: Found) -> str:
     lines = [_finished(failure.what) for failure in found.failures] or [_unexplained(run)]
     lines += [f"What to do: {_finished(failure.remedy)}" for failure in found.failures if failure.remedy]
-    return "\n".join(_plain(line) for line in [*lines, *found.notes])
+    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
 
 
 def _done(run: Run, found: Found) -> str:
     image = _image(found.records)
     lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
-    return "\n".join(_plain(line) for line in [*lines, *found.notes])
+    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
 
 
 def _unexplained(run: Run) -> str:
@@ -252,11 +252,6 @@ def _node_need(records: Sequence[Record]) -> int:
 def _image(records: Sequence[Record]) -> str:
     """The image at the end of the line: the mirror's where there is one."""
     return _first(record.image for record in reversed(records) if not record.failed)
-
-
-def _plain(words: str) -> str:
-    """Words on one line, without what would move a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else " " for letter in " ".join(words.split()))
 
 
 def _first(words: Iterator[str]) -> str:

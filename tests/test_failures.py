@@ -145,6 +145,17 @@ def test_what_a_job_says_goes_before_what_its_step_says_of_it() -> None:
     assert (found.step, found.reason) == ("build-in-job", "Evicted")
 
 
+def test_records_of_a_job_replace_that_of_the_step_that_waited_for_it() -> None:
+    (executor,) = as_json("own_error")["pods"]
+    (job,) = as_json("job_deadline")["jobs"]
+    job["metadata"]["ownerReferences"][0]["name"] = executor["metadata"]["name"]
+    pod = {**executor, "metadata": {**executor["metadata"], "name": "inner"}}
+    pod["metadata"]["labels"] = {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+
+    assert len(run_state("own_error", pods=[executor]).records()) == 1
+    assert len(run_state("own_error", pods=[executor, pod], jobs=[job]).records()) == 1
+
+
 def test_job_whose_first_pod_was_deleted_still_belongs_to_its_step() -> None:
     state = as_json("job_deadline")
     (job,) = state["jobs"]

@@ -117,6 +117,17 @@ def test_record_without_any_room_drops_the_points() -> None:
     assert json.loads(record.line()).get("disk", []) == []
 
 
+def test_step_tells_of_its_job_as_of_itself() -> None:
+    step, job = Record(step="build", start=100.0), Record(step="build", start=130.0, image="i", moved_bytes=7)
+    job.disk = [Point(seconds=0, claim=1, node=2), Point(seconds=2.5, claim=3, node=4)]
+
+    step.adopt(job)
+
+    assert (step.image, step.moved_bytes, step.unchanged) == ("i", 7, False)
+    assert [point.seconds for point in step.disk] == [30, 32.5]
+    assert [point.seconds for point in job.disk] == [0, 2.5]
+
+
 def test_thinning_keeps_the_first_and_every_peak() -> None:
     points = [Point(seconds=n, claim=None if n % 2 else 100 - n, node=n) for n in range(6)]
 

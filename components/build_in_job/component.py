@@ -97,7 +97,6 @@ def build_in_job(
             deadline_hours=deadline_hours,
             schedule_minutes=schedule_minutes,
         )
-        record.image, record.moved_bytes, record.unchanged = done.image, done.moved_bytes, done.unchanged
-        record.disk = done.disk
+        record.adopt(done)
     outputs = namedtuple("Outputs", ["image", "sent_bytes", "unchanged"])
     return outputs(done.image, done.moved_bytes, done.unchanged)

@@ -6,7 +6,8 @@ from modelcar.components.self_contained import self_contained
 
 
 @self_contained(__file__)
-def report(
+# kfp takes what it says of artifacts from under Returns.
+def report(  # noqa: D417
     status: dsl.PipelineTaskFinalStatus,
     report: dsl.Output[dsl.Markdown],
     disk_use: dsl.Output[dsl.HTML],
@@ -51,7 +52,7 @@ def report(
         )
     )
     print(done.summary)
-    Path(report.path).write_text(done.markdown)
-    Path(disk_use.path).write_text(done.html)
+    Path(report.path).write_text(done.markdown, encoding="utf-8")
+    Path(disk_use.path).write_text(done.html, encoding="utf-8")
     for name, value in done.figures.items():
         figures.log_metric(name, value)

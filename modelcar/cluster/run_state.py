@@ -130,14 +130,12 @@ class RunState:
 
     def records(self) -> list[Record]:
         """What the run's steps left in their termination logs, by the time they began."""
-        found = [
-            record
-            for pod in self.pods
-            for status in pod.status.container_statuses or []
-            for state in (status.last_state, status.state)
-            if state and state.terminated and state.terminated.message
-            for record in records_in(state.terminated.message)
-        ]
+        found: list[Record] = []
+        for step in self.steps():
+            inner = _records(step.job_pods)
+            # A step that only waited for its Job has nothing to add to what the Job tells.
+            waited = [own for own in _records(step.pods) if any(own.overlaps(other) for other in inner)]
+            found += inner + [own for own in _records(step.pods) if own not in waited]
         return sorted(found, key=lambda record: record.start)
 
 
@@ -157,6 +155,17 @@ def task_in(node_name: str) -> str:
     *above, last = _ATTEMPT.sub("", node_name).split(".")
     task = above[-1] if last == _EXECUTOR and above else last
     return task.removesuffix(_DRIVER)
+
+
+def _records(pods: list[Any]) -> list[Record]:
+    return [
+        record
+        for pod in pods
+        for status in pod.status.container_statuses or []
+        for state in (status.last_state, status.state)
+        if state and state.terminated and state.terminated.message
+        for record in records_in(state.terminated.message)
+    ]
 
 
 def _task_of(pod: Any) -> str:
