@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tests.cluster.local_cluster import LocalCluster
 from tests.cluster.machine import MachineError
-from tests.cluster.programs.build import BuildError, programs
+from tests.cluster.programs.build import programs
+from tests.parts.go_programs import BuildError
 
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
