@@ -242,3 +242,24 @@ def test_upload_whose_last_answer_was_lost_is_complete(large: Hub, distribution:
 
         assert continued(proxy) == {}
         assert sum(request.length >= LARGE_BYTES for request in proxy.requests) == 1
+
+
+def test_quays_range_is_understood(large: Hub, distribution: Registry) -> None:
+    with FaultProxy(distribution.host) as proxy:
+        proxy.reset(after=BREAK_AFTER, method="PATCH", least=LARGE_BYTES)
+        proxy.overstate_range(unit="bytes=")
+
+        stream(MODEL, f"{proxy.host}/resumed/as-quay:1")
+
+        assert list(continued(proxy)) == [BREAK_AFTER]
+
+
+def test_upload_that_does_not_go_on_where_it_is_said_to_is_begun_anew(large: Hub, distribution: Registry) -> None:
+    with FaultProxy(distribution.host) as proxy:
+        proxy.reset(after=BREAK_AFTER, method="PATCH", least=LARGE_BYTES)
+        proxy.overstate_range()
+
+        stream(MODEL, f"{proxy.host}/resumed/overstated:1")
+
+        assert list(continued(proxy)) == [BREAK_AFTER + 1]
+        assert sum(request.length >= LARGE_BYTES for request in proxy.requests) == 2

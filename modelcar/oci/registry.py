@@ -83,6 +83,7 @@ class Upload:
         self._connection = connection
         self._scope = scope
         self._location = location
+        self._refused_at = 0
         self.offset = 0
 
     def send(self, chunks: Iterable[bytes], size: int) -> None:
@@ -105,6 +106,7 @@ class Upload:
             raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload")
         if self.offset and response.status_code in (requests.codes.not_found, requests.codes.range_not_satisfiable):
             # It was still putting away the bytes of the broken connection when it said where it was.
+            self._refused_at = self.offset
             raise RegistryUnwellError(f"{self._connection.host} does not go on with an upload where it said")
         # go-containerregistry's own registry answers 204.
         accepted = self._connection.checked(response, self._scope, {202, 204})
@@ -115,13 +117,18 @@ class Upload:
         """Asks the registry how many bytes it has, after a connection broke.
 
         Raises:
-            RegistryError: It no longer knows the upload.
+            RegistryError: It no longer knows the upload, or would not go on where it says.
         """
         response = self._connection.request("GET", self._location, self._scope, {204})
         self._location = response.headers.get("Location", self._location)
-        last = response.headers.get("Range", "").removeprefix("bytes=").partition("-")[2]
+        unit, _, last = response.headers.get("Range", "").partition("-")
         # A range of no bytes is written 0-0, as is one of a single byte; then it costs little to begin again.
         self.offset = int(last) + 1 if last.isdigit() and int(last) > 0 else 0
+        if self.offset and unit.startswith("bytes="):
+            # So does Quay alone, and names the byte after the last.
+            self.offset -= 1
+        if self.offset and self.offset == self._refused_at:
+            raise RegistryError(f"{self._connection.host} does not go on with an upload where it says")
         return self.offset
 
     def finish(self, digest: str) -> None:

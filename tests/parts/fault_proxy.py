@@ -32,6 +32,7 @@ class _Kind(Enum):
     CORRUPT = auto()
     CORRUPT_ANSWER = auto()
     LOCATION = auto()
+    RANGE = auto()
     DROP = auto()
     LOSE_ANSWER = auto()
 
@@ -198,6 +199,10 @@ class FaultProxy:
         headers = () if url is None else (("Location", url),)
         self._add(_Fault(_Kind.LOCATION, method, path, times, skip, 0, headers))
 
+    def overstate_range(self, *, unit: str = "", times: int | None = None) -> None:
+        """Say of uploads that they have one byte more than they have; Quay does, and writes the unit `bytes=`."""
+        self._add(_Fault(_Kind.RANGE, "GET", "/blobs/uploads/", times, 0, 1, (("Range", unit),)))
+
     def drop(self, *, method: str = "", path: str = "", times: int | None = 1, skip: int = 0) -> None:
         """Close the connection without forwarding and without an answer."""
         self._add(_Fault(_Kind.DROP, method, path, times, skip))
@@ -345,6 +350,9 @@ class FaultProxy:
             if name.lower() == "location":
                 if _Kind.LOCATION not in faults:
                     yield name, value.replace(f"http://{self._upstream}/", f"http://{self.host}/", 1)
+            elif name.lower() == "range" and _Kind.RANGE in faults:
+                start, _, last = value.partition("-")
+                yield name, f"{faults[_Kind.RANGE].headers[0][1]}{start}-{int(last) + 1}"
             elif name.lower() not in _HOP_BY_HOP:
                 yield name, value
         if _Kind.LOCATION in faults:
