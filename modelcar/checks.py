@@ -70,9 +70,7 @@ def check_pod(run: Run, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
     resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
     if mode == "job":
         yield permissions.check_jobs(cluster)
-        # Only buildah can need the privilege.
-        privileged = run.builder != "direct"
-        pod = permissions.TrialPod(resources, run.job_service_account, privileged=privileged)
+        pod = permissions.TrialPod(resources, run.job_service_account, privileged=True)
         yield permissions.check_pod(cluster, pod)
     else:
         yield permissions.check_pod(cluster, permissions.TrialPod(resources))
