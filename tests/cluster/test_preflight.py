@@ -105,12 +105,33 @@ def eventually(check: Callable[[], Finding], verdict: str) -> Finding:
     return finding
 
 
-def test_large_cluster_is_looked_through_in_time(namespace: Namespace, administrator: Cluster) -> None:
-    """Whatever is asked: a node with room, the nodes to label, and room where pods have reserved too much of it."""
+def test_large_cluster_is_looked_through_in_time(
+    namespace: Namespace,
+    administrator: Cluster,
+    log_in_as: LogInAs,
+    hub: Hub,
+    model: Path,
+    basic_registry: BasicAuthRegistry,
+    log_in: Callable[..., Path],
+) -> None:
+    """Whatever is asked: a node with room, the nodes to label, room where pods have reserved it; and all checks."""
+    hub.publish(MODEL, model)
+    log_in(basic_registry)
+    log_in_as("runner")
     label = {"modelcar.test/build": namespace.name}
     found: dict[str, Finding] = {}
     seconds: dict[str, float] = {}
-    with loaded(namespace.api, namespace.name, NODES, PODS, labels=label) as names:
+    run = Run(
+        model=MODEL,
+        target=f"{basic_registry.host}/{namespace.name}/a:1",
+        build_mode="job",
+        node_selector={**label, "ai-build-node": "true"},
+        tolerations=[BEARS_ALL],
+    )
+    with (
+        loaded(namespace.api, namespace.name, NODES, PODS, labels=label) as names,
+        reading_nodes(namespace, "runner", "nodes", "pods"),
+    ):
         for name, selector, storage in (
             ("room", label, "60Gi"),
             ("label", {**label, "ai-build-node": "true"}, "60Gi"),
@@ -121,6 +142,10 @@ def test_large_cluster_is_looked_through_in_time(namespace: Namespace, administr
             (found[name],) = nodes.check(administrator, Need(selector, [BEARS_ALL], {"ephemeral-storage": storage}))
             seconds[name] = round(time.monotonic() - begun, 2)
         reserved = nodes.read_reserved(administrator, names[0])
+        beat(namespace.api, names[: nodes.MOST_LOOKED_AT])
+        begun = time.monotonic()
+        whole = preflight(run)
+        seconds["all"] = round(time.monotonic() - begun, 2)
     print(f"{NODES} nodes and {PODS} pods, seconds: {seconds}")
 
     assert max(seconds.values()) < SECONDS
@@ -133,6 +158,7 @@ def test_large_cluster_is_looked_through_in_time(namespace: Namespace, administr
         "reserved": "warning",
     }
     assert f"at least {nodes.NODES_AT_ONCE} of {NODES + 2} nodes would run the build" in found["room"].what
+    assert found["label"].command in [finding.command for finding in whole.refusals]
     assert found["label"].command == f"oc label node {names[nodes.NODES_AT_ONCE - 1]} ai-build-node=true"
     assert found["reserved"].what.startswith("running pods have reserved the ephemeral-storage")
 
