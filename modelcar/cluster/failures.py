@@ -148,7 +148,7 @@ def _evicted(case: _Case) -> Failure | None:
     facts = []
     if used:
         facts.append(f"{used['name']} used {remedies.readable(used['used'])}")
-    kind = "memory" if "memory" in message else "ephemeral-storage"
+    kind = "memory" if remedies.is_about_memory(message) else "ephemeral-storage"
     facts.append(f"had asked for {remedies.asked(case.pod, kind) or f'no {kind}'}")
     if case.node_need and kind == "ephemeral-storage":
         facts.append(f"preflight had predicted {remedies.readable(case.node_need)}")

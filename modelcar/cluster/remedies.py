@@ -55,9 +55,14 @@ def wants(pod: Any) -> str:
     return "it asks for " + ("; ".join(filter(None, parts)) or "no resources and no label")
 
 
+def is_about_memory(eviction: str) -> bool:
+    """Whether a pod was evicted for want of memory, and not of disk."""
+    return "low on resource: memory" in eviction or "MemoryPressure" in eviction
+
+
 def for_eviction(message: str, step: str) -> str:
     """Against an eviction."""
-    if "memory" in message:
+    if is_about_memory(message):
         return for_memory(step)
     if "exceed" in message:
         return "Raise build_ephemeral_storage above what it needs, or choose builder=direct, which writes to no disk"
@@ -66,9 +71,8 @@ def for_eviction(message: str, step: str) -> str:
 
 def for_memory(step: str) -> str:
     """Against the end of a container that had too little memory."""
-    if "build" in step:
-        return "Raise build_memory"
-    return "Ask for a larger default memory limit in the project: `oc get limitrange --output yaml`"
+    default = "the default limit of the project, if it was that (`oc get limitrange --output yaml`)"
+    return f"Raise build_memory, or {default}" if "build" in step else f"Raise {default}"
 
 
 def for_image(image: str, pod: Any) -> str:
