@@ -116,7 +116,7 @@ class Run:
         found = self.namespace.core.list_namespaced_pod(self.namespace.name, label_selector=selector).items
         return sorted(found, key=lambda each: each.metadata.creation_timestamp)
 
-    def working_pod(self, seconds: float = 60) -> Any:
+    def working_pod(self, seconds: float = 180) -> Any:
         """Waits until a pod of the Job works that is not being deleted."""
 
         def found() -> Any:
@@ -125,13 +125,13 @@ class Run:
 
         return until(found, seconds, lambda: [each.status for each in self.job_pods()])
 
-    def outputs(self, name: str, seconds: float = 180) -> dict[str, Any]:
+    def outputs(self, name: str, seconds: float = 300) -> dict[str, Any]:
         """Waits for an attempt's good end; gives the component's outputs."""
         ended = self.namespace.finished(name, seconds)
         assert ended.status.phase == "Succeeded", self.namespace.told(name)
         return dict(json.loads(self.namespace.log(name).splitlines()[-1]))
 
-    def error(self, name: str, seconds: float = 180) -> str:
+    def error(self, name: str, seconds: float = 300) -> str:
         """Waits for an attempt's bad end; gives the line that it left."""
         ended = self.namespace.finished(name, seconds)
         assert ended.status.phase == "Failed", self.namespace.told(name)
