@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Run:
+class EndedRun:
     """What a run was asked to do, and how it ended.
 
     Attributes:
@@ -92,7 +92,7 @@ class Report:
     figures: dict[str, float]
 
 
-def report(run: Run) -> Report:
+def report(run: EndedRun) -> Report:
     """Writes a run's report, then removes what the run left behind; the download stays.
 
     Args:
@@ -113,7 +113,7 @@ def report(run: Run) -> Report:
     return write(run, Found(found.records, found.failures, notes))
 
 
-def write(run: Run, found: Found) -> Report:
+def write(run: EndedRun, found: Found) -> Report:
     """The report of what was found."""
     # Where the run's state is uncertain, its pods are not.
     failed = run.state in FAILED or (run.state not in SUCCEEDED and bool(found.failures))
@@ -152,7 +152,7 @@ def _without_scratch(place: Path) -> list[str]:
     return [f"{count} working directories of builds that were killed were removed from the claim."] if count else []
 
 
-def _failure(run: Run, found: Found) -> Iterator[str]:
+def _failure(run: EndedRun, found: Found) -> Iterator[str]:
     how = "was cancelled" if run.state in CANCELLED else "failed"
     step = found.failures[0].step if found.failures else ""
     yield f"# The run {how}" + (f" at *{markdown.text(step)}*" if step else "")
@@ -166,7 +166,7 @@ def _failure(run: Run, found: Found) -> Iterator[str]:
         yield "The download on the claim is kept: the next run goes on from there."
 
 
-def _success(run: Run, found: Found) -> Iterator[str]:
+def _success(run: EndedRun, found: Found) -> Iterator[str]:
     last = {record.step: record for record in found.records}
     image = _image(found.records)
     unchanged = any(record.unchanged for record in last.values())
@@ -215,19 +215,19 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
         yield "\n".join(f"- {markdown.sentence(note)}" for note in notes)
 
 
-def _why(run: Run, found: Found) -> str:
+def _why(run: EndedRun, found: Found) -> str:
     lines = [_finished(failure.what) for failure in found.failures] or [_unexplained(run)]
     lines += [f"What to do: {_finished(failure.remedy)}" for failure in found.failures if failure.remedy]
     return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
 
 
-def _done(run: Run, found: Found) -> str:
+def _done(run: EndedRun, found: Found) -> str:
     image = _image(found.records)
     lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
     return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
 
 
-def _unexplained(run: Run) -> str:
+def _unexplained(run: EndedRun) -> str:
     said = f" Kubeflow says: {run.error}" if run.error else ""
     if run.state in CANCELLED:
         return f"Somebody ended it.{said}"

@@ -20,7 +20,7 @@ from modelcar.components.report import report as report_step
 from modelcar.disk_picture import clock, curves, page, peak
 from modelcar.disk_use import Point
 from modelcar.record import Record
-from modelcar.report import Found, Run, write
+from modelcar.report import EndedRun, Found, write
 from modelcar.serving import inference_service, service_name
 from tests.parts.run_states import run_state
 
@@ -45,7 +45,7 @@ RECORDS = (
     record("mirror", 2550, 3000, image=MIRRORED, moved_bytes=24 << 30),
     record("register", 3010, 3014, image=MIRRORED, entry="granite c0ffee"),
 )
-RUN = Run("run-1", "COMPLETE", model="ibm-granite/granite-3.3-2b-instruct", target="quay.io/team/granite:1")
+RUN = EndedRun("run-1", "COMPLETE", model="ibm-granite/granite-3.3-2b-instruct", target="quay.io/team/granite:1")
 FAILED = Failure("build", "Evicted", "build was evicted: a *reason*", "Label a node: `oc label node <name> a=b`")
 
 
@@ -134,7 +134,9 @@ def test_nothing_to_do_is_a_success() -> None:
 
 
 def test_failure_says_which_step_why_and_what_helps() -> None:
-    done = write(Run("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED], ["Could not do that: no *reason*"]))
+    done = write(
+        EndedRun("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED], ["Could not do that: no *reason*"])
+    )
 
     assert done.failed
     assert done.markdown.startswith("# The run failed at *build*\n")
@@ -163,15 +165,17 @@ def test_failure_says_which_step_why_and_what_helps() -> None:
     ],
 )
 def test_state_of_the_run(state: str, failures: list[Failure], failed: bool) -> None:
-    assert write(Run("run-1", state), Found((), failures)).failed is failed
+    assert write(EndedRun("run-1", state), Found((), failures)).failed is failed
 
 
 def test_unexplained_failure_says_where_to_look() -> None:
-    done = write(Run("run-1", "FAILED", "Kubeflow's *words*"), Found())
+    done = write(EndedRun("run-1", "FAILED", "Kubeflow's *words*"), Found())
 
     assert "Nothing that is left of the run says why. Kubeflow says: Kubeflow's \\*words\\*" in done.markdown
     assert "`oc get pods -l pipeline/runid=run-1`" in done.markdown
-    assert write(Run("run-1", "CANCELED"), Found()).markdown.startswith("# The run was cancelled\n\nSomebody ended it.")
+    assert write(EndedRun("run-1", "CANCELED"), Found()).markdown.startswith(
+        "# The run was cancelled\n\nSomebody ended it."
+    )
 
 
 @given(st.text())
@@ -180,7 +184,9 @@ def test_text_of_others_stays_text(words: str) -> None:
     failure = Failure(hostile, "Error", hostile)
     known = record(hostile, 0, 1, (0, 1), failed=True, image=hostile, entry=hostile)
     for state in ("FAILED", "COMPLETE"):
-        done = write(Run(hostile, state, hostile, model=hostile, target=hostile), Found([known], [failure], [words]))
+        done = write(
+            EndedRun(hostile, state, hostile, model=hostile, target=hostile), Found([known], [failure], [words])
+        )
         outside = re.sub(r"^(`{3,})\n.*?\n\1$", "", done.markdown, flags=re.MULTILINE | re.DOTALL)
         assert "<script" not in outside
         assert re.search(r"(?<!\\)!?(?<!\\)\[x", outside) is None
@@ -258,7 +264,7 @@ class TestFromHere:
         lines += ["error: it broke. Mend it", record("build", 1300, 1301, failed=True).line(), "something else"]
         log.write_text("\n".join(lines))
 
-        done = report.report(Run("run-1", "FAILED"))
+        done = report.report(EndedRun("run-1", "FAILED"))
 
         assert done.summary == "build failed: it broke. Mend it."
         assert "| preflight | done |" in done.markdown
@@ -266,12 +272,12 @@ class TestFromHere:
     def test_step_that_was_mended_is_no_failure(self, log: Path) -> None:
         log.write_text("\n".join([record("build", 0, 1, failed=True).line(), record("build", 2, 3).line()]))
 
-        assert not report.report(Run("run-1", "RUNNING")).failed
+        assert not report.report(EndedRun("run-1", "RUNNING")).failed
 
     def test_damaged_log_is_noted_and_fails_nothing(self, log: Path) -> None:
         log.write_bytes(b"\xff\xfe\n")
 
-        done = report.report(Run("run-1", "FAILED"))
+        done = report.report(EndedRun("run-1", "FAILED"))
 
         assert "Could not read what the steps left" in done.markdown
         assert done.failed
@@ -286,7 +292,7 @@ class TestFromHere:
         (abandoned / "lock").touch()
         (here.parent / "model.safetensors").touch()
         with claim.scratch(here.parent.parent / "decaf" / ".modelcar") as running:
-            done = report.report(Run("run-1", "SUCCEEDED"))
+            done = report.report(EndedRun("run-1", "SUCCEEDED"))
             assert running.exists()
 
         assert not abandoned.exists()
@@ -305,7 +311,7 @@ class TestFromHere:
         monkeypatch.setattr(claim, "PATH", tmp_path / "claim")
         begun = time.monotonic()
 
-        done = report.report(Run("run-1", "FAILED"))
+        done = report.report(EndedRun("run-1", "FAILED"))
 
         assert time.monotonic() - begun < 10
         assert "Could not be read: the cluster's API server cannot be reached to list pods" in done.markdown
@@ -321,7 +327,7 @@ class TestFromHere:
         monkeypatch.setattr(Cluster, "find", never)
         monkeypatch.setattr(claim, "PATH", tmp_path / "claim")
 
-        done = report.report(Run("run-1", "FAILED"))
+        done = report.report(EndedRun("run-1", "FAILED"))
 
         assert "Could not find the cluster: no answer within 0 s" in done.markdown
 
@@ -330,7 +336,7 @@ class TestFromHere:
         monkeypatch.delenv("KUBECONFIG", raising=False)
         monkeypatch.setattr(claim, "PATH", tmp_path / "claim")
 
-        assert "Notes" not in report.report(Run("run-1", "SUCCEEDED", model="a/b", target="q.io/a/b:1")).markdown
+        assert "Notes" not in report.report(EndedRun("run-1", "SUCCEEDED", model="a/b", target="q.io/a/b:1")).markdown
 
 
 def test_records_come_out_of_the_pods_statuses() -> None:

@@ -41,7 +41,7 @@ def report(  # noqa: D417
     from modelcar import report as step
 
     done = step.report(
-        step.Run(
+        step.EndedRun(
             run_id,
             status.state or "",
             status.error_message or "",

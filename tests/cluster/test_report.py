@@ -38,9 +38,9 @@ BOUND = {
 }
 REPORT = """
 import sys, time
-from modelcar.report import Run, report
+from modelcar.report import EndedRun, report
 begun = time.monotonic()
-done = report(Run(sys.argv[1], "RUNNING", model="example/tiny-llama", target="quay.io/team/model:1"))
+done = report(EndedRun(sys.argv[1], "RUNNING", model="example/tiny-llama", target="quay.io/team/model:1"))
 print(done.markdown)
 print("seconds:", time.monotonic() - begun, "failed:", done.failed)
 """
