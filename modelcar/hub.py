@@ -5,7 +5,6 @@ by a later run on another node, and memory stays small. Its Xet transport does n
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from tqdm.std import tqdm
 from modelcar import __version__, claim
 from modelcar.errors import HubError, HubUnwellError
 from modelcar.progress import Count, silent
-from modelcar.retries import ATTEMPTS, pause_before, retrying
+from modelcar.retries import going_on, retrying
 from modelcar.snapshot import READ_BYTES, PublishedFile, Snapshot
 
 HUB = "https://huggingface.co"
@@ -69,19 +68,7 @@ class OnHub:
             HubError: The Hub refused.
             HubUnwellError: The Hub went away, and several attempts brought no more bytes.
         """
-        position, attempt = offset, 0
-        while True:
-            try:
-                for chunk in self._read_once(position):
-                    yield chunk
-                    position += len(chunk)
-                    attempt = 0
-                return
-            except HubUnwellError:
-                attempt += 1
-                if attempt >= ATTEMPTS:
-                    raise
-                time.sleep(pause_before(attempt))
+        return going_on(self._read_once, offset)
 
     def _read_once(self, offset: int) -> Iterator[bytes]:
         headers = build_hf_headers(library_name=CLIENT, library_version=__version__)

@@ -8,6 +8,7 @@ from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.progress import Progress
+from modelcar.transfer import copy_blob
 
 PARALLEL_BLOBS = 4
 
@@ -72,7 +73,7 @@ def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored])
     missing.sort(key=lambda blob: -blob.size)
     total = sum(blob.size for blob in missing)
     with Progress("mirror", total) as progress, ThreadPoolExecutor(PARALLEL_BLOBS) as pool:
-        jobs = [pool.submit(_copy_blob, source, target, blob, progress) for blob in missing]
+        jobs = [pool.submit(copy_blob, blob, source.read_blob, source, target, progress.advance) for blob in missing]
         try:
             return sum(job.result() for job in jobs)
         except BaseException:
@@ -83,13 +84,3 @@ def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored])
 
 def _blobs(manifest: spec.Manifest) -> list[spec.Descriptor]:
     return [manifest.config, *manifest.layers]
-
-
-def _copy_blob(source: Repository, target: Repository, blob: spec.Descriptor, progress: Progress) -> int:
-    """Brings a blob into the target; gives the bytes that were moved, which are none where it can be mounted."""
-    same_registry = source.reference.registry == target.reference.registry
-    if same_registry and target.mount_blob(blob.digest, source.reference.repository):
-        progress.advance(blob.size)
-        return 0
-    target.put_blob(blob.digest, blob.size, lambda: progress.watch(source.read_blob(blob.digest)))
-    return blob.size

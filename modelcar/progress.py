@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import IO
 
 from rich.console import Console
@@ -74,19 +74,6 @@ class Progress:
         if count > 0 and self._stopped.is_set():
             raise StoppedError("stopped")
         self._display.advance(self._task, count)
-
-    def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Passes a stream on and counts it. If it is given up before its end, what was counted is taken back."""
-        seen, complete = 0, False
-        try:
-            for chunk in chunks:
-                seen += len(chunk)
-                self.advance(len(chunk))
-                yield chunk
-            complete = True
-        finally:
-            if not complete:
-                self.advance(-seen)
 
     def _state(self) -> Task:
         return self._display.tasks[0]

@@ -1,6 +1,8 @@
 """Trying again, with growing pauses, what failed in a way that may pass."""
 
 import random
+import time
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import tenacity
@@ -41,3 +43,28 @@ retrying = tenacity.retry(
     retry_error_callback=_give_up,
 )
 """Decorates a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
+
+
+def going_on(read: Callable[[int], Iterator[bytes]], offset: int) -> Iterator[bytes]:
+    """Reads a stream to its end although connections break: each attempt begins where the one before it ended.
+
+    Args:
+        read: Gives the bytes from an offset on.
+        offset: Where to begin.
+
+    Raises:
+        ModelcarError: Several attempts brought no more bytes, or it would not help to try again.
+    """
+    position, attempt = offset, 0
+    while True:
+        try:
+            for chunk in read(position):
+                yield chunk
+                position += len(chunk)
+                attempt = 0
+            return
+        except ModelcarError as error:
+            attempt += 1
+            if not error.may_pass or attempt >= ATTEMPTS:
+                raise
+            time.sleep(pause_before(attempt, error))

@@ -14,7 +14,7 @@ from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.progress import Count, Progress
 from modelcar.snapshot import Snapshot
-from modelcar.transfer import send_layer
+from modelcar.transfer import copy_blob, send_layer
 
 PARALLEL_LAYERS = 4
 
@@ -133,8 +133,10 @@ def send_layers(
 
 
 def _bring_base_layer(base: BaseImage, layer: spec.Descriptor, target: Target, progress: Progress) -> None:
-    if not base.copy_layer(layer, target.repository, progress.watch):
+    if target.repository.has_blob(layer.digest):
         progress.advance(layer.size)
+    else:
+        copy_blob(layer, base.read, base.repository, target.repository, progress.advance)
 
 
 def _send(layer: Layer, snapshot: Snapshot, proved: str, repositories: Sequence[Repository], count: Count) -> str:

@@ -7,13 +7,16 @@ What is in flight is a few chunks for each registry: a slow one slows the readin
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from modelcar.errors import ModelcarError, RegistryError, RegistryUnwellError
-from modelcar.layers import Proof
-from modelcar.oci.layer import Layer
+from modelcar.layers import Noted, Proof
+from modelcar.oci import spec
+from modelcar.oci.blob import Blob
+from modelcar.oci.layer import Piece
 from modelcar.oci.registry import Repository, Upload
 from modelcar.progress import Count
 from modelcar.retries import ATTEMPTS, pause_before
@@ -90,7 +93,50 @@ class _Destination:
         return offset
 
 
-def send_layer(layer: Layer, proof: Proof, repositories: Sequence[Repository], count: Count) -> str:
+class Stream(Protocol):
+    """What can be sent: its size, and its bytes from any position on."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+    def pieces(self, start: int = 0) -> Iterator[Piece]:
+        """The bytes from a position to the end."""
+
+
+def copy_blob(
+    blob: spec.Descriptor,
+    read: Callable[[str, int], Iterator[bytes]],
+    source: Repository | None,
+    target: Repository,
+    count: Count,
+) -> int:
+    """Brings a blob into a repository that lacks it: mounted where its registry has it already, else streamed.
+
+    Args:
+        blob: The blob.
+        read: Gives the bytes of a blob, by its digest, from an offset on.
+        source: The repository it lies in, if it does.
+        target: Where to.
+        count: Is told how many bytes are done; may raise to end the work.
+
+    Returns:
+        How many bytes were moved.
+
+    Raises:
+        DamagedUploadError: Its bytes are not what its digest says.
+        ModelcarError: A registry failed too often.
+    """
+    same_registry = source is not None and source.reference.registry == target.reference.registry
+    if source is not None and same_registry and target.mount_blob(blob.digest, source.reference.repository):
+        count(blob.size)
+        return 0
+    stream = Blob(blob.size, lambda offset: read(blob.digest, offset))
+    send_layer(stream, Noted(blob.digest), [target], count)
+    return blob.size
+
+
+def send_layer(layer: Stream, proof: Proof, repositories: Sequence[Repository], count: Count) -> str:
     """Sends a layer to repositories, and ends the uploads only if every file in it is what was published.
 
     A connection that breaks, on either side, is taken up where the registry says it is; what was hashed already is not
@@ -123,7 +169,7 @@ def send_layer(layer: Layer, proof: Proof, repositories: Sequence[Repository], c
     return digest
 
 
-def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Count) -> None:
+def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: Count) -> None:
     attempt, best = 0, 0
     while True:
         missed = _pass(layer, proof, pending, count)
@@ -143,7 +189,7 @@ def _send_all(layer: Layer, proof: Proof, pending: list[_Destination], count: Co
 
 
 def _pass(
-    layer: Layer, proof: Proof, destinations: list[_Destination], count: Count
+    layer: Stream, proof: Proof, destinations: list[_Destination], count: Count
 ) -> list[tuple[_Destination, BaseException]]:
     """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
     starts = [destination.upload.offset for destination in destinations]

@@ -84,7 +84,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             if hasattr(member, "retry"):
                 monkeypatch.setattr(member.retry, "sleep", pauses.append)
     clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
-    monkeypatch.setattr("modelcar.hub.time", clock)
+    monkeypatch.setattr("modelcar.retries.time", clock)
     monkeypatch.setattr("modelcar.transfer.pause_before", passed_at_once)
     monkeypatch.setattr("huggingface_hub.file_download.time", clock)
     monkeypatch.setattr("huggingface_hub.utils._http.time", clock)

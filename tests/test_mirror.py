@@ -16,7 +16,7 @@ from modelcar.download import Downloaded
 from modelcar.errors import CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
 from modelcar.mirror import mirror
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Upload
 from tests.conftest import LogIn
 from tests.parts.access_log import Request
 from tests.parts.registries import (
@@ -188,16 +188,16 @@ def test_password_rotated_in_the_middle_is_taken_up(
         log_in(basic_registry, registry)
         lock, rotated = threading.Lock(), threading.Event()
 
-        def put_blob(self: Repository, *arguments: Any) -> None:
+        def start_upload(self: Repository) -> Upload:
             with lock:
                 if not rotated.is_set():
                     rotated.set()
                     registry.rotate()
                     log_in(basic_registry, registry)
-            real(self, *arguments)
+            return real(self)
 
-        real = Repository.put_blob
-        monkeypatch.setattr(Repository, "put_blob", put_blob)
+        real = Repository.start_upload
+        monkeypatch.setattr(Repository, "start_upload", start_upload)
 
         assert mirror(str(image), f"{registry.host}/mirror/middle:1").copied_bytes > 0
         assert has_tag(registry, "mirror/middle")

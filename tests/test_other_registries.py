@@ -234,6 +234,25 @@ def test_source_is_read_again_only_from_the_offset(
     assert max(int(asked.removeprefix("bytes=").partition("-")[0]) for asked in ranges) > BREAK_AFTER - MIB
 
 
+def test_copy_that_broke_on_either_side_goes_on_at_its_offset(
+    large: Hub, distribution: Registry, plain_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcar.retries.pause_before", lambda *_: 0.0)
+    image = stream(MODEL, f"{plain_registry.host}/resumed/source:1").image
+    path = f"/{image.repository}/blobs/sha256:"
+    with FaultProxy(plain_registry.host) as source, FaultProxy(distribution.host) as target:
+        source.reset_answer(after=BREAK_AFTER // 2, method="GET", path=path, times=3)
+        target.reset(after=BREAK_AFTER, method="PATCH", least=LARGE_BYTES)
+
+        done = mirror(f"{source.host}/resumed/source@{image.digest}", f"{target.host}/resumed/copy:1")
+
+        assert done.image.digest == image.digest
+        assert BREAK_AFTER in continued(target)
+        assert sum(request.received for request in target.requests) < LARGE_BYTES + 2 * BASE_LAYER_BYTES
+        asked = [int(request.range.removeprefix("bytes=")[:-1]) for request in source.requests if request.range]
+        assert any(offset > MIB for offset in asked)
+
+
 def test_upload_whose_last_answer_was_lost_is_complete(large: Hub, distribution: Registry) -> None:
     with FaultProxy(distribution.host) as proxy:
         proxy.reset(after=1 << 30, method="PATCH", least=LARGE_BYTES)

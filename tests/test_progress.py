@@ -2,20 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from modelcar import progress
 from modelcar.errors import StoppedError
 from modelcar.progress import Progress
-
-CHUNKS = [b"x" * 400_000, b"y" * 600_000]
-
-
-def broken() -> Iterator[bytes]:
-    yield from CHUNKS
-    raise OSError("the connection broke")
 
 
 def test_lines_are_printed_on_the_way(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,36 +39,15 @@ def test_no_work_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_failed_work_has_no_sum(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(OSError, match="broke"), Progress("build", 2_000_000) as shown:
-        list(shown.watch(broken()))
+    def broken() -> None:
+        with Progress("build", 2_000_000) as shown:
+            shown.advance(1_000_000)
+            raise OSError("broke")
+
+    with pytest.raises(OSError, match="broke"):
+        broken()
 
     assert capsys.readouterr().out == ""
-
-
-def test_watched_stream_is_passed_on_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("build", 1_000_000) as shown:
-        assert list(shown.watch(CHUNKS)) == CHUNKS
-
-    assert "build: 1.0 MB in" in capsys.readouterr().out
-
-
-def test_broken_stream_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("build", 3_000_000) as shown:
-        with pytest.raises(OSError, match="broke"):
-            list(shown.watch(broken()))
-        list(shown.watch(CHUNKS))
-
-    assert "build: 1.0 MB in" in capsys.readouterr().out
-
-
-def test_abandoned_stream_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("build", 3_000_000) as shown:
-        watched = shown.watch(CHUNKS)
-        next(iter(watched))
-        del watched
-        list(shown.watch(CHUNKS))
-
-    assert "build: 1.0 MB in" in capsys.readouterr().out
 
 
 def test_stopped_work_ends_at_the_next_byte_it_counts() -> None:

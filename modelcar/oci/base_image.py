@@ -4,7 +4,7 @@ KServe starts a modelcar beside the server and expects it to link `/models` into
 one static binary that does just that, for amd64 and arm64 (https://github.com/opendatahub-io/modelcar-base-image).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,7 @@ from modelcar_base_image.constants import EMBEDDED_OCI_LAYOUT_DIR, ODH_MODELCAR_
 from modelcar.errors import BuildError
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import CHUNK_BYTES, Repository, Stored, checked
-
-Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
+from modelcar.oci.registry import CHUNK_BYTES, Repository, Stored
 
 
 @dataclass(frozen=True)
@@ -35,46 +33,20 @@ class BaseImage:
         name: Its reference.
         digest: The digest of its index, or of its manifest where it has no index.
         variants: The base for each platform, in the order of the index.
-        read: Gives the bytes of a layer by its digest.
+        read: Gives the bytes of a layer, by its digest, from an offset on.
         repository: The repository it lives in, or None for the one in the wheel.
     """
 
     name: str
     digest: str
     variants: list[Variant]
-    read: Callable[[str], Iterator[bytes]]
+    read: Callable[[str, int], Iterator[bytes]]
     repository: Repository | None = None
 
     @property
     def layers(self) -> list[spec.Descriptor]:
         """The layers of all platforms, each once."""
         return list({layer.digest: layer for variant in self.variants for layer in variant.layers}.values())
-
-    def copy_layer(self, layer: spec.Descriptor, repository: Repository, watch: Watch) -> bool:
-        """Brings a layer into a repository: not at all where it is there, else mounted, else streamed.
-
-        Args:
-            layer: One of the base's layers.
-            repository: Where to.
-            watch: Passes the bytes on, to count them.
-
-        Returns:
-            Whether any bytes were moved.
-
-        Raises:
-            WrongBytesError: Its bytes are not what its digest says.
-        """
-        if repository.has_blob(layer.digest):
-            return False
-        if self.repository is not None and self.repository.reference.registry == repository.reference.registry:
-            ours, theirs = self.repository.reference.repository, repository.reference.repository
-            if ours == theirs or repository.mount_blob(layer.digest, ours):
-                return False
-        name = f"a layer of {self.name}"
-        repository.put_blob(
-            layer.digest, layer.size, lambda: watch(checked(self.read(layer.digest), layer.digest, name))
-        )
-        return True
 
 
 def open_base_image(reference: str) -> BaseImage:
@@ -109,8 +81,9 @@ def _from_layout(layout: Path) -> BaseImage:
         media_type = spec.INDEX if b'"manifests"' in content else spec.MANIFEST
         return Stored(content, media_type)
 
-    def read(digest: str) -> Iterator[bytes]:
+    def read(digest: str, offset: int) -> Iterator[bytes]:
         with blob(digest).open("rb") as file:
+            file.seek(offset)
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 

@@ -70,6 +70,7 @@ class Seen:
     path: str
     authorized: bool
     content_range: str
+    range: str = ""
     length: int = 0
     received: int = 0
 
@@ -274,7 +275,8 @@ class FaultProxy:
         method, path, _ = line.decode("latin-1").split(" ", 2)
         headers = parse_headers(reader)
         length = int(headers.get("Content-Length", "0"))
-        seen = Seen(method, path, "Authorization" in headers, headers.get("Content-Range", ""), length)
+        asked, sent = headers.get("Range", ""), headers.get("Content-Range", "")
+        seen = Seen(method, path, "Authorization" in headers, sent, asked, length)
         self.requests.append(seen)
         faults = self._take(seen)
         if _Kind.DROP in faults:

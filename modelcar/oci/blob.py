@@ -1,0 +1,36 @@
+"""A blob that lies somewhere already, as a stream to send on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from modelcar.errors import WrongBytesError
+from modelcar.oci.layer import Piece
+from modelcar.retries import going_on
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A blob in a registry or on this machine.
+
+    Attributes:
+        size: Its size in bytes.
+        read: Gives its bytes from an offset on.
+    """
+
+    size: int
+    read: Callable[[int], Iterator[bytes]]
+
+    def pieces(self, start: int = 0) -> Iterator[Piece]:
+        """The bytes from a position to the end. A connection that breaks is taken up.
+
+        Raises:
+            WrongBytesError: There are more or fewer than its size.
+        """
+        position = start
+        for data in going_on(self.read, start):
+            if position + len(data) > self.size:
+                raise WrongBytesError(f"a blob has more than its {self.size} bytes", "Its registry is damaged")
+            yield Piece(position, data, None)
+            position += len(data)
+        if position < self.size:
+            raise WrongBytesError(f"a blob has {position} bytes, not {self.size}", "Its registry is damaged")
