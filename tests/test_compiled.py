@@ -278,7 +278,11 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
     executors = read("model-to-registry-streaming" if step == "stream" else "model-to-registry")[0]["deploymentSpec"]
     container = executors["executors"][f"exec-{step}"]["container"]
     venv.create(tmp_path / "python", with_pip=True)
-    executor_input = {"inputs": {"parameterValues": inputs}, "outputs": {"outputFile": str(tmp_path / "outputs.json")}}
+    outputs: dict[str, Any] = {"outputFile": str(tmp_path / "outputs.json")}
+    if step == "preflight":
+        page = {"name": "plan", "type": {"schemaTitle": "system.Markdown"}, "uri": str(tmp_path / "plan")}
+        outputs["artifacts"] = {"plan": {"artifacts": [page]}}
+    executor_input = {"inputs": {"parameterValues": inputs}, "outputs": outputs}
     arguments = [json.dumps(executor_input) if part == "{{$}}" else part for part in container["args"]]
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
