@@ -226,6 +226,7 @@ def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not()
     next_attempt = {**POD, "metadata": {**POD["metadata"], "name": "executor-2", "uid": "other-uid"}}
 
     assert manifest(work(), Executor(next_attempt))["metadata"]["name"] == name
+    assert made(task=given(env=[{"name": "ATTEMPT", "value": "2"}]))["metadata"]["name"] == name
     assert len({name, *(other["metadata"]["name"] for other in others)}) == len(others) + 1
     assert name.startswith("modelcar-build-")
     # Kubernetes makes the pods' names and labels of it.

@@ -57,7 +57,9 @@ class Work:
 
     def name(self, run_id: str) -> str:
         """The Job's name: the same for the same work in the same run, so that a second attempt finds the first's."""
-        inputs = [run_id, self.step, *self.command, self.task.model_dump_json(), self.service_account, self.image]
+        # Variables may differ from attempt to attempt, as those do that a backend's plugins set.
+        task = self.task.model_dump_json(exclude={"env"})
+        inputs = [run_id, self.step, *self.command, task, self.service_account, self.image]
         digest = hashlib.sha256(json.dumps([*inputs, self.privileged]).encode()).hexdigest()
         return f"modelcar-{self.step}-{digest[:_HASH_DIGITS]}"
 
