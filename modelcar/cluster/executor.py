@@ -32,15 +32,13 @@ class Executor:
     pod: Json
 
     @classmethod
-    @retrying
     def find(cls, cluster: Cluster) -> "Executor":
         """Reads this step's pod.
 
         Raises:
             ClusterError: This is no pod, or it may not be read.
         """
-        with explained_api("show this step's own pod"):
-            pod = cluster.own_pod()
+        pod = _own_pod(cluster)
         if pod is None:
             raise ClusterError(
                 "this step cannot read its own pod, whose image and secrets a Job needs",
@@ -114,3 +112,9 @@ class Executor:
     def _container(self) -> Any:
         containers = self.pod["spec"]["containers"]
         return next((container for container in containers if container["name"] == _MAIN), containers[0])
+
+
+@retrying
+def _own_pod(cluster: Cluster) -> Any | None:
+    with explained_api("show this step's own pod"):
+        return cluster.own_pod()
