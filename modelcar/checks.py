@@ -11,7 +11,9 @@ from modelcar.claim import SPARE_BYTES
 from modelcar.cluster import claims, permissions
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.nodes import EPHEMERAL_STORAGE
+from modelcar.errors import HubError
 from modelcar.finding import Finding
+from modelcar.hub import Hub
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.plan import Plan
@@ -19,12 +21,17 @@ from modelcar.run import BuildMode, Run
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
-    """Whether an image can be made of the files."""
+    """Whether an image can be made of the files, and the files may be read."""
     about = "model"
-    if not plan.problems:
+    problems = list(plan.problems)
+    try:
+        Hub().check_access(plan.snapshot, max(plan.snapshot.files, key=lambda file: file.size))
+    except HubError as error:
+        problems.append(error)
+    if not problems:
         size = decimal(plan.snapshot.size)
         yield Finding(about, "ok", f"{len(plan.choice.taken)} files, {size}, in {len(plan.layers)} layers")
-    for problem in plan.problems:
+    for problem in problems:
         yield Finding.of(about, problem)
 
 

@@ -160,6 +160,17 @@ class Hub:
         return source
 
     @retrying
+    def check_access(self, snapshot: Snapshot, file: PublishedFile) -> None:
+        """Sees whether a file may be read, from its header alone: of a gated model the Hub shows everyone the list.
+
+        Raises:
+            HubError: It may not be read, or the Hub went away.
+        """
+        with _named(self._api.endpoint, snapshot.model, snapshot.commit):
+            url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
+            get_hf_file_metadata(url, headers=build_hf_headers(library_name=CLIENT, library_version=__version__))
+
+    @retrying
     def fetch(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count = silent) -> None:
         """Brings a file's bytes into a partial file, going on where an earlier attempt ended.
 

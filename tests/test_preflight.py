@@ -248,6 +248,25 @@ def test_model_that_may_not_be_read_hides_no_other_reason(
     assert "This run cannot succeed" in page(found)
 
 
+def test_gated_model_is_refused_though_its_list_is_open(
+    hub: Hub, model: Path, plain_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub shows everyone what is in a gated model, and gives the files to those who accepted its conditions."""
+    hub.publish("example/gated", model, gated="auto")
+    run = Run(model="example/gated", target=f"{plain_registry.host}/flight/gated:1")
+
+    found = preflight(run)
+
+    assert found.plan is not None
+    (refusal,) = found.refusals
+    assert (refusal.about, "gives no access" in refusal.what) == ("model", True)
+    assert "Accept its conditions on its page" in refusal.remedy
+    hub.tokens["granted"] = {"example/gated"}
+    monkeypatch.setenv("HF_TOKEN", "granted")
+    assert preflight(run).refusals == []
+    assert {request.method for request in hub.requests if "/resolve/" in request.path} == {"HEAD"}
+
+
 def test_registry_that_is_down_is_told_once(published: Hub, closed_port: int, waits: list[float]) -> None:
     found = preflight(Run(model=MODEL, target=f"127.0.0.1:{closed_port}/a/b:1"))
 
