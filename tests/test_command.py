@@ -84,7 +84,8 @@ def test_a_model_goes_the_whole_way_and_a_second_run_moves_nothing(parts: Parts)
     written = [request for request in parts.target.requests() if request.method in ("PATCH", "PUT", "POST")]
     second = run([*parts.command("whole"), "--json"])
     assert second.returncode == 0, second.stderr
-    assert json.loads(second.stdout) == result
+    assert json.loads(second.stdout) == {**result, "unchanged": True}
+    assert not result["unchanged"]
     assert parts.hub.bytes_served == served
     assert [request for request in parts.target.requests() if request.method in ("PATCH", "PUT", "POST")] == written
 

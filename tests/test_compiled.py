@@ -269,6 +269,7 @@ def test_the_tested_packages_are_the_shipped_ones() -> None:
         ("build", {"directory": "/nowhere"}, "error: /nowhere holds no finished download."),
         ("stream", {"model": "not a model id"}, "error: 'not a model id' is not a model id."),
         ("mirror", {"image": "quay.io/x/y:1", "target": ""}, "no mirror was asked for"),
+        ("report", {"status": {"state": "FAILED", "pipelineTaskName": "x"}, "model": "a/b"}, "a/b"),
         ("register", {"image": "quay.io/x/y:1", "url": ""}, "no Model Registry was named"),
     ],
 )
