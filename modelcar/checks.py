@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -10,8 +11,9 @@ from modelcar import model_registry
 from modelcar.claim import SPARE_BYTES
 from modelcar.cluster import claims, permissions
 from modelcar.cluster.connection import Cluster
+from modelcar.cluster.executor import Executor
 from modelcar.cluster.nodes import EPHEMERAL_STORAGE
-from modelcar.errors import HubError
+from modelcar.errors import ClusterError, HubError
 from modelcar.finding import Finding
 from modelcar.hub import Hub
 from modelcar.oci.reference import Reference
@@ -78,9 +80,17 @@ def check_pod(run: Run, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
     if mode == "job":
         yield permissions.check_jobs(cluster)
         pod = permissions.TrialPod(resources, run.job_service_account, privileged=True)
-        yield permissions.check_pod(cluster, pod)
     else:
-        yield permissions.check_pod(cluster, permissions.TrialPod(resources))
+        pod = permissions.TrialPod(resources)
+    image = (run.job_image if mode == "job" else "") or _own_image(cluster)
+    yield permissions.check_pod(cluster, replace(pod, image=image) if image else pod)
+
+
+def _own_image(cluster: Cluster) -> str:
+    try:
+        return Executor.find(cluster).image
+    except ClusterError:
+        return ""
 
 
 def find_unchanged(run: Run, plan: Plan) -> Reference | None:

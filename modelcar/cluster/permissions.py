@@ -41,18 +41,20 @@ class TrialPod:
         resources: Its container's requests and limits, as Kubernetes' own JSON.
         service_account: Whose pod it is; empty for the namespace's default.
         privileged: Whether its container is privileged.
+        image: Its container's image, for clusters that let only some registries' run.
     """
 
     resources: Mapping[str, Mapping[str, str]]
     service_account: str = ""
     privileged: bool = False
+    image: str = "registry.invalid/unknown"
 
     def manifest(self) -> dict[str, Any]:
         """The pod. Its container runs nothing: it is never made."""
         security = {"privileged": True, "runAsUser": 0} if self.privileged else _RESTRICTED
         container = {
             "name": "build",
-            "image": "registry.invalid/build",
+            "image": self.image,
             "resources": self.resources,
             "securityContext": security,
         }

@@ -313,6 +313,31 @@ def test_limit_range_speaks_before_the_build(namespace: Namespace, administrator
     assert refused.command == f"oc describe limitrange -n {namespace.name}"
 
 
+def test_cluster_that_runs_only_some_images_judges_the_builds_own(namespace: Namespace, administrator: Cluster) -> None:
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    expression = "object.spec.containers.all(c, c.image.startsWith('quay.io/'))"
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}}
+    policies = client.AdmissionregistrationV1Api(namespace.api)
+    validation = {"expression": expression, "message": "take images from quay.io"}
+    policy = {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}
+    binding = {
+        "policyName": namespace.name,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": selector},
+    }
+    named = {"metadata": {"name": namespace.name}}
+    policies.create_validating_admission_policy({**named, "spec": policy})
+    policies.create_validating_admission_policy_binding({**named, "spec": binding})
+    try:
+        refused = eventually(lambda: permissions.check_pod(administrator, TrialPod(RESOURCES)), "refusal")
+        assert "take images from quay.io" in refused.what
+        allowed = TrialPod(RESOURCES, image="quay.io/team/steps:1")
+        assert permissions.check_pod(administrator, allowed).verdict == "ok"
+    finally:
+        policies.delete_validating_admission_policy_binding(namespace.name)
+        policies.delete_validating_admission_policy(namespace.name)
+
+
 def test_quota_that_never_fits_is_refused_and_one_that_is_used_up_waits(
     namespace: Namespace, administrator: Cluster
 ) -> None:
