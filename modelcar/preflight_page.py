@@ -27,6 +27,9 @@ def page(found: Preflight) -> str:
 
 def show(found: Preflight) -> None:
     """Prints the page, for a log, and the commands once more as they are: on the page their lines are broken."""
+    if found.unchanged is not None:
+        print(f"{found.unchanged} is this commit already, made in this way; nothing to do", flush=True)
+        return
     Console(width=LOG_COLUMNS).print(Markdown(page(found)))
     if commands := [finding.command for finding in found.refusals if finding.command]:
         print("To paste:", *commands, sep="\n", flush=True)

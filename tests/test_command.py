@@ -81,13 +81,14 @@ def test_a_model_goes_the_whole_way_and_a_second_run_moves_nothing(parts: Parts)
     assert found.json()["uri"] == f"oci://{result['image']}"
 
     served = parts.hub.bytes_served
-    written = [request for request in parts.target.requests() if request.method in ("PATCH", "PUT", "POST")]
+    # Preflight begins an upload and drops it, to see whether it may.
+    written = [request for request in parts.target.requests() if request.method in ("PATCH", "PUT")]
     second = run([*parts.command("whole"), "--json"])
     assert second.returncode == 0, second.stderr
     assert json.loads(second.stdout) == {**result, "unchanged": True}
     assert not result["unchanged"]
     assert parts.hub.bytes_served == served
-    assert [request for request in parts.target.requests() if request.method in ("PATCH", "PUT", "POST")] == written
+    assert [request for request in parts.target.requests() if request.method in ("PATCH", "PUT")] == written
 
 
 def test_streaming_gives_the_same_image_and_keeps_nothing_here(parts: Parts) -> None:

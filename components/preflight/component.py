@@ -50,7 +50,6 @@ def preflight(
 
     Args:
         model: Id of the model on the Hub, organisation/name.
-        plan: Files, bytes, layers, what claim and node need, and what was checked.
         target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
         mirror_target: Image to copy it to. Empty: no copy.
         model_registry: Address of the Model Registry. Empty: no entry.
@@ -76,6 +75,7 @@ def preflight(
         job_image: Image of the Job. Empty: the steps' own.
 
     Returns:
+        plan: Files, bytes, layers, what claim and node need, and what was checked.
         node_selector: Labels of the nodes for the build task.
         ephemeral_storage: Node disk for the build task to reserve.
         build_mode: Where the build will run: pod or job.

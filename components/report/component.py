@@ -7,7 +7,7 @@ from modelcar.components.self_contained import self_contained
 
 @self_contained(__file__)
 # kfp takes what it says of artifacts from under Returns.
-def report(  # noqa: D417
+def report(
     status: dsl.PipelineTaskFinalStatus,
     report: dsl.Output[dsl.Markdown],
     disk_use: dsl.Output[dsl.HTML],
