@@ -13,12 +13,11 @@ from typing import Any
 
 from kubernetes import client, config
 
-from tests.cluster import cgroups
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.file_systems import FileSystems
 from tests.cluster.image import IMAGE, write_archive
 from tests.cluster.machine import Machine, MachineError
-from tests.cluster.network import Network, connect_host
+from tests.cluster.network import Network, connect_host, disconnect_host
 from tests.cluster.node import Disk, Node
 from tests.cluster.programs.build import programs
 
@@ -129,9 +128,8 @@ class LocalCluster:
             raise MachineError(f"there is no cluster in {self.folder}")
         for name in NODES:
             self._machine(name).shut_down()
-        # Its number is another cluster's by now if this one was killed, and the groups with it.
-        if (self.folder / _RECORD).exists() and (self.control.is_up or self.network.is_free):
-            cgroups.remove(cgroups.root_of(self.network.number))
+        if (self.folder / _RECORD).exists():
+            disconnect_host(self.control, self.network)
         self.control.shut_down()
         if not keep_logs:
             shutil.rmtree(self.folder)

@@ -31,9 +31,10 @@ class Network:
         return f"modelcar{self.number}"
 
     @property
-    def is_free(self) -> bool:
-        """Whether no cluster has it."""
-        return not Path("/sys/class/net", self.device).exists()
+    def owner(self) -> str:
+        """The folder of the control machine that has it; empty if none has."""
+        alias = Path("/sys/class/net", self.device, "ifalias")
+        return alias.read_text().strip() if alias.exists() else ""
 
     @property
     def everything(self) -> str:
@@ -83,6 +84,7 @@ def connect_host(control: Machine) -> Network:
             break
     else:
         raise MachineError(f"no network is free: {_NUMBERS.stop - _NUMBERS.start} test clusters are running")
+    _host("ip", "link", "set", network.device, "alias", str(control.folder))
     # Left by a cluster that was killed.
     cgroups.remove(cgroups.root_of(number))
     control.run("ip", "link", "add", "bridge", "type", "bridge")
@@ -96,6 +98,21 @@ def connect_host(control: Machine) -> Network:
     control.run("ip", "link", "set", "host", "master", "bridge")
     control.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     return network
+
+
+def disconnect_host(control: Machine, network: Network) -> None:
+    """Takes the device and the control groups, which are named after the network, from this host.
+
+    Args:
+        control: The control machine; its nodes have been shut down, and it may have been killed.
+        network: Its network, or another cluster's by now, which is left alone.
+    """
+    if network.owner in ("", str(control.folder)):
+        cgroups.remove(cgroups.root_of(network.number))
+    if network.owner == str(control.folder):
+        # It would go with the machine, but only some time after it, and so may be gone now.
+        with contextlib.suppress(MachineError):
+            _host("ip", "link", "delete", network.device)
 
 
 def connect_node(node: Machine, index: int, control: Machine, network: Network) -> None:

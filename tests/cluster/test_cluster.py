@@ -111,6 +111,9 @@ def test_a_cluster_ends_with_the_process_that_it_is_tied_to(another: LocalCluste
     while traces(another.folder):
         assert time.monotonic() < deadline, traces(another.folder)
         time.sleep(0.1)
+    number = another.network.number
+    another.down()
+    assert network_and_groups(number) == []
 
 
 def test_pods_reach_the_api_server_and_may_do_what_their_account_may(namespace: Namespace, cluster: AnyCluster) -> None:
