@@ -183,6 +183,10 @@ def test_a_backend_without_task_config_gets_the_same_as_parameters(tmp_path: Pat
     assert compile_all(tmp_path)[0].read_bytes() == (COMPILED / "model-to-registry.yaml").read_bytes()
 
 
+ARTIFACTS = {
+    "preflight": {"plan": "system.Markdown"},
+    "report": {"report": "system.Markdown", "disk_use": "system.HTML", "figures": "system.Metrics"},
+}
 PLACE = {
     "claim": "claim",
     "node_selector": "preflight-node_selector",
@@ -280,9 +284,10 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
     container = executors["executors"][f"exec-{step}"]["container"]
     venv.create(tmp_path / "python", with_pip=True)
     outputs: dict[str, Any] = {"outputFile": str(tmp_path / "outputs.json")}
-    if step == "preflight":
-        page = {"name": "plan", "type": {"schemaTitle": "system.Markdown"}, "uri": str(tmp_path / "plan")}
-        outputs["artifacts"] = {"plan": {"artifacts": [page]}}
+    outputs["artifacts"] = {
+        name: {"artifacts": [{"name": name, "type": {"schemaTitle": kind}, "uri": str(tmp_path / name)}]}
+        for name, kind in ARTIFACTS.get(step, {}).items()
+    }
     executor_input = {"inputs": {"parameterValues": inputs}, "outputs": outputs}
     arguments = [json.dumps(executor_input) if part == "{{$}}" else part for part in container["args"]]
     environment = {
