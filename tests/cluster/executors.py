@@ -46,8 +46,7 @@ def applied(folder: str, namespace: Namespace, place: Path) -> list[dict[str, An
     file = place / folder / "kustomization.yaml"
     text = file.read_text().replace("namespace: modelcar", f"namespace: {namespace.name}")
     file.write_text(text.replace("value: pipeline-runner-dspa", f"value: {ACCOUNT}").replace("default-editor", ACCOUNT))
-    kubeconfig = place / "kubeconfig"
-    kubeconfig.write_text(namespace.cluster.kubeconfig.read_text())
+    kubeconfig = namespace.cluster.kubeconfig
     done = subprocess.run(
         ["kubectl", "--kubeconfig", str(kubeconfig), "apply", "-k", str(place / folder), "--output", "json"],
         capture_output=True,

@@ -1,6 +1,7 @@
 """A cluster that somebody gives us with KUBECONFIG, for the tests that any cluster can run."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
@@ -10,12 +11,14 @@ class GivenCluster:
     """A cluster as KUBECONFIG names it.
 
     Attributes:
+        kubeconfig: The file.
         api: A client with the login found there.
         host: This machine's address as pods see it, from MODELCAR_TEST_HOST.
         image: An image with Python, buildah and our code (see Containerfile), from MODELCAR_TEST_IMAGE.
     """
 
     def __init__(self) -> None:
+        self.kubeconfig = Path(os.environ["KUBECONFIG"])
         settings: Any = client.Configuration()
         config.load_kube_config(client_configuration=settings)
         self.api = client.ApiClient(settings)

@@ -94,13 +94,13 @@ def has_tag(registry: BasicAuthRegistry, name: str = "model") -> bool:
 
 
 def test_a_privileged_job_builds_and_its_result_comes_back(
-    project: Namespace, cluster: AnyCluster, directory: str, registry: BasicAuthRegistry
+    project: Namespace, local_cluster: LocalCluster, directory: str, registry: BasicAuthRegistry
 ) -> None:
     run = Run(project).start()
     config = task_config(CLAIM, LOGIN, node_selector={"kubernetes.io/hostname": "large"})
     given = arguments(directory, registry, ephemeral_storage="300Mi", task_config=config)
     with held_up(registry):
-        name = run.attempt(cluster.image, given)
+        name = run.attempt(local_cluster.image, given)
         worker = run.working_pod()
         job = run.jobs()[0]
 
@@ -108,7 +108,7 @@ def test_a_privileged_job_builds_and_its_result_comes_back(
 
     spec_, main = worker.spec, worker.spec.containers[0]
     assert (spec_.node_name, spec_.service_account_name, spec_.restart_policy) == ("large", "modelcar-build", "Never")
-    assert (main.image, main.security_context.privileged) == (cluster.image, True)
+    assert (main.image, main.security_context.privileged) == (local_cluster.image, True)
     assert main.resources.limits == {"ephemeral-storage": "300Mi"}
     assert main.resources.requests == {"cpu": "10m", "memory": "64Mi", "ephemeral-storage": "300Mi"}
     assert job.spec.active_deadline_seconds == 12 * 3600
@@ -341,12 +341,12 @@ def test_the_watch_survives_a_restart_of_the_api_server(
 
 
 def test_a_job_waits_for_its_node_and_says_so(
-    project: Namespace, cluster: AnyCluster, directory: str, registry: BasicAuthRegistry, label: Any
+    project: Namespace, local_cluster: LocalCluster, directory: str, registry: BasicAuthRegistry, label: Any
 ) -> None:
     selector = {"ai-build-node": project.name}
     config = task_config(CLAIM, LOGIN, node_selector=selector)
     run = Run(project).start()
-    name = run.attempt(cluster.image, arguments(directory, registry, task_config=config))
+    name = run.attempt(local_cluster.image, arguments(directory, registry, task_config=config))
     until(lambda: running(project.pod(name)) and "waiting: " in project.log(name), 180, lambda: project.told(name))
     assert "didn't match Pod's node affinity/selector" in project.log(name)
 
