@@ -17,7 +17,7 @@ from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.progress import Progress
 from modelcar.snapshot import RECORD, Snapshot
-from modelcar.target import Target, describe_layer, send_layers
+from modelcar.target import Target, describe_layer, publish, send_layers
 
 BuilderName = Literal["auto", "buildah", "direct"]
 BUILDERS: tuple[BuilderName, ...] = ("auto", "buildah", "direct")
@@ -47,6 +47,7 @@ def build(
     base_image: str = "",
     builder: BuilderName = "auto",
     max_layer_size: int = layers.MAX_LAYER_SIZE,
+    if_exists: str = "update",
 ) -> Built:
     """Builds the image of a downloaded model and pushes it; the tag is written last.
 
@@ -59,11 +60,13 @@ def build(
         builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
             space; or `auto`: buildah where there is one and it may work.
         max_layer_size: The largest layer that the registry takes, in bytes.
+        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.if_exists).
 
     Raises:
         BuildError: A file is too large for a layer, or the builder failed.
         ClaimError: The claim is too small or read-only.
         RegistryError: The registry is unreachable or refused.
+        TagError: The tag holds something that may not be replaced.
         WrongBytesError: A file on the claim is not what the Hub published.
     """
     if builder not in BUILDERS:
@@ -72,7 +75,7 @@ def build(
     goal = Reference.parse_target(target) if target else target_for(snapshot)
     parts = layers.part(snapshot, layers.on_disk(directory), max_layer_size)
     base = open_base_image(base_image)
-    place = Target(goal, describe(snapshot, layers.recipe(parts, base.digest, snapshot)))
+    place = Target(goal, describe(snapshot, layers.recipe(parts, base.digest, snapshot)), if_exists)
     with place.repository:
         if place.unchanged:
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
@@ -86,7 +89,8 @@ def build(
             placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)
             send_layers("base", base, (), snapshot, [place])
         layers.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
-        return Built(place.publish(base, placed), len(parts), sent, unchanged=False)
+        (image,) = publish([place], base, placed)
+        return Built(image, len(parts), sent, unchanged=False)
 
 
 def _build_with_buildah(

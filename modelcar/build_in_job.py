@@ -36,6 +36,7 @@ class Build(BaseModel):
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: buildah, direct, or auto.
         max_layer_size: The largest layer that the registry takes, in bytes.
+        if_exists: What happens to a tag that holds something else.
     """
 
     directory: Path
@@ -43,6 +44,7 @@ class Build(BaseModel):
     base_image: str = ""
     builder: str = "auto"
     max_layer_size: int = layers.MAX_LAYER_SIZE
+    if_exists: str = "update"
 
 
 def build_in_job(
@@ -99,6 +101,7 @@ def main() -> None:
             base_image=wanted.base_image,
             builder=cast(BuilderName, wanted.builder),
             max_layer_size=wanted.max_layer_size,
+            if_exists=wanted.if_exists,
         )
         record.image, record.moved_bytes, record.unchanged = str(done.image), done.sent_bytes, done.unchanged
 

@@ -13,9 +13,10 @@ from modelcar.cluster import claims, permissions
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.nodes import EPHEMERAL_STORAGE
-from modelcar.errors import ClusterError, HubError
+from modelcar.errors import ClusterError, HubError, TagError
 from modelcar.finding import Finding
 from modelcar.hub import Hub
+from modelcar.if_exists import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.plan import Plan
@@ -51,6 +52,23 @@ def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
         yield from check_push("target", str(plan.target))
     elif not run.target:
         yield Finding("target", "refusal", "no target image was named", "Name one: registry/repository:tag")
+
+
+def check_tags(run: Run, plan: Plan) -> Iterator[Finding]:
+    """Whether the tags may be moved from what they hold."""
+    mirror = Reference.parse_target(run.mirror_target) if run.mirror_target else None
+    for about, goal in (("target", plan.target), ("mirror", mirror)):
+        if goal is None or run.if_exists not in IF_EXISTS:
+            continue
+        with Repository(goal, push=True) as repository:
+            held = repository.find_manifest(goal.tag)
+        if held is None or plan.annotations.items() <= held.annotations().items():
+            continue
+        try:
+            check_tag(goal, held, plan.annotations, run.if_exists)
+            yield Finding(about, "ok", f"{goal} holds {holding(held)}, which this run replaces")
+        except TagError as error:
+            yield Finding.of(about, error)
 
 
 def check_model_registry(url: str) -> Iterator[Finding]:

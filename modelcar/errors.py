@@ -62,6 +62,10 @@ class WrongBytesError(ModelcarError):
     """Bytes differ from what was published."""
 
 
+class WeightsError(ModelcarError):
+    """Weights that nothing can load, or that can run code when they are loaded."""
+
+
 class ClaimError(ModelcarError):
     """The claim is full, read-only or otherwise unusable."""
 
@@ -86,6 +90,10 @@ class DamagedUploadError(RegistryError):
 
 class CredentialsError(RegistryError):
     """A registry refused the credentials, or there were none."""
+
+
+class TagError(ModelcarError):
+    """A tag holds something that the run may not replace."""
 
 
 class ModelRegistryError(ModelcarError):

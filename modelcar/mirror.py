@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from modelcar.errors import WrongBytesError
+from modelcar.if_exists import check_tag
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
@@ -26,7 +27,7 @@ class Mirrored:
     copied_bytes: int
 
 
-def mirror(source: str, target: str) -> Mirrored:
+def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
     """Copies an image, with every platform it has, and compares the digests at the end.
 
     The target's tag is written last. Blobs that the target has are not moved again, so that a run that broke off goes
@@ -35,24 +36,27 @@ def mirror(source: str, target: str) -> Mirrored:
     Args:
         source: The image to copy, best with its digest: a tag is resolved once, at the start.
         target: Where to; a reference with a tag.
+        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.if_exists).
 
     Raises:
         RegistryError: A registry is unreachable or refused.
+        TagError: The tag holds something that may not be replaced.
         WrongBytesError: What arrived is not what was sent.
     """
     origin, goal = Reference.parse(source), Reference.parse_target(target)
     with Repository(origin) as pulled, Repository(goal, push=True) as pushed:
         top = pulled.manifest(origin.version)
         image = goal.at(top.digest)
-        if _digest_at(pushed, goal.version) == top.digest:
+        if _is_there(pushed, goal, top, if_exists):
             print(f"{image} is there already")
             return Mirrored(image, 0)
         manifests = [pulled.manifest(entry.digest) for entry in top.index().manifests] if top.is_index else [top]
         copied = _copy_blobs(pulled, pushed, manifests)
         for stored in [*manifests, top]:
             pushed.put_manifest(stored, stored.digest)
-        pushed.put_manifest(top, goal.version)
-        arrived = _digest_at(pushed, goal.version)
+        if not _is_there(pushed, goal, top, if_exists):
+            pushed.put_manifest(top, goal.version)
+        arrived = pushed.manifest(goal.version).digest
         if arrived != top.digest:
             raise WrongBytesError(
                 f"{goal} is {arrived} after the copy, not {top.digest}", "Did another run write this tag?"
@@ -60,9 +64,13 @@ def mirror(source: str, target: str) -> Mirrored:
         return Mirrored(image, copied)
 
 
-def _digest_at(repository: Repository, version: str) -> str:
-    stored = repository.find_manifest(version)
-    return stored.digest if stored else ""
+def _is_there(repository: Repository, goal: Reference, image: Stored, if_exists: str) -> bool:
+    """Whether the tag holds the image; if it holds another, that one must be such as may be replaced."""
+    held = repository.find_manifest(goal.version)
+    if held is not None and held.digest == image.digest:
+        return True
+    check_tag(goal, held, image.annotations(), if_exists)
+    return False
 
 
 def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored]) -> int:

@@ -100,6 +100,7 @@ def preflight(run: Run) -> Preflight:
         "model": _started(lambda: list(checks.check_model(planned.result()))),
         "target": _started(lambda: list(checks.check_target(run, planned.result()))),
         "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target))),
+        "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
         "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
     if not run.streaming:

@@ -11,6 +11,7 @@ from modelcar import buildah, layers
 from modelcar.build import BUILDERS
 from modelcar.cluster.nodes import EPHEMERAL_STORAGE, Need
 from modelcar.finding import Finding
+from modelcar.if_exists import IF_EXISTS
 from modelcar.plan import NODE_NEED
 
 BuildMode = Literal["pod", "job"]
@@ -36,6 +37,7 @@ class Run:
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `job` (a privileged Job) or `auto`, the least privileged that works.
         max_layer_size: The largest layer that the registries take, in bytes.
+        if_exists: What happens to tags that hold something else (modelcar.if_exists).
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime.
         streaming: Whether the model goes from the Hub into the registry without claim and build.
@@ -61,6 +63,7 @@ class Run:
     builder: str = "auto"
     build_mode: str = "auto"
     max_layer_size: int = layers.MAX_LAYER_SIZE
+    if_exists: str = "update"
     registered_name: str = ""
     model_format: str = "vLLM"
     streaming: bool = False
@@ -86,7 +89,11 @@ class Run:
 
     def mistakes(self) -> Iterator[Finding]:
         """Parameters that cannot mean anything."""
-        for name, value, choices in (("builder", self.builder, BUILDERS), ("build_mode", self.build_mode, BUILD_MODES)):
+        for name, value, choices in (
+            ("builder", self.builder, BUILDERS),
+            ("build_mode", self.build_mode, BUILD_MODES),
+            ("if_exists", self.if_exists, IF_EXISTS),
+        ):
             if value not in choices:
                 yield _mistake(f"there is no {name} {value!r}", f"Choose one of {', '.join(choices)}")
         for resource, quantity in self.need.requests.items():

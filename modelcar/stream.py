@@ -10,7 +10,7 @@ from modelcar.hub import DEFAULT_REVISION, Hub
 from modelcar.oci.base_image import open_base_image
 from modelcar.oci.image import ModelLayer
 from modelcar.oci.reference import Reference
-from modelcar.target import Target, send_layers
+from modelcar.target import Target, publish, send_layers
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def stream(
     everything: bool = False,
     base_image: str = "",
     max_layer_size: int = layers.MAX_LAYER_SIZE,
+    if_exists: str = "update",
 ) -> Streamed:
     """Streams a model from the Hub into a registry, and into a mirror in the same pass.
 
@@ -60,12 +61,14 @@ def stream(
         everything: Take duplicate weights too.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         max_layer_size: The largest layer that the registries take, in bytes.
+        if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.if_exists).
 
     Raises:
         HubError: The Hub refused.
         SelectionError: The patterns leave nothing, or match nothing.
         BuildError: A file is too large for a layer.
         RegistryError: A registry is unreachable or refused.
+        TagError: A tag holds something that may not be replaced.
         WrongBytesError: A file is not what the Hub published.
     """
     hub = Hub()
@@ -77,7 +80,7 @@ def stream(
     parts = layers.part(snapshot, hub.sources(snapshot), max_layer_size)
     base = open_base_image(base_image)
     wanted = describe(snapshot, layers.recipe(parts, base.digest, snapshot))
-    targets = [Target(goal, wanted) for goal in goals]
+    targets = [Target(goal, wanted, if_exists) for goal in goals]
     lacking = [place for place in targets if place.unchanged is None]
     placed: list[ModelLayer] = []
     read = 0
@@ -89,5 +92,5 @@ def stream(
         placed, read = send_layers("stream", base, parts, snapshot, lacking)
     else:
         print(f"{' and '.join(map(str, goals))} already hold commit {snapshot.commit}; nothing to do")
-    images = [place.unchanged or place.publish(base, placed) for place in targets]
+    images = publish(targets, base, placed)
     return Streamed(images[0], images[1] if mirror else None, snapshot.commit, read, unchanged=not lacking)

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from modelcar import layers
 from modelcar.checkpoint import FILES, Checkpoint
 from modelcar.errors import DamagedUploadError, WrongBytesError
+from modelcar.if_exists import check_tag
 from modelcar.oci import spec
 from modelcar.oci.base_image import BaseImage
 from modelcar.oci.image import ModelLayer, write_image
 from modelcar.oci.layer import Layer
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Stored
 from modelcar.progress import Count, Progress
 from modelcar.snapshot import Snapshot
 from modelcar.transfer import copy_blob, send_layer
@@ -25,14 +26,21 @@ class Target:
     Args:
         goal: Its reference, with a tag.
         wanted: What it will say of itself (modelcar.annotations).
+        if_exists: What happens to a tag that holds something else (modelcar.if_exists).
+
+    Raises:
+        TagError: The tag may not be moved.
     """
 
-    def __init__(self, goal: Reference, wanted: dict[str, str]) -> None:
+    def __init__(self, goal: Reference, wanted: dict[str, str], if_exists: str = "update") -> None:
         self.goal = goal
         self.repository = Repository(goal, push=True)
         self._wanted = wanted
+        self._if_exists = if_exists
         self._existing = self.repository.find_manifest(goal.tag)
         self._checkpoint = Checkpoint(self.repository, goal.tag)
+        if self.unchanged is None:
+            check_tag(goal, self._existing, wanted, if_exists)
 
     @property
     def unchanged(self) -> Reference | None:
@@ -50,18 +58,46 @@ class Target:
         """Remembers, in the registry, a layer that is there now."""
         self._checkpoint.add(layer.descriptor)
 
-    def publish(self, base: BaseImage, placed: list[ModelLayer]) -> Reference:
-        """Writes the image over its layers, all of which are there, and moves the tag.
+    def write(self, base: BaseImage, placed: list[ModelLayer]) -> Stored:
+        """Writes the image over its layers, all of which are there; the tag stays where it is.
+
+        Raises:
+            TagError: The tag holds something by now that it did not hold when this began, and may not be moved.
+        """
+        written = write_image(self.repository, base, placed, self._wanted)
+        held = self.repository.find_manifest(self.goal.tag)
+        if held is None or held.digest != written.digest:
+            check_tag(self.goal, held, self._wanted, self._if_exists)
+        return written
+
+    def move_tag(self, written: Stored) -> Reference:
+        """Moves the tag to an image that was written.
 
         Raises:
             WrongBytesError: The tag holds something else afterwards.
         """
-        written = write_image(self.repository, base, placed, self._wanted, self.goal.tag)
+        self.repository.put_manifest(written, self.goal.tag)
         arrived = self.repository.manifest(self.goal.tag).digest
         if arrived != written.digest:
             raise WrongBytesError(f"{self.goal} is {arrived}, not {written.digest}", "Did another run write this tag?")
         self._checkpoint.remove(written)
         return self.goal.at(written.digest)
+
+
+def publish(targets: Sequence[Target], base: BaseImage, placed: list[ModelLayer]) -> list[Reference]:
+    """Writes the image to every target, and moves the tags only then; gives what each tag holds now.
+
+    Args:
+        targets: Where to; those that hold it already stay as they are.
+        base: The image under the model.
+        placed: The model's layers, all of which are there.
+
+    Raises:
+        TagError: A tag may not be moved; none was.
+        WrongBytesError: A tag holds something else afterwards.
+    """
+    written = {target.goal: target.write(base, placed) for target in targets if target.unchanged is None}
+    return [target.unchanged or target.move_tag(written[target.goal]) for target in targets]
 
 
 def describe_layer(layer: Layer, digest: str, snapshot: Snapshot) -> ModelLayer:

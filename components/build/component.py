@@ -12,6 +12,7 @@ def build(
     base_image: str = "",
     builder: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    if_exists: str = "update",
 ) -> NamedTuple("Outputs", [("image", str), ("sent_bytes", int), ("unchanged", bool)]):
     """Build an OCI image (a KServe modelcar) of a downloaded model and push it; the tag is written last.
 
@@ -25,6 +26,8 @@ def build(
         builder: buildah, direct (streams the files into the registry, without buildah and scratch space), or auto:
             buildah where the step's image has it and the node lets it work, else direct.
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
+        if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
+            other is refused), replace (it moves whatever it holds) or refuse.
 
     Returns:
         image: The image, pinned to its digest.
@@ -40,7 +43,12 @@ def build(
 
     with recorded("build") as record, explained():
         done = step.build(
-            Path(directory), target, base_image=base_image, builder=builder, max_layer_size=max_layer_size
+            Path(directory),
+            target,
+            base_image=base_image,
+            builder=builder,
+            max_layer_size=max_layer_size,
+            if_exists=if_exists,
         )
         record.image, record.moved_bytes, record.unchanged = str(done.image), done.sent_bytes, done.unchanged
     outputs = namedtuple("Outputs", ["image", "sent_bytes", "unchanged"])

@@ -26,6 +26,7 @@ def build_in_job(
     base_image: str = "",
     builder: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    if_exists: str = "update",
     job_service_account: str = "modelcar-build",
     job_image: str = "",
     privileged: bool = False,
@@ -52,6 +53,8 @@ def build_in_job(
         builder: buildah, direct (streams the files into the registry, without buildah and scratch space), or auto:
             buildah where the Job's image has it and the node lets it work, else direct.
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
+        if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
+            other is refused), replace (it moves whatever it holds) or refuse.
         job_service_account: Service account of the Job's pod; it must be allowed to be privileged if that is asked for.
         job_image: Image of the Job's pod. Empty: this step's own.
         privileged: Whether the Job's container is privileged. Only buildah can need it.
@@ -89,6 +92,7 @@ def build_in_job(
                 base_image=base_image,
                 builder=builder,
                 max_layer_size=max_layer_size,
+                if_exists=if_exists,
             ),
             task.with_ephemeral_storage(ephemeral_storage),
             service_account=job_service_account,

@@ -6,12 +6,18 @@ from modelcar.components.self_contained import self_contained
 
 
 @self_contained(__file__)
-def mirror(image: str, target: str = "") -> NamedTuple("Outputs", [("image", str), ("copied_bytes", int)]):
+def mirror(
+    image: str,
+    target: str = "",
+    if_exists: str = "update",
+) -> NamedTuple("Outputs", [("image", str), ("copied_bytes", int)]):
     """Copy an image from registry to registry as a stream: no disk, the same digests, only the blobs that are missing.
 
     Args:
         image: Image to copy, pinned to its digest.
         target: Where to, registry/repository:tag. Empty copies nothing and passes the image on.
+        if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
+            other is refused), replace (it moves whatever it holds) or refuse.
 
     Returns:
         image: The copy, pinned to the same digest; without a target the image itself.
@@ -28,6 +34,6 @@ def mirror(image: str, target: str = "") -> NamedTuple("Outputs", [("image", str
         print("no mirror was asked for")
         return outputs(image, 0)
     with recorded("mirror") as record, explained():
-        done = step.mirror(image, target)
+        done = step.mirror(image, target, if_exists=if_exists)
         record.image, record.moved_bytes = str(done.image), done.copied_bytes
     return outputs(str(done.image), done.copied_bytes)

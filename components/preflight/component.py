@@ -22,6 +22,7 @@ def preflight(
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "vLLM",
     streaming: bool = False,
@@ -62,6 +63,8 @@ def preflight(
         build_mode: pod (buildah in the build task's own pod), job (in a privileged Job) or auto: the least privileged
             that works.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
+            other is refused), replace (it moves whatever it holds) or refuse.
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime.
         streaming: Whether the model is streamed from the Hub into the registry: no claim, no build, no nodes to check.
@@ -106,6 +109,7 @@ def preflight(
                 builder=builder,
                 build_mode=build_mode,
                 max_layer_size=max_layer_size,
+                if_exists=if_exists,
                 registered_name=registered_name,
                 model_format=model_format,
                 streaming=streaming,

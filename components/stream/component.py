@@ -16,6 +16,7 @@ def stream(
     everything: bool = False,
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
+    if_exists: str = "update",
 ) -> NamedTuple("Outputs", [("image", str), ("commit", str), ("read_bytes", int), ("unchanged", bool)]):
     """Make an OCI image (a KServe modelcar) out of the Hub's bytes while they arrive: no claim, no disk, one pass.
 
@@ -32,6 +33,8 @@ def stream(
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
+            other is refused), replace (it moves whatever it holds) or refuse.
 
     Returns:
         image: The image at the target, pinned to its digest.
@@ -56,6 +59,7 @@ def stream(
             everything=everything,
             base_image=base_image,
             max_layer_size=max_layer_size,
+            if_exists=if_exists,
         )
         record.image, record.commit = str(done.mirrored or done.image), done.commit
         record.moved_bytes, record.unchanged = done.read_bytes, done.unchanged

@@ -1,7 +1,7 @@
 """An image of a model: its base's layers, the model's layers, and what is known of the model as annotations.
 
-All layers must be in the repository before the image is written. Manifests go first and the tag last, so that a tag
-never names something incomplete.
+All layers must be in the repository before the image is written. It is written under its digest alone; its tag is
+moved afterwards (modelcar.target), so that a tag never names something incomplete.
 """
 
 from dataclasses import dataclass
@@ -27,25 +27,26 @@ class ModelLayer:
 
 
 def write_image(
-    repository: Repository, base: BaseImage, layers: list[ModelLayer], annotations: dict[str, str], tag: str
+    repository: Repository, base: BaseImage, layers: list[ModelLayer], annotations: dict[str, str]
 ) -> Stored:
-    """Writes configs, manifests and, for a base with several platforms, the index; then moves the tag.
+    """Writes configs, manifests and, for a base with several platforms, the index. No tag is written.
 
     Args:
         repository: Where the layers are, the base's too.
         base: What the model's layers go on.
         layers: The model's layers, lowest first.
         annotations: What is known of the model. They become labels of the config as well.
-        tag: The tag to write.
 
     Returns:
-        What the tag now names.
+        The image, as the repository has it under its digest.
     """
     annotations = {**annotations, spec.BASE_NAME: base.name, spec.BASE_DIGEST: base.digest}
     manifests = [_write_variant(repository, variant, layers, annotations) for variant in base.variants]
-    top = manifests[0] if len(manifests) == 1 else _index(manifests, base, annotations)
-    repository.put_manifest(top, tag)
-    return top
+    if len(manifests) == 1:
+        return manifests[0]
+    index = _index(manifests, base, annotations)
+    repository.put_manifest(index, index.digest)
+    return index
 
 
 def _write_variant(

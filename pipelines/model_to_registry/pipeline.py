@@ -28,6 +28,7 @@ def model_to_registry(
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "vLLM",
     claim: str = "modelcar",
@@ -62,6 +63,7 @@ def model_to_registry(
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (buildah in the task's own pod), job (in a privileged Job) or auto: the least that works.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
+        if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
@@ -101,6 +103,7 @@ def model_to_registry(
             builder=builder,
             build_mode=build_mode,
             max_layer_size=max_layer_size,
+            if_exists=if_exists,
             registered_name=registered_name,
             model_format=model_format,
             claim=claim,
@@ -139,6 +142,7 @@ def model_to_registry(
                     base_image=base_image,
                     builder=builder,
                     max_layer_size=max_layer_size,
+                    if_exists=if_exists,
                     job_service_account=job_service_account,
                     job_image=job_image,
                     privileged=True,
@@ -153,11 +157,16 @@ def model_to_registry(
                     base_image=base_image,
                     builder=builder,
                     max_layer_size=max_layer_size,
+                    if_exists=if_exists,
                 )
                 placement.builds(in_pod, target_secret)
                 place.is_for(in_pod)
 
-            mirrored = mirror(image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]), target=mirror_target)
+            mirrored = mirror(
+                image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]),
+                target=mirror_target,
+                if_exists=if_exists,
+            )
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
             registered = register(

@@ -24,6 +24,7 @@ def model_to_registry_streaming(
     everything: bool = False,
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
+    if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "vLLM",
     hf_token_secret: str = "huggingface-token",
@@ -48,6 +49,7 @@ def model_to_registry_streaming(
         everything: Also take duplicate weights and those for other frameworks.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
@@ -77,6 +79,7 @@ def model_to_registry_streaming(
             everything=everything,
             base_image=base_image,
             max_layer_size=max_layer_size,
+            if_exists=if_exists,
             registered_name=registered_name,
             model_format=model_format,
             streaming=True,
@@ -94,6 +97,7 @@ def model_to_registry_streaming(
                 everything=everything,
                 base_image=base_image,
                 max_layer_size=max_layer_size,
+                if_exists=if_exists,
             )
             streamed.set_display_name("Stream")
             placement.with_token(streamed, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
@@ -102,7 +106,7 @@ def model_to_registry_streaming(
             placement.with_registry_login(streamed, "mirror", mirror_secret)
             placement.never_cached(streamed, retries=3, hours=12)
 
-            mirrored = mirror(image=streamed.outputs["image"], target=mirror_target)
+            mirrored = mirror(image=streamed.outputs["image"], target=mirror_target, if_exists=if_exists)
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
             registered = register(
