@@ -23,6 +23,8 @@ from tests.parts.models import sparse_model, tiny_llama
 from tests.parts.registries import Registry, registry_plain
 
 MODEL = "example/llama"
+GIGABIT = 125_000_000
+"""Bytes a second."""
 _MOST_ON_DISK = 6
 """Times the model: on the claim, what the request's recipe makes of it; else the Hub's and two registries'."""
 
@@ -36,6 +38,7 @@ class Place:
         servers: Another one, for what the servers keep.
         pods: Runs commands.
         hub_url: A Hub that has the model.
+        slow_hub_url: The same Hub at the end of a wire of 1 Gbit/s.
         size: Bytes of all files of the model.
     """
 
@@ -43,6 +46,7 @@ class Place:
     servers: Path
     pods: Pods
     hub_url: str
+    slow_hub_url: str
     size: int
 
     def python(self, code: str, env: dict[str, str] | None = None) -> Measurement:
@@ -57,7 +61,12 @@ class Place:
     @property
     def hub_env(self) -> dict[str, str]:
         """Where the Hub is; plain HTTP, no news from the internet."""
-        return {"HF_ENDPOINT": self.hub_url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+        return _env(self.hub_url)
+
+    @property
+    def slow_hub_env(self) -> dict[str, str]:
+        """The same for the Hub at the end of the wire."""
+        return _env(self.slow_hub_url)
 
     @cached_property
     def downloaded(self) -> Path:
@@ -138,7 +147,8 @@ def prepared(size: int, shards: int, *, sparse: bool = False, compressed: bool =
         servers = stack.enter_context(own(folder / "servers", 8 * size))
         published = _publish(servers / "hub", size, shards, sparse=sparse)
         url = stack.enter_context(_hub(servers / "hub"))
-        yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), url, published)
+        slow_url = stack.enter_context(_hub(servers / "hub", "--rate", str(GIGABIT)))
+        yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), url, slow_url, published)
 
 
 def check_image(target: str, size: int) -> None:
@@ -181,9 +191,13 @@ def _publish(root: Path, size: int, shards: int, *, sparse: bool) -> int:
         return sum(path.stat().st_size for path in model.iterdir())
 
 
+def _env(hub_url: str) -> dict[str, str]:
+    return {"HF_ENDPOINT": hub_url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+
+
 @contextmanager
-def _hub(root: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.parts.hub", "--root", str(root)]
+def _hub(root: Path, *options: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.parts.hub", "--root", str(root), *options]
     # It ends when its standard input does, so also when this process is killed.
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -17,6 +17,7 @@ FIGURES = (
     "stream_over_oci_modelcar",
     "stream_over_slower_side",
     "fanout_over_stream_then_mirror",
+    "fanout_over_stream_then_mirror_at_1_gbit",
     "stream_rss_mib_1",
     "stream_disk_mib",
     "unchanged_seconds",
@@ -31,6 +32,7 @@ HUGE_SHARDS = 12
 RSS_TARGET, DISK_TARGET = 160, 16
 OURS = "`stream(model, A)`"
 BOTH = "`stream(model, A, mirror=B)`"
+SLOW = ", from a Hub that sends 1 Gbit/s in all"
 TWO_STEPS = "`stream(model, A)`, then `mirror(A, B)`, in one process"
 PEER = (
     "`oci-modelcar push --hf-repo MODEL --registry HOST --target-repo REPOSITORY --target-tag 1.0 "
@@ -51,8 +53,14 @@ def measure(place: Place, runs: int) -> list[Figure]:
         Side("up alone", build.CURL, lambda: build.curl(place)),
         Side("into two", BOTH, lambda: _to_two(place, _both)),
         Side("two steps", TWO_STEPS, lambda: _to_two(place, _two_steps)),
+        Side("into two, slow Hub", BOTH + SLOW, lambda: _to_two(place, lambda *hosts: _both(*hosts, slow=True))),
+        Side(
+            "two steps, slow Hub",
+            TWO_STEPS + SLOW,
+            lambda: _to_two(place, lambda *hosts: _two_steps(*hosts, slow=True)),
+        ),
     )
-    ours, peer, down, up, both, steps = alternate(sides, runs)
+    ours, peer, down, up, both, steps, both_slow, steps_slow = alternate(sides, runs)
     slower = max(down, up, key=lambda side: side.seconds)
     sides_alone = f"{slower.side.name} {slower.spread}; down {down.seconds:.1f} s, up {up.seconds:.1f} s"
     disk = max(run.disk["node"] + run.disk["claim"] for side in (ours, both) for run in side.measurements)
@@ -67,6 +75,7 @@ def measure(place: Place, runs: int) -> list[Figure]:
             f"{OURS}; against the slower of {DOWN}, and {build.CURL}",
         ),
         ratio("fanout_over_stream_then_mirror", both, steps, target=0.80),
+        ratio("fanout_over_stream_then_mirror_at_1_gbit", both_slow, steps_slow),
         _rss("stream_rss_mib_1", [*ours.measurements], [*both.measurements]),
         Figure("stream_disk_mib", mib(disk), f"{mib(disk)} MiB", "", DISK_TARGET, f"{OURS}, {BOTH}"),
         *_unchanged(place, runs),
@@ -93,19 +102,21 @@ def measure_huge(place: Place) -> list[Figure]:
     ]
 
 
-def _stream(place: Place, host: str, more: str = "") -> Measurement:
+def _stream(place: Place, host: str, more: str = "", *, slow: bool = False) -> Measurement:
     target = f"{host}/{_IMAGE}"
-    return place.python(f"from modelcar.stream import stream; stream({MODEL!r}, {target!r}{more})", place.hub_env)
+    env = place.slow_hub_env if slow else place.hub_env
+    return place.python(f"from modelcar.stream import stream; stream({MODEL!r}, {target!r}{more})", env)
 
 
-def _both(place: Place, first: str, second: str) -> Measurement:
-    return _stream(place, first, f", mirror='{second}/{_IMAGE}'")
+def _both(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
+    return _stream(place, first, f", mirror='{second}/{_IMAGE}'", slow=slow)
 
 
-def _two_steps(place: Place, first: str, second: str) -> Measurement:
+def _two_steps(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
     source, target = f"{first}/{_IMAGE}", f"{second}/{_IMAGE}"
     code = "from modelcar.stream import stream; from modelcar.mirror import mirror; "
-    return place.python(f"{code}stream({MODEL!r}, {source!r}); mirror({source!r}, {target!r})", place.hub_env)
+    env = place.slow_hub_env if slow else place.hub_env
+    return place.python(f"{code}stream({MODEL!r}, {source!r}); mirror({source!r}, {target!r})", env)
 
 
 def _oci_modelcar(place: Place, programs: Path, host: str) -> Measurement:

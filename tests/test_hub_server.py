@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from huggingface_hub.hf_api import RepoFile
 from tests.parts.hub import Hub
 from tests.parts.models import INDEX, ODD_NAMES, sparse_model, tiny_llama, variants
 from tests.parts.weights import read_header
+from tests.parts.wire import Wire
 
 REPO = "org/tiny"
 SHARD = "model-00002-of-00004.safetensors"
@@ -406,3 +408,12 @@ def test_sparse_model_takes_no_room(tmp_path: Path) -> None:
     stats = [path.stat() for path in folder.glob("*.safetensors")]
     assert sum(stat.st_size for stat in stats) == pytest.approx(8e9, rel=0.05)
     assert sum(stat.st_blocks * 512 for stat in stats) < 1_000_000
+
+
+def test_contents_come_no_faster_than_the_wire(tmp_path: Path) -> None:
+    with Hub(tmp_path / "hub", wire=Wire(4 << 20)) as hub:
+        hub.publish("example/tiny", {"model.safetensors": bytes(3 << 20)})
+        begun = time.monotonic()
+        received = requests.get(f"{hub.url}/example/tiny/resolve/main/model.safetensors", timeout=30).content
+        assert received == bytes(3 << 20)
+        assert time.monotonic() - begun > 0.7

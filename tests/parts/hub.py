@@ -17,6 +17,7 @@ from tests.parts.hub_faults import Faults
 from tests.parts.hub_http import Served, Server
 from tests.parts.hub_routes import Answer, Request, Routes
 from tests.parts.hub_store import Source, Store, folder_sources
+from tests.parts.wire import Wire
 
 REQUESTS_KEPT = 10_000
 
@@ -29,7 +30,14 @@ class Hub:
     """
 
     def __init__(
-        self, root: Path, *, host: str = "127.0.0.1", port: int = 0, cdn_port: int = 0, page_size: int = 1000
+        self,
+        root: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        cdn_port: int = 0,
+        page_size: int = 1000,
+        wire: Wire | None = None,
     ) -> None:
         """Prepare a Hub over a folder, which may hold repositories already.
 
@@ -39,7 +47,9 @@ class Hub:
             port: The port of the API, or 0 for any.
             cdn_port: The port of large files, or 0 for any.
             page_size: The number of entries in one page of a tree.
+            wire: What the contents of files go through; by default they go as fast as they can.
         """
+        self.wire = wire
         self.store = Store(root)
         self.tokens: dict[str, set[str]] = {}
         self.faults = Faults()
@@ -165,10 +175,12 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cdn-port", type=int, default=0)
+    parser.add_argument("--rate", type=float, help="bytes a second at which the contents of files come, in all")
     parser.add_argument("--token", action="append", default=[], metavar="TOKEN=REPO[,REPO]")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with Hub(options.root, host=options.host, port=options.port, cdn_port=options.cdn_port) as hub:
+    wire = Wire(options.rate) if options.rate else None
+    with Hub(options.root, host=options.host, port=options.port, cdn_port=options.cdn_port, wire=wire) as hub:
         for grant in options.token:
             token, _, repositories = grant.partition("=")
             hub.tokens[token] = set(repositories.split(","))

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tests.parts.hub_routes import Answer, header_lines
+from tests.parts.wire import PIECE_BYTES, Wire
 
 if TYPE_CHECKING:
     from tests.parts.hub import Hub
@@ -118,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or cut is not None
         unsent = len(sent)
         try:
-            for length in _transfer(self.connection, content, sent, wrong):
+            for length in _transfer(self.connection, content, sent, wrong, self.server.hub.wire):
                 unsent -= length
         finally:
             self.server.hub.note_unsent(served, unsent)
@@ -147,7 +148,9 @@ def _asked_range(header: str | None, size: int) -> range | None:
     return range(int(first), min(int(last) + 1, size) if last else size)
 
 
-def _transfer(connection: socket.socket, content: BinaryIO, span: range, wrong: int | None) -> Iterator[int]:
+def _transfer(
+    connection: socket.socket, content: BinaryIO, span: range, wrong: int | None, wire: Wire | None
+) -> Iterator[int]:
     position = span.start
     while position < span.stop:
         if position == wrong:
@@ -156,6 +159,9 @@ def _transfer(connection: socket.socket, content: BinaryIO, span: range, wrong: 
             length = 1
         else:
             stop = wrong if wrong is not None and position < wrong < span.stop else span.stop
+            if wire is not None:
+                stop = min(stop, position + PIECE_BYTES)
+                wire.send(stop - position)
             length = os.sendfile(connection.fileno(), content.fileno(), position, stop - position)
         if not length:
             raise OSError("a content became shorter while it was served")
