@@ -1,0 +1,10 @@
+"""What is wrong with a command line, or with a preset, which stands for a part of one."""
+
+from modelcar.errors import ModelcarError
+
+
+class UsageError(ModelcarError):
+    """A command that means nothing as it was typed; the command ends with 2, as for an option that does not exist."""
+
+
+EXIT_CODE = 2
