@@ -45,8 +45,16 @@ class Cluster:
             return cls(client.ApiClient(settings), namespace_file.read_text().strip())
         # The client itself reads KUBECONFIG once, when it is imported.
         file = os.environ.get("KUBECONFIG")
-        if not file:
-            return None
+        return cls.of(file) if file else None
+
+    @classmethod
+    def of(cls, file: str) -> "Cluster":
+        """The cluster that a kubeconfig names.
+
+        Raises:
+            ClusterError: The file cannot be used.
+        """
+        settings: Any = client.Configuration()
         try:
             config.load_kube_config(file, client_configuration=settings)
             _, context = config.list_kube_config_contexts(file)
