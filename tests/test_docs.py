@@ -1,5 +1,8 @@
 """What README and docs say is true: each command is run, or as much of it as can be, and the shown output is real."""
 
+import functools
+import html
+import importlib.util
 import json
 import re
 import shlex
@@ -7,13 +10,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client
 
+from modelcar.cluster.failures import failures
+from modelcar.serving import inference_service
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import BasicAuthRegistry, TokenAuthRegistry
+from tests.parts.run_states import FOLDER as RUN_STATES
+from tests.parts.run_states import as_object, run_state
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -81,14 +90,98 @@ def test_documented_target_exists(command: str) -> None:
 
 @pytest.mark.parametrize("command", [command for command in commands() if command.split()[0] == "oc"])
 def test_documented_oc_command_is_right(command: str) -> None:
+    """That a cluster takes them all is shown in tests/cluster/test_docs.py."""
     words = shlex.split(command)
-    if words[:3] == ["oc", "apply", "-k"]:
-        # That an API server takes it is shown in tests/cluster.
+    if words[1:3] in (["apply", "-k"], ["delete", "-k"]):
         assert (ROOT / words[3] / "kustomization.yaml").is_file()
-    else:
-        assert words[:4] == ["oc", "create", "secret", "generic"]
+    if words[1:3] == ["create", "secret"]:
         compiled = (ROOT / "compiled/model-to-registry.yaml").read_text()
         assert f"defaultValue: {words[4]}\n" in compiled
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in link:
+            path, _, anchor = link.partition("#")
+            goal = page.parent / path if path else page
+            assert goal.exists(), link
+            assert not anchor or anchor in anchors(goal), link
+
+
+def anchors(page: Path) -> list[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def snippets() -> list[dict[str, Any]]:
+    """Every YAML document that a page shows."""
+    found = (re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL) for page in PAGES)
+    return [document for blocks in found for block in blocks for document in yaml.safe_load_all(block)]
+
+
+@pytest.mark.parametrize("document", snippets(), ids=lambda document: document["kind"])
+def test_documented_yaml_is_what_it_should_be(document: dict[str, Any]) -> None:
+    if document["kind"] == "InferenceService":
+        model = document["metadata"]["annotations"]["openshift.io/display-name"]
+        image = document["spec"]["predictor"]["model"]["storageUri"].removeprefix("oci://")
+        assert document == yaml.safe_load(inference_service(image, model))
+    else:
+        # The client drops what Kubernetes does not know.
+        assert client.ApiClient().sanitize_for_serialization(as_object(document, f"V1{document['kind']}")) == document
+
+
+def test_every_reason_that_a_report_gives_is_explained() -> None:
+    states = [run_state(file.stem) for file in RUN_STATES.glob("*.json")]
+    explained = (ROOT / "docs/ml-engineer.md").read_text().partition("## When it fails")[2]
+    reasons = {failure.reason for state in states for failure in failures(state)}
+    # `Error` is a step's own last words; a lost node has many names.
+    missing = [reason for reason in reasons - {"Error", "DeletionByTaintManager"} if f"| `{reason}`" not in explained]
+    assert len(reasons) > 8
+    assert missing == []
+
+
+def test_every_message_that_is_explained_is_one_of_ours() -> None:
+    rows = (ROOT / "docs/ml-engineer.md").read_text().partition("## When it fails")[2]
+    quoted = [
+        words for row in re.findall(r"^\| (`.*?) \|", rows, re.MULTILINE) for words in re.findall(r"`(.+?)`", row)
+    ]
+    ours = " ".join(path.read_text() for path in ROOT.glob("modelcar/**/*.py"))
+    clusters = " ".join(path.read_text() for path in RUN_STATES.glob("*.json"))
+    assert len(quoted) > 10
+    assert [words for words in quoted if not all(part.strip() in ours + clusters for part in words.split("…"))] == []
+
+
+def test_parameters_page_is_what_the_docstrings_say() -> None:
+    generator = parameters()
+    assert generator.page() == generator.PAGE.read_text(), "run `make docs`"
+    assert set(generator.names("pipelines")) >= {"model_to_registry", "model_to_registry_streaming"}
+    assert len(generator.names("components")) > 7
+
+
+@functools.cache
+def parameters() -> Any:
+    """docs/parameters.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("parameters", ROOT / "docs/parameters.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_api_reference_is_made_from_the_docstrings_without_a_network(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc")
+    recipe = re.search(r"^\t\$\(BIN\)/pdoc (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+    words = shlex.split(recipe[1])
+    words[words.index("--output-directory") + 1] = str(tmp_path)
+    subprocess.run([sys.executable, "-m", "pdoc", *words], check=True, cwd=ROOT, capture_output=True)
+    written = html.unescape((tmp_path / "modelcar/mirror.html").read_text())
+    assert "Copies an image, with every platform it has, and compares the digests at the end." in written
+    assert (tmp_path / "modelcar/components/download.html").is_file()
 
 
 def test_the_claim_of_the_manifests_is_the_one_that_pipelines_expect() -> None:
