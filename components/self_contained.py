@@ -15,11 +15,16 @@ BASE_IMAGE = "registry.access.redhat.com/ubi9/python-311:latest"
 """Has Python and pip, runs as any UID in group 0, needs no login and is not rate limited."""
 
 
-def self_contained(folder: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+VERTEX_IMAGE = "python:3.11"
+"""What kfp takes by default: Vertex AI pulls images from Artifact Registry and Docker Hub alone."""
+
+
+def self_contained(folder: str, base_image: str = BASE_IMAGE, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Makes a function a component that carries our code and its packages with it.
 
     Args:
         folder: `__file__` of the component; beside it lies requirements.txt, in which every package is pinned.
+        base_image: The image that it runs in.
         **options: Passed on to `dsl.component`.
 
     Raises:
@@ -27,7 +32,7 @@ def self_contained(folder: str, **options: Any) -> Callable[[Callable[..., Any]]
     """
 
     def wrap(function: Callable[..., Any]) -> Any:
-        component = dsl.component(function, base_image=BASE_IMAGE, install_kfp_package=False, **options)
+        component = dsl.component(function, base_image=base_image, install_kfp_package=False, **options)
         container = component.component_spec.implementation.container
         packages = f"{_pinned(Path(folder).parent / 'requirements.txt')}\nkfp=={kfp.__version__}"
         code = textwrap.dedent(inspect.getsource(function))

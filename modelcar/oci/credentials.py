@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelcar import google_cloud
 from modelcar.errors import CredentialsError
 
 SECRETS = Path("/var/run/secrets/modelcar")
@@ -45,12 +46,13 @@ class Credentials:
 def find(registry: str, repository: str) -> Credentials | None:
     """The credentials for a repository, from the first file that has any.
 
-    Looked at in this order: Secrets mounted by the pipelines, `$REGISTRY_AUTH_FILE`, podman's and docker's own files,
-    and, for OpenShift's internal registry, the pod's service account token. Within a file the longest matching path
-    wins (`quay.io/team/model` before `quay.io/team` before `quay.io`), as containers-auth.json(5) has it.
+    Looked at in this order: Secrets mounted by the pipelines, `$REGISTRY_AUTH_FILE`, podman's and docker's own files;
+    then, for OpenShift's internal registry, the pod's service account token, and for Artifact Registry a token of the
+    account of Google Cloud. Within a file the longest matching path wins (`quay.io/team/model` before `quay.io/team`
+    before `quay.io`), as containers-auth.json(5) has it.
 
     Raises:
-        CredentialsError: A file that exists cannot be read as a docker configuration.
+        CredentialsError: A file that exists cannot be read as a docker configuration, or Google Cloud gives no token.
     """
     for path in auth_files():
         credentials = _from_file(path, registry, repository)
@@ -59,6 +61,8 @@ def find(registry: str, repository: str) -> Credentials | None:
     token = SERVICE_ACCOUNT / "token"
     if registry.split(":")[0] == OPENSHIFT_REGISTRY and token.is_file():
         return Credentials("serviceaccount", token.read_text().strip(), source=str(token))
+    if google_cloud.serves(registry) and (access := google_cloud.access_token()):
+        return Credentials(google_cloud.USERNAME, access, source=google_cloud.SOURCE)
     return None
 
 

@@ -1,0 +1,70 @@
+"""Stream a model onto a serving image in Artifact Registry, on Vertex AI."""
+
+from typing import List, NamedTuple
+
+from modelcar.components.self_contained import VERTEX_IMAGE, self_contained
+
+
+@self_contained(__file__, base_image=VERTEX_IMAGE)
+def stream_on_vertex(
+    model: str,
+    target: str,
+    serving_image: str,
+    project: str,
+    revision: str = "main",
+    include: List[str] = [],
+    exclude: List[str] = [],
+    everything: bool = False,
+    max_layer_size: int = 20_000_000_000,
+    hf_token_secret: str = "",
+) -> NamedTuple("Outputs", [("image", str), ("commit", str), ("read_bytes", int), ("unchanged", bool)]):
+    """Put a model from the Hub on top of a serving image in Artifact Registry, while its bytes arrive: no disk.
+
+    It logs in as the account that it runs as, with the platform's own tokens. A run that broke off goes on; layers that
+    the target's tag holds already are not read again.
+
+    Args:
+        model: Id of the model on the Hub, organisation/name.
+        target: Image to write, such as europe-west4-docker.pkg.dev/my-project/models/granite:3.3-2b.
+        serving_image: Image under the model. It keeps its entry point; the model is in /models.
+        project: Project of the Secret Manager's secret.
+        revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
+        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        exclude: Glob patterns of files to leave out.
+        everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
+        max_layer_size: Largest layer to make, in bytes.
+        hf_token_secret: Secret Manager's secret with a Hugging Face token, for gated and private models. Empty: none.
+
+    Returns:
+        image: The image at the target, pinned to its digest.
+        commit: Commit that the revision stood for.
+        read_bytes: Bytes that were read from the Hub; the registry had the rest.
+        unchanged: Whether the target already held this very image.
+    """
+    import os
+    from collections import namedtuple
+
+    from modelcar import google_cloud, vertex
+    from modelcar import stream as step
+    from modelcar.errors import explained
+    from modelcar.record import recorded
+
+    with recorded("stream") as record, explained():
+        vertex.check_target(target)
+        if hf_token_secret:
+            # Where the Hub's own client looks for it.
+            os.environ["HF_TOKEN"] = google_cloud.read_secret(hf_token_secret, project)
+        done = step.stream(
+            model,
+            target,
+            revision=revision,
+            include=include,
+            exclude=exclude,
+            everything=everything,
+            base_image=serving_image,
+            max_layer_size=max_layer_size,
+        )
+        record.image, record.commit = str(done.image), done.commit
+        record.moved_bytes, record.unchanged = done.read_bytes, done.unchanged
+    outputs = namedtuple("Outputs", ["image", "commit", "read_bytes", "unchanged"])
+    return outputs(str(done.image), done.commit, done.read_bytes, done.unchanged)

@@ -1,0 +1,243 @@
+"""What Vertex AI's Model Registry is told of an image of a model, and whether it knows that already.
+
+A version of a model there is a container: an image in Artifact Registry, and how Vertex AI runs it and asks it
+(https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements). Labels say what is in it, so that
+the same image with the same settings is not entered twice.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from modelcar import google_cloud
+from modelcar.errors import PlanError
+from modelcar.oci.reference import Reference
+
+MODEL, COMMIT, DIGEST, CONTAINER = "modelcar-model", "modelcar-commit", "modelcar-digest", "modelcar-container"
+"""Labels: the Hub's id of the model, its commit, the image's digest, and a hash of how it is run."""
+
+LONGEST_LABEL = 63
+"""Characters of a label's value, which are lower-case letters, digits, `_` and `-`.
+
+https://cloud.google.com/vertex-ai/docs/predictions/model-labels
+"""
+
+LONGEST_DISPLAY_NAME = 128
+PAGE = "100"
+
+Missing = Literal["model", "version", "nothing"]
+
+_HASH_DIGITS = 16
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+class Port(_Message):
+    """A port of a container."""
+
+    container_port: int = Field(gt=0, lt=1 << 16)
+
+
+class Variable(_Message):
+    """An environment variable."""
+
+    name: str = Field(min_length=1)
+    value: str = ""
+
+
+class Container(_Message):
+    """A container as Vertex AI runs it: the API's ModelContainerSpec, by its own names.
+
+    https://cloud.google.com/vertex-ai/docs/reference/rest/v1/ModelContainerSpec
+    """
+
+    image_uri: str
+    command: list[str] = []
+    args: list[str] = []
+    env: list[Variable] = []
+    ports: list[Port] = []
+    predict_route: str = Field("", pattern="^(/.*)?$")
+    health_route: str = Field("", pattern="^(/.*)?$")
+    invoke_route_prefix: str = Field("", pattern="^(/.*)?$")
+    grpc_ports: list[Port] = []
+    deployment_timeout: str = Field("", pattern="^([0-9]+s)?$")
+    shared_memory_size_mb: int = Field(0, ge=0)
+    startup_probe: dict[str, Any] = {}
+    health_probe: dict[str, Any] = {}
+    liveness_probe: dict[str, Any] = {}
+
+    def spec(self) -> dict[str, Any]:
+        """This as the API's JSON."""
+        return self.model_dump(by_alias=True, exclude_defaults=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is entered.
+
+    Attributes:
+        display_name: The model's name in the registry.
+        description: What it is, in one line.
+        labels: What is in it.
+        container: The container that serves it.
+    """
+
+    display_name: str
+    description: str
+    labels: dict[str, str]
+    container: Container
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the registry has of an entry.
+
+    Attributes:
+        missing: `model` if it knows no such model, `version` if it knows the model but not this, else `nothing`.
+        model: The known model's resource name, `projects/…/locations/…/models/…`; empty if there is none.
+        address: The address of that model in the API.
+    """
+
+    missing: Missing
+    model: str = ""
+    address: str = ""
+
+
+def check_target(target: str) -> Reference:
+    """The reference of an image that Vertex AI can run.
+
+    Raises:
+        PlanError: It lies elsewhere than in Artifact Registry.
+        UnsafeNameError: The text is no reference to write to.
+    """
+    reference = Reference.parse_target(target)
+    if not google_cloud.serves(reference.registry):
+        raise PlanError(
+            f"Vertex AI runs images of Artifact Registry alone, not of {reference.registry}",
+            "Name a target such as europe-west4-docker.pkg.dev/my-project/models/granite:3.3-2b",
+        )
+    return reference
+
+
+def describe(
+    model: str,
+    commit: str,
+    image: str,
+    args: Sequence[str],
+    container: Mapping[str, Any],
+    name: str = "",
+) -> Entry:
+    """What is entered of an image.
+
+    Args:
+        model: The model's id on the Hub.
+        commit: Its commit.
+        image: The image, pinned to its digest.
+        args: What the image's entry point is given.
+        container: More of the API's ModelContainerSpec, by its own names: ports, routes, environment, probes.
+        name: The model's name in the registry; empty for its id on the Hub.
+
+    Raises:
+        PlanError: The container or the name is not one that Vertex AI takes.
+    """
+    digest = Reference.parse(image).digest.removeprefix("sha256:")
+    if not digest:
+        raise PlanError(f"{image} is not pinned to a digest")
+    served = _container(model, image, args, container)
+    settings = json.dumps(served.spec(), sort_keys=True)
+    labels = {
+        MODEL: label_value(model),
+        COMMIT: label_value(commit),
+        DIGEST: digest[:LONGEST_LABEL],
+        CONTAINER: hashlib.sha256(settings.encode()).hexdigest()[:_HASH_DIGITS],
+    }
+    return Entry(_display_name(name or model), f"{model} at commit {commit}, from Hugging Face", labels, served)
+
+
+def label_value(text: str) -> str:
+    """A text as a label's value. What is too long is cut, and then ends in a hash of all of it."""
+    value = re.sub(r"[^a-z0-9_-]", "-", text.lower().replace("/", "_"))
+    if len(value) <= LONGEST_LABEL:
+        return value
+    whole = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{value[: LONGEST_LABEL - len(whole) - 1]}-{whole}"
+
+
+def find(entry: Entry, project: str, location: str) -> Known:
+    """What the registry of a project has of an entry.
+
+    A model is taken for the same if it has the entry's name and its label says the same id on the Hub; of several, the
+    oldest. A version is the same if image and settings are.
+
+    Args:
+        entry: What would be entered.
+        project: The project's id.
+        location: The region, such as `europe-west4`.
+
+    Raises:
+        GoogleCloudError: The registry cannot be read.
+    """
+    api = f"https://{location}-aiplatform.googleapis.com/v1"
+    models = _models(f"{api}/projects/{project}/locations/{location}/models", f'display_name="{entry.display_name}"')
+    same = [
+        model
+        for model in models
+        if model.get("displayName") == entry.display_name and _labels(model).get(MODEL) == entry.labels[MODEL]
+    ]
+    if not same:
+        return Known("model")
+    # A listed model is its default version; the name may tell which one that is.
+    name = str(min(same, key=lambda model: str(model.get("createTime", "")))["name"]).partition("@")[0]
+    wanted = {label: entry.labels[label] for label in (DIGEST, CONTAINER)}.items()
+    versions = _models(f"{api}/{name}:listVersions")
+    missing: Missing = "nothing" if any(wanted <= _labels(version).items() for version in versions) else "version"
+    return Known(missing, name, f"{api}/{name}")
+
+
+def _container(model: str, image: str, args: Sequence[str], container: Mapping[str, Any]) -> Container:
+    ours = {"imageUri", "args"} & container.keys()
+    if ours:
+        raise PlanError(f"serving_container names {', '.join(sorted(ours))}, which other parameters decide")
+    # Model Garden's own deployments name the model so.
+    env = [{"name": "MODEL_ID", "value": model}, *container.get("env", [])]
+    try:
+        return Container.model_validate({**container, "imageUri": image, "args": list(args), "env": env})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise PlanError(
+            f"serving_container is no container that Vertex AI takes: {where}: {problem['msg']}",
+            "Its fields are those of https://cloud.google.com/vertex-ai/docs/reference/rest/v1/ModelContainerSpec",
+        ) from None
+
+
+def _display_name(name: str) -> str:
+    # ModelUploadOp writes it into JSON as it is.
+    if len(name) > LONGEST_DISPLAY_NAME or re.search(r'["\\\x00-\x1f]', name):
+        raise PlanError(
+            f"{name!r} cannot be a model's name in Vertex AI",
+            f"It may have {LONGEST_DISPLAY_NAME} characters, without quotes and backslashes",
+        )
+    return name
+
+
+def _models(url: str, condition: str = "") -> Iterator[dict[str, Any]]:
+    page = ""
+    while True:
+        answer = google_cloud.read(url, filter=condition, pageSize=PAGE, pageToken=page)
+        yield from answer.get("models", [])
+        page = answer.get("nextPageToken", "")
+        if not page:
+            return
+
+
+def _labels(model: Mapping[str, Any]) -> dict[str, str]:
+    return dict(model.get("labels") or {})

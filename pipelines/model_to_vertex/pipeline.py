@@ -1,0 +1,111 @@
+"""The pipeline for Vertex AI: stream onto a serving image, compare with the Model Registry, upload what is missing."""
+
+from typing import Any, Dict, List
+
+from google_cloud_pipeline_components.v1.model import ModelUploadOp
+from kfp import dsl
+
+from modelcar.components.prepare_upload import prepare_upload
+from modelcar.components.stream_on_vertex import stream_on_vertex
+
+SERVING_IMAGE = "us-docker.pkg.dev/vertex-ai/vertex-vision-model-garden-dockers/pytorch-vllm-serve:20260320_0916_RC01"
+"""vLLM as Vertex AI's Model Garden serves it. Unlike vLLM's own image it answers Vertex AI's `predict` requests, and it
+lies in Artifact Registry, where everyone may read it and nobody counts pulls."""
+
+SERVING_ARGS = ["python", "-m", "vllm.entrypoints.api_server", "--host=0.0.0.0", "--port=8080", "--model=/models"]
+SERVING_CONTAINER = {"ports": [{"containerPort": 8080}], "predictRoute": "/generate", "healthRoute": "/ping"}
+"""As Model Garden's own deployments run that image, but for the model, which is in it (docs/vertex.md)."""
+
+PROJECT, LOCATION = "{{$.pipeline_google_cloud_project_id}}", "{{$.pipeline_google_cloud_location}}"
+"""What Vertex Pipelines replaces by the project and the region of the run."""
+
+
+def _never_cached(task: dsl.PipelineTask, retries: int = 0) -> None:
+    """Runs a task each time, for what it does is outside; again, if asked for, after a failure that may pass."""
+    task.set_caching_options(False)
+    if retries:
+        task.set_retry(num_retries=retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
+
+
+@dsl.pipeline(name="model-to-vertex", display_name="Model to Vertex AI")
+def model_to_vertex(
+    model: str = "ibm-granite/granite-3.3-2b-instruct",
+    target: str = "",
+    revision: str = "main",
+    include: List[str] = [],
+    exclude: List[str] = [],
+    everything: bool = False,
+    serving_image: str = SERVING_IMAGE,
+    serving_args: List[str] = SERVING_ARGS,
+    serving_container: Dict[str, Any] = SERVING_CONTAINER,
+    registered_name: str = "",
+    version_aliases: List[str] = ["default"],
+    max_layer_size: int = 20_000_000_000,
+    hf_token_secret: str = "",
+    project: str = PROJECT,
+    location: str = LOCATION,
+) -> None:
+    """Stream a model from Hugging Face onto a serving image in Artifact Registry; enter it in Vertex AI.
+
+    Running it again does only what is missing: a commit that is there already adds no version, a new one does.
+
+    Args:
+        model: Id of the model on Hugging Face, organisation/name.
+        target: Image to write, such as europe-west4-docker.pkg.dev/my-project/models/granite:3.3-2b.
+        revision: Branch, tag or commit of the model.
+        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        exclude: Glob patterns, as a JSON list, of files to leave out.
+        everything: Also take duplicate weights and those for other frameworks.
+        serving_image: Image to put the model on, as /models; its entry point stays. By default Model Garden's vLLM.
+        serving_args: Arguments for its entry point, as a JSON list. They may name variables, as $(AIP_HTTP_PORT).
+        serving_container: More of Vertex AI's ModelContainerSpec, as JSON: ports, routes, env, probes, shared memory.
+        registered_name: Name in the Model Registry. Empty: the model's id.
+        version_aliases: Aliases of the new version, as a JSON list. The one called default is what is deployed.
+        max_layer_size: Largest layer to make, in bytes.
+        hf_token_secret: Secret of Secret Manager with a Hugging Face token, for gated and private models. Empty: none.
+        project: Project of the Model Registry and of the secret. By default the one that this runs in.
+        location: Region of the Model Registry, which has to be the one that this runs in, as it is by default.
+    """
+    streamed = stream_on_vertex(
+        model=model,
+        target=target,
+        serving_image=serving_image,
+        project=project,
+        revision=revision,
+        include=include,
+        exclude=exclude,
+        everything=everything,
+        max_layer_size=max_layer_size,
+        hf_token_secret=hf_token_secret,
+    )
+    streamed.set_display_name("Stream")
+    _never_cached(streamed, retries=3)
+
+    prepared = prepare_upload(
+        model=model,
+        commit=streamed.outputs["commit"],
+        image=streamed.outputs["image"],
+        project=project,
+        location=location,
+        serving_args=serving_args,
+        serving_container=serving_container,
+        registered_name=registered_name,
+    )
+    prepared.set_display_name("Compare with the Model Registry")
+    _never_cached(prepared, retries=3)
+
+    what = {
+        "project": project,
+        "location": location,
+        "display_name": prepared.outputs["display_name"],
+        "description": prepared.outputs["description"],
+        "labels": prepared.outputs["labels"],
+        "version_aliases": version_aliases,
+        "unmanaged_container_model": prepared.outputs["container_model"],
+    }
+    # An upload is not tried again: had the first attempt's answer been lost, the second would add another version.
+    with dsl.If(prepared.outputs["missing"] == "model", name="No such model yet"):
+        _never_cached(ModelUploadOp(**what).set_display_name("Upload"))
+    with dsl.If(prepared.outputs["missing"] == "version", name="No such version yet"):
+        added = ModelUploadOp(**what, parent_model=prepared.outputs["parent_model"])
+        _never_cached(added.set_display_name("Upload a version"))
