@@ -52,6 +52,32 @@ Mount = Callable[..., Path]
 LogIn = Callable[..., Path]
 
 
+SHORT_SOAK = 2
+"""Schedules of random faults for each step that run with the other tests; the rest is for `make soak`."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the random faults of tests/soak be chosen."""
+    group = parser.getgroup("soak", "random faults (tests/soak)")
+    group.addoption("--soak-runs", type=int, default=SHORT_SOAK, help="schedules for each step")
+    group.addoption("--soak-seed", type=int, default=0, help="seed of the first one; each further one's is one more")
+    group.addoption("--soak-report", default="", help="file to which how they ended is added")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "soak: takes long: random faults and loads (make soak)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Draw the schedules' seeds."""
+    if "soak_seed" in metafunc.fixturenames:
+        first, runs = metafunc.config.getoption("--soak-seed"), metafunc.config.getoption("--soak-runs")
+        marks = [() if number < SHORT_SOAK else (pytest.mark.soak,) for number in range(runs)]
+        seeds = [pytest.param(first + number, marks=mark) for number, mark in enumerate(marks)]
+        metafunc.parametrize("soak_seed", seeds)
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty home, and keep every test from what the machine has: logins, tokens, authorities, proxies."""

@@ -34,7 +34,7 @@ Way = Callable[..., Reference]
 @pytest.fixture
 def published(hub: Hub) -> Hub:
     for model in (MODEL, OTHER):
-        hub.publish(model, {"config.json": "{}", "model.safetensors": model.encode() * 70_000})
+        hub.publish(model, {"config.json": "{}", "model.gguf": model.encode() * 70_000})
     return hub
 
 
@@ -58,7 +58,7 @@ def ways(published: Hub, plain_registry: Registry, tmp_path: Path) -> dict[str, 
 
 def anew(hub: Hub, model: str = MODEL) -> None:
     """Publish another commit of a model."""
-    hub.publish(model, {"config.json": '{"a": 1}', "model.safetensors": model.encode() * 70_000})
+    hub.publish(model, {"config.json": '{"a": 1}', "model.gguf": model.encode() * 70_000})
 
 
 def foreign(registry: Registry, name: str) -> str:
@@ -217,7 +217,7 @@ def test_two_runs_to_one_target_end_with_one_of_the_two_images_whole(
     commits, wanted, arguments = [], [], []
     for number in (1, 2):
         weights = bytes([number]) * 2_000_000
-        commits.append(hub.publish(MODEL, {"config.json": f'{{"a": {number}}}', "model.safetensors": weights}))
+        commits.append(hub.publish(MODEL, {"config.json": f'{{"a": {number}}}', "model.gguf": weights}))
         done = download(MODEL, tmp_path / "claim")
         source = build(done.directory, f"{host}/two/{way}-source:{number}", builder="direct").image
         wanted.append(source.digest)

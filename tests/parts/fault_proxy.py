@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -91,10 +91,16 @@ class FaultProxy:
 
     Args:
         upstream: Host and port of the server.
+        others: For servers that this one redirects to, their host and port and that of the proxy before them.
+
+    Attributes:
+        arrived: Is called as each request arrives, before anything is done with it.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, others: Mapping[str, str] | None = None) -> None:
         self.requests: list[Seen] = []
+        self.arrived: Callable[[], None] = lambda: None
+        self._others = dict(others or {})
         self._upstream = upstream
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
@@ -278,6 +284,7 @@ class FaultProxy:
         asked, sent = headers.get("Range", ""), headers.get("Content-Range", "")
         seen = Seen(method, path, "Authorization" in headers, sent, asked, length)
         self.requests.append(seen)
+        self.arrived()
         faults = self._take(seen)
         if _Kind.DROP in faults:
             raise _Break(reset=False)
@@ -351,7 +358,9 @@ class FaultProxy:
         for name, value in headers.items():
             if name.lower() == "location":
                 if _Kind.LOCATION not in faults:
-                    yield name, value.replace(f"http://{self._upstream}/", f"http://{self.host}/", 1)
+                    for host, proxy in ((self._upstream, self.host), *self._others.items()):
+                        value = value.replace(f"http://{host}/", f"http://{proxy}/", 1)
+                    yield name, value
             elif name.lower() == "range" and _Kind.RANGE in faults:
                 start, _, last = value.partition("-")
                 yield name, f"{faults[_Kind.RANGE].headers[0][1]}{start}-{int(last) + 1}"

@@ -140,6 +140,10 @@ class Hub:
         """Answer requests whose unescaped path contains the substring by a bare status."""
         self.faults.add_status(path_substring, code, times)
 
+    def end_links(self, seconds: float) -> None:
+        """Give links to large files that end after so many seconds, as the Hub's are; 0 for links that never do."""
+        self._routes.link_seconds = seconds
+
     def delay(self, seconds: float) -> None:
         """Wait before each answer."""
         self.faults.delay = seconds

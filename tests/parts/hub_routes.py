@@ -1,6 +1,7 @@
 """Which request the Hub answers how, and which it refuses."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -78,6 +79,7 @@ class Routes:
         self._store = store
         self._tokens = tokens
         self._page_size = page_size
+        self.link_seconds = 0.0
 
     def answer(self, request: Request) -> Answer:
         """Answer a request, be it by an error."""
@@ -89,7 +91,7 @@ class Routes:
     def _route(self, request: Request) -> Answer:
         match request.segments:
             case ["cdn", sha256, *path]:
-                return self._cdn(sha256, "/".join(path))
+                return self._cdn(request, sha256, "/".join(path))
             case ["api", "whoami-v2"]:
                 return self._whoami(request)
             case ["api", "models", *rest]:
@@ -137,11 +139,14 @@ class Routes:
             raise RefusedError(HTTPStatus.NOT_FOUND, "Entry not found", "EntryNotFound", headers)
         headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(file.path.rpartition('/')[2])}"
         if file.lfs:
-            return _redirect(request, repo_id, file, headers)
+            return _redirect(request, repo_id, file, headers, self.link_seconds)
         headers["ETag"] = f'"{file.blob_id}"'
         return Answer(headers=headers, content=self._store.blob(file.sha256), fault_target=f"{repo_id}/{file.path}")
 
-    def _cdn(self, sha256: str, fault_target: str) -> Answer:
+    def _cdn(self, request: Request, sha256: str, fault_target: str) -> Answer:
+        if float(request.query.get("Expires", ["inf"])[-1]) < time.time():
+            # S3's and CloudFront's answer to a signed link that has ended.
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Request has expired")
         content = self._store.blob(sha256)
         if not (sha256.isalnum() and content.exists()):
             raise RefusedError(HTTPStatus.NOT_FOUND, "No such key")
@@ -199,8 +204,9 @@ def _commit(repository: Repository, revision: str) -> Commit:
     return commit
 
 
-def _redirect(request: Request, repo_id: str, file: File, headers: dict[str, str]) -> Answer:
+def _redirect(request: Request, repo_id: str, file: File, headers: dict[str, str], link_seconds: float) -> Answer:
     location = f"{request.cdn_url}/cdn/{file.sha256}/{quote(repo_id)}/{quote(file.path)}"
+    location += f"?Expires={time.time() + link_seconds}" if link_seconds else ""
     headers |= {"Location": location, "X-Linked-Size": str(file.size), "X-Linked-ETag": f'"{file.sha256}"'}
     headers |= {"Accept-Ranges": "bytes", "Content-Type": "text/plain; charset=utf-8"}
     return Answer(HTTPStatus.FOUND, headers, f"Found. Redirecting to {location}".encode())

@@ -96,17 +96,20 @@ class TokenAuthRegistry(Registry):
 
 
 @contextmanager
-def registry_plain(folder: Path) -> Iterator[Registry]:
+def registry_plain(folder: Path, storage: Path | None = None) -> Iterator[Registry]:
     """Runs a registry on plain HTTP that lets everyone in.
 
     Args:
         folder: Takes the configuration, the storage and the logs.
+        storage: A directory that takes the storage instead; another registry may have it as well.
 
     Yields:
         The registry.
     """
-    with _docker_registry(folder, "http", {}) as listener:
-        yield Registry(f"127.0.0.1:{listener.port}", "http", listener.pid, *_paths(folder))
+    _, log, access_log = _paths(folder)
+    place = storage or folder / "storage"
+    with _docker_registry(folder, "http", _storage(place)) as listener:
+        yield Registry(f"127.0.0.1:{listener.port}", "http", listener.pid, place, log, access_log)
 
 
 @contextmanager
@@ -158,26 +161,34 @@ def registry_with_tls(folder: Path, address: str) -> Iterator[BasicAuthRegistry]
 
 
 @contextmanager
-def registry_with_token_auth(folder: Path, token_lifetime: float = 300) -> Iterator[TokenAuthRegistry]:
+def registry_with_token_auth(
+    folder: Path, token_lifetime: float = 300, *, tls: bool = True, storage: Path | None = None
+) -> Iterator[TokenAuthRegistry]:
     """Runs a registry on TLS whose clients fetch bearer tokens from a token server, on TLS too.
 
     Args:
         folder: Takes the configuration, the certificates, the storage and the logs.
         token_lifetime: Seconds after which the registry refuses a token, give or take one.
+        tls: Whether the registry itself has TLS; the token server always has.
+        storage: A directory that takes the storage instead; another registry may have it as well.
 
     Yields:
         The registry.
     """
+    scheme, place = "https" if tls else "http", storage or folder / "storage"
     authority = CertificateAuthority(folder)
     certificate = authority.issue("localhost")
     token_server = TokenServer(certificate, USERNAME, secrets.token_urlsafe(), token_lifetime)
-    settings = _token_settings(authority, certificate, token_server)
-    with serving(token_server), _docker_registry(folder, "https", settings, authority.cert_file) as listener:
+    settings = _token_settings(authority, certificate, token_server) | _storage(place)
+    if not tls:
+        del settings["http"]
+    with serving(token_server), _docker_registry(folder, scheme, settings, authority.cert_file) as listener:
         yield TokenAuthRegistry(
-            f"localhost:{listener.port}",
-            "https",
+            f"localhost:{listener.port}" if tls else f"127.0.0.1:{listener.port}",
+            scheme,
             listener.pid,
-            *_paths(folder),
+            place,
+            *_paths(folder)[1:],
             USERNAME,
             token_server.password,
             authority.cert_file,
@@ -204,7 +215,8 @@ def _docker_registry(
     folder: Path, scheme: str, settings: dict[str, Any], ca_file: Path | None = None, address: str = "127.0.0.1"
 ) -> Iterator[Listener]:
     storage, log, access_log = _paths(folder)
-    storage.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    storage.mkdir(exist_ok=True)
     configuration = folder / "config.json"
     configuration.write_text(json.dumps(_configuration(storage, settings)))
 
@@ -221,6 +233,10 @@ def _docker_registry(
 
 def _paths(folder: Path) -> tuple[Path, Path, Path]:
     return folder / "storage", folder / "registry.log", folder / "access.log"
+
+
+def _storage(directory: Path) -> dict[str, Any]:
+    return {"storage": {"filesystem": {"rootdirectory": str(directory)}, "delete": {"enabled": True}}}
 
 
 def _configuration(storage: Path, settings: dict[str, Any]) -> dict[str, Any]:

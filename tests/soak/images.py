@@ -37,6 +37,33 @@ def pulled_whole(image: str) -> str:
     return digest_at(image)
 
 
+def layers_of(image: str) -> set[str]:
+    """Digests of all layers of an image."""
+    host, repository, _ = _parts(image)
+    top = _document(image)
+    manifests = [_document(f"{host}/{repository}@{entry['digest']}") for entry in top.get("manifests", [])] or [top]
+    return {layer["digest"] for manifest in manifests for layer in manifest["layers"]}
+
+
+def copy_within(host: str, source: str, repository: str, digest: str) -> None:
+    """Gives an image to another repository of a registry, under the tag 1, without moving its blobs."""
+    top = _get(f"{host}/{source}@{digest}")
+    entries = [entry["digest"] for entry in top.json().get("manifests", [])]
+    for manifest in (_get(f"{host}/{source}@{entry}") for entry in entries):
+        for blob in (manifest.json()["config"], *manifest.json()["layers"]):
+            query = {"mount": blob["digest"], "from": source}
+            mounted = requests.post(f"http://{host}/v2/{repository}/blobs/uploads/", params=query, timeout=30)
+            assert mounted.status_code == requests.codes.created, mounted.text
+        _put(host, repository, "sha256:" + hashlib.sha256(manifest.content).hexdigest(), manifest)
+    _put(host, repository, "1", top)
+
+
+def _put(host: str, repository: str, version: str, manifest: requests.Response) -> None:
+    headers = {"Content-Type": manifest.headers["Content-Type"]}
+    url = f"http://{host}/v2/{repository}/manifests/{version}"
+    requests.put(url, manifest.content, headers=headers, timeout=30).raise_for_status()
+
+
 def _document(image: str) -> dict[str, Any]:
     found = _get(image)
     assert found.ok, f"{image}: {found.status_code}"
