@@ -1,6 +1,8 @@
 """A pod's log, copied into this process's own."""
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 import urllib3
@@ -14,23 +16,27 @@ _SILENT_SECONDS = 60
 
 
 class PodLog(threading.Thread):
-    """Copies a pod's log into this step's own, through broken connections, each line once.
+    """Copies a pod's log, through broken connections, each line once.
 
     Args:
         cluster: Where the pod is.
         pod: Its name.
         container: Which of its containers.
+        write: Takes each line; by default it goes into this step's own log.
 
     Attributes:
         is_over: Is set when no more will be written.
     """
 
-    def __init__(self, cluster: Cluster, pod: str, container: str) -> None:
+    def __init__(
+        self, cluster: Cluster, pod: str, container: str, write: Callable[[str], None] = partial(print, flush=True)
+    ) -> None:
         super().__init__(daemon=True)
         self.is_over = threading.Event()
         self._cluster = cluster
         self._pod = pod
         self._container = container
+        self._write = write
         self._copied = 0
         self.start()
 
@@ -43,7 +49,7 @@ class PodLog(threading.Thread):
                 self._copy()
             except client.ApiException as error:
                 if error.status == HTTPStatus.FORBIDDEN and not is_refused:
-                    print(f"the log of pod {self._pod} cannot be followed: {said(error)}", flush=True)
+                    self._write(f"the log of pod {self._pod} cannot be followed: {said(error)}")
                     is_refused = True
             except (urllib3.exceptions.HTTPError, OSError):
                 pass
@@ -63,5 +69,5 @@ class PodLog(threading.Thread):
         )
         for number, line in enumerate(lines):
             if number >= self._copied:
-                print(line, flush=True)
+                self._write(line)
                 self._copied = number + 1
