@@ -11,6 +11,9 @@ from modelcar.errors import ModelcarError
 from . import presets_command, usage
 from .compile_command import compile_pipelines
 from .run_command import run
+from .schedule_command import schedule
+from .status_command import cancel, status
+from .submit_command import submit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +23,8 @@ app = typer.Typer(
     help="Large models from Hugging Face to mirrored, registered, servable OCI images.",
 )
 
-app.command()(run)
+for command in (run, submit, status, cancel, schedule):
+    app.command()(command)
 app.command("compile")(compile_pipelines)
 app.add_typer(presets_command.app, name="presets")
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from modelcar.errors import BuildError
+
+from .parameters import PIPELINES
 
 
 class Backend(StrEnum):
@@ -35,27 +38,37 @@ def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURREN
     Raises:
         BuildError: The folder cannot be written.
     """
-    from kfp.compiler import Compiler
-
-    from modelcar.pipelines.model_to_registry import model_to_registry
-    from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
-
-    written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for pipeline in (model_to_registry, model_to_registry_streaming):
-            file = folder / f"{pipeline.name}.yaml"
-            if backend is Backend.WITHOUT_TASK_CONFIG:
-                Compiler().compile(_without_task_config(pipeline), str(file))
-                _change(file, _forget_task_config)
-            else:
-                Compiler().compile(pipeline, str(file))
-            if image:
-                _change(file, lambda document: _use_image(document, image))
-            written.append(file)
+        return [compile_one(name, folder, image, backend) for name in PIPELINES]
     except OSError as error:
         raise BuildError(f"cannot write to {folder}: {error.strerror}", "Name another folder with --output") from None
-    return written
+
+
+def compile_one(pipeline_name: str, folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> Path:
+    """Compiles one pipeline.
+
+    Args:
+        pipeline_name: The pipeline, as its folder is called.
+        folder: Where the file goes.
+        image: An image with everything in it; empty for steps that carry our code.
+        backend: What it is for.
+
+    Returns:
+        The file that was written.
+    """
+    from kfp.compiler import Compiler
+
+    pipeline = getattr(import_module(f"modelcar.pipelines.{pipeline_name}"), pipeline_name)
+    file = folder / f"{pipeline.name}.yaml"
+    if backend is Backend.WITHOUT_TASK_CONFIG:
+        Compiler().compile(_without_task_config(pipeline), str(file))
+        _change(file, _forget_task_config)
+    else:
+        Compiler().compile(pipeline, str(file))
+    if image:
+        _change(file, lambda document: _use_image(document, image))
+    return file
 
 
 def _without_task_config(pipeline: Any) -> Any:

@@ -61,6 +61,26 @@ CaOption = Annotated[
         show_default=False,
     ),
 ]
+ExperimentOption = Annotated[
+    str,
+    typer.Option(
+        "--experiment",
+        envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME",
+        metavar="NAME",
+        help="Experiment that the run is kept in.",
+        rich_help_panel=_SERVER,
+    ),
+]
+ServiceAccountOption = Annotated[
+    str,
+    typer.Option(
+        "--service-account",
+        metavar="NAME",
+        help="Service account of the run's pods. Default: the pipeline server's.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
 ImageOption = Annotated[
     str, typer.Option("--image", help="Image that has modelcar and buildah in it, for disconnected clusters.")
 ]

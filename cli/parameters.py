@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from .usage import UsageError
 
 BUILDING, STREAMING = "model_to_registry", "model_to_registry_streaming"
+PIPELINES = (BUILDING, STREAMING)
 """The pipelines that one can choose from, as their folders are called."""
 
 _SHORTER = {"mirror_target": "--mirror"}
@@ -104,7 +105,7 @@ _EXAMPLES = {
 def parameters() -> Mapping[str, Parameter]:
     """The parameters of all pipelines, in their order there."""
     found: dict[str, Parameter] = {}
-    for pipeline in (BUILDING, STREAMING):
+    for pipeline in PIPELINES:
         for parameter in _read(pipeline):
             known = found.get(parameter.name, parameter)
             pipelines = tuple(dict.fromkeys((*known.pipelines, pipeline)))
