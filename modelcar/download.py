@@ -2,17 +2,17 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
 from modelcar import layers, weights
-from modelcar.claim import check_space, claim_errors
-from modelcar.errors import WrongBytesError
+from modelcar.claim import check_space, claim_errors, refuse_links
+from modelcar.errors import ModelcarError, WrongBytesError
 from modelcar.hub import DEFAULT_REVISION, Hub
 from modelcar.progress import Progress
 from modelcar.snapshot import RECORD, PublishedFile, Snapshot
@@ -23,6 +23,9 @@ PARALLEL_FILES = 8
 ATTEMPTS = 2
 FILE_MODE, DIRECTORY_MODE = 0o664, 0o775
 """Group 0 may do what the owner may: the next step may run under another random UID."""
+
+
+Elsewhere = dict[PublishedFile, list[Path]]
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,18 @@ def download(
     weights.tell(snapshot, choice)
     directory = claim / _folder(snapshot.model) / snapshot.commit
     with claim_errors(directory):
+        refuse_links(directory / RECORD, claim)
         directory.mkdir(parents=True, exist_ok=True)
         _open_to_group(directory, claim)
         digests = layers.read_digests(directory)
-        missing = _missing(directory, snapshot)
+        elsewhere = _elsewhere(directory)
+        missing = _missing(directory, snapshot, elsewhere)
         _check_space(directory, missing)
         with (
             Progress("download" if missing else "check", snapshot.size) as progress,
             ThreadPoolExecutor(PARALLEL_FILES) as pool,
         ):
-            run = _Run(hub, snapshot, directory, digests, progress)
+            run = _Run(hub, snapshot, directory, elsewhere, digests, progress)
             jobs = [pool.submit(run.bring, file) for file in _largest_first(snapshot)]
             try:
                 for job in jobs:
@@ -99,7 +104,7 @@ def download(
         layers.write_digests(directory, digests)
         for note in (RECORD, layers.DIGESTS):
             _open_to_group(directory / note, directory)
-        shutil.rmtree(directory / RECORD.parent / "partial", ignore_errors=True)
+        _remove_partials(directory, snapshot)
     return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
 
 
@@ -108,11 +113,11 @@ def bytes_to_fetch(snapshot: Snapshot, claim: Path) -> int:
     directory = claim / _folder(snapshot.model) / snapshot.commit
     if not directory.parent.is_dir():
         return snapshot.size
-    return _left_to_fetch(directory, _missing(directory, snapshot))
+    return _left_to_fetch(directory, _missing(directory, snapshot, _elsewhere(directory)))
 
 
-def _missing(directory: Path, snapshot: Snapshot) -> list[PublishedFile]:
-    return [file for file in snapshot.files if not _there(directory, file) and not _elsewhere(directory, file)]
+def _missing(directory: Path, snapshot: Snapshot, elsewhere: Elsewhere) -> list[PublishedFile]:
+    return [file for file in snapshot.files if not _there(directory, file) and file not in elsewhere]
 
 
 def _left_to_fetch(directory: Path, missing: Sequence[PublishedFile]) -> int:
@@ -127,18 +132,21 @@ def _largest_first(snapshot: Snapshot) -> list[PublishedFile]:
     return sorted(snapshot.files, key=lambda file: -file.size)
 
 
-def _elsewhere(directory: Path, file: PublishedFile) -> list[Path]:
-    """Other commits' copies of a file, by their records."""
-    return [
-        other / file.path
-        for other in directory.parent.iterdir()
-        if other != directory and (other / RECORD).is_file() and file in Snapshot.read(other).files
-    ]
+def _elsewhere(directory: Path) -> Elsewhere:
+    """Other commits' copies of files, by their records. A record that cannot be read tells of none."""
+    found: Elsewhere = {}
+    for other in directory.parent.iterdir():
+        if other == directory or other.is_symlink() or not (other / RECORD).is_file():
+            continue
+        with suppress(ModelcarError):
+            for file in Snapshot.read(other).files:
+                found.setdefault(file, []).append(other)
+    return found
 
 
 def _there(directory: Path, file: PublishedFile) -> bool:
     path = directory / file.path
-    return path.is_file() and path.stat().st_size == file.size
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == file.size
 
 
 def _check_space(directory: Path, missing: Sequence[PublishedFile]) -> None:
@@ -154,6 +162,7 @@ class _Run:
         hub: Where the files come from.
         snapshot: The files.
         directory: Where they go.
+        elsewhere: Directories of other commits that have a file too.
         digests: Digests of layers, by their keys: what is hashed here need not be hashed again for the image.
         progress: Is told of every byte.
     """
@@ -161,14 +170,17 @@ class _Run:
     hub: Hub
     snapshot: Snapshot
     directory: Path
+    elsewhere: Elsewhere
     digests: dict[str, str]
     progress: Progress
 
     def bring(self, file: PublishedFile) -> None:
         """Makes sure that a file is in the directory with the published bytes."""
         path = self.directory / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
         with claim_errors(self.directory):
+            # A link in the file's own place is replaced.
+            refuse_links(path.parent, self.directory)
+            path.parent.mkdir(parents=True, exist_ok=True)
             if self._is_right(file, path) or self._link_from_another_commit(file):
                 self.progress.advance(file.size)
             else:
@@ -177,7 +189,10 @@ class _Run:
 
     def _fetch(self, file: PublishedFile) -> None:
         partial = _partial(self.directory, file)
+        refuse_links(partial, self.directory)
         partial.parent.mkdir(parents=True, exist_ok=True)
+        if not partial.is_file():
+            partial.unlink(missing_ok=True)
         _open_to_group(partial.parent, self.directory)
         with filelock.FileLock(f"{partial}.lock"):
             if self._is_right(file, self.directory / file.path):
@@ -199,7 +214,9 @@ class _Run:
         )
 
     def _link_from_another_commit(self, file: PublishedFile) -> bool:
-        for source in _elsewhere(self.directory, file):
+        for other in self.elsewhere.get(file, ()):
+            source = other / file.path
+            refuse_links(source, other)
             if self._is_right(file, source):
                 (self.directory / file.path).unlink(missing_ok=True)
                 os.link(source, self.directory / file.path)
@@ -233,6 +250,16 @@ def _open_to_group(path: Path, top: Path) -> None:
 def _partial(directory: Path, file: PublishedFile) -> Path:
     name = hashlib.sha256(f"{file.path}\0{file.identity}".encode()).hexdigest()
     return directory / RECORD.parent / "partial" / name
+
+
+def _remove_partials(directory: Path, snapshot: Snapshot) -> None:
+    """Removes what earlier attempts left; a download of other files that goes on beside this one keeps its own."""
+    for file in snapshot.files:
+        partial = _partial(directory, file)
+        partial.unlink(missing_ok=True)
+        partial.with_name(f"{partial.name}.lock").unlink(missing_ok=True)
+    with suppress(OSError):
+        (directory / RECORD.parent / "partial").rmdir()
 
 
 def _size(path: Path) -> int:

@@ -14,10 +14,11 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 from rich.filesize import decimal
 
-from modelcar.errors import BuildError, WrongBytesError
+from modelcar import claim
+from modelcar.errors import BuildError, ClaimError, WrongBytesError
 from modelcar.oci import spec
 from modelcar.oci.layer import Entry, Layer, OnDisk, Piece, Source
-from modelcar.snapshot import Hasher, PublishedFile, Snapshot
+from modelcar.snapshot import FileCheck, PublishedFile, Snapshot
 
 MODELS = "models"
 """The directory in the image that KServe serves from (https://kserve.github.io/website, modelcars)."""
@@ -90,8 +91,7 @@ def recipe(layers: Sequence[Layer], base_digest: str, snapshot: Snapshot) -> str
 
     Two images of the same commit with the same recipe are the same image.
     """
-    identities = {f"{MODELS}/{file.path}": file.identity for file in snapshot.files}
-    parts = [[[entry.path, identities[entry.path]] for entry in layer.entries] for layer in layers]
+    parts = [[[entry.path, published(entry, snapshot).identity] for entry in layer.entries] for layer in layers]
     written = json.dumps([_RECIPE, base_digest, parts], separators=(",", ":"))
     return "sha256:" + hashlib.sha256(written.encode()).hexdigest()
 
@@ -101,9 +101,14 @@ def key(layer: Layer, snapshot: Snapshot) -> str:
 
     It stands at the layer in the image's manifest, so that a later run finds a layer that it need not send again.
     """
-    published = {f"{MODELS}/{file.path}": file.identity for file in snapshot.files}
-    written = json.dumps([_RECIPE, [[entry.path, published[entry.path]] for entry in layer.entries]])
+    files = [[entry.path, published(entry, snapshot).identity] for entry in layer.entries]
+    written = json.dumps([_RECIPE, files])
     return "sha256:" + hashlib.sha256(written.encode()).hexdigest()
+
+
+def published(entry: Entry, snapshot: Snapshot) -> PublishedFile:
+    """What the Hub published of a layer's entry."""
+    return snapshot.by_path[entry.path.removeprefix(f"{MODELS}/")]
 
 
 class Proof(Protocol):
@@ -119,6 +124,7 @@ class Proof(Protocol):
 
         Raises:
             WrongBytesError: A file's bytes are not what was published.
+            WeightsError: A file was published broken.
         """
 
 
@@ -131,10 +137,9 @@ class Hashed(Proof):
     """
 
     def __init__(self, layer: Layer, snapshot: Snapshot) -> None:
-        published = {f"{MODELS}/{file.path}": file for file in snapshot.files}
         self._layer = layer
-        self._published = {entry.path: published[entry.path] for entry in layer.entries}
-        self._files: dict[str, Hasher] = {path: file.hasher() for path, file in self._published.items()}
+        self._published = {entry.path: published(entry, snapshot) for entry in layer.entries}
+        self._files = {path: FileCheck(file) for path, file in self._published.items()}
         self._whole = hashlib.sha256()
         self.position = 0
 
@@ -143,16 +148,16 @@ class Hashed(Proof):
         data = piece.data[max(self.position - piece.position, 0) :]
         self._whole.update(data)
         if piece.entry is not None:
-            self._files[piece.entry.path].update(data)
+            self._files[piece.entry.path].take(data)
         self.position += len(data)
 
     def digest(self) -> str:
         """The layer's digest; each of its files has the hash that was published."""
         for entry in self._layer.entries:
-            file = self._published[entry.path]
-            if not file.is_hash(self._files[entry.path].hexdigest()):
+            if not self._files[entry.path].is_right():
+                identity = self._published[entry.path].identity
                 raise WrongBytesError(
-                    f"{entry.source} is not what the Hub published ({file.identity})", "Run the download again"
+                    f"{entry.source} is not what the Hub published ({identity})", "Run the download again"
                 )
         return f"sha256:{self._whole.hexdigest()}"
 
@@ -180,15 +185,15 @@ class Noted(Proof):
 def read_digests(directory: Path) -> dict[str, str]:
     """Digests of layers, by their keys, that a pass over this download's bytes gave; empty if none was noted."""
     try:
-        return dict(_DIGESTS.validate_json((directory / DIGESTS).read_bytes()))
-    except (OSError, ValidationError):
+        return dict(_DIGESTS.validate_json(claim.read(directory / DIGESTS)))
+    except (OSError, ClaimError, ValidationError):
         return {}
 
 
 def write_digests(directory: Path, digests: dict[str, str]) -> None:
     """Notes them beside the download. The note only saves time, so a claim that cannot be written does not matter."""
     with suppress(OSError):
-        (directory / DIGESTS).write_bytes(_DIGESTS.dump_json({**read_digests(directory), **digests}))
+        claim.write(directory / DIGESTS, _DIGESTS.dump_json({**read_digests(directory), **digests}))
 
 
 def digest(layer: Layer, snapshot: Snapshot) -> str:

@@ -2,29 +2,68 @@
 
 import hashlib
 import os
+import re
+import shlex
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from modelcar.errors import ClaimError, UnsafeNameError, WrongBytesError
+from modelcar import claim
+from modelcar.errors import ClaimError, UnsafeNameError, WeightsError, WrongBytesError
+from modelcar.safetensors_header import SUFFIX, PassingHeader
 
 RECORD = Path(".modelcar", "snapshot.json")
 """Where a download leaves its record, within the snapshot's directory."""
 
-LONGEST_NAME = 255
+LONGEST_NAME, LONGEST_PATH = 255, 2048
+"""Bytes. Linux takes 4096 for a path; before this one stand the claim's or the builder's directories."""
+
 READ_BYTES = 1 << 20
 
+_MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+_CHANGES_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
 
-class Hasher(Protocol):
-    """The part of hashlib's objects that is used here."""
 
-    def update(self, data: bytes, /) -> None:
-        """Takes in more bytes."""
+class FileCheck:
+    """A file's bytes held against what was published, while they pass.
 
-    def hexdigest(self) -> str:
-        """The hash of all bytes so far."""
+    Args:
+        file: The file; its bytes are taken in from the beginning.
+    """
+
+    def __init__(self, file: "PublishedFile") -> None:
+        self._file = file
+        # Git's object id: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+        self._hash = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+        self._header = PassingHeader(file.size) if file.path.endswith(SUFFIX) else None
+
+    def take(self, data: bytes) -> None:
+        """Takes in the next bytes."""
+        self._hash.update(data)
+        if self._header is not None:
+            self._header.take(data)
+
+    def is_right(self) -> bool:
+        """Whether all the bytes were the published ones.
+
+        Raises:
+            WeightsError: They were, and they are no safetensors file, though they are called one.
+        """
+        if self._hash.hexdigest() != (self._file.sha256 or self._file.git_blob):
+            return False
+        if self._header is not None and self._header.problem:
+            raise WeightsError(
+                f"{self._file.path}, as its owner published it, {self._header.problem}",
+                f"Nothing can load it: choose another revision, or --exclude {shlex.quote(self._file.path)}",
+            )
+        return True
 
 
 class PublishedFile(BaseModel):
@@ -40,9 +79,9 @@ class PublishedFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     path: str
-    size: int
-    sha256: str = ""
-    git_blob: str = ""
+    size: Annotated[int, Field(ge=0, lt=1 << 60)]
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    git_blob: Annotated[str, Field(pattern="^([0-9a-f]{40})?$")] = ""
 
     @field_validator("path")
     @classmethod
@@ -54,29 +93,22 @@ class PublishedFile(BaseModel):
         """The published hash with its kind in front."""
         return f"sha256:{self.sha256}" if self.sha256 else f"git:{self.git_blob}"
 
-    def hasher(self) -> Hasher:
-        """A new hash of the kind that was published."""
-        if self.sha256:
-            return hashlib.sha256()
-        # Git's object id: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-        return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
-
-    def is_hash(self, hexdigest: str) -> bool:
-        """Whether this is the published hash."""
-        return hexdigest == (self.sha256 or self.git_blob)
-
     def matches(self, file: Path) -> bool:
-        """Whether a file on disk has exactly the published bytes."""
+        """Whether a file on disk has exactly the published bytes.
+
+        Raises:
+            WeightsError: It has, and is a broken safetensors file.
+        """
         try:
             if file.is_symlink() or file.stat().st_size != self.size:
                 return False
-            hasher = self.hasher()
-            with file.open("rb", buffering=0) as opened:
+            check = FileCheck(self)
+            with os.fdopen(claim.open_file(file), "rb", buffering=0) as opened:
                 while chunk := opened.read(READ_BYTES):
-                    hasher.update(chunk)
+                    check.take(chunk)
         except FileNotFoundError:
             return False
-        return self.is_hash(hasher.hexdigest())
+        return check.is_right()
 
 
 class Snapshot(BaseModel):
@@ -93,14 +125,40 @@ class Snapshot(BaseModel):
         files: Its files.
     """
 
-    model: str
-    commit: str
+    model: Annotated[str, Field(max_length=LONGEST_NAME)]
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
     created: datetime
     source: str
     licence: str = ""
     base_models: tuple[str, ...] = ()
     quantization: str = ""
     files: tuple[PublishedFile, ...]
+
+    @field_validator("model")
+    @classmethod
+    def _is_a_name(cls, model: str) -> str:
+        # A directory on the claim is called after it.
+        if not _MODEL.fullmatch(model):
+            raise ValueError(f"{model!r} is no model's id")
+        return model
+
+    @field_validator("files")
+    @classmethod
+    def _each_has_a_place(cls, files: tuple[PublishedFile, ...]) -> tuple[PublishedFile, ...]:
+        _check_places([file.path for file in files])
+        return files
+
+    @cached_property
+    def by_path(self) -> dict[str, PublishedFile]:
+        """The files, by their paths."""
+        return {file.path: file for file in self.files}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with other values for some fields."""
+        copied = super().model_copy(update=update, deep=deep)
+        # A cached property is copied as well, and would still tell of the files before.
+        vars(copied).pop("by_path", None)
+        return copied
 
     @property
     def size(self) -> int:
@@ -111,18 +169,18 @@ class Snapshot(BaseModel):
         """Leaves the record in a directory, in one step: it is there whole or not at all."""
         record = directory / RECORD
         record.parent.mkdir(parents=True, exist_ok=True)
-        new = record.with_suffix(f".{os.getpid()}")
-        new.write_text(self.model_dump_json(indent=1) + "\n")
-        new.replace(record)
+        claim.write(record, (self.model_dump_json(indent=1) + "\n").encode())
 
     def check_sizes(self, directory: Path) -> None:
         """Looks, without reading any, whether all files lie in a directory.
 
         Raises:
             WrongBytesError: One is gone, or its size is not the published one.
+            ClaimError: One is a symbolic link, or behind one.
         """
         for file in self.files:
             path = directory / file.path
+            claim.refuse_links(path, directory)
             if not path.is_file():
                 raise WrongBytesError(f"{path} is gone", "Run the download again")
             if path.stat().st_size != file.size:
@@ -137,8 +195,9 @@ class Snapshot(BaseModel):
         Raises:
             ClaimError: There is none, or it cannot be read.
         """
+        claim.refuse_links(directory / RECORD, directory)
         try:
-            return cls.model_validate_json((directory / RECORD).read_bytes())
+            return cls.model_validate_json(claim.read(directory / RECORD))
         except (FileNotFoundError, NotADirectoryError):
             raise ClaimError(f"{directory} holds no finished download", "Run the download step first") from None
         except ValidationError as error:
@@ -154,16 +213,38 @@ def safe_path(path: str) -> str:
         UnsafeNameError: It would lead out of the directory, or is a name that file systems or tar cannot keep.
     """
     parts = path.split("/")
-    encoded = path.encode(errors="surrogatepass")
     if (
         any(part in ("", ".", "..") for part in parts)
-        or any(len(part.encode(errors="surrogatepass")) > LONGEST_NAME for part in parts)
-        or any(byte < 0x20 or byte == 0x7F for byte in encoded)
+        or any(_bytes(part) > LONGEST_NAME for part in parts)
+        or _bytes(path) > LONGEST_PATH
         or "\\" in path
-        or any("\ud800" <= character <= "\udfff" for character in path)
+        or any(unicodedata.category(character) in _UNPRINTED for character in path)
+        or _CHANGES_DIRECTION.search(path)
+        # On claims whose file system takes capitals for small letters as well.
+        or parts[0].casefold() == RECORD.parent.name
     ):
-        raise UnsafeNameError(
-            f"the repository has a file named {path!r}, which cannot be used as it stands",
-            "Use another revision, or ask its owner to rename the file",
-        )
+        shown = path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
+        raise _unsafe(f"the repository has a file named {shown!r}, which cannot be used as it stands")
     return path
+
+
+def _check_places(paths: Sequence[str]) -> None:
+    """Sees that each file can lie beside the others.
+
+    Raises:
+        UnsafeNameError: Two have one name, or one has the name of a directory.
+    """
+    for path, count in Counter(paths).items():
+        if count > 1:
+            raise _unsafe(f"the repository lists the file {path!r} {count} times")
+    directories = {path[:place] for path in paths for place, letter in enumerate(path) if letter == "/"}
+    for path in directories.intersection(paths):
+        raise _unsafe(f"the repository has a file {path!r} and a directory of that name")
+
+
+def _unsafe(what: str) -> UnsafeNameError:
+    return UnsafeNameError(what, "Use another revision, or ask its owner to rename the file")
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))

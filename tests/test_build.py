@@ -157,7 +157,7 @@ def test_same_commit_gives_the_same_image(
 def test_odd_names_are_kept_by_both_builders(hub: Hub, plain_registry: Registry, tmp_path: Path) -> None:
     tiny_llama(tmp_path / "model", shards=1, bytes_per_shard=20_000)
     variants(tmp_path / "model", "odd")
-    long = {f"{'d' * 90}/{'é' * 50}/{number}.safetensors": bytes(1 << 20) + bytes([number]) for number in range(2)}
+    long = {f"{'d' * 90}/{'é' * 50}/{number}.gguf": bytes(1 << 20) + bytes([number]) for number in range(2)}
     hub.publish("org/odd", {**{name: tmp_path / "model" / name for name in contents(tmp_path / "model")}, **long})
     done = download("org/odd", tmp_path / "claim")
 

@@ -278,7 +278,7 @@ def test_what_is_linked_needs_no_room(hub: Hub, mount: Mount, tmp_path: Path) ->
 def test_odd_names_arrive(hub: Hub, tmp_path: Path, claim: Path) -> None:
     tiny_llama(tmp_path / "model", shards=1, bytes_per_shard=20_000)
     variants(tmp_path / "model", "odd")
-    large = {f"weights {number} % # ? é.safetensors": bytes(1000 + number) for number in range(3)}
+    large = {f"weights {number} % # ? é.data": bytes(1000 + number) for number in range(3)}
     hub.publish(REPO, {**{name: tmp_path / "model" / name for name in contents(tmp_path / "model")}, **large})
 
     done = download(REPO, claim)
@@ -289,12 +289,12 @@ def test_odd_names_arrive(hub: Hub, tmp_path: Path, claim: Path) -> None:
 
 
 def test_empty_files_arrive(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}", "empty.txt": "", "empty.safetensors": b"", "sub/__init__.py": ""})
+    hub.publish(REPO, {"config.json": "{}", "empty.txt": "", "empty.gguf": b"", "sub/__init__.py": ""})
 
     done = download(REPO, claim)
 
     assert contents(done.directory) == {
-        "config.json": b"{}", "empty.txt": b"", "empty.safetensors": b"", "sub/__init__.py": b""
+        "config.json": b"{}", "empty.txt": b"", "empty.gguf": b"", "sub/__init__.py": b""
     }  # fmt: skip
 
 

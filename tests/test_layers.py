@@ -156,15 +156,15 @@ def write(folder: Path, contents: dict[str, bytes]) -> Snapshot:
 
 
 def test_digest_is_that_of_the_stream(tmp_path: Path) -> None:
-    model = write(tmp_path, {"a.safetensors": b"x" * 2_000_000, "b.json": b"{}", "c.json": b""})
+    model = write(tmp_path, {"a.gguf": b"x" * 2_000_000, "b.json": b"{}", "c.json": b""})
 
     for layer in part(model, on_disk(tmp_path)):
         assert digest(layer, model) == "sha256:" + hashlib.sha256(b"".join(layer.chunks())).hexdigest()
 
 
-@pytest.mark.parametrize("altered", ["a.safetensors", "c.json"])
+@pytest.mark.parametrize("altered", ["a.gguf", "c.json"])
 def test_altered_file_has_no_digest(altered: str, tmp_path: Path) -> None:
-    contents = {"a.safetensors": b"x" * 2_000_000, "b.json": b"{}", "c.json": b"[1]"}
+    contents = {"a.gguf": b"x" * 2_000_000, "b.json": b"{}", "c.json": b"[1]"}
     model = write(tmp_path, contents)
     (tmp_path / altered).write_bytes(contents[altered][:-1] + b"!")
     parts = part(model, on_disk(tmp_path))

@@ -15,7 +15,7 @@ from tests.parts.models import ODD_NAMES
 
 FILES = (
     PublishedFile(path="config.json", size=2, git_blob=hashlib.sha1(b"blob 2\0{}").hexdigest()),
-    PublishedFile(path="sub/modèle-模型.safetensors", size=7, sha256=hashlib.sha256(b"weights").hexdigest()),
+    PublishedFile(path="sub/modèle-模型.gguf", size=7, sha256=hashlib.sha256(b"weights").hexdigest()),
 )
 SNAPSHOT = Snapshot(
     model="org/tiny",

@@ -5,12 +5,14 @@ header where the name and size fit one, PAX records before it where not). So the
 buildah has written it, buildah's own can be held against it, and a layer is the same whoever built it.
 """
 
+import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from modelcar.claim import open_file
 from modelcar.errors import ClaimError, WrongBytesError
 
 BLOCK = 512
@@ -48,7 +50,7 @@ class OnDisk:
             ClaimError: It cannot be read.
         """
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with os.fdopen(open_file(self.path), "rb", buffering=0) as file:
                 file.seek(offset)
                 while chunk := file.read(READ_BYTES):
                     yield chunk
