@@ -10,6 +10,7 @@ from modelcar.errors import ModelcarError
 
 from . import presets_command, usage
 from .compile_command import compile_pipelines
+from .plan_command import plan
 from .run_command import run
 from .schedule_command import schedule
 from .status_command import cancel, status
@@ -23,7 +24,7 @@ app = typer.Typer(
     help="Large models from Hugging Face to mirrored, registered, servable OCI images.",
 )
 
-for command in (run, submit, status, cancel, schedule):
+for command in (plan, run, submit, status, cancel, schedule):
     app.command()(command)
 app.command("compile")(compile_pipelines)
 app.add_typer(presets_command.app, name="presets")

@@ -81,17 +81,21 @@ class Preflight:
             )
 
 
-def preflight(run: Run) -> Preflight:
+def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.find) -> Preflight:
     """Plans a run and checks what can be checked from here.
 
     Checks run at the same time, each within its own time. On a cluster they include nodes, permissions and the claim's
     size; without one they leave those out.
 
+    Args:
+        run: What is asked for.
+        find_cluster: Finds the cluster that the run will be on, if any.
+
     Raises:
         ClusterError: KUBECONFIG names a file that cannot be used.
     """
     # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
-    cluster = None if run.streaming or LOCAL_CLAIM in os.environ else Cluster.find()
+    cluster = None if run.streaming or LOCAL_CLAIM in os.environ else find_cluster()
     mistakes = list(run.mistakes())
     mode, chosen = choose_mode(run, has_cluster=cluster is not None)
     seen = _visible_claim()
