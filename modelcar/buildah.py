@@ -134,6 +134,7 @@ class Buildah:
                 "Choose build_mode=job, which takes a privileged service account (manifests/), or builder=direct, "
                 "which needs no privilege and gives the same image",
             )
+        # It inherits what of our files is inheritable, which is the lock on this directory (modelcar.claim).
         self._scratch = scratch
         self._temporary = scratch / "tmp"
         self._temporary.mkdir()
@@ -208,7 +209,9 @@ class Buildah:
     def _commit(self, container: "Container", destination: str, access: Sequence[str], size: int, count: Count) -> None:
         command = self._command("commit", *_COMMIT, *access, container.name, destination)
         with tempfile.TemporaryFile() as words:
-            process = subprocess.Popen(command, env=self._environment(), stdout=words, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, env=self._environment(), stdout=words, stderr=subprocess.STDOUT, close_fds=False
+            )
             try:
                 _watch(process, size, count)
             except BaseException:
@@ -220,7 +223,12 @@ class Buildah:
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
-            self._command(*arguments), env=self._environment(), capture_output=True, text=True, check=False
+            self._command(*arguments),
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            close_fds=False,
         )
         self._check(done.returncode, done.stderr)
         return done.stdout.strip()

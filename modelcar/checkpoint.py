@@ -65,14 +65,21 @@ class Checkpoint:
         if not self._done:
             return
         stored = self._repository.find_manifest(self._tag)
-        if stored is None:
+        if stored is None or stored.digest == image.digest:
             return
-        try:
-            removed = self._repository.delete_manifest(stored.digest)
-        except RegistryError:
-            removed = False
-        if not removed:
+        if not (_is_note(stored) and self._removed(stored)):
             self._repository.put_manifest(image, self._tag)
+
+    def _removed(self, note: Stored) -> bool:
+        try:
+            return self._repository.delete_manifest(note.digest)
+        except RegistryError:
+            return False
+
+
+def _is_note(stored: Stored) -> bool:
+    """Whether this is a note, and not an image that an earlier run put in its place: others may name that one."""
+    return not stored.is_index and stored.manifest().config.digest == spec.digest_of(_CONFIG)
 
 
 def _layers(repository: Repository, stored: Stored | None) -> dict[str, spec.Descriptor]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -30,7 +31,7 @@ from tqdm.std import tqdm
 from modelcar import __version__, claim
 from modelcar.errors import HubError, HubUnwellError
 from modelcar.progress import Count, silent
-from modelcar.retries import going_on, retrying
+from modelcar.retries import getting_further, going_on, retrying
 from modelcar.snapshot import READ_BYTES, PublishedFile, Snapshot
 
 HUB = "https://huggingface.co"
@@ -41,6 +42,9 @@ CLIENT = "modelcar-pipelines"
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
 DEFAULT_REVISION = "main"
 _TIMEOUT_SECONDS = (15, 120)
+_ENDED_LINK = (400, 401, 403)
+"""What storages answer to a signed link that has ended. The Hub gave it to somebody who may read the file."""
+
 _ACCESS_REMEDY = (
     "Accept its conditions on its page, then give a read token: HF_TOKEN in the environment, `hf auth login`, "
     "or the Secret that the pipeline's hf_token_secret names"
@@ -89,6 +93,8 @@ class OnHub:
         status = response.status_code
         if status == (requests.codes.partial_content if offset else requests.codes.ok):
             return
+        if response.history and status in _ENDED_LINK:
+            raise HubUnwellError(_ended_link(str(self), response.url, status), "Check the clock of this machine")
         if status in (requests.codes.unauthorized, requests.codes.forbidden):
             raise HubError(f"the Hub gives no access to {self} ({status})", _ACCESS_REMEDY)
         kind = HubUnwellError if status >= 500 or status in (408, 429) else HubError
@@ -170,9 +176,10 @@ class Hub:
             url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
             get_hf_file_metadata(url, headers=build_hf_headers(library_name=CLIENT, library_version=__version__))
 
-    @retrying
     def fetch(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count = silent) -> None:
         """Brings a file's bytes into a partial file, going on where an earlier attempt ended.
+
+        Each attempt asks the Hub for a new link to the bytes, for links end, after an hour or so.
 
         Args:
             snapshot: The commit.
@@ -183,6 +190,13 @@ class Hub:
         Raises:
             HubError: The Hub refused or went away.
         """
+
+        def size() -> int:
+            return partial.stat().st_size if partial.exists() else 0
+
+        getting_further(lambda: self._fetch_once(snapshot, file, partial, count), size)
+
+    def _fetch_once(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count) -> None:
         with _named(self._api.endpoint, snapshot.model, snapshot.commit), _counted(count) as counting:
             url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
             headers = build_hf_headers(library_name=CLIENT, library_version=__version__)
@@ -196,15 +210,26 @@ class Hub:
                     opened.truncate(0)
                     there = 0
                 counting(there)
-                http_get(
-                    metadata.location,
-                    opened,
-                    resume_size=there,
-                    headers=headers,
-                    expected_size=file.size,
-                    displayed_filename=file.path,
-                    tqdm_class=_meter(counting),
-                )
+                try:
+                    http_get(
+                        metadata.location,
+                        opened,
+                        resume_size=there,
+                        headers=headers,
+                        expected_size=file.size,
+                        displayed_filename=file.path,
+                        tqdm_class=_meter(counting),
+                    )
+                except HfHubHTTPError as error:
+                    status = error.response.status_code
+                    if metadata.location == url or status not in _ENDED_LINK:
+                        raise
+                    words = _ended_link(file.path, metadata.location, status)
+                    raise HubUnwellError(words, "Check the clock of this machine") from None
+
+
+def _ended_link(file: str, url: str, status: int) -> str:
+    return f"{urlsplit(url).netloc} takes the Hub's link to {file} no more ({status})"
 
 
 def _published(sibling: Any) -> PublishedFile:

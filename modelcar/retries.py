@@ -45,6 +45,29 @@ retrying = tenacity.retry(
 """Decorates a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
 
 
+def getting_further(work: Callable[[], None], reached: Callable[[], int]) -> None:
+    """Calls again what goes on where it ended, although it fails, as long as it gets further each few times.
+
+    Args:
+        work: What to call.
+        reached: How far it has got.
+
+    Raises:
+        ModelcarError: Several attempts got no further, or it would not help to try again.
+    """
+    attempt, best = 0, reached()
+    while True:
+        try:
+            return work()
+        except ModelcarError as error:
+            now = reached()
+            attempt = 1 if now > best else attempt + 1
+            best = max(best, now)
+            if not error.may_pass or attempt >= ATTEMPTS:
+                raise
+            time.sleep(pause_before(attempt, error))
+
+
 def going_on(read: Callable[[int], Iterator[bytes]], offset: int) -> Iterator[bytes]:
     """Reads a stream to its end although connections break: each attempt begins where the one before it ended.
 

@@ -285,6 +285,20 @@ def test_damage_on_the_way_from_the_source_is_caught(
     assert mirror(source, f"{plain_registry.host}/{name}:1").image.digest == undisturbed.digest
 
 
+def test_tag_that_arrives_altered_is_asked_for_again(
+    undisturbed: Undisturbed, proxy: FaultProxy, plain_registry: Registry, name: str
+) -> None:
+    """No digest was asked for, but the registry says which it sent."""
+    proxy.corrupt_answer(at=400, method="GET", path="/manifests/1$", times=2)
+    source = f"{proxy.host}/faults/source:1"
+
+    assert mirror(source, f"{plain_registry.host}/{name}:1").image.digest == undisturbed.digest
+
+    proxy.corrupt_answer(at=400, method="GET", path="/manifests/1$", times=None)
+    assert "on the way alters it" in str(failure(lambda: mirror(source, f"{plain_registry.host}/{name}:2")))
+    assert tagged(plain_registry, name, "2") == ""
+
+
 @pytest.mark.parametrize("way", ["stream", "mirror"])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_an_upload_on_another_host_is_refused_and_told_nothing(

@@ -17,9 +17,11 @@ from modelcar.errors import BuildError, CredentialsError, HubError, UnsafeNameEr
 from modelcar.mirror import mirror
 from modelcar.oci.reference import Reference
 from modelcar.stream import Streamed, stream
+from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import BasicAuthRegistry, Registry, TokenAuthRegistry
+from tests.soak.images import pulled_whole
 
 MODEL = "example/tiny-llama"
 SHARD = "model-00002-of-00004.safetensors"
@@ -33,8 +35,10 @@ def published(hub: Hub, model: Path) -> Hub:
 
 
 def tags(registry: Registry, repository: str) -> list[str]:
+    """The tags but for those that list what is attached to an image (tests/test_attachments.py)."""
     answer = requests.get(f"{registry.url}/v2/{repository}/tags/list", timeout=9)
-    return list(answer.json().get("tags") or []) if answer.ok else []
+    found = list(answer.json().get("tags") or []) if answer.ok else []
+    return [tag for tag in found if not tag.startswith("sha256-")]
 
 
 def uploads(registry: Registry, repository: str) -> int:
@@ -233,3 +237,25 @@ def test_a_gated_model_is_read_with_the_token(
     done = stream(MODEL, f"{plain_registry.host}/gated/model:1")
     assert Reference.parse(str(done.image)).digest
     assert not [request for request in hub.requests if request.path.startswith("/cdn") and request.authorized]
+
+
+def test_note_that_a_registry_would_not_remove_takes_no_image_with_it(
+    published: Hub, plain_registry: Registry, downloaded_base: str, waits: list[float]
+) -> None:
+    """Where a note cannot be removed the image takes its place; a later run must not remove that image."""
+    with FaultProxy(plain_registry.host) as proxy:
+        proxy.status(405, method="DELETE", path="/manifests/", times=None)
+        target = f"{proxy.host}/kept/model:1"
+        published.status(SHARD, 503, times=None)
+        with pytest.raises(HubError):
+            stream(MODEL, target)
+        published.faults.clear()
+        first = stream(MODEL, target).image
+        assert {"1", "1.partial"} <= set(tags(plain_registry, "kept/model"))
+        proxy.clear()
+
+        second = stream(MODEL, target, base_image=downloaded_base).image
+
+        assert second.digest != first.digest
+        assert pulled_whole(f"{plain_registry.host}/kept/model@{first.digest}") == first.digest
+        assert pulled_whole(f"{plain_registry.host}/kept/model:1.partial") == second.digest

@@ -5,7 +5,7 @@ See https://github.com/opencontainers/distribution-spec.
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import requests
@@ -21,6 +21,10 @@ from modelcar.retries import retrying
 CHUNK_BYTES = 1 << 20
 LARGEST_MANIFEST = 4 << 20
 """Bytes. OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
+
+_MOST_PAGES = 100
+_UNKNOWN_PATH = frozenset({400, 404, 405, 406, 501})
+"""What registries answer to the referrers' path when they do not know it."""
 
 _ACCEPT = {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}
 
@@ -197,6 +201,7 @@ class Repository:
 
         Raises:
             WrongBytesError: What came back is not what the digest says.
+            RegistryUnwellError: It was altered on the way, each time.
         """
         path = self._path(f"manifests/{version}")
         response = self._connection.request("GET", path, self._scope, {200, 404}, headers=_ACCEPT, stream=True)
@@ -205,6 +210,12 @@ class Repository:
                 return None
             content = b"".join(_received(response, limit=LARGEST_MANIFEST))
         stored = Stored(content, response.headers.get("Content-Type", "").split(";")[0].strip())
+        sent = response.headers.get("Docker-Content-Digest", stored.digest)
+        if sent != stored.digest:
+            raise RegistryUnwellError(
+                f"{self._name(version)} came back as {stored.digest}, and was sent as {sent}",
+                "Something on the way alters it: check proxies",
+            )
         if version.startswith("sha256:") and stored.digest != version:
             raise WrongBytesError(f"{self._name(version)} came back as {stored.digest}", "The registry is damaged")
         return self._understood(stored, version)
@@ -221,8 +232,12 @@ class Repository:
         return stored
 
     @retrying
-    def put_manifest(self, stored: Stored, version: str) -> None:
-        """Writes a manifest or index under a tag or digest. What it names must be there already."""
+    def put_manifest(self, stored: Stored, version: str) -> bool:
+        """Writes a manifest or index under a tag or digest. What it names must be there already.
+
+        Returns:
+            Whether the registry will list it among the referrers of its subject.
+        """
         if len(stored.content) > LARGEST_MANIFEST:
             raise RegistryError(
                 f"the manifest is {len(stored.content)} bytes; registries take {LARGEST_MANIFEST} at most"
@@ -233,6 +248,34 @@ class Repository:
         arrived = written.headers.get("Docker-Content-Digest", stored.digest)
         if arrived != stored.digest:
             raise RegistryUnwellError(f"{self._name(version)} was stored as {arrived}, not {stored.digest}")
+        return "OCI-Subject" in written.headers
+
+    def list_referrers(self, digest: str) -> list[spec.Descriptor]:
+        """What names an image as its subject, as far as the registry itself knows; modelcar.oci.referrers finds all."""
+        found: list[spec.Descriptor] = []
+        path = self._path(f"referrers/{digest}")
+        for _ in range(_MOST_PAGES):
+            page = self._page_of_referrers(path)
+            if page is None:
+                break
+            index, path = page
+            found.extend(index.manifests)
+            if not path:
+                break
+        return found
+
+    @retrying
+    def _page_of_referrers(self, path: str) -> tuple[spec.Index, str] | None:
+        response = self._connection.request("GET", path, self._scope, {200, *_UNKNOWN_PATH}, stream=True)
+        with closing(response):
+            if response.status_code != requests.codes.ok:
+                return None
+            content = b"".join(_received(response, limit=LARGEST_MANIFEST))
+        try:
+            return spec.Index.model_validate_json(content), response.links.get("next", {}).get("url", "")
+        except ValidationError:
+            # Some registries answer each path that they do not know by a page.
+            return None
 
     def has_blob(self, digest: str) -> bool:
         """Whether the registry keeps this blob in this repository."""
@@ -296,7 +339,12 @@ class Repository:
     def mount_blob(self, digest: str, source_repository: str) -> bool:
         """Takes over a blob from another repository of the same registry without moving bytes, where it allows that."""
         path = self._path(f"blobs/uploads/?mount={digest}&from={source_repository}")
-        response = self._connection.request("POST", path, self._scope, {201, 202})
+        try:
+            scope = replace(self._scope, source=source_repository)
+            response = self._connection.request("POST", path, scope, {201, 202})
+        except RegistryError:
+            # A registry need not mount, nor these credentials be good for both; copying shows what is wrong, if it is.
+            return False
         if response.status_code == requests.codes.created:
             return True
         Upload(self._connection, self._scope, _location(response)).cancel()
