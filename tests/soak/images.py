@@ -37,6 +37,11 @@ def pulled_whole(image: str) -> str:
     return digest_at(image)
 
 
+def manifests_of(image: str) -> list[str]:
+    """Digests of the manifests of an image, one for each platform."""
+    return [entry["digest"] for entry in _document(image).get("manifests", [])]
+
+
 def layers_of(image: str) -> set[str]:
     """Digests of all layers of an image."""
     host, repository, _ = _parts(image)
