@@ -156,3 +156,21 @@ def test_login_that_ends_in_the_middle_is_renewed(
 
         name = f"tokens/ended-{method.lower()}"
         assert build(downloaded.directory, f"{proxy.host}/{name}:1", builder="direct").image.digest
+
+
+def test_a_blob_of_another_repository_is_mounted_with_a_token_for_both(
+    token_registry: TokenAuthRegistry, by_identity: TokenAuthRegistry, log_in: LogIn
+) -> None:
+    for login, name in ((token_registry, "by-password"), (by_identity, "by-identity")):
+        log_in(login)
+        digest = upload(login.host, [nothing], "mounted/source")
+        with Repository(Reference.parse(f"{login.host}/mounted/{name}:1"), push=True) as target:
+            assert target.mount_blob(digest, "mounted/source")
+            assert target.has_blob(digest)
+
+
+def test_a_registry_that_does_not_mount_is_no_error(token_registry: TokenAuthRegistry, log_in: LogIn) -> None:
+    log_in(token_registry)
+    with Repository(Reference.parse(f"{token_registry.host}/mounted/nothing:1"), push=True) as target:
+        assert not target.mount_blob(f"sha256:{'0' * 64}", "mounted/empty")
+        assert not target.mount_blob("sha256:no-digest", "mounted/empty")

@@ -36,13 +36,22 @@ Body = bytes | Iterable[bytes] | None
 
 @dataclass(frozen=True)
 class Scope:
-    """What a request is allowed to do: `pull`, or `pull,push`, in one repository."""
+    """What a request is allowed to do: `pull`, or `pull,push`, in one repository.
+
+    Attributes:
+        repository: The repository.
+        actions: What is done there.
+        source: Another one, of which it takes over blobs; empty for none.
+    """
 
     repository: str
     actions: str = "pull"
+    source: str = ""
 
-    def __str__(self) -> str:
-        return f"repository:{self.repository}:{self.actions}"
+    def resources(self) -> list[str]:
+        """This as token services read it."""
+        source = [f"repository:{self.source}:pull"] if self.source else []
+        return [f"repository:{self.repository}:{self.actions}", *source]
 
 
 @dataclass(frozen=True)
@@ -291,9 +300,8 @@ class Connection:
                 f"{self.host} names a token service without TLS, {realm!r}; no credentials are sent there"
             )
         found = credentials.find(self.host, scope.repository)
-        query = {"service": parameters.get("service", ""), "scope": str(scope)}
         try:
-            response = self._ask_for_token(realm, query, found)
+            response = self._ask_for_token(realm, parameters.get("service", ""), scope, found)
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
         except requests.exceptions.ProxyError as error:
@@ -312,18 +320,20 @@ class Connection:
         return _Token(value, time.monotonic() + lifetime - min(TOKEN_MARGIN_SECONDS, lifetime / 4))
 
     def _ask_for_token(
-        self, realm: str, query: dict[str, str], found: credentials.Credentials | None
+        self, realm: str, service: str, scope: Scope, found: credentials.Credentials | None
     ) -> requests.Response:
         timeout = (CONNECT_SECONDS, CONNECT_SECONDS)
         if found and found.identity_token:
             form = {
-                **query,
+                "service": service,
+                "scope": " ".join(scope.resources()),
                 "grant_type": "refresh_token",
                 "refresh_token": found.identity_token,
                 "client_id": "modelcar",
             }
             return self._session.post(realm, data=form, timeout=timeout, allow_redirects=False)
         headers = {"Authorization": _basic(found)} if found else {}
+        query = {"service": service, "scope": scope.resources()}
         return self._session.get(realm, params=query, headers=headers, timeout=timeout, allow_redirects=False)
 
     def _forget_token(self, scope: Scope, response: requests.Response) -> None:
