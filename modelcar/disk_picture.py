@@ -15,7 +15,7 @@ from modelcar.disk_use import KIB, Point
 from modelcar.record import Record
 
 WIDTH, HEIGHT = 860, 340
-LEFT, RIGHT, TOP, BOTTOM = 78, 14, 34, 44
+LEFT, RIGHT, TOP, BOTTOM = 78, 14, 34, 50
 LEAST_BYTES = 1_000_000
 """An axis is never shorter, or else the noise of a disk that nobody writes to would fill the picture."""
 
@@ -200,7 +200,10 @@ def _axes(svg: ElementTree.Element, scale: Scale, rungs: Sequence[float]) -> Non
             "line",
             {"class": "zero", "x1": str(x), "x2": str(x), "y1": str(HEIGHT - BOTTOM), "y2": str(HEIGHT - BOTTOM + 5)},
         )
-        _label(svg, clock(number * step), x, HEIGHT - BOTTOM + 19, "start" if number == 0 else "middle", "faint")
+        words = clock(number * step)
+        room = LETTER * len(words) / 2
+        anchor = "start" if x - LEFT < room else "end" if WIDTH - x < room else "middle"
+        _label(svg, words, x, HEIGHT - BOTTOM + 19, anchor, "faint")
 
 
 def _legend(svg: ElementTree.Element, disks: set[Disk]) -> None:

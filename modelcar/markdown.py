@@ -39,6 +39,6 @@ def code(lines: str) -> str:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of plain text. A head that ends in a colon, which is not shown, stands over figures."""
-    aligned = ["---:" if head.endswith(":") else "---" for head in heads]
+    aligned = ["---:" if head.endswith(":") else ":---" for head in heads]
     lines = [[head.removesuffix(":") for head in heads], aligned, *([text(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -68,15 +68,19 @@ def _reason(number: int, finding: Finding) -> str:
 def _plan(found: Preflight, plan: Plan) -> Iterator[str]:
     choice, layers = plan.choice, plan.layers
     yield "## Plan"
-    yield table(("", ""), _summary(found, plan))
+    yield table(("", ""), [(name, value) for name, value in _summary(found, plan) if value])
     yield f"### Files: {len(choice.taken)}, {decimal(choice.size)}"
     files = sorted(choice.taken, key=lambda file: -file.size)
-    yield _shortened(("file", "size:"), [(file.path, decimal(file.size)) for file in files])
+    pickles = set(choice.pickles)
+    rows = [(file.path, decimal(file.size), "pickle: runs code" if file in pickles else "") for file in files]
+    # What can run code is not among those that are not shown.
+    rows.sort(key=lambda row: not row[2])
+    yield _shortened(("file", "size:", ""), rows)
     if choice.left_out:
         yield f"### Left out: {len(choice.left_out)} files, which saves {decimal(choice.saved)}"
         left = sorted(choice.left_out, key=lambda left: -left.file.size)
         yield _shortened(
-            ("file", "size:", "why"), [(one.file.path, decimal(one.file.size), one.reason) for one in left]
+            ("file", "why", "size:"), [(one.file.path, one.reason, decimal(one.file.size)) for one in left]
         )
     yield f"### Layers: {len(layers)}, {decimal(plan.image_bytes)}; the largest may have {decimal(plan.max_layer_size)}"
     ordered = sorted(layers, key=lambda layer: -layer.size)
@@ -97,8 +101,7 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     run = found.run
     yield "commit", plan.snapshot.commit
     yield "image", str(plan.target or "")
-    if run.mirror_target:
-        yield "mirror", run.mirror_target
+    yield "mirror", run.mirror_target
     yield "base image", plan.base.name if plan.base else ""
     yield "recipe", plan.recipe
     if run.streaming:

@@ -175,7 +175,7 @@ def _success(run: EndedRun, found: Found) -> Iterator[str]:
         "image": image,
         "commit": _first(record.commit for record in found.records),
         "size": decimal(size) if (size := max((record.size for record in last.values()), default=0)) else "",
-        "in the Model Registry": _first(record.entry for record in last.values()),
+        "registered as": _first(record.entry for record in last.values()),
     }
     known = [(name, value) for name, value in facts.items() if value]
     if known:

@@ -82,7 +82,7 @@ def test_success_says_where_the_image_is_and_how_to_serve_it() -> None:
     assert f"| image | {MIRRORED} |" in done.markdown
     assert "| commit | c0ffee |" in done.markdown
     assert "| size | 25.8 GB |" in done.markdown
-    assert "| in the Model Registry | granite c0ffee |" in done.markdown
+    assert "| registered as | granite c0ffee |" in done.markdown
     assert "| download | done | 20 min | 25.8 GB | 25.8 GB | 2.0 kB |" in done.markdown
     assert done.summary == f"ibm-granite/granite-3.3-2b-instruct is in {MIRRORED}"
     assert done.figures["seconds"] == 3014
