@@ -11,7 +11,7 @@ from pathlib import Path
 import modelcar_base_image
 from modelcar_base_image.constants import EMBEDDED_OCI_LAYOUT_DIR, ODH_MODELCAR_BASE_IMAGE
 
-from modelcar.errors import BuildError
+from modelcar.errors import BuildError, WrongBytesError
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import CHUNK_BYTES, Repository, Stored
@@ -54,6 +54,7 @@ def open_base_image(reference: str) -> BaseImage:
 
     Raises:
         BuildError: The image cannot be a base.
+        WrongBytesError: It is damaged.
         RegistryError: It cannot be read.
     """
     if not reference:
@@ -76,8 +77,14 @@ def _from_layout(layout: Path) -> BaseImage:
     def blob(digest: str) -> Path:
         return layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
-    def manifest(digest: str) -> Stored:
+    def document(digest: str) -> bytes:
         content = blob(digest).read_bytes()
+        if spec.digest_of(content) != digest:
+            raise WrongBytesError(f"{blob(digest)} is damaged", "Install the package modelcar-base-image again")
+        return content
+
+    def manifest(digest: str) -> Stored:
+        content = document(digest)
         media_type = spec.INDEX if b'"manifests"' in content else spec.MANIFEST
         return Stored(content, media_type)
 
@@ -89,7 +96,7 @@ def _from_layout(layout: Path) -> BaseImage:
 
     entry = spec.Index.model_validate_json((layout / "index.json").read_bytes()).manifests[0]
     top = manifest(entry.digest)
-    variants = _variants(top, manifest, lambda digest: blob(digest).read_bytes(), ODH_MODELCAR_BASE_IMAGE)
+    variants = _variants(top, manifest, document, ODH_MODELCAR_BASE_IMAGE)
     return BaseImage(ODH_MODELCAR_BASE_IMAGE, top.digest, variants, read)
 
 
