@@ -78,6 +78,7 @@ def build(
     place = Target(goal, describe(snapshot, layers.recipe(parts, base.digest, snapshot)), if_exists)
     with place.repository:
         if place.unchanged:
+            place.sign_unchanged(base, snapshot)
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
             return Built(place.unchanged, len(parts), 0, unchanged=True)
         with claim_errors(directory):
@@ -89,7 +90,7 @@ def build(
             placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)
             send_layers("base", base, (), snapshot, [place])
         layers.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
-        (image,) = publish([place], base, placed)
+        (image,) = publish([place], base, placed, snapshot)
         return Built(image, len(parts), sent, unchanged=False)
 
 

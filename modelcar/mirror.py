@@ -3,10 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from modelcar.errors import WrongBytesError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.if_exists import check_tag
-from modelcar.oci import spec
+from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
+from modelcar.oci.referrers import Attached
 from modelcar.oci.registry import Repository, Stored
 from modelcar.progress import Progress
 from modelcar.transfer import copy_blob
@@ -28,7 +29,7 @@ class Mirrored:
 
 
 def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
-    """Copies an image, with every platform it has, and compares the digests at the end.
+    """Copies an image, with every platform it has and all that is attached to it, and compares the digests at the end.
 
     The target's tag is written last. Blobs that the target has are not moved again, so that a run that broke off goes
     on where it was and a run on an unchanged image moves nothing.
@@ -51,9 +52,11 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
             print(f"{image} is there already")
             return Mirrored(image, 0)
         manifests = [pulled.manifest(entry.digest) for entry in top.index().manifests] if top.is_index else [top]
-        copied = _copy_blobs(pulled, pushed, manifests)
+        attached = referrers.find(pulled, top.digest)
+        copied = _copy_blobs(pulled, pushed, [*manifests, *(one.stored for one in attached)])
         for stored in [*manifests, top]:
             pushed.put_manifest(stored, stored.digest)
+        _attach(pushed, top, attached)
         if not _is_there(pushed, goal, top, if_exists):
             pushed.put_manifest(top, goal.version)
         arrived = pushed.manifest(goal.version).digest
@@ -71,6 +74,15 @@ def _is_there(repository: Repository, goal: Reference, image: Stored, if_exists:
         return True
     check_tag(goal, held, image.annotations(), if_exists)
     return False
+
+
+def _attach(repository: Repository, image: Stored, attached: list[Attached]) -> None:
+    try:
+        referrers.put(repository, image, attached)
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except RegistryError as error:
+        print(f"{repository.reference.registry} takes none of what is attached to the image: {error}", flush=True)
 
 
 def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored]) -> int:

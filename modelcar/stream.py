@@ -92,5 +92,5 @@ def stream(
         placed, read = send_layers("stream", base, parts, snapshot, lacking)
     else:
         print(f"{' and '.join(map(str, goals))} already hold commit {snapshot.commit}; nothing to do")
-    images = publish(targets, base, placed)
+    images = publish(targets, base, placed, snapshot)
     return Streamed(images[0], images[1] if mirror else None, snapshot.commit, read, unchanged=not lacking)

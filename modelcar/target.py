@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from modelcar import layers
+from modelcar import attachments, layers
+from modelcar.annotations import RECIPE
 from modelcar.checkpoint import FILES, Checkpoint
 from modelcar.errors import DamagedUploadError, WrongBytesError
 from modelcar.if_exists import check_tag
@@ -14,6 +15,7 @@ from modelcar.oci.layer import Layer
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.progress import Count, Progress
+from modelcar.signing_key import find_signing_key
 from modelcar.snapshot import Snapshot
 from modelcar.transfer import copy_blob, send_layer
 
@@ -30,6 +32,7 @@ class Target:
 
     Raises:
         TagError: The tag may not be moved.
+        SigningError: There is a signing key (modelcar.signing_key) that cannot be used.
     """
 
     def __init__(self, goal: Reference, wanted: dict[str, str], if_exists: str = "update") -> None:
@@ -37,6 +40,7 @@ class Target:
         self.repository = Repository(goal, push=True)
         self._wanted = wanted
         self._if_exists = if_exists
+        self._signing_key = find_signing_key()
         self._existing = self.repository.find_manifest(goal.tag)
         self._checkpoint = Checkpoint(self.repository, goal.tag)
         if self.unchanged is None:
@@ -58,17 +62,27 @@ class Target:
         """Remembers, in the registry, a layer that is there now."""
         self._checkpoint.add(layer.descriptor)
 
-    def write(self, base: BaseImage, placed: list[ModelLayer]) -> Stored:
-        """Writes the image over its layers, all of which are there; the tag stays where it is.
+    def write(self, base: BaseImage, placed: list[ModelLayer], snapshot: Snapshot) -> Stored:
+        """Writes the image over its layers, all of which are there, and what is attached to it; the tag stays.
 
         Raises:
             TagError: The tag holds something by now that it did not hold when this began, and may not be moved.
+            SigningError: The image is to be signed, and the registry takes no signature.
         """
         written = write_image(self.repository, base, placed, self._wanted)
+        self._attach(written, base, snapshot)
         held = self.repository.find_manifest(self.goal.tag)
         if held is None or held.digest != written.digest:
             check_tag(self.goal, held, self._wanted, self._if_exists)
         return written
+
+    def sign_unchanged(self, base: BaseImage, snapshot: Snapshot) -> None:
+        """Signs the image under the tag, if it is to be signed and nobody did."""
+        if self._existing and self._signing_key and not attachments.is_signed(self.repository, self._existing.digest):
+            self._attach(self._existing, base, snapshot)
+
+    def _attach(self, image: Stored, base: BaseImage, snapshot: Snapshot) -> None:
+        attachments.attach(self.repository, image, snapshot, base, self._wanted[RECIPE], self._signing_key)
 
     def move_tag(self, written: Stored) -> Reference:
         """Moves the tag to an image that was written.
@@ -84,19 +98,26 @@ class Target:
         return self.goal.at(written.digest)
 
 
-def publish(targets: Sequence[Target], base: BaseImage, placed: list[ModelLayer]) -> list[Reference]:
+def publish(
+    targets: Sequence[Target], base: BaseImage, placed: list[ModelLayer], snapshot: Snapshot
+) -> list[Reference]:
     """Writes the image to every target, and moves the tags only then; gives what each tag holds now.
 
     Args:
         targets: Where to; those that hold it already stay as they are.
         base: The image under the model.
         placed: The model's layers, all of which are there.
+        snapshot: What was published.
 
     Raises:
         TagError: A tag may not be moved; none was.
+        SigningError: A registry takes no signature, and there is a key to sign with.
         WrongBytesError: A tag holds something else afterwards.
     """
-    written = {target.goal: target.write(base, placed) for target in targets if target.unchanged is None}
+    written = {target.goal: target.write(base, placed, snapshot) for target in targets if target.unchanged is None}
+    for target in targets:
+        if target.unchanged is not None:
+            target.sign_unchanged(base, snapshot)
     return [target.unchanged or target.move_tag(written[target.goal]) for target in targets]
 
 

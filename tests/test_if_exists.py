@@ -241,7 +241,7 @@ def test_two_runs_to_one_target_end_with_one_of_the_two_images_whole(
         assert digest_at(place) in wanted
         assert pulled_whole(place) == digest_at(place)
     tags = requests.get(f"{plain_registry.url}/v2/two/{way}/tags/list", timeout=9).json()["tags"]
-    assert set(tags) <= {"1", "1.partial"}
+    assert {tag for tag in tags if not tag.startswith("sha256-")} <= {"1", "1.partial"}
 
 
 def test_two_threads_of_the_same_image_are_both_content(published: Hub, plain_registry: Registry) -> None:

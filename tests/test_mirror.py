@@ -72,8 +72,11 @@ def test_copy_is_the_same_image(
     assert done.image == Reference.parse(target).at(image.digest)
     assert copied == skopeo_raw(basic_registry, str(image), authfile)
     assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
+    attached = json.loads(
+        skopeo_raw(token_registry, f"{token_registry.host}/mirror/copy:{image.digest.replace(':', '-')}", authfile)
+    )
     blobs = {}
-    for entry in index["manifests"]:
+    for entry in (*index["manifests"], *attached["manifests"]):
         manifest = json.loads(
             skopeo_raw(token_registry, f"{token_registry.host}/mirror/copy@{entry['digest']}", authfile)
         )

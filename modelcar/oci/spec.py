@@ -13,6 +13,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEXES = (INDEX, DOCKER_INDEX)
@@ -51,15 +52,18 @@ class Descriptor(_Document):
     size: Annotated[int, Field(ge=0)]
     annotations: dict[str, str] | None = None
     platform: Platform | None = None
+    artifact_type: str | None = Field(None, alias="artifactType")
 
 
 class Manifest(_Document):
-    """An image for one platform: its config and its layers, lowest first."""
+    """An image for one platform: its config and its layers, lowest first; or what is attached to its subject."""
 
     schema_version: int = Field(2, alias="schemaVersion")
     media_type: str = Field(MANIFEST, alias="mediaType")
+    artifact_type: str | None = Field(None, alias="artifactType")
     config: Descriptor
     layers: list[Descriptor]
+    subject: Descriptor | None = None
     annotations: dict[str, str] | None = None
 
 

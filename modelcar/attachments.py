@@ -1,0 +1,95 @@
+"""What this project attaches to each image: where it comes from, what is in it and, if there is a key, signatures."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from modelcar import inventory, provenance
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
+from modelcar.oci import cosign, referrers, spec
+from modelcar.oci.base_image import BaseImage
+from modelcar.oci.referrers import Attachment, Content
+from modelcar.oci.registry import Repository, Stored
+from modelcar.signing_key import SigningError, SigningKey
+from modelcar.snapshot import Snapshot
+
+PREDICATE_TYPE = "in-toto.io/predicate-type"
+
+
+def attach(
+    repository: Repository,
+    image: Stored,
+    snapshot: Snapshot,
+    base: BaseImage,
+    recipe: str,
+    key: SigningKey | None,
+) -> None:
+    """Attaches provenance and inventory to an image, and signs all of it if there is a key.
+
+    Args:
+        repository: Where the image is.
+        image: The image.
+        snapshot: The files in it.
+        base: The image under them.
+        recipe: The hash of all that decides it.
+        key: What to sign with; None for no signatures.
+
+    Raises:
+        SigningError: The registry takes no signature. Without a key, one that takes no attachments is borne.
+        RegistryError: It is unreachable, or refuses the credentials.
+    """
+    origin = provenance.provenance(snapshot, base.name, base.digest, recipe)
+    contents = inventory.inventory(snapshot, base.name, base.digest, image.digest)
+    name = provenance.model_url(snapshot.model, snapshot.commit)
+    statements = [
+        provenance.statement(provenance.PREDICATE, origin, name, image.digest),
+        provenance.statement(inventory.PREDICATE, contents, name, image.digest),
+    ]
+    documents = [
+        _document(cosign.IN_TOTO, statements[0], {PREDICATE_TYPE: provenance.PREDICATE}),
+        _document(inventory.MEDIA_TYPE, contents, {}),
+    ]
+    if key is not None:
+        sign(repository, image, statements, key)
+    try:
+        referrers.attach(repository, image, documents)
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except RegistryError as error:
+        print(f"{repository.reference.registry} takes no provenance and no inventory: {error}", flush=True)
+
+
+def sign(repository: Repository, image: Stored, statements: Sequence[dict[str, Any]], key: SigningKey) -> None:
+    """Signs an image and statements on it, as cosign does. What is signed with this key already stays as it is.
+
+    Args:
+        repository: Where the image is.
+        image: The image.
+        statements: in-toto statements whose subject it is.
+        key: What to sign with.
+
+    Raises:
+        SigningError: The registry takes no signature.
+        RegistryError: It is unreachable, or refuses the credentials.
+    """
+    signatures = [cosign.signature(repository.reference, image.digest, key), cosign.attestations(statements, key)]
+    try:
+        referrers.attach(repository, image, signatures)
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except RegistryError as error:
+        raise SigningError(
+            f"{repository.reference.registry} takes no signature: {error}",
+            "Choose a registry that does (Quay, Harbor, Artifact Registry, …), or do without the signing key",
+        ) from None
+
+
+def is_signed(repository: Repository, digest: str) -> bool:
+    """Whether an image has a signature at all, whoever made it. One request."""
+    return repository.find_manifest(referrers.tag(digest, referrers.SIGNATURES)) is not None
+
+
+def _document(media_type: str, document: dict[str, Any], annotations: dict[str, str]) -> Attachment:
+    content = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    title = {spec.TITLE: "provenance.json" if annotations else "inventory.cdx.json"}
+    return Attachment(media_type, (Content(media_type, content, title),), annotations)
