@@ -23,6 +23,7 @@ LARGEST_MANIFEST = 4 << 20
 """Bytes. OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
 
 _MOST_PAGES = 100
+_NO_CONTINUATION = frozenset({400, 404, 405, 416, 501})
 _UNKNOWN_PATH = frozenset({400, 404, 405, 406, 501})
 """What registries answer to the referrers' path when they do not know it."""
 
@@ -107,8 +108,9 @@ class Upload:
         if response.status_code == requests.codes.unauthorized:
             self._connection.forget(self._scope)
             raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload")
-        if self.offset and response.status_code in (requests.codes.not_found, requests.codes.range_not_satisfiable):
-            # It was still putting away the bytes of the broken connection when it said where it was.
+        if self.offset and response.status_code in _NO_CONTINUATION:
+            # It was still putting away the bytes of the broken connection when it said where it was; or, as Artifact
+            # Registry, it takes no blob in parts.
             self._refused_at = self.offset
             raise RegistryUnwellError(f"{self._connection.host} does not go on with an upload where it said")
         # go-containerregistry's own registry answers 204.
