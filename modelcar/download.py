@@ -53,6 +53,7 @@ def download(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     everything: bool = False,
+    allow_pickle: bool = False,
 ) -> Downloaded:
     """Downloads a model to the claim and checks every file against the hash that the Hub published.
 
@@ -66,17 +67,21 @@ def download(
         include: Glob patterns; where there are any, only what they match is taken.
         exclude: Glob patterns of what not to take.
         everything: Take duplicate weights too.
+        allow_pickle: Take files that run code when they are loaded.
 
     Raises:
         HubError: The Hub refused.
         SelectionError: The patterns leave nothing, or match nothing.
         ClaimError: The claim is full or read-only.
         WrongBytesError: A file has other bytes than were published, twice.
+        WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
     whole = hub.snapshot(model, revision)
     choice = weights.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken})
+    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
+    if not allow_pickle:
+        weights.refuse_pickles(choice)
     weights.tell(snapshot, choice)
     directory = claim / _folder(snapshot.model) / snapshot.commit
     with claim_errors(directory):
@@ -228,7 +233,7 @@ class _Run:
         layer = layers.alone(file, path)
         key = layers.key(layer, self.snapshot) if layer else ""
         if layer is None or key in self.digests or path.is_symlink():
-            return file.matches(path)
+            return file.matches(path, allow_pickle=self.snapshot.allow_pickle)
         try:
             self.digests[key] = layers.digest(layer, self.snapshot)
         except WrongBytesError:

@@ -139,7 +139,9 @@ class Hashed(Proof):
     def __init__(self, layer: Layer, snapshot: Snapshot) -> None:
         self._layer = layer
         self._published = {entry.path: published(entry, snapshot) for entry in layer.entries}
-        self._files = {path: FileCheck(file) for path, file in self._published.items()}
+        self._files = {
+            path: FileCheck(file, allow_pickle=snapshot.allow_pickle) for path, file in self._published.items()
+        }
         self._whole = hashlib.sha256()
         self.position = 0
 

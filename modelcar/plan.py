@@ -81,6 +81,7 @@ def plan(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     everything: bool = False,
+    allow_pickle: bool = False,
     base_image: str = "",
     max_layer_size: int = layers.MAX_LAYER_SIZE,
     claim: Path | None = None,
@@ -96,6 +97,7 @@ def plan(
         include: Glob patterns; where there are any, only what they match is taken.
         exclude: Glob patterns of what not to take.
         everything: Take duplicate weights too.
+        allow_pickle: Take files that run code when they are loaded.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         max_layer_size: The largest layer that the registries take, in bytes.
         claim: The claim's directory, where it can be seen from here: what an earlier download left is not counted.
@@ -109,9 +111,12 @@ def plan(
     hub = Hub()
     whole = hub.snapshot(model, revision)
     choice = weights.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken})
+    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
     problems: list[ModelcarError] = []
     base = goal = None
+    with _noted(problems):
+        if not allow_pickle:
+            weights.refuse_pickles(choice)
     parts = layers.part(snapshot, hub.sources(snapshot), _NO_LIMIT)
     with _noted(problems):
         parts = layers.part(snapshot, hub.sources(snapshot), max_layer_size)

@@ -139,6 +139,7 @@ def _plan(run: Run, mode: BuildMode, seen: Path | None) -> Plan:
         include=run.include,
         exclude=run.exclude,
         everything=run.everything,
+        allow_pickle=run.allow_pickle,
         base_image=run.base_image,
         max_layer_size=run.max_layer_size,
         claim=seen,

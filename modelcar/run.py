@@ -33,6 +33,7 @@ class Run:
         include: Glob patterns of the only files to take.
         exclude: Glob patterns of files to leave out.
         everything: Take duplicate weights too.
+        allow_pickle: Take files that run code when they are loaded.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `job` (a privileged Job) or `auto`, the least privileged that works.
@@ -59,6 +60,7 @@ class Run:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     everything: bool = False
+    allow_pickle: bool = False
     base_image: str = ""
     builder: str = "auto"
     build_mode: str = "auto"

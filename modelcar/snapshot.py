@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from modelcar import claim
 from modelcar.errors import ClaimError, UnsafeNameError, WeightsError, WrongBytesError
+from modelcar.pickles import HEAD_BYTES, is_pickle
 from modelcar.safetensors_header import SUFFIX, PassingHeader
 
 RECORD = Path(".modelcar", "snapshot.json")
@@ -25,6 +26,11 @@ LONGEST_NAME, LONGEST_PATH = 255, 2048
 """Bytes. Linux takes 4096 for a path; before this one stand the claim's or the builder's directories."""
 
 READ_BYTES = 1 << 20
+
+PICKLE_REMEDY = (
+    "Choose a revision that has safetensors (https://huggingface.co/spaces/safetensors/convert makes one), leave them "
+    "out with --exclude, or, if you trust their owner like your own code, --allow-pickle (the pipeline's allow_pickle)"
+)
 
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 _CHANGES_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -36,10 +42,13 @@ class FileCheck:
 
     Args:
         file: The file; its bytes are taken in from the beginning.
+        allow_pickle: Whether it may begin as a pickle does.
     """
 
-    def __init__(self, file: "PublishedFile") -> None:
+    def __init__(self, file: "PublishedFile", *, allow_pickle: bool) -> None:
         self._file = file
+        self._allow_pickle = allow_pickle
+        self._head = b""
         # Git's object id: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
         self._hash = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
         self._header = PassingHeader(file.size) if file.path.endswith(SUFFIX) else None
@@ -47,6 +56,7 @@ class FileCheck:
     def take(self, data: bytes) -> None:
         """Takes in the next bytes."""
         self._hash.update(data)
+        self._head += data[: HEAD_BYTES - len(self._head)]
         if self._header is not None:
             self._header.take(data)
 
@@ -54,7 +64,7 @@ class FileCheck:
         """Whether all the bytes were the published ones.
 
         Raises:
-            WeightsError: They were, and they are no safetensors file, though they are called one.
+            WeightsError: They were, but they are a pickle, or no safetensors file though they are called one.
         """
         if self._hash.hexdigest() != (self._file.sha256 or self._file.git_blob):
             return False
@@ -62,6 +72,10 @@ class FileCheck:
             raise WeightsError(
                 f"{self._file.path}, as its owner published it, {self._header.problem}",
                 f"Nothing can load it: choose another revision, or --exclude {shlex.quote(self._file.path)}",
+            )
+        if not self._allow_pickle and is_pickle(self._head):
+            raise WeightsError(
+                f"{self._file.path} is a Python pickle, which runs code when it is loaded", PICKLE_REMEDY
             )
         return True
 
@@ -93,16 +107,20 @@ class PublishedFile(BaseModel):
         """The published hash with its kind in front."""
         return f"sha256:{self.sha256}" if self.sha256 else f"git:{self.git_blob}"
 
-    def matches(self, file: Path) -> bool:
+    def matches(self, file: Path, *, allow_pickle: bool = False) -> bool:
         """Whether a file on disk has exactly the published bytes.
 
+        Args:
+            file: The file on disk.
+            allow_pickle: Whether it may be a pickle.
+
         Raises:
-            WeightsError: It has, and is a broken safetensors file.
+            WeightsError: It has, but is a broken safetensors file, or a pickle.
         """
         try:
             if file.is_symlink() or file.stat().st_size != self.size:
                 return False
-            check = FileCheck(self)
+            check = FileCheck(self, allow_pickle=allow_pickle)
             with os.fdopen(claim.open_file(file), "rb", buffering=0) as opened:
                 while chunk := opened.read(READ_BYTES):
                     check.take(chunk)
@@ -122,6 +140,7 @@ class Snapshot(BaseModel):
         licence: Its licence as the model card names it; empty if it names none.
         base_models: Hub ids of the models it was made from.
         quantization: The quantization method in its configuration; empty if it is not quantized.
+        allow_pickle: Whether its files may hold Python pickles, which run code when they are loaded.
         files: Its files.
     """
 
@@ -132,6 +151,7 @@ class Snapshot(BaseModel):
     licence: str = ""
     base_models: tuple[str, ...] = ()
     quantization: str = ""
+    allow_pickle: bool = False
     files: tuple[PublishedFile, ...]
 
     @field_validator("model")

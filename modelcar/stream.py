@@ -41,6 +41,7 @@ def stream(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     everything: bool = False,
+    allow_pickle: bool = False,
     base_image: str = "",
     max_layer_size: int = layers.MAX_LAYER_SIZE,
     if_exists: str = "update",
@@ -59,6 +60,7 @@ def stream(
         include: Glob patterns; where there are any, only what they match is taken.
         exclude: Glob patterns of what not to take.
         everything: Take duplicate weights too.
+        allow_pickle: Take files that run code when they are loaded.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         max_layer_size: The largest layer that the registries take, in bytes.
         if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.if_exists).
@@ -70,11 +72,14 @@ def stream(
         RegistryError: A registry is unreachable or refused.
         TagError: A tag holds something that may not be replaced.
         WrongBytesError: A file is not what the Hub published.
+        WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
     whole = hub.snapshot(model, revision)
     choice = weights.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken})
+    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
+    if not allow_pickle:
+        weights.refuse_pickles(choice)
     goals = [Reference.parse_target(target) if target else target_for(snapshot)]
     goals += [Reference.parse_target(mirror)] if mirror else []
     parts = layers.part(snapshot, hub.sources(snapshot), max_layer_size)

@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 
 from rich.filesize import decimal
 
-from modelcar.errors import SelectionError
-from modelcar.snapshot import PublishedFile, Snapshot
+from modelcar.errors import SelectionError, WeightsError
+from modelcar.pickles import is_pickle_by_name
+from modelcar.snapshot import PICKLE_REMEDY, PublishedFile, Snapshot
 
 _OTHER_FRAMEWORKS = (
     "tf_model*.h5", "*.tflite", "flax_model*.msgpack*", "rust_model.ot", "*.mlmodel", "*.mlpackage", "*.ckpt*"
@@ -22,6 +23,13 @@ _TORCH = ("*.bin", "*.pt", "*.pth")
 _TORCH_AND_INDEXES = (*_TORCH, "*.bin.index.json", "*.pt.index.json")
 _ADAPTER = "adapter_"
 _BOOKKEEPING = (".gitattributes", ".gitignore")
+_OF_TRAINING = (
+    "training_args.bin", "optimizer*.pt", "optimizer*.bin", "scheduler.pt", "scheduler.bin", "scaler.pt",
+    "rng_state*.pth"
+)  # fmt: skip
+"""What transformers' Trainer and accelerate leave beside a checkpoint: pickles, with which nothing serves."""
+
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,12 @@ class Choice:
     def size(self) -> int:
         """Bytes taken."""
         return sum(file.size for file in self.taken)
+
+    @property
+    def pickles(self) -> tuple[PublishedFile, ...]:
+        """Those of the files taken that run code when they are loaded, as their names say."""
+        beside = {file.path for file in self.taken}
+        return tuple(file for file in self.taken if is_pickle_by_name(file.path, beside))
 
     @property
     def saved(self) -> int:
@@ -95,6 +109,18 @@ def choose(
     return Choice(tuple(taken), tuple(left_out))
 
 
+def refuse_pickles(choice: Choice) -> None:
+    """Refuses files that run code when they are loaded, before any of them is fetched.
+
+    Raises:
+        WeightsError: There are such files; names them.
+    """
+    if pickles := choice.pickles:
+        names = ", ".join(file.path for file in pickles[:_MOST_NAMED])
+        more = f" and {len(pickles) - _MOST_NAMED} more" if len(pickles) > _MOST_NAMED else ""
+        raise WeightsError(f"{names}{more} may hold Python pickles, which run code when they are loaded", PICKLE_REMEDY)
+
+
 def tell(snapshot: Snapshot, choice: Choice) -> None:
     """Prints what is taken, what is left out and why, and how many bytes that saves."""
     print(f"{snapshot.model} at commit {snapshot.commit}: {len(choice.taken)} files, {decimal(choice.size)}")
@@ -135,6 +161,8 @@ def _duplicates(paths: Sequence[str]) -> Callable[[str], str]:
         pure = PurePosixPath(path)
         if pure.name in _BOOKKEEPING:
             return "git's own bookkeeping"
+        if _any_match(pure.name, _OF_TRAINING):
+            return "of use for training only"
         if pure.name.startswith("consolidated") and pure.parent in standard:
             return "the same weights as the other safetensors beside it"
         twins = adapters if pure.name.startswith(_ADAPTER) else folders

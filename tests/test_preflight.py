@@ -429,7 +429,7 @@ EVIL = (
     "`code`.txt",
     "**bold** _it_ ~~no~~ # head.txt",
     "&lt;b&gt;.txt",
-    "\u202egnp.exe",
+    "zero\u200bwidth.txt",
 )
 
 
@@ -444,7 +444,7 @@ def test_names_of_files_stay_text_on_the_page(hub: Hub, plain_registry: Registry
     assert {child.type for child in inline} <= {"text", "text_special", "strong_open", "strong_close", "softbreak"}
     cells = {token.content for token in _joined(tokens)}
     for name in EVIL:
-        assert name.replace("\u202e", "\ufffd") in cells
+        assert name.replace("\u200b", "\ufffd") in cells
 
 
 def _joined(tokens: list[Any]) -> list[Any]:

@@ -12,6 +12,7 @@ def download(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
+    allow_pickle: bool = False,
 ) -> NamedTuple("Outputs", [("directory", str), ("commit", str), ("size", int)]):
     """Download a model from Hugging Face to the claim, and check every file against the hash the Hub published.
 
@@ -24,6 +25,8 @@ def download(
         include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
+        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
+            refused otherwise.
 
     Returns:
         directory: Directory on the claim that holds the files.
@@ -39,7 +42,13 @@ def download(
 
     with recorded("download") as record, explained():
         done = step.download(
-            model, claim.PATH, revision=revision, include=include, exclude=exclude, everything=everything
+            model,
+            claim.PATH,
+            revision=revision,
+            include=include,
+            exclude=exclude,
+            everything=everything,
+            allow_pickle=allow_pickle,
         )
         record.commit, record.size, record.moved_bytes = done.snapshot.commit, done.snapshot.size, done.fetched_bytes
     outputs = namedtuple("Outputs", ["directory", "commit", "size"])

@@ -18,6 +18,7 @@ def preflight(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
+    allow_pickle: bool = False,
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
@@ -58,6 +59,8 @@ def preflight(
         include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
+        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
+            refused otherwise.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
         build_mode: pod (buildah in the build task's own pod), job (in a privileged Job) or auto: the least privileged
@@ -105,6 +108,7 @@ def preflight(
                 include=include,
                 exclude=exclude,
                 everything=everything,
+                allow_pickle=allow_pickle,
                 base_image=base_image,
                 builder=builder,
                 build_mode=build_mode,

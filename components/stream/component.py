@@ -14,6 +14,7 @@ def stream(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
+    allow_pickle: bool = False,
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
@@ -31,6 +32,8 @@ def stream(
         include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
+        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
+            refused otherwise.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
@@ -57,6 +60,7 @@ def stream(
             include=include,
             exclude=exclude,
             everything=everything,
+            allow_pickle=allow_pickle,
             base_image=base_image,
             max_layer_size=max_layer_size,
             if_exists=if_exists,

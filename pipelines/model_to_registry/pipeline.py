@@ -24,6 +24,7 @@ def model_to_registry(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
+    allow_pickle: bool = False,
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
@@ -59,6 +60,7 @@ def model_to_registry(
         include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
+        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (buildah in the task's own pod), job (in a privileged Job) or auto: the least that works.
@@ -99,6 +101,7 @@ def model_to_registry(
             include=include,
             exclude=exclude,
             everything=everything,
+            allow_pickle=allow_pickle,
             base_image=base_image,
             builder=builder,
             build_mode=build_mode,
@@ -127,7 +130,12 @@ def model_to_registry(
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             downloaded = download(
-                model=model, revision=revision, include=include, exclude=exclude, everything=everything
+                model=model,
+                revision=revision,
+                include=include,
+                exclude=exclude,
+                everything=everything,
+                allow_pickle=allow_pickle,
             )
             downloaded.set_display_name("Download")
             placement.on_claim(downloaded, claim)

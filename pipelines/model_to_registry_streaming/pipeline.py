@@ -22,6 +22,7 @@ def model_to_registry_streaming(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
+    allow_pickle: bool = False,
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
@@ -47,6 +48,7 @@ def model_to_registry_streaming(
         include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
+        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
@@ -77,6 +79,7 @@ def model_to_registry_streaming(
             include=include,
             exclude=exclude,
             everything=everything,
+            allow_pickle=allow_pickle,
             base_image=base_image,
             max_layer_size=max_layer_size,
             if_exists=if_exists,
@@ -95,6 +98,7 @@ def model_to_registry_streaming(
                 include=include,
                 exclude=exclude,
                 everything=everything,
+                allow_pickle=allow_pickle,
                 base_image=base_image,
                 max_layer_size=max_layer_size,
                 if_exists=if_exists,
