@@ -181,18 +181,18 @@ def _with_token(settings: Any, token: Token) -> None:
     def refresh(to_change: Any) -> None:
         to_change.api_key["authorization"] = token()
 
+    # Without any key the client does not come to ask for one.
+    settings.api_key["authorization"] = ""
     settings.api_key_prefix["authorization"] = "Bearer"
     settings.refresh_api_key_hook = refresh
 
 
 def _address(server: str) -> str:
-    address = server.rstrip("/")
-    if "://" not in address:
-        address = f"https://{address}"
+    address = server if "://" in server else f"https://{server}"
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClusterError(f"{server!r} is not the address of a server", "Write --server https://host")
-    return address
+    return address.rstrip("/")
 
 
 def _origin(address: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import typer
@@ -164,7 +164,7 @@ def _items(word: str, kind: Any) -> list[Any]:
     if isinstance(value, list):
         return value
     # A pattern such as 1 or true is a word and no number.
-    return [word if kind == list[str] or value is None else value]
+    return [word if get_args(kind) == (str,) or value is None else value]
 
 
 def _pairs(word: str) -> dict[str, Any]:

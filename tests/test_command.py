@@ -92,7 +92,9 @@ def test_a_model_goes_the_whole_way_and_a_second_run_moves_nothing(parts: Parts)
 
 
 def test_streaming_gives_the_same_image_and_keeps_nothing_here(parts: Parts) -> None:
-    through_claim = json.loads(run([*parts.command("claimed", model_registry=""), "--json"]).stdout)
+    first = run([*parts.command("claimed", model_registry=""), "--json"])
+    assert first.returncode == 0, first.stderr
+    through_claim = json.loads(first.stdout)
     kept = {path for path in parts.claim.rglob("*") if path.is_file()}
     done = run([*parts.command("streamed"), "--streaming", "--json"])
     assert done.returncode == 0, done.stderr
