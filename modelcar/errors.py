@@ -79,9 +79,14 @@ class RegistryError(ModelcarError):
 
 
 class RegistryUnwellError(RegistryError):
-    """A registry cannot be reached, a connection to it broke, or it asked to be tried again."""
+    """A registry cannot be reached, a connection to it broke, or it asked to be tried again.
+
+    Attributes:
+        status: The HTTP status that it answered, or 0 if it answered none.
+    """
 
     may_pass = True
+    status = 0
 
 
 class DamagedUploadError(RegistryError):

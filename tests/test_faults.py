@@ -24,6 +24,7 @@ from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry, Registry
+from tests.soak.images import pulled_whole
 
 MODEL = "example/two-shards"
 SHARDS = 2
@@ -283,6 +284,22 @@ def test_damage_on_the_way_from_the_source_is_caught(
     assert tagged(plain_registry, name) == ""
     proxy.clear()
     assert mirror(source, f"{plain_registry.host}/{name}:1").image.digest == undisturbed.digest
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_note_of_a_blob_that_a_full_disk_cut_short_is_mended(
+    way: str, undisturbed: Undisturbed, proxy: FaultProxy, plain_registry: Registry, name: str
+) -> None:
+    """docker-registry answers 500 for ever when it is asked for such a blob; to write it again mends it."""
+    target = f"{proxy.host}/{name}:1"
+    undisturbed.run(way, f"{proxy.host}/{name}:0")
+    repository = plain_registry.storage / "docker/registry/v2/repositories" / name
+    for link in repository.glob("_layers/sha256/*/link"):
+        link.write_text("")
+
+    assert undisturbed.run(way, target) == undisturbed.digest
+
+    assert pulled_whole(f"{plain_registry.host}/{name}:1") == undisturbed.digest
 
 
 def test_tag_that_arrives_altered_is_asked_for_again(

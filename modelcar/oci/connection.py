@@ -221,6 +221,7 @@ class Connection:
         said = f"{self.host} answered {status} to {asked}: {_words(response)}"
         if status in _TRANSIENT:
             error = RegistryUnwellError(said, "It was tried several times; try again later")
+            error.status = status
             error.retry_after = _seconds(response.headers.get("Retry-After", ""))
             raise error
         raise RegistryError(said)

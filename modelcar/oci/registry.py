@@ -280,8 +280,17 @@ class Repository:
             return None
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the registry keeps this blob in this repository."""
-        response = self._connection.request("HEAD", self._path(f"blobs/{digest}"), self._scope, {200, 404})
+        """Whether the registry keeps this blob in this repository, and can say so.
+
+        docker-registry whose disk was full keeps an empty note of a blob and then answers 500 whenever it is asked for
+        it, until the blob is written again.
+        """
+        try:
+            response = self._connection.request("HEAD", self._path(f"blobs/{digest}"), self._scope, {200, 404})
+        except RegistryUnwellError as error:
+            if error.status != requests.codes.internal_server_error:
+                raise
+            return False
         return bool(response.status_code == requests.codes.ok)
 
     def read_blob(self, digest: str, offset: int = 0) -> Iterator[bytes]:
