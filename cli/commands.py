@@ -15,6 +15,7 @@ from .run_command import run
 from .schedule_command import schedule
 from .status_command import cancel, status
 from .submit_command import submit
+from .verify_command import verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,7 +25,7 @@ app = typer.Typer(
     help="Large models from Hugging Face to mirrored, registered, servable OCI images.",
 )
 
-for command in (plan, run, submit, status, cancel, schedule):
+for command in (plan, run, submit, status, cancel, schedule, verify):
     app.command()(command)
 app.command("compile")(compile_pipelines)
 app.add_typer(presets_command.app, name="presets")

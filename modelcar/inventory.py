@@ -4,6 +4,7 @@ Like the provenance it follows from the image alone: no time and no random seria
 same inventory. See https://cyclonedx.org/docs/1.6/json.
 """
 
+import json
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -68,6 +69,26 @@ def inventory(snapshot: Snapshot, base_name: str, base_digest: str, image_digest
         ],
         "dependencies": [{"ref": image, "dependsOn": [model, base]}, {"ref": model}, {"ref": base}],
     }
+
+
+def listed_files(content: bytes, image_digest: str) -> dict[str, str] | None:
+    """The files that an inventory lists, by their paths, with their SHA-256 where it has one.
+
+    Args:
+        content: The inventory.
+        image_digest: The image that it must be of.
+
+    Returns:
+        None if it is no inventory of this image.
+    """
+    try:
+        read = json.loads(content)
+        if read["metadata"]["component"]["hashes"] != _sha256(image_digest):
+            return None
+        files = [one for part in read["components"] for one in part.get("components", ()) if one["type"] == "file"]
+        return {str(file["name"]): str((file.get("hashes") or [{}])[0].get("content", "")) for file in files}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _model(snapshot: Snapshot, reference: str) -> Json:

@@ -104,6 +104,27 @@ def is_registered(source: str, url: str, *, name: str = "", model_format: str = 
     return _ask(url, lambda api: _holds(api, entry))
 
 
+def registered_uri(url: str, name: str, commit: str) -> str:
+    """What the entry of a model at a commit points to; empty if there is none. Only reads.
+
+    Args:
+        url: The Model Registry's address.
+        name: The registered model's name.
+        commit: The commit.
+
+    Raises:
+        ModelRegistryError: The Model Registry is unreachable or refused.
+    """
+
+    async def read(api: ModelRegistryAPIClient) -> str:
+        model = await api.get_registered_model_by_params(name)
+        version = await api.get_model_version_by_params(model.id, commit[:VERSION_DIGITS]) if model else None
+        artifact = await api.get_model_artifact_by_params(name, version.id) if version else None
+        return str(artifact.uri or "") if artifact else ""
+
+    return _ask(url, read)
+
+
 def check_write(url: str) -> None:
     """Sees whether we may write to a Model Registry: offers it a model without a name, which it never takes.
 
