@@ -17,7 +17,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 
-from .login import LOG_IN, TOKEN_FILE_VARIABLE, Token, authorities, find_cluster, find_token
+from .login import LOG_IN, TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, Token, authorities, find_cluster, find_token
 from .pipeline_server import discover
 
 ANSWER_SECONDS = (10, 60)
@@ -64,8 +64,9 @@ class Client:
         is_safe = address.startswith("https://")
         if is_safe:
             settings.ssl_ca_cert = authorities(cluster, ca, found.config_maps if found else None)
-        # A login is not for everybody on the way to read; Kubeflow's own token files are for such an address.
-        token = find_token(cluster) if is_safe or TOKEN_FILE_VARIABLE in os.environ else None
+        # A login is not for everybody on the way to read, unless somebody gave us one for this.
+        is_given = TOKEN_VARIABLE in os.environ or TOKEN_FILE_VARIABLE in os.environ
+        token = find_token(cluster) if is_safe or is_given else None
         if token is not None:
             _with_token(settings, token)
         client = cls(address, kfp_server_api.ApiClient(settings), cluster, token is not None)

@@ -31,7 +31,7 @@ class TableDisplay:
     """
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = Live(console=console, auto_refresh=False)
         self._trouble = ""
 
     def __enter__(self) -> "TableDisplay":
@@ -78,13 +78,13 @@ class LineDisplay:
     def update(self, run: RunView) -> None:
         """Writes what changed; bytes only now and then."""
         for step in run.steps:
-            state, text = f"{step.state} {step.node}", _line(step)
-            changed = self._shown.get(step.title) != (text if step.state == WAITING else state)
-            late = step.state == RUNNING and time.monotonic() - self._when[step.title] >= SECONDS_BETWEEN_LINES
-            if (changed or late) and (step.state != WAITING or step.note):
-                self._shown[step.title] = text if step.state == WAITING else state
-                self._when[step.title] = time.monotonic()
-                self._write(f"{datetime.now():%H:%M:%S} {text}")
+            # Bytes change at each look, why a step waits is news each time.
+            news = f"{step.state} {step.note if step.state == WAITING else step.node}"
+            since = time.monotonic() - self._when.get(step.title, 0.0)
+            is_late = step.state == RUNNING and since >= SECONDS_BETWEEN_LINES
+            if (self._shown.get(step.title, f"{WAITING} ") != news) or is_late:
+                self._shown[step.title], self._when[step.title] = news, time.monotonic()
+                self._write(f"{datetime.now():%H:%M:%S} {_line(step)}")
 
     def line(self, step: str, text: str) -> None:
         """Writes a line of a step's log."""
@@ -118,7 +118,8 @@ def run_table(run: RunView) -> Table:
     for step in run.steps:
         style = _STYLES[step.state]
         took = clock(step.seconds) if step.seconds else ""
-        note = Text(" ".join(filter(None, (step.note, step.node and f"on {step.node}"))))
+        where = f"on {step.node.partition('.')[0]}" if step.node else ""
+        note = Text(" ".join(filter(None, (step.note, where))))
         table.add_row(
             Text(_SIGNS[step.state], style), Text(step.title, style), Text(step.state, style), Text(took), note
         )

@@ -265,7 +265,8 @@ def _hindrance(pod: Any) -> str:
             return f"{waiting.reason}: {waiting.message or ''}".rstrip(": ")
     for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
-            return " ".join((condition.message or condition.reason or "").split())
+            # What follows is about making room, which this pod may not.
+            return " ".join((condition.message or condition.reason or "").partition(" preemption:")[0].split())
     return ""
 
 
