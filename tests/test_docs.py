@@ -75,12 +75,28 @@ def test_there_are_commands_to_check() -> None:
     assert {command.split()[0] for command in commands()} >= {"make", "oc", "buildah", ".venv/bin/modelcar"}
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if "modelcar" in command.split()[0]])
+def modelcar_commands(*, remote: bool) -> list[list[str]]:
+    """Those that work on this machine, or those that talk to a pipeline server; as words."""
+    every = [shlex.split(command)[1:] for command in commands() if "modelcar" in command.split()[0]]
+    return [words for words in every if (words[0] in ("submit", "status", "cancel", "schedule")) == remote]
+
+
+@pytest.mark.parametrize("words", modelcar_commands(remote=False), ids=" ".join)
 def test_documented_modelcar_command_works(
-    command: str, run_documented: Callable[[list[str]], subprocess.CompletedProcess[str]]
+    words: list[str], run_documented: Callable[[list[str]], subprocess.CompletedProcess[str]]
 ) -> None:
-    done = run_documented(shlex.split(command)[1:])
+    done = run_documented(words)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", modelcar_commands(remote=True), ids=" ".join)
+def test_documented_remote_command_lacks_nothing_but_a_server(
+    words: list[str], run_documented: Callable[[list[str]], subprocess.CompletedProcess[str]]
+) -> None:
+    """That a server takes them all is shown in tests/cluster/test_docs.py."""
+    done = run_documented(words)
+    assert done.returncode == 1
+    assert "no pipeline server was named" in done.stderr
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if command.split()[0] == "make"])
