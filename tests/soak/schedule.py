@@ -149,6 +149,7 @@ class Requests:
 
     def __init__(self, proxies: Mapping[str, FaultProxy]) -> None:
         self.count = 0
+        self._ended = False
         self._due: dict[int, list[Callable[[], None]]] = {}
         self._lock = threading.Lock()
         for proxy in proxies.values():
@@ -158,12 +159,16 @@ class Requests:
         """Has something done as the request of this number arrives, counted from 1."""
         self._due.setdefault(max(number, 1), []).append(action)
 
+    def end(self) -> None:
+        """Does nothing more as requests arrive."""
+        with self._lock:
+            self._ended = True
+
     def _arrive(self) -> None:
         with self._lock:
             self.count += 1
-            due = self._due.pop(self.count, [])
-        for action in due:
-            action()
+            for action in () if self._ended else self._due.pop(self.count, ()):
+                action()
 
 
 def show(schedule: Schedule, proxies: Mapping[str, FaultProxy]) -> None:

@@ -237,6 +237,7 @@ def disturbed(case: Case, schedule: Schedule, parts: World, usual: int) -> Outco
         attempts.append(case.start())
         ready.set()
         outcome = attempts[0].outcome(SECONDS)
+        counted.end()
         for timer in timers:
             timer.cancel()
             timer.join()
