@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from model_registry.core import ModelRegistryAPIClient
+from model_registry.exceptions import StoreError
 from model_registry.types import ListOptions, ModelArtifact, ModelVersion, RegisteredModel
 from mr_openapi import RegisteredModelCreate
 from mr_openapi.exceptions import (
@@ -268,11 +269,12 @@ def _connect(url: str) -> ModelRegistryAPIClient:
 
 
 def _token() -> str:
-    """The token from the environment, or the pod's own, read anew each time: it rotates."""
+    """The environment's token, or that of a file, read anew each time for it rotates: the pod's own last."""
     if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
         return token
-    file = Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH", credentials.SERVICE_ACCOUNT / "token"))
-    return file.read_text().strip() if file.is_file() else ""
+    named = (os.environ.get(variable) for variable in ("MODEL_REGISTRY_TOKEN_PATH", "KF_PIPELINES_SA_TOKEN_PATH"))
+    files = (*(Path(name) for name in named if name), credentials.SERVICE_ACCOUNT / "token")
+    return next((file.read_text().strip() for file in files if file.is_file()), "")
 
 
 @contextmanager
@@ -290,6 +292,12 @@ def _named(url: str) -> Iterator[None]:
     except ValidationError:
         raise ModelRegistryError(
             f"what answers at {url} is no Model Registry", "Take the address of its REST API, not of a page"
+        ) from None
+    except (AttributeError, TypeError, ValueError, StoreError):
+        # The client takes any answer for the one it expects, an empty one of a gateway too.
+        raise ModelRegistryError(
+            f"the Model Registry at {url} gave an answer that cannot be read",
+            "Run again: what was entered is completed. If it stays, see what answers at that address",
         ) from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise ModelRegistryError(

@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from modelcar.download import Downloaded, download
 from modelcar.errors import ModelRegistryError, RegistryError
 from modelcar.model_registry import register
 from modelcar.oci.reference import Reference
+from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import Registry
@@ -265,6 +267,23 @@ def test_page_is_no_model_registry(page: str, image: Reference) -> None:
     """An OpenShift route shows a page to log in, with status 200, where a token is wrong."""
     with pytest.raises(ModelRegistryError, match=page):
         register(str(image), page)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_answer_without_content_is_named_and_the_next_run_completes_the_entry(
+    method: str, image: Reference, model_registry_server: ModelRegistryServer
+) -> None:
+    """A gateway may say that all is well and nothing else, in the place of any answer."""
+    with FaultProxy(model_registry_server.url.removeprefix("http://")) as proxy:
+        for number in range(8):
+            name = f"empty-{method.lower()}-{number}"
+            proxy.status(200, method=method, skip=number)
+            with suppress(ModelRegistryError):
+                register(str(image), f"http://{proxy.host}", name=name)
+            proxy.clear()
+
+            assert register(str(image), f"http://{proxy.host}", name=name).uri == f"oci://{image}"
+            assert [len(each) for each in everything(model_registry_server, name)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("page", [401, 403], indirect=True)
