@@ -9,6 +9,9 @@ _OURS = "io.modelcar."
 MODEL, RECIPE = _OURS + "model", _OURS + "recipe"
 BASE_MODELS, QUANTIZATION, SIZE = _OURS + "base-models", _OURS + "quantization", _OURS + "weights-size"
 
+LONGEST = 4096
+"""Characters of a value. What a model card says has no end, and registries take manifests of 4 MiB."""
+
 
 def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
     """The annotations of an image of a snapshot, made by a recipe (modelcar.layers). What is not known is left out."""
@@ -24,4 +27,4 @@ def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
         SIZE: str(snapshot.size),
         RECIPE: recipe,
     }
-    return {key: value for key, value in known.items() if value}
+    return {key: value[:LONGEST] for key, value in known.items() if value}

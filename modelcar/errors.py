@@ -15,6 +15,10 @@ ERROR = "error: "
 """Before the line that says why a step failed."""
 
 
+LONGEST = 1000
+"""Characters of what an error says happened. Names and servers' words are in it, which may be of any length."""
+
+
 class ModelcarError(Exception):
     """A failure with a remedy.
 
@@ -36,8 +40,11 @@ class ModelcarError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        sentence = self.what if not self.remedy else f"{self.what.rstrip('.')}. {self.remedy}"
-        return " ".join(sentence.split())
+        what = self.what if len(self.what) <= LONGEST else f"{self.what[:LONGEST]}…"
+        sentence = what if not self.remedy else f"{what.rstrip('.')}. {self.remedy}"
+        joined = " ".join(sentence.split())
+        # Names and servers' words must not command the terminal that shows them.
+        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
 
 
 class HubError(ModelcarError):

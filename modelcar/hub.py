@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -26,6 +26,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from pydantic import ValidationError
 from tqdm.std import tqdm
 
 from modelcar import __version__, claim
@@ -126,18 +127,17 @@ class Hub:
         with _named(self._api.endpoint, model, revision):
             info = self._api.model_info(model, revision=revision, files_metadata=True)
             commit = str(info.sha)
-            files = self._files(info, commit)
             made = self._api.list_repo_commits(model, revision=commit)[0].created_at
-        return Snapshot(
-            model=info.id,
-            commit=commit,
-            created=made,
-            source=f"{HUB}/{info.id}",
-            licence=_licence(info),
-            base_models=_base_models(info),
-            quantization=_quantization(info),
-            files=files,
-        )
+            return Snapshot(
+                model=info.id,
+                commit=commit,
+                created=made,
+                source=f"{HUB}/{info.id}",
+                licence=_licence(info),
+                base_models=_base_models(info),
+                quantization=_quantization(info),
+                files=self._files(info, commit),
+            )
 
     def _files(self, info: ModelInfo, commit: str) -> tuple[PublishedFile, ...]:
         siblings = info.siblings or []
@@ -218,7 +218,7 @@ class Hub:
                         headers=headers,
                         expected_size=file.size,
                         displayed_filename=file.path,
-                        tqdm_class=_meter(counting),
+                        tqdm_class=_meter(_no_more_than(file, opened, counting)),
                     )
                 except HfHubHTTPError as error:
                     status = error.response.status_code
@@ -226,6 +226,17 @@ class Hub:
                         raise
                     words = _ended_link(file.path, metadata.location, status)
                     raise HubUnwellError(words, "Check the clock of this machine") from None
+
+
+def _no_more_than(file: PublishedFile, opened: IO[bytes], count: Count) -> Count:
+    """Ends an answer that brings more bytes than were published; the client would fill the claim with them."""
+
+    def counting(number: int) -> None:
+        if opened.tell() > file.size:
+            raise HubError(f"the Hub sends more of {file.path} than its {file.size} bytes", "Check HF_ENDPOINT")
+        count(number)
+
+    return counting
 
 
 def _ended_link(file: str, url: str, status: int) -> str:
@@ -315,6 +326,14 @@ def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
         raise HubError("huggingface_hub is in offline mode", "Unset HF_HUB_OFFLINE") from None
     except HfHubHTTPError as error:
         raise _refused(endpoint, model, error) from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise HubError(
+            f"{endpoint} describes {model} as no model can be: {'.'.join(map(str, problem['loc']))}: {problem['msg']}",
+            "Check HF_ENDPOINT",
+        ) from None
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise HubError(f"{endpoint} describes {model} in a form that is not the Hub's: {error!r}") from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in (*claim.FULL, *claim.UNWRITABLE):
             raise

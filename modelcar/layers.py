@@ -230,11 +230,12 @@ def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
     groups: list[list[Entry]] = []
     size = 0
     for entry in entries:
-        if not groups or size + Layer((entry,)).size > max_layer_size:
+        alone = Layer((entry,)).size
+        if not groups or size + alone > max_layer_size:
             groups.append([])
             size = 0
         groups[-1].append(entry)
-        size += Layer((entry,)).size
+        size += alone
     return [Layer(tuple(group)) for group in groups]
 
 

@@ -13,6 +13,8 @@ from modelcar.progress import Progress
 from modelcar.transfer import copy_blob
 
 PARALLEL_BLOBS = 4
+MOST_MANIFESTS, LARGEST_DOCUMENTS = 256, 64 << 20
+"""Of an image. Docker's official images have some forty manifests, attestations included, of a few KiB each."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
         if _is_there(pushed, goal, top, if_exists):
             print(f"{image} is there already")
             return Mirrored(image, 0)
-        manifests = [pulled.manifest(entry.digest) for entry in top.index().manifests] if top.is_index else [top]
+        manifests = _manifests(pulled, top)
         attached = referrers.find(pulled, top.digest)
         copied = _copy_blobs(pulled, pushed, [*manifests, *(one.stored for one in attached)])
         for stored in [*manifests, top]:
@@ -65,6 +67,21 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
                 f"{goal} is {arrived} after the copy, not {top.digest}", "Did another run write this tag?"
             )
         return Mirrored(image, copied)
+
+
+def _manifests(repository: Repository, top: Stored) -> list[Stored]:
+    """The manifests of all platforms. They are kept in memory, so there may be only so many."""
+    if not top.is_index:
+        return [top]
+    entries = top.index().manifests
+    if len(entries) > MOST_MANIFESTS:
+        raise RegistryError(f"{top.digest} names {len(entries)} manifests; at most {MOST_MANIFESTS} are copied")
+    found: list[Stored] = []
+    for entry in entries:
+        found.append(repository.manifest(entry.digest))
+        if sum(len(stored.content) for stored in found) > LARGEST_DOCUMENTS:
+            raise RegistryError(f"the manifests that {top.digest} names are larger than {LARGEST_DOCUMENTS} bytes")
+    return found
 
 
 def _is_there(repository: Repository, goal: Reference, image: Stored, if_exists: str) -> bool:

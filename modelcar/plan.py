@@ -117,9 +117,10 @@ def plan(
     with _noted(problems):
         if not allow_pickle:
             weights.refuse_pickles(choice)
-    parts = layers.part(snapshot, hub.sources(snapshot), _NO_LIMIT)
+    parts: list[Layer] = []
     with _noted(problems):
         parts = layers.part(snapshot, hub.sources(snapshot), max_layer_size)
+    parts = parts or layers.part(snapshot, hub.sources(snapshot), _NO_LIMIT)
     with _noted(problems):
         base = open_base_image(base_image)
     with _noted(problems):

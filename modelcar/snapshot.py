@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -37,6 +37,16 @@ _CHANGES_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 _UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
 
 
+class Hasher(Protocol):
+    """The part of hashlib's objects that is used here."""
+
+    def update(self, data: bytes, /) -> None:
+        """Takes in more bytes."""
+
+    def hexdigest(self) -> str:
+        """The hash of all bytes so far."""
+
+
 class FileCheck:
     """A file's bytes held against what was published, while they pass.
 
@@ -50,7 +60,9 @@ class FileCheck:
         self._allow_pickle = allow_pickle
         self._head = b""
         # Git's object id: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-        self._hash = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+        self._hash: Hasher = (
+            hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+        )
         self._header = PassingHeader(file.size) if file.path.endswith(SUFFIX) else None
 
     def take(self, data: bytes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import modelcar_base_image
 from modelcar_base_image.constants import EMBEDDED_OCI_LAYOUT_DIR, ODH_MODELCAR_BASE_IMAGE
+from pydantic import ValidationError
 
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.oci import spec
@@ -105,11 +106,22 @@ def _variants(top: Stored, manifest: Callable[[str], Stored], blob: Callable[[st
     if not manifests:
         raise BuildError(f"the base image {name} has no image for Linux", "Choose another base image")
     return [
-        Variant(
-            spec.Config.model_validate_json(blob(image.config.digest)), [_oci_layer(layer) for layer in image.layers]
-        )
+        Variant(_config(blob(image.config.digest), image, name), [_oci_layer(layer) for layer in image.layers])
         for image in (stored.manifest() for stored in manifests)
     ]
+
+
+def _config(content: bytes, image: spec.Manifest, name: str) -> spec.Config:
+    try:
+        config = spec.Config.model_validate_json(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise BuildError(
+            f"the base image {name} has no image's config: {problem['loc']}: {problem['msg']}", "Choose another"
+        ) from None
+    if len(config.rootfs.diff_ids) != len(image.layers) or not isinstance(config.config.get("Labels") or {}, dict):
+        raise BuildError(f"the config of the base image {name} does not fit its manifest", "Choose another base image")
+    return config
 
 
 def _images(index: spec.Index) -> list[spec.Descriptor]:

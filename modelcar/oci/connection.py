@@ -1,5 +1,6 @@
 """HTTP to one registry: TLS, proxies, authentication, retries. What is asked for is registry.py's matter."""
 
+import http.client
 import ipaddress
 import re
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, parse_dict_header, select_proxy
 
@@ -25,7 +27,16 @@ READ_SECONDS = 600.0
 """OpenShift's registry may take minutes to answer the end of a large upload while it copies within S3."""
 
 TOKEN_MARGIN_SECONDS = 15.0
+LONGEST_TOKEN_SECONDS = 24 * 3600.0
+LARGEST_ANSWER = 4 << 20
+"""Bytes. No answer that is not a blob needs more: tokens and errors take some KiB, a manifest has the same limit."""
+
+ANSWER_SECONDS = 120.0
+"""How long the body of such an answer may take, once it has begun."""
+
+MOST_REDIRECTS = 10
 _BLOCK_BYTES = 1 << 20
+_TOKEN = re.compile(r"[!-~]+")
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
@@ -63,8 +74,16 @@ class _Token:
 class _Session(requests.Session):
     """Follows redirects (Quay and others answer with a storage's address), but not into the network it runs in.
 
-    requests itself takes credentials off a redirect to another host.
+    requests itself takes credentials off a redirect to another host. What it reads as a whole is limited here.
     """
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Sends a request; the body of the answer is read up to a limit, unless it is to be streamed."""
+        is_streamed = options.pop("stream", False)
+        response = super().send(request, stream=True, **options)
+        if not is_streamed:
+            _keep(response)
+        return response
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Where a redirect leads, if it may be followed.
@@ -74,10 +93,38 @@ class _Session(requests.Session):
         """
         target = super().get_redirect_target(resp)
         if target is not None:
+            # requests reads what comes with a redirect, however much that is.
+            _keep(resp)
             origin, goal = urlsplit(resp.url).hostname or "", urlsplit(urljoin(resp.url, target)).hostname or ""
             if goal != origin and _is_within(goal) and not _is_within(origin):
                 raise RegistryError(f"{origin} redirects us to {goal}, an address within this network; not followed")
         return target
+
+
+def _keep(response: requests.Response) -> None:
+    """Reads an answer's body into the response, as requests does, but no endless one.
+
+    Raises:
+        RegistryError: It is too large, or does not end in time.
+        requests.ConnectionError: The connection broke.
+    """
+    if response._content_consumed:  # type: ignore[attr-defined]
+        return
+    content, deadline = bytearray(), time.monotonic() + ANSWER_SECONDS
+    try:
+        while chunk := response.raw.read1(_BLOCK_BYTES, decode_content=True):
+            content += chunk
+            if len(content) > LARGEST_ANSWER or time.monotonic() > deadline:
+                response.close()
+                limit = f"{LARGEST_ANSWER} bytes" if len(content) > LARGEST_ANSWER else f"{ANSWER_SECONDS:.0f} s"
+                raise RegistryError(f"{_host(response.url)} answers without end; given up after {limit}")
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        raise requests.exceptions.ConnectionError(error) from None
+    response._content, response._content_consumed = bytes(content), True  # type: ignore[attr-defined]
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 class _TrustingAdapter(HTTPAdapter):
@@ -117,6 +164,9 @@ class Connection:
     def __init__(self, host: str) -> None:
         self.host = host
         self._session = _Session()
+        self._session.max_redirects = MOST_REDIRECTS
+        # What is asked for is checked against digests of what is stored.
+        self._session.headers["Accept-Encoding"] = "identity"
         self._session.mount("https://", _TrustingAdapter(host))
         self._session.mount("http://", HTTPAdapter(pool_maxsize=32))
         # Credentials come from the auth files alone; ~/.netrc must not add any.
@@ -198,6 +248,11 @@ class Connection:
             raise self._untrusted(error) from None
         except requests.exceptions.ProxyError as error:
             raise _not_let_through(url, _root_cause(error)) from None
+        except requests.exceptions.TooManyRedirects:
+            raise RegistryError(f"{self.host} redirects us more than {MOST_REDIRECTS} times") from None
+        except (ValueError, http.client.HTTPException) as error:
+            # No address, no header or no answer that HTTP knows. The error may quote what is secret.
+            raise RegistryError(f"{self.host} does not answer as HTTP has it ({type(error).__name__})") from None
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError) as error:
             raise RegistryUnwellError(
                 f"cannot reach the registry {self.host}: {_root_cause(error)}",
@@ -259,7 +314,7 @@ class Connection:
                 f"cannot reach the registry {self.host}: {_root_cause(error)}",
                 "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
             ) from None
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, http.client.HTTPException, ValueError) as error:
             raise RegistryError(f"{self.host} is no registry: {_root_cause(error)}") from None
 
     def _greet_over(self, scheme: str) -> tuple[str, tuple[str, dict[str, str]] | None]:
@@ -296,9 +351,13 @@ class Connection:
 
     def _fetch_token(self, scope: Scope, parameters: dict[str, str]) -> _Token:
         realm = parameters.get("realm", "")
-        if urlsplit(realm).scheme != "https" and not (urlsplit(realm).scheme == "http" and _is_loopback(self.host)):
+        try:
+            scheme = urlsplit(realm).scheme
+        except ValueError:
+            scheme = ""
+        if scheme != "https" and not (scheme == "http" and _is_loopback(self.host)):
             raise RegistryError(
-                f"{self.host} names a token service without TLS, {realm!r}; no credentials are sent there"
+                f"{self.host} names a token service without TLS, {realm[:200]!r}; no credentials are sent there"
             )
         found = credentials.find(self.host, scope.repository)
         try:
@@ -307,6 +366,10 @@ class Connection:
             raise self._untrusted(error) from None
         except requests.exceptions.ProxyError as error:
             raise _not_let_through(realm, _root_cause(error)) from None
+        except (ValueError, http.client.HTTPException) as error:
+            raise RegistryError(
+                f"the token service of {self.host} does not answer as HTTP has it ({type(error).__name__})"
+            ) from None
         except requests.exceptions.RequestException as error:
             raise RegistryUnwellError(f"cannot reach the token service of {self.host}: {_root_cause(error)}") from None
         # What OAuth2 answers to an identity token that it does not take (RFC 6749, 5.2).
@@ -315,9 +378,13 @@ class Connection:
         try:
             answer = self.checked(response, scope, {requests.codes.ok}).json()
             lifetime = float(answer.get("expires_in") or 60)
-            value = str(answer.get("token") or answer["access_token"])
-        except (ValueError, TypeError, KeyError, AttributeError):
+            value = answer.get("token") or answer["access_token"]
+            if not _TOKEN.fullmatch(value):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             raise RegistryError(f"the token service of {self.host} answered without a token") from None
+        # What is no number lasts no time.
+        lifetime = min(lifetime, LONGEST_TOKEN_SECONDS) if lifetime > 0 else 0.0
         return _Token(value, time.monotonic() + lifetime - min(TOKEN_MARGIN_SECONDS, lifetime / 4))
 
     def _ask_for_token(
@@ -415,8 +482,9 @@ def _basic(found: credentials.Credentials) -> str:
 def _words(response: requests.Response) -> str:
     """What the registry said, shortened: `errors[].message` of the OCI error format, or the start of the body."""
     try:
+        _keep(response)
         said = "; ".join(str(error.get("message") or error.get("code")) for error in response.json()["errors"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RegistryError, OSError):
         said = response.reason or ""
     return said[:300]
 
@@ -424,12 +492,12 @@ def _words(response: requests.Response) -> str:
 def _oauth_error(response: requests.Response) -> str:
     try:
         return str(response.json()["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
 def _seconds(text: str) -> float:
-    return float(text) if text.isdigit() else 0.0
+    return float(text) if re.fullmatch("[0-9]{1,9}", text) else 0.0
 
 
 def _root_cause(error: BaseException) -> str:

@@ -23,6 +23,9 @@ OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
 """Its host, from within the cluster; the port is 5000."""
 
 
+_FIELDS = ("username", "password", "identitytoken")
+
+
 @dataclass(frozen=True)
 class Credentials:
     """A user's name and password, or an identity token, for one registry.
@@ -103,7 +106,9 @@ def _read_auths(path: Path) -> dict[str, Any]:
         auths = json.loads(path.read_text()).get("auths") or {}
         if not all(isinstance(entry, dict) for entry in auths.values()):
             raise ValueError
-    except (OSError, ValueError, AttributeError):
+        if not all(isinstance(entry.get(name) or "", str) for entry in auths.values() for name in _FIELDS):
+            raise ValueError
+    except (OSError, ValueError, AttributeError, RecursionError):
         raise CredentialsError(
             f"{path} is not a docker configuration with credentials",
             'It should read {"auths": {"quay.io": {"auth": "<base64 of user:password>"}}}; '
@@ -113,7 +118,7 @@ def _read_auths(path: Path) -> dict[str, Any]:
 
 
 def _decode(entry: dict[str, Any], path: Path, location: str) -> Credentials:
-    username, password = entry.get("username", ""), entry.get("password", "")
+    username, password = entry.get("username") or "", entry.get("password") or ""
     if entry.get("auth"):
         try:
             username, separator, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
@@ -121,4 +126,4 @@ def _decode(entry: dict[str, Any], path: Path, location: str) -> Credentials:
             separator = ""
         if not separator:
             raise CredentialsError(f"the entry for {location} in {path} is not base64 of user:password")
-    return Credentials(username, password, entry.get("identitytoken", ""), str(path))
+    return Credentials(username, password, entry.get("identitytoken") or "", str(path))

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -117,7 +118,7 @@ class Layer:
         """The file's path, or how many files there are."""
         return self.entries[0].path if len(self.entries) == 1 else f"{len(self.entries)} small files"
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes in the stream."""
         return sum(segment.size for segment in self._segments())
@@ -169,6 +170,7 @@ def _constant(content: bytes) -> _Segment:
     return _Segment(len(content), lambda offset: (content[offset:],) if content else ())
 
 
+@lru_cache(maxsize=1024)
 def directory_header(path: str) -> bytes:
     """The tar header of a directory."""
     return _header(f"{path}/", 0, stat.S_IFDIR | DIRECTORY_MODE, b"5")

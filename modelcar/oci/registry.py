@@ -3,9 +3,11 @@
 See https://github.com/opencontainers/distribution-spec.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -27,7 +29,14 @@ _NO_CONTINUATION = frozenset({400, 404, 405, 416, 501})
 _UNKNOWN_PATH = frozenset({400, 404, 405, 406, 501})
 """What registries answer to the referrers' path when they do not know it."""
 
+LARGEST_SMALL_BLOB = 16 << 20
+"""Bytes of a config, or another document that is read as a whole."""
+
+_POSITION = re.compile("[0-9]{1,18}")
 _ACCEPT = {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}
+
+
+Document = TypeVar("Document", spec.Manifest, spec.Index)
 
 
 @dataclass(frozen=True)
@@ -48,12 +57,29 @@ class Stored:
         return self.media_type in spec.INDEXES
 
     def manifest(self) -> spec.Manifest:
-        """The image manifest."""
-        return spec.Manifest.model_validate_json(self.content)
+        """The image manifest.
+
+        Raises:
+            RegistryError: It is malformed, or none.
+        """
+        return self._read(spec.Manifest)
 
     def index(self) -> spec.Index:
-        """The image index."""
-        return spec.Index.model_validate_json(self.content)
+        """The image index.
+
+        Raises:
+            RegistryError: It is malformed, or none.
+        """
+        return self._read(spec.Index)
+
+    def _read(self, kind: type[Document]) -> Document:
+        try:
+            return kind.model_validate_json(self.content)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise RegistryError(
+                f"{self.digest} is no {kind.__name__.lower()}: {problem['loc']}: {problem['msg']}"
+            ) from None
 
     def annotations(self) -> dict[str, str]:
         """The annotations of either."""
@@ -88,6 +114,7 @@ class Upload:
         self._scope = scope
         self._location = location
         self._refused_at = 0
+        self._sent_to = 0
         self.offset = 0
 
     def send(self, chunks: Iterable[bytes], size: int) -> None:
@@ -101,6 +128,7 @@ class Upload:
             # Only the answer to the last bytes was lost; a range of no bytes cannot be written.
             return
         headers = {"Content-Type": "application/octet-stream"}
+        self._sent_to = max(self._sent_to, self.offset + size)
         if self.offset:
             headers["Content-Range"] = f"{self.offset}-{self.offset + size - 1}"
         body = Sized(chunks, size)
@@ -128,10 +156,12 @@ class Upload:
         self._location = response.headers.get("Location", self._location)
         unit, _, last = response.headers.get("Range", "").partition("-")
         # A range of no bytes is written 0-0, as is one of a single byte; then it costs little to begin again.
-        self.offset = int(last) + 1 if last.isdigit() and int(last) > 0 else 0
+        self.offset = int(last) + 1 if _POSITION.fullmatch(last) and int(last) > 0 else 0
         if self.offset and unit.startswith("bytes="):
             # So does Quay alone, and names the byte after the last.
             self.offset -= 1
+        if self.offset > self._sent_to:
+            raise RegistryError(f"{self._connection.host} says that it has more of an upload than it was sent")
         if self.offset and self.offset == self._refused_at:
             raise RegistryError(f"{self._connection.host} does not go on with an upload where it says")
         return self.offset
@@ -293,12 +323,13 @@ class Repository:
             return False
         return bool(response.status_code == requests.codes.ok)
 
-    def read_blob(self, digest: str, offset: int = 0) -> Iterator[bytes]:
+    def read_blob(self, digest: str, offset: int = 0, limit: int | None = None) -> Iterator[bytes]:
         """A blob's bytes as they arrive, in chunks of at most 1 MiB. They are not checked against the digest.
 
         Args:
             digest: The blob's digest.
             offset: Where to begin.
+            limit: The most bytes that are expected; None where the caller counts them.
         """
         path = self._path(f"blobs/{digest}")
         headers = {"Range": f"bytes={offset}-"} if offset else None
@@ -306,7 +337,7 @@ class Repository:
         with closing(response):
             # A registry need not know ranges.
             skipped = offset if response.status_code == requests.codes.ok else 0
-            for chunk in _received(response):
+            for chunk in _received(response, limit):
                 if len(chunk) > skipped:
                     yield chunk[skipped:]
                 skipped -= min(skipped, len(chunk))
@@ -314,7 +345,7 @@ class Repository:
     @retrying
     def small_blob(self, digest: str) -> bytes:
         """A blob that fits into memory, such as a config, checked against its digest."""
-        content = b"".join(self.read_blob(digest))
+        content = b"".join(self.read_blob(digest, limit=LARGEST_SMALL_BLOB))
         if spec.digest_of(content) != digest:
             raise WrongBytesError(f"blob {digest} of {self._name('')} came back with other bytes")
         return content
@@ -379,9 +410,8 @@ class Repository:
             raise RegistryError(f"{self._name(version)} is no image, but {stored.media_type or 'untyped'}")
         try:
             stored.annotations()
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise RegistryError(f"{self._name(version)} is malformed: {problem['loc']}: {problem['msg']}") from None
+        except RegistryError as error:
+            raise RegistryError(f"{self._name(version)} is malformed: {error}") from None
         return stored
 
 
