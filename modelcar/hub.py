@@ -274,6 +274,9 @@ def _meter(count: Count) -> type:
     """A progress bar that shows nothing and passes on what it is told."""
 
     class Meter(tqdm):  # type: ignore[type-arg]
+        # Otherwise each of these classes starts a thread that looks after its meters for ever.
+        monitor_interval = 0
+
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})
 

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from tqdm import TMonitor
 
 from modelcar import claim as claims
 from modelcar.download import Downloaded, download
@@ -96,6 +98,15 @@ def test_second_run_fetches_nothing(hub: Hub, model: Path, claim: Path) -> None:
 
     assert second == Downloaded(first.directory, first.snapshot, first.left_out_bytes, 0)
     assert not bodies(hub)
+
+
+def test_files_leave_no_threads_behind(hub: Hub, claim: Path) -> None:
+    """By itself, tqdm starts a thread for each class of meters, and keeps it."""
+    hub.publish(REPO, {f"notes-{number}.txt": str(number) for number in range(12)})
+
+    download(REPO, claim)
+
+    assert [thread for thread in threading.enumerate() if isinstance(thread, TMonitor)] == []
 
 
 @pytest.mark.parametrize("revision", ["main", "v1", "dev/branch", "commit"])

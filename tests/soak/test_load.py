@@ -30,6 +30,8 @@ BUILD = f"{PATH}from modelcar.build import build; build(Path(sys.argv[1]), sys.a
 STREAM = "from modelcar.stream import stream; stream(sys.argv[1], sys.argv[2], mirror=sys.argv[3])"
 MIRROR = "from modelcar.mirror import mirror; mirror(sys.argv[1], sys.argv[2])"
 DOWNLOAD = f"{PATH}from modelcar.download import download; download(sys.argv[1], Path(sys.argv[2]))"
+# The kernel's own account (wait4) counts what the parent had when it started the process.
+PEAK = "print(*[line for line in open('/proc/self/status') if line.startswith('VmHWM:')])"
 PLAN = "from modelcar.plan import plan; plan(sys.argv[1], 'localhost:5000/load/model:1')"
 
 
@@ -82,7 +84,7 @@ class Runs:
         """Starts one."""
         log = self._place / f"run-{len(self._begun)}"
         with log.open("wb") as words:
-            command = [sys.executable, "-c", f"import sys; {code}", *arguments]
+            command = [sys.executable, "-c", f"import sys; {code}\n{PEAK}", *arguments]
             process = subprocess.Popen(command, stdout=words, stderr=words, env=self._environment)
         self._begun.append((process, log, time.monotonic()))
 
@@ -94,7 +96,9 @@ class Runs:
             process.returncode = os.waitstatus_to_exitcode(status)
             seconds = time.monotonic() - began
             processor = used.ru_utime + used.ru_stime
-            found.append(Done(seconds, processor, used.ru_maxrss / 1024, process.returncode, log.read_text()[-2000:]))
+            said = log.read_text()
+            peak = float(said.rpartition("VmHWM:")[2].split()[0]) / 1024 if process.returncode == 0 else 0.0
+            found.append(Done(seconds, processor, peak, process.returncode, said[-2000:]))
         self._begun = []
         return found
 
