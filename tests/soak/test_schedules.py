@@ -17,7 +17,7 @@ from modelcar.snapshot import RECORD
 from tests.soak import images
 from tests.soak.schedule import Requests, Schedule, draw, show
 from tests.soak.steps import Attempt, Outcome
-from tests.soak.world import MODEL, World, entries, full, world
+from tests.soak.world import MODEL, TOKEN_SECONDS, TOKEN_SECONDS_OF_BUILDAH, World, entries, full, world
 
 SECONDS = 120.0
 LAYER = "application/vnd.oci.image.layer"
@@ -123,6 +123,8 @@ class Case:
 
     def start(self) -> Attempt:
         """Starts a run."""
+        by_buildah = self._arguments.get("builder") == "buildah"
+        self._parts.let_tokens_last(TOKEN_SECONDS_OF_BUILDAH if by_buildah else TOKEN_SECONDS)
         return Attempt(self.kind.step, self._arguments, self._parts.environment, self._parts.folder / self._name)
 
     def check_always(self) -> None:

@@ -16,13 +16,16 @@ from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer, model_registry
 from tests.parts.models import tiny_llama
-from tests.parts.registries import Registry, auth_file, registry_plain, registry_with_token_auth
+from tests.parts.registries import Registry, TokenAuthRegistry, auth_file, registry_plain, registry_with_token_auth
 from tests.soak import images
 from tests.soak.steps import Attempt
 
 MODEL = "example/soak"
 SHARDS, SHARD_BYTES = 3, 1_200_000
 TOKEN_SECONDS = 2
+TOKEN_SECONDS_OF_BUILDAH = 300
+"""It takes each token to last a minute at least (containers/image, minimumTokenLifetimeSeconds)."""
+
 DISK_MEGABYTES = 160
 OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -49,7 +52,7 @@ class World:
 
     hub: Hub
     proxies: Mapping[str, FaultProxy]
-    target: Registry
+    target: TokenAuthRegistry
     reader: Registry
     mirror: Registry
     models: ModelRegistryServer
@@ -61,6 +64,11 @@ class World:
     new: str = ""
     layers: frozenset[str] = frozenset()
     files: dict[str, bytes] = field(default_factory=dict)
+
+    def let_tokens_last(self, seconds: float) -> None:
+        """Says how long the tokens last that the target's clients get from now on."""
+        assert self.target.token_server
+        self.target.token_server.lifetime = seconds
 
     def image(self, proxy: str, name: str) -> str:
         """An image's reference as steps see it."""
