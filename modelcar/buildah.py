@@ -40,6 +40,9 @@ _COMMIT = (
     "--omit-history",
     "--identity-label=false",
 )
+_NOT_FOR_BUILDAH = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODEL_REGISTRY_TOKEN", "COSIGN_PASSWORD")
+"""Secrets of other steps' parties. buildah gets the one that it needs in a file."""
+
 _NEARLY_FULL_BYTES = 4 << 20
 _PASSES = 2
 """How often buildah writes each of a layer's bytes: to its temporary file and to the registry."""
@@ -249,7 +252,8 @@ class Buildah:
 
     def _environment(self) -> dict[str, str]:
         temporary = str(self._temporary)
-        environment = {**os.environ, "TMPDIR": temporary, "BUILDAH_TMPDIR": temporary}
+        environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_BUILDAH}
+        environment |= {"TMPDIR": temporary, "BUILDAH_TMPDIR": temporary}
         # buildah keeps locks in its home, and a random user's is often the root's or none.
         if not os.access(os.environ.get("HOME", ""), os.W_OK):
             environment["HOME"] = temporary
