@@ -22,6 +22,7 @@ from mr_openapi import RegisteredModelCreate
 from mr_openapi.exceptions import (
     ApiException,
     BadRequestException,
+    ConflictException,
     ForbiddenException,
     UnauthorizedException,
     UnprocessableEntityException,
@@ -41,6 +42,9 @@ VERSION_DIGITS = 12
 PIPELINE_RUN = "pipeline_run"
 ANSWER_SECONDS = 60.0
 """For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
+
+_PARTS = 3
+"""Of an entry: model, version, artifact. Each can be there only once, so each can be another run's."""
 
 Answer = TypeVar("Answer")
 
@@ -90,7 +94,7 @@ def register(
         RegistryError: The image is not there.
     """
     entry = _read_entry(source, name, model_format)
-    changed = _ask(url, lambda api: _converge(api, entry, pipeline_run))
+    changed = _ask(url, lambda api: _converge_beside_others(api, entry, pipeline_run))
     return Registered(entry.model, entry.version, entry.uri, changed)
 
 
@@ -192,6 +196,14 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
     return _Entry(
         name or said[annotations.MODEL], version, uri, model_format, {k: v for k, v in properties.items() if v}
     )
+
+
+async def _converge_beside_others(api: ModelRegistryAPIClient, entry: _Entry, pipeline_run: str) -> bool:
+    """Converges, again where another run has just made the model, the version or the artifact that was missing."""
+    for _ in range(_PARTS):
+        with suppress(ConflictException):
+            return await _converge(api, entry, pipeline_run)
+    return await _converge(api, entry, pipeline_run)
 
 
 async def _converge(api: ModelRegistryAPIClient, entry: _Entry, pipeline_run: str) -> bool:

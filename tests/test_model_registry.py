@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -267,6 +268,19 @@ def test_page_is_no_model_registry(page: str, image: Reference) -> None:
     """An OpenShift route shows a page to log in, with status 200, where a token is wrong."""
     with pytest.raises(ModelRegistryError, match=page):
         register(str(image), page)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_several_runs_at_once_make_one_entry(
+    number: int, image: Reference, model_registry_server: ModelRegistryServer
+) -> None:
+    name = f"at-once-{number}"
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: register(str(image), model_registry_server.url, name=name), range(4)))
+
+    assert {each.uri for each in done} == {f"oci://{image}"}
+    assert [len(each) for each in everything(model_registry_server, name)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -178,7 +178,8 @@ def test_model_of_many_files(
     (target, mirror), (hub, url) = pair, served
     folder = tiny_llama(tmp_path / "model", shards=2, bytes_per_shard=1_200_000, consolidated=False)
     small = {f"data/{number % 50:02}/notes-{number:05}.txt": f"{number}\n" * 50 for number in range(count)}
-    hub.publish(MODEL, {**{path.name: path for path in folder.iterdir()}, **small})
+    files = {**{path.name: path for path in folder.iterdir()}, **small}
+    hub.publish(MODEL, files)
     claim = tmp_path / "claim"
     streamed, built = f"{target.host}/many/streamed:1", f"{target.host}/many/built:1"
     took: dict[str, Done] = {}
@@ -194,6 +195,8 @@ def test_model_of_many_files(
     (directory,) = (claim / MODEL.replace("/", "--")).iterdir()
     run("download again", DOWNLOAD, MODEL, str(claim))
     run("build", BUILD, str(directory), built)
+    hub.publish(MODEL, {**files, "data/new.txt": "new"}, branch="next")
+    run("download of the next commit", f"{DOWNLOAD[:-1]}, revision='next')", MODEL, str(claim))
     run("stream", STREAM, MODEL, streamed, f"{mirror.host}/many/mirrored:1")
 
     assert images.pulled_whole(streamed) == images.pulled_whole(built)
