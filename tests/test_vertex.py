@@ -252,15 +252,19 @@ def test_tokens_that_end_in_the_middle_are_read_again_and_a_gated_model_opens_wi
     assert HTTPStatus.UNAUTHORIZED not in {request.status for request in pushed if request.method == "PATCH"}
 
 
-def test_a_target_that_vertex_cannot_run_is_refused_before_any_byte(
+def test_what_cannot_be_done_is_refused_before_any_byte(
     published: Hub, cloud: Cloud, pipeline: dict[str, Any], tmp_path: Path
 ) -> None:
-    values = {"model": MODEL, "serving_image": SERVING_IMAGE, "project": PROJECT, "target": "quay.io/team/model:1"}
-    done = Run(pipeline, tmp_path, cloud.environment).task("stream-on-vertex", values)
-    assert done.returncode == 1
-    assert "error: Vertex AI runs images of Artifact Registry alone, not of quay.io" in done.log
-    assert "Traceback" not in done.log
+    run = Run(pipeline, tmp_path, cloud.environment)
+    values = {"model": MODEL, "serving_image": SERVING_IMAGE, "project": PROJECT}
+    elsewhere = run.task("stream-on-vertex", {**values, "target": "quay.io/team/model:1"})
     assert not published.requests
+    taken = run.task("stream-on-vertex", {**values, "target": SERVING_IMAGE})
+    assert [elsewhere.returncode, taken.returncode] == [1, 1]
+    assert "error: Vertex AI runs images of Artifact Registry alone, not of quay.io" in elsewhere.log
+    assert f"error: {SERVING_IMAGE} holds an image that is none of this project's" in taken.log
+    assert "Traceback" not in elsewhere.log + taken.log
+    assert not [request for request in published.requests if "/resolve/" in request.path]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ def stream_on_vertex(
     everything: bool = False,
     max_layer_size: int = 20_000_000_000,
     hf_token_secret: str = "",
+    if_exists: str = "update",
 ) -> NamedTuple("Outputs", [("image", str), ("commit", str), ("read_bytes", int), ("unchanged", bool)]):
     """Put a model from the Hub on top of a serving image in Artifact Registry, while its bytes arrive: no disk.
 
@@ -34,6 +35,8 @@ def stream_on_vertex(
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
         max_layer_size: Largest layer to make, in bytes.
         hf_token_secret: Secret Manager's secret with a Hugging Face token, for gated and private models. Empty: none.
+        if_exists: What happens to a tag that holds something else already: update (one with the same model moves, any
+            other is refused), replace (it moves whatever it holds) or refuse.
 
     Returns:
         image: The image at the target, pinned to its digest.
@@ -63,6 +66,7 @@ def stream_on_vertex(
             everything=everything,
             base_image=serving_image,
             max_layer_size=max_layer_size,
+            if_exists=if_exists,
         )
         record.image, record.commit = str(done.image), done.commit
         record.moved_bytes, record.unchanged = done.read_bytes, done.unchanged

@@ -41,6 +41,7 @@ def model_to_vertex(
     registered_name: str = "",
     version_aliases: List[str] = ["default"],
     max_layer_size: int = 20_000_000_000,
+    if_exists: str = "update",
     hf_token_secret: str = "",
     project: str = PROJECT,
     location: str = LOCATION,
@@ -62,6 +63,7 @@ def model_to_vertex(
         registered_name: Name in the Model Registry. Empty: the model's id.
         version_aliases: Aliases of the new version, as a JSON list. The one called default is what is deployed.
         max_layer_size: Largest layer to make, in bytes.
+        if_exists: For a tag that holds something else. update: one of the same model moves; replace: any; refuse: none.
         hf_token_secret: Secret of Secret Manager with a Hugging Face token, for gated and private models. Empty: none.
         project: Project of the Model Registry and of the secret. By default the one that this runs in.
         location: Region of the Model Registry, which has to be the one that this runs in, as it is by default.
@@ -77,6 +79,7 @@ def model_to_vertex(
         everything=everything,
         max_layer_size=max_layer_size,
         hf_token_secret=hf_token_secret,
+        if_exists=if_exists,
     )
     streamed.set_display_name("Stream")
     _never_cached(streamed, retries=3)
