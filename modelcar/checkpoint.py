@@ -7,7 +7,7 @@ them. Layers are known by the hash of their files' published hashes, without rea
 
 import threading
 
-from modelcar.errors import RegistryError
+from modelcar.errors import CredentialsError, RegistryError, WrongBytesError
 from modelcar.oci import spec
 from modelcar.oci.registry import Repository, Stored
 
@@ -41,8 +41,17 @@ class Checkpoint:
             image: What the image's tag holds now, if anything.
         """
         known = _layers(self._repository, image)
-        self._done = _layers(self._repository, self._repository.find_manifest(self._tag))
+        self._done = _layers(self._repository, self._note())
         return {**known, **self._done}
+
+    def _note(self) -> Stored | None:
+        """What stands under the note's tag. It only saves time, so one that a registry's full disk damaged is none."""
+        try:
+            return self._repository.find_manifest(self._tag)
+        except CredentialsError:
+            raise
+        except (RegistryError, WrongBytesError):
+            return None
 
     def add(self, layer: spec.Descriptor) -> None:
         """Notes a finished layer, in the registry."""
@@ -64,7 +73,7 @@ class Checkpoint:
         """Removes the note, now that the image is made; where the registry removes nothing it names the image."""
         if not self._done:
             return
-        stored = self._repository.find_manifest(self._tag)
+        stored = self._note()
         if stored is None or stored.digest == image.digest:
             return
         if not (_is_note(stored) and self._removed(stored)):

@@ -21,7 +21,7 @@ from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import BasicAuthRegistry, Registry, TokenAuthRegistry
-from tests.soak.images import manifests_of, pulled_whole
+from tests.soak.images import digest_at, manifests_of, pulled_whole
 
 MODEL = "example/tiny-llama"
 SHARD = "model-00002-of-00004.safetensors"
@@ -261,3 +261,17 @@ def test_note_that_a_registry_would_not_remove_takes_no_image_with_it(
         assert second.digest != first.digest
         assert pulled_whole(f"{plain_registry.host}/kept/model@{first.digest}") == first.digest
         assert pulled_whole(f"{plain_registry.host}/kept/model:1.partial") == second.digest
+
+
+def test_note_that_a_full_disk_damaged_is_no_note(published: Hub, plain_registry: Registry, waits: list[float]) -> None:
+    """docker-registry keeps an empty manifest under the digest of what it could not write, for ever."""
+    target = f"{plain_registry.host}/damaged-note/model:1"
+    published.status(SHARD, 503, times=None)
+    with pytest.raises(HubError):
+        stream(MODEL, target)
+    published.faults.clear()
+    note = digest_at(f"{plain_registry.host}/damaged-note/model:1.partial").removeprefix("sha256:")
+    file = plain_registry.storage / "docker/registry/v2/blobs/sha256" / note[:2] / note / "data"
+    file.write_bytes(b"")
+
+    assert stream(MODEL, target).image.digest == pulled_whole(target)
