@@ -42,9 +42,13 @@ class ModelcarError(Exception):
     def __str__(self) -> str:
         what = self.what if len(self.what) <= LONGEST else f"{self.what[:LONGEST]}…"
         sentence = what if not self.remedy else f"{what.rstrip('.')}. {self.remedy}"
-        joined = " ".join(sentence.split())
-        # Names and servers' words must not command the terminal that shows them.
-        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
+        return on_one_line(sentence)
+
+
+def on_one_line(words: str) -> str:
+    """Words on one line, which no longer command the terminal that shows them, and which any encoding can write."""
+    joined = " ".join(words.split())
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
 
 
 class HubError(ModelcarError):

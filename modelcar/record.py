@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer, f
 
 from modelcar import claim
 from modelcar.disk_use import DiskWatch, Point, thinned
-from modelcar.errors import ERROR, leave
+from modelcar.errors import ERROR, leave, on_one_line
 
 LONGEST = 1500
 """Bytes of a record. The kubelet takes 4096 from a container, but cuts what it took to 12 KiB / the number of the pod's
@@ -111,7 +111,7 @@ def recorded(step: str) -> Iterator[Record]:
         record.failed = True
         if isinstance(error, Exception):
             # Nothing named it, so the log has its traceback and nobody else has said anything.
-            record.error = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_ERROR]
+            record.error = on_one_line(f"{type(error).__name__}: {error}")[:LONGEST_ERROR]
         raise
     finally:
         record.end = round(time.time(), 1)
@@ -126,7 +126,7 @@ def records_in(text: str) -> list[Record]:
     error = ""
     for line in text.splitlines():
         if line.startswith(ERROR):
-            error = line.removeprefix(ERROR)
+            error = on_one_line(line.removeprefix(ERROR))
         elif (record := _read(line)) is not None:
             if record.failed:
                 record.error, error = record.error or error, ""

@@ -24,7 +24,7 @@ from modelcar.oci.base_image import open_base_image
 from modelcar.oci.connection import _challenge, _seconds, _words
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Upload
-from modelcar.record import last_error, records_in
+from modelcar.record import last_error, recorded, records_in
 from modelcar.run import Run
 
 Answers = Callable[[BaseHTTPRequestHandler], None]
@@ -353,10 +353,24 @@ def test_docker_configurations_are_read_or_named(tmp_path: Path, body: Any) -> N
 @example('{"step": "build", "start": 1e999}')
 @example('{"step": "build", "start": 1, "disk": [[1]]}')
 @example("{" * 3000)
+@example('error: \udcff\n{"step": "a", "start": 1, "failed": true}')
 def test_termination_logs_are_read_whatever_is_in_them(text: str) -> None:
     for record in records_in(text):
         assert len(record.line().encode()) < 4096 + len(text)
     last_error(text)
+
+
+def test_an_error_that_no_encoding_can_write_is_recorded_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(log))
+    with pytest.raises(FileNotFoundError), recorded("build"):
+        (tmp_path / "\udcff\x1b[2J").read_bytes()
+    (record,) = records_in(log.read_text())
+    assert record.failed
+    assert record.error.isprintable()
 
 
 _values = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.lists(st.text(max_size=3), max_size=2)
