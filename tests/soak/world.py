@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -175,11 +174,6 @@ def full(disk: Path) -> Iterator[None]:
         yield
     finally:
         ballast.unlink(missing_ok=True)
-
-
-def wait_for(seconds: float) -> None:
-    """Lets a server that a client left come to rest."""
-    time.sleep(seconds)
 
 
 def entries(server: ModelRegistryServer, name: str) -> list[list[dict[str, object]]]:
