@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 
 import urllib3
@@ -13,6 +12,10 @@ from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, said
 _PAUSE_SECONDS = 1.0
 _REFUSED_PAUSE_SECONDS = 15.0
 _SILENT_SECONDS = 60
+
+
+def _into_own_log(line: str) -> None:
+    print(line, flush=True)
 
 
 class PodLog(threading.Thread):
@@ -29,7 +32,7 @@ class PodLog(threading.Thread):
     """
 
     def __init__(
-        self, cluster: Cluster, pod: str, container: str, write: Callable[[str], None] = partial(print, flush=True)
+        self, cluster: Cluster, pod: str, container: str, write: Callable[[str], None] = _into_own_log
     ) -> None:
         super().__init__(daemon=True)
         self.is_over = threading.Event()
