@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci
 PROGRAMS := buildah skopeo docker-registry umoci
-STEPS := preflight download build build_in_job stream mirror register report
+STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-cluster cluster-parts check compile bench lock clean
@@ -60,7 +60,7 @@ bench: setup ## measure the figures in benchmarks/README.md
 
 lock: setup ## pin all dependencies anew
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  pyproject.toml --group pyproject.toml:dev --constraint requirements/constraints.txt -o requirements/dev.txt
+	  pyproject.toml --extra vertex --group pyproject.toml:dev --constraint requirements/constraints.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml requirements/packaging.in --constraint requirements/dev.txt -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
