@@ -8,7 +8,7 @@ PROGRAMS := buildah skopeo docker-registry umoci
 STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster cluster-parts check compile bench lock clean
+.PHONY: help setup demo test test-cluster cluster-parts soak check audit compile docs bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -47,13 +47,25 @@ cluster-parts: setup ## install and build what the test cluster is made of (some
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
+soak: setup ## run 200 schedules of random faults over each step, and the loads (some hours)
+	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak --soak-runs 200
+
 check: setup ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit: setup ## ask for known weaknesses of all pinned packages (needs PyPI's advisories, or a mirror that has them)
+	for file in requirements/dev.txt requirements/runtime.txt requirements/go.txt; do \
+	  $(BIN)/pip-audit --strict --disable-pip --requirement $$file || exit 1; \
+	done
+
 compile: setup ## compile the pipelines into compiled/
 	$(BIN)/modelcar compile --output compiled
+
+docs: setup ## write docs/parameters.md anew, and the API reference into build/api
+	$(BIN)/python docs/parameters.py
+	$(BIN)/pdoc --docformat google --output-directory build/api modelcar modelcar.components modelcar.pipelines
 
 bench: setup ## measure the figures in benchmarks/README.md
 	$(BIN)/python -m benchmarks

@@ -26,7 +26,10 @@ _KINDS = {
     "List": "JSON list",
     "Dict": "JSON object",
 }
-_ORDER = ("preflight", "download", "build", "build_in_job", "stream", "mirror", "register", "report")
+_ORDER = (
+    *("preflight", "download", "build", "build_in_job", "stream", "mirror", "register", "report"),
+    *("stream_on_vertex", "prepare_upload"),
+)
 
 
 def page() -> str:

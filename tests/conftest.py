@@ -64,11 +64,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--soak-report", default="", help="file to which how they ended is added")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
-    config.addinivalue_line("markers", "soak: takes long: random faults and loads (make soak)")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Draw the schedules' seeds."""
     if "soak_seed" in metafunc.fixturenames:

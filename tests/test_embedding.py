@@ -13,7 +13,8 @@ import modelcar
 from modelcar.embedding import LONGEST_ARGUMENT, REQUIREMENTS, archive, carrying, handed_on, without_bootstrap
 from modelcar.errors import BuildError
 
-PACKAGES = Path(__file__).parents[1] / "components" / "mirror" / "requirements.txt"
+COMPONENTS = Path(__file__).parents[1] / "components"
+PACKAGES = COMPONENTS / "mirror" / "requirements.txt"
 SHOWS = "import modelcar.embedding as e; print(e.__file__); print(*e.handed_on(['true'])[:3], sep='|')"
 
 
@@ -55,7 +56,11 @@ def test_what_linux_could_not_start_is_refused_when_it_is_compiled() -> None:
         subprocess.run([sys.executable, "-c", longest + "#"], check=False)
 
 
-def test_an_archive_holds_sources_only_and_has_room_to_grow() -> None:
+def test_what_was_put_before_a_command_can_be_taken_off() -> None:
     assert without_bootstrap(carrying(["true"], "x==1")) == ["true"]
     assert without_bootstrap(["true"]) == ["true"]
-    assert len(archive()) < LONGEST_ARGUMENT * 0.8
+
+
+@pytest.mark.parametrize("step", [file.parent.name for file in COMPONENTS.glob("*/component.py")])
+def test_what_a_step_carries_has_room_to_grow(step: str) -> None:
+    assert 0 < len(archive(COMPONENTS.joinpath(step, "component.py").read_text())) < LONGEST_ARGUMENT * 0.8

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +68,6 @@ def problem(content: bytes, piece: int = 1 << 20) -> str:
 @pytest.fixture(scope="module")
 def loads() -> Callable[[bytes], bool]:
     """Give the judge: whether the library loads a file."""
-    safetensors = pytest.importorskip("safetensors")
 
     def judge(content: bytes) -> bool:
         try:
@@ -125,7 +125,6 @@ _good = st.dictionaries(
 def test_what_the_library_writes_passes(
     loads: Callable[[bytes], bool], tensors: dict[str, tuple[str, int]], metadata: dict[str, str]
 ) -> None:
-    safetensors = pytest.importorskip("safetensors")
     data = ctypes.create_string_buffer(64)
     described = {
         name: safetensors.TensorSpec(
