@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from enum import StrEnum
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import yaml
 from modelcar.errors import BuildError
 
 from .parameters import PIPELINES
+
+VERTEX = "model_to_vertex"
+"""The pipeline for Vertex AI, which needs Google's components: modelcar-pipelines[vertex]."""
 
 
 class Backend(StrEnum):
@@ -24,7 +28,7 @@ class Backend(StrEnum):
 
 
 def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> list[Path]:
-    """Compiles every pipeline; the same code gives the same bytes.
+    """Compiles every pipeline, the one for Vertex AI where its extra is installed; the same code gives the same bytes.
 
     Args:
         folder: Where the files go.
@@ -40,7 +44,8 @@ def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURREN
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [compile_one(name, folder, image, backend) for name in PIPELINES]
+        names = [*PIPELINES, VERTEX] if find_spec("google_cloud_pipeline_components") else PIPELINES
+        return [compile_one(name, folder, image, backend) for name in names]
     except OSError as error:
         raise BuildError(f"cannot write to {folder}: {error.strerror}", "Name another folder with --output") from None
 
@@ -102,5 +107,7 @@ def _use_image(document: dict[str, Any], image: str) -> None:
 
     for executor in document["deploymentSpec"]["executors"].values():
         container = executor["container"]
-        container["image"] = image
-        container["command"] = without_bootstrap(container["command"])
+        command = without_bootstrap(container["command"])
+        # What carries no code of ours is somebody else's step, which needs its own image.
+        if command != container["command"]:
+            container.update(image=image, command=command)

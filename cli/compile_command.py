@@ -17,6 +17,7 @@ def compile_pipelines(
     """Compile the pipelines to YAML, to be uploaded in the OpenShift AI dashboard or with the kfp client.
 
     Without `--image` the steps carry their code and install pinned packages when they start, and need no image of ours.
+    The pipeline for Vertex AI is among them where `modelcar-pipelines[vertex]` is installed.
     """
     for file in compilation.compile_all(output, image, backend):
         print(file)

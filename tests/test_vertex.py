@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-
-pytest.importorskip("google_cloud_pipeline_components", reason="needs the extra: modelcar-pipelines[vertex]")
-
 from kfp.compiler import Compiler
 
 from modelcar import google_cloud, vertex

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import google.auth
 import pytest
 import yaml
-
-pytest.importorskip("google_cloud_pipeline_components", reason="needs the extra: modelcar-pipelines[vertex]")
-
-import google.auth
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform
 from google.cloud.aiplatform.utils import gcs_utils
