@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tests.cluster.kfp import playground
+from tests.cluster.kfp.programs import object_store_program, pipelines_programs
+from tests.cluster.kfp.python import environment
 from tests.cluster.local_cluster import LocalCluster
 from tests.cluster.machine import MachineError
 from tests.cluster.programs.build import programs
@@ -16,23 +19,27 @@ from tests.parts.go_programs import BuildError
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Folder = Annotated[Path, typer.Option(help="Holds all that belongs to the cluster; any of your own.")]
+Kfp = Annotated[bool, typer.Option("--kfp", help="With Kubeflow Pipelines, a Hub, registries and a Model Registry.")]
 DEFAULT_FOLDER = Path(tempfile.gettempdir(), "modelcar-cluster")
 
 
 @app.command()
 def parts() -> None:
     """Build the cluster's programs, unless that was done before."""
-    console.print(*programs(), sep="\n")
+    console.print(*programs(), pipelines_programs(), object_store_program(), environment(), sep="\n")
 
 
 @app.command()
-def up(folder: Folder = DEFAULT_FOLDER) -> None:
+def up(folder: Folder = DEFAULT_FOLDER, kfp: Kfp = False) -> None:
     """Start a cluster, which runs until it is told to stop."""
     cluster = LocalCluster(folder)
     if not cluster.is_up:
         cluster.up(say=console.print)
         console.print("making the pods' images of this machine's files")
         cluster.load_images()
+    if kfp:
+        playground.up(cluster, say=console.print)
+        console.print(playground.described(cluster))
     console.print(f"export KUBECONFIG={cluster.kubeconfig}")
 
 

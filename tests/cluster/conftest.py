@@ -1,6 +1,8 @@
 """The cluster, one for each test process, and a namespace for each test."""
 
 import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,6 +12,9 @@ import pytest
 from kubernetes import client
 
 from tests.cluster.given_cluster import GivenCluster
+from tests.cluster.kfp import project
+from tests.cluster.kfp.backend import Backend
+from tests.cluster.kfp.surroundings import Surroundings, make_known, surroundings
 from tests.cluster.local_cluster import LocalCluster
 from tests.cluster.namespace import Namespace
 from tests.parts.hub import Hub
@@ -111,3 +116,34 @@ def pod_hub(cluster: AnyCluster, tmp_path: Path) -> Iterator[Hub]:
     """Give an empty Hub that pods reach."""
     with Hub(tmp_path / "pod-hub", host=cluster.host) as hub:
         yield hub
+
+
+@pytest.fixture(scope="session")
+def kfp_backend(local_cluster: LocalCluster) -> Iterator[Backend]:
+    """Give Kubeflow Pipelines in a project that is set up as manifests/ say; what runs already is left running."""
+    backend = Backend(local_cluster)
+    if backend.is_up:
+        yield backend
+        return
+    backend.up()
+    project.set_up(backend)
+    yield backend
+    project.take_back(backend)
+    backend.down()
+
+
+@pytest.fixture(scope="session")
+def kfp_surroundings(kfp_backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+    """Give a Hub, two registries and a Model Registry that the backend's runs reach and have logins for."""
+    with surroundings(tmp_path_factory.mktemp("surroundings"), kfp_backend.cluster.host) as servers:
+        make_known(servers, kfp_backend)
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def compiled_for_backend(kfp_backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder with our pipelines as a team compiles them for a backend of this release and its own image."""
+    folder = tmp_path_factory.mktemp("compiled")
+    command = ["compile", "--output", str(folder), "--image", kfp_backend.cluster.image, "--for", "rhoai-2.25"]
+    subprocess.run([Path(sys.executable).with_name("modelcar"), *command], check=True)
+    return folder

@@ -16,7 +16,8 @@ import sys
 import sysconfig
 import tarfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,8 +29,8 @@ TINY_IMAGE = SANDBOX_IMAGE
 
 _REPOSITORY = Path(__file__).parents[2]
 _COMMANDS = (
-    *("sh", "cat", "chmod", "cp", "dd", "df", "du", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir", "mv"),
-    *("rm", "sleep", "stat", "sync", "tail", "test", "timeout", "touch", "true", "unshare", "wc"),
+    *("sh", "cat", "chmod", "cp", "dd", "df", "du", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir"),
+    *("mktemp", "mv", "rm", "sleep", "stat", "sync", "tail", "test", "timeout", "touch", "true", "unshare", "wc"),
 )
 _SETTINGS = ("/etc/containers/policy.json", "/etc/protocols", "/etc/services")
 _LOADER_NAMES = re.compile(r"(?:=> )?(/\S+) \(0x")
@@ -39,8 +40,23 @@ _ENTRY = "import sys; from modelcar.cli.commands import main; sys.exit(main())"
 _OCI = "application/vnd.oci.image"
 
 
+@dataclass(frozen=True)
+class Image:
+    """An image.
+
+    Attributes:
+        name: Its name with the tag.
+        layers: Tar streams.
+        entrypoint: What runs where a pod names no command.
+    """
+
+    name: str
+    layers: Sequence[bytes]
+    entrypoint: Sequence[str] = ()
+
+
 def write_archive(path: Path) -> Path:
-    """Writes both images into an archive that containerd and skopeo read (an OCI layout).
+    """Writes both images into an archive, see `write_images`.
 
     Args:
         path: The file.
@@ -49,14 +65,23 @@ def write_archive(path: Path) -> Path:
         The path.
     """
     tiny, system, code = _tiny_layer(), _system_layer(), _code_layer()
+    return write_images(
+        path, Image(TINY_IMAGE, [tiny], entrypoint=["/usr/bin/sleep", "infinity"]), Image(IMAGE, [tiny, system, code])
+    )
+
+
+def write_images(path: Path, *images: Image) -> Path:
+    """Writes images into an archive that containerd and skopeo read (an OCI layout).
+
+    Args:
+        path: The file.
+        images: What to write into it.
+
+    Returns:
+        The path.
+    """
     with tarfile.open(path, "w") as archive:
-        index = {
-            "schemaVersion": 2,
-            "manifests": [
-                _image(archive, TINY_IMAGE, [tiny], entrypoint=["/usr/bin/sleep", "infinity"]),
-                _image(archive, IMAGE, [tiny, system, code], entrypoint=[]),
-            ],
-        }
+        index = {"schemaVersion": 2, "manifests": [_image(archive, image) for image in images]}
         _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         _add(archive, "index.json", json.dumps(index).encode())
     return path
@@ -143,13 +168,13 @@ def _add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None =
         layer.file(PurePosixPath(place), Path(name).resolve())
 
 
-def _image(archive: tarfile.TarFile, name: str, layers: list[bytes], entrypoint: list[str]) -> dict[str, Any]:
-    described = [_blob(archive, "layer.v1.tar", layer) for layer in layers]
+def _image(archive: tarfile.TarFile, image: Image) -> dict[str, Any]:
+    described = [_blob(archive, "layer.v1.tar", layer) for layer in image.layers]
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[sysconfig.get_platform().rpartition("-")[2]],
         "os": "linux",
         "config": {
-            "Entrypoint": entrypoint,
+            "Entrypoint": list(image.entrypoint),
             "Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin"],
             "WorkingDir": "/tmp",
         },
@@ -162,7 +187,7 @@ def _image(archive: tarfile.TarFile, name: str, layers: list[bytes], entrypoint:
         "layers": described,
     }
     descriptor = _blob(archive, "manifest.v1+json", json.dumps(manifest).encode())
-    return {**descriptor, "annotations": {"io.containerd.image.name": name}}
+    return {**descriptor, "annotations": {"io.containerd.image.name": image.name}}
 
 
 def _blob(archive: tarfile.TarFile, kind: str, content: bytes) -> dict[str, Any]:

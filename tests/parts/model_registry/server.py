@@ -38,11 +38,12 @@ class ModelRegistryServer:
 
 
 @contextmanager
-def model_registry(folder: Path) -> Iterator[ModelRegistryServer]:
+def model_registry(folder: Path, host: str = "127.0.0.1") -> Iterator[ModelRegistryServer]:
     """Runs an empty Model Registry until the context is left.
 
     Args:
         folder: Takes the logs.
+        host: The address to listen on.
 
     Yields:
         The server, ready for clients.
@@ -53,15 +54,16 @@ def model_registry(folder: Path) -> Iterator[ModelRegistryServer]:
     with postgresql(folder) as database:
         # The server reads a configuration file in the home folder, and its settings from variables MR_….
         env = {"PATH": os.defpath, "HOME": str(folder)}
-        with listening(_command(program, database), answers=_answers, log=log, env=env) as listener:
-            yield ModelRegistryServer("127.0.0.1", listener.port, listener.pid, log, database)
+        command = _command(program, host, database)
+        with listening(command, answers=lambda port: _answers(host, port), log=log, env=env) as listener:
+            yield ModelRegistryServer(host, listener.port, listener.pid, log, database)
 
 
-def _command(program: Path, database: Database) -> list[str]:
-    listen = ["--hostname=127.0.0.1", "--port=0"]
+def _command(program: Path, host: str, database: Database) -> list[str]:
+    listen = [f"--hostname={host}", "--port=0"]
     storage = ["--embedmd-database-type=postgres", f"--embedmd-database-dsn={database.dsn}"]
     return [str(program), "proxy", *listen, *storage]
 
 
-def _answers(port: int) -> bool:
-    return requests.get(f"http://127.0.0.1:{port}{_READY}", timeout=5).status_code == HTTPStatus.OK
+def _answers(host: str, port: int) -> bool:
+    return requests.get(f"http://{host}:{port}{_READY}", timeout=5).status_code == HTTPStatus.OK

@@ -1,0 +1,1 @@
+"""A real Kubeflow Pipelines backend on the test cluster."""

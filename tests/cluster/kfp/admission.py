@@ -1,0 +1,91 @@
+"""What a cluster's administrators do to all runs' pods: OpenShift's restrictions, and variables such as HF_ENDPOINT."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes import client
+
+_NAME = "modelcar-test-pipelines"
+_RUN_PODS = "has(object.metadata.labels) && 'pipeline/runid' in object.metadata.labels"
+_GROUP = ("admissionregistration.k8s.io", "v1")
+# The client library is older than these kinds, and takes them as it takes anybody's own.
+_POLICIES, _BINDINGS = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
+
+
+def admit(api: Any, project: str, *, seccomp: str, variables: Mapping[str, str]) -> None:
+    """Says what becomes of the pods of all runs that start from now on.
+
+    As OpenShift's SCC `restricted` does, it takes all privileges from them. The user's id is the API server's to set.
+
+    Args:
+        api: The cluster.
+        project: Where the runs are.
+        seccomp: The nodes' profile that they get (tests.cluster.seccomp).
+        variables: Environment variables of each step.
+    """
+    forget(api)
+    objects = client.CustomObjectsApi(api)
+    for kind, manifest in ((_POLICIES, _policy(seccomp, variables)), (_BINDINGS, _binding(project))):
+        objects.create_cluster_custom_object(*_GROUP, kind, manifest)
+
+
+def forget(api: Any) -> None:
+    """Takes it back."""
+    objects = client.CustomObjectsApi(api)
+    for kind in (_BINDINGS, _POLICIES):
+        with contextlib.suppress(client.ApiException):
+            objects.delete_cluster_custom_object(*_GROUP, kind, _NAME)
+
+
+def _policy(seccomp: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    profile = f'{{type: "Localhost", localhostProfile: {json.dumps(f"{seccomp}.json")}}}'
+    added = ", ".join(
+        f"Object.spec.containers.env{{name: {json.dumps(name)}, value: {json.dumps(value)}}}"
+        for name, value in variables.items()
+    )
+    expression = f"""Object{{spec: Object.spec{{
+        securityContext: Object.spec.securityContext{{
+            seccompProfile: Object.spec.securityContext.seccompProfile{profile}
+        }},
+        containers: object.spec.containers.filter(c, c.name == "main").map(c, Object.spec.containers{{
+            name: c.name, env: [{added}],
+            securityContext: Object.spec.containers.securityContext{{allowPrivilegeEscalation: false}}
+        }})
+    }}}}"""
+    return {
+        "apiVersion": "/".join(_GROUP),
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": {"name": _NAME},
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [
+                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+                ]
+            },
+            "matchConditions": [{"name": "run", "expression": _RUN_PODS}],
+            "reinvocationPolicy": "Never",
+            "failurePolicy": "Fail",
+            "mutations": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}},
+                {"patchType": "JSONPatch", "jsonPatch": {"expression": _DROP}},
+            ],
+        },
+    }
+
+
+_DROP = """object.spec.containers.transformList(i, c, c.name == "main", JSONPatch{
+    op: "add", path: "/spec/containers/" + string(i) + "/securityContext/capabilities",
+    value: Object.spec.containers.securityContext.capabilities{drop: ["ALL"]}
+})"""
+
+
+def _binding(project: str) -> dict[str, Any]:
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": project}}
+    return {
+        "apiVersion": "/".join(_GROUP),
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": {"name": _NAME},
+        "spec": {"policyName": _NAME, "matchResources": {"namespaceSelector": selector}},
+    }
