@@ -73,6 +73,9 @@ def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> 
 
 
 def _fit_for_this_machine(spec: Any) -> None:
+    for executor in spec.deployment_spec["executors"].values():
+        # They name files of Secrets that only pods have, in place of the token that this machine's user has.
+        executor["container"].fields.pop("env", None)
     for component in (spec.root, *spec.components.values()):
         for task in component.dag.tasks.values():
             # A lost node is worth another try; on one machine a second try would fail alike.

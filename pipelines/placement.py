@@ -21,9 +21,10 @@ Value = Any
 
 
 def never_cached(task: Task, retries: int, hours: int) -> None:
-    """Runs the task each time, for what it does is outside the pod; again after a lost node; and never for ever."""
+    """Runs the task each time, for what it does is outside the pod; again after it failed; and never for ever."""
     task.set_caching_options(False)
-    task.set_retry(num_retries=retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
+    if retries:
+        task.set_retry(num_retries=retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
     kubernetes.set_timeout(task, seconds=hours * 3600)
 
 
@@ -67,9 +68,24 @@ def with_registry_login(task: Task, name: str, secret: Value) -> None:
     kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{SECRETS_PATH}/{name}", optional=True)
 
 
-def with_token(task: Task, secret: Value, key: str, variable: str) -> None:
-    """Gives the task a Secret's value as an environment variable, if there is such a Secret."""
-    kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env={key: variable}, optional=True)
+def with_token(task: Task, name: str, secret: Value, key: str, variable: str) -> None:
+    """Mounts a Secret with a token, if there is one of that name, and says in a variable where its file is.
+
+    Only from KFP 2.15 on may the Secret of a variable be absent; older ones refuse the pipeline that says so.
+    """
+    place = f"{SECRETS_PATH}/{name}"
+    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=place, optional=True)
+    task.set_env_variable(variable, f"{place}/{key}")
+
+
+def with_hf_token(task: Task, secret: Value) -> None:
+    """Gives the task a token for the Hub, at the place where huggingface_hub is told to look."""
+    with_token(task, "huggingface", secret, "HF_TOKEN", "HF_TOKEN_PATH")
+
+
+def with_model_registry_token(task: Task, secret: Value) -> None:
+    """Gives the task a token for the Model Registry."""
+    with_token(task, "model-registry", secret, "token", "MODEL_REGISTRY_TOKEN_PATH")
 
 
 def pulled_with(task: Task, secret: Value) -> None:
@@ -83,11 +99,12 @@ def preflights(
     """All that a preflight step needs."""
     task.set_display_name("Preflight")
     with_resources(task, "100m", "512Mi")
-    with_token(task, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+    with_hf_token(task, hf_token_secret)
     with_registry_login(task, "target", target_secret)
     with_registry_login(task, "mirror", mirror_secret)
-    with_token(task, model_registry_secret, "token", "MODEL_REGISTRY_TOKEN")
-    never_cached(task, retries=2, hours=1)
+    with_model_registry_token(task, model_registry_secret)
+    # What it refuses it would refuse again, and a person would wait for that.
+    never_cached(task, retries=0, hours=1)
 
 
 _task_config_is_known = ContextVar("_task_config_is_known", default=True)
@@ -169,5 +186,5 @@ def registers(task: Task, target_secret: Value, mirror_secret: Value, model_regi
     with_resources(task, "100m", "512Mi")
     with_registry_login(task, "target", target_secret)
     with_registry_login(task, "mirror", mirror_secret)
-    with_token(task, model_registry_secret, "token", "MODEL_REGISTRY_TOKEN")
+    with_model_registry_token(task, model_registry_secret)
     never_cached(task, retries=3, hours=1)

@@ -115,6 +115,18 @@ def test_a_new_commit_makes_a_new_version(parts: Parts, tmp_path: Path) -> None:
     assert first["image"] != second["image"]
 
 
+@pytest.mark.parametrize("more", [[], ["--streaming"]], ids=["claim", "streaming"])
+def test_a_token_of_hf_auth_login_opens_a_gated_model(
+    more: list[str], parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    parts.hub.publish("example/gated", {"config.json": "{}"}, gated="manual")
+    parts.hub.tokens["granted"] = {"example/gated"}
+    (tmp_path / "token").write_text("granted\n")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    done = run([*parts.command("gated", model="example/gated", mirror="", model_registry=""), *more])
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_summary_says_how_to_serve_the_image(parts: Parts) -> None:
     done = run(parts.command("summary", mirror="", model_registry=""))
     assert done.returncode == 0, done.stderr

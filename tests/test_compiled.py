@@ -116,7 +116,8 @@ def test_the_steps_run_in_order_and_are_never_cached(name: str) -> None:
     assert list(group_of(pipeline, "mirror").dependent_tasks) == ["preflight"]
     for step in steps:
         assert not tasks[step].caching_options.enable_cache
-        assert tasks[step].retry_policy.max_retry_count >= 1
+        # What preflight refuses it would refuse again.
+        assert bool(tasks[step].retry_policy.max_retry_count) == (step != "preflight")
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -206,30 +207,24 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
         "build": ["claim"],
         "build-in-job": ["claim"],
     }
-    logins = {
+    secrets = {
         step: [_input(secret.secret_name_parameter) for secret in placed[step].secret_as_volume] for step in STEPS
     }
     one, both = ["target_secret"], ["target_secret", "mirror_secret"]
-    assert {step: names for step, names in logins.items() if names} == {
-        "preflight": both,
+    assert {step: names for step, names in secrets.items() if names} == {
+        "preflight": ["hf_token_secret", *both, "model_registry_secret"],
+        "download": ["hf_token_secret"],
         "build": one,
         "build-in-job": one,
         "mirror": both,
-        "register": both,
+        "register": [*both, "model_registry_secret"],
     }
     for step in STEPS:
         assert all(secret.optional for secret in placed[step].secret_as_volume)
-        assert all(secret.optional for secret in placed[step].secret_as_env)
+        # Backends before KFP 2.15 refuse `optional` there.
+        assert not placed[step].secret_as_env
         assert [_input(pull.secret_name_parameter) for pull in placed[step].image_pull_secret] == ["image_pull_secret"]
         assert placed[step].active_deadline_seconds >= 3600
-    variables = {
-        step: [key.env_var for secret in placed[step].secret_as_env for key in secret.key_to_env] for step in STEPS
-    }
-    assert {step: names for step, names in variables.items() if names} == {
-        "preflight": ["HF_TOKEN", "MODEL_REGISTRY_TOKEN"],
-        "download": ["HF_TOKEN"],
-        "register": ["MODEL_REGISTRY_TOKEN"],
-    }
 
 
 def test_streaming_needs_no_claim_and_no_place() -> None:
@@ -310,6 +305,18 @@ def test_an_image_of_ones_own_takes_the_place_of_the_packages(tmp_path: Path) ->
         assert executor["container"]["image"] == "registry.example/modelcar:1"
         assert BOOTSTRAP not in executor["container"]["command"]
         assert "kfp.dsl.executor_main" in " ".join(executor["container"]["command"])
+
+
+def test_the_step_of_another_project_keeps_its_image(tmp_path: Path) -> None:
+    file = compile_all(tmp_path, image="registry.example/modelcar:1")[-1]
+    executors = next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"]
+    images = {name: executor["container"]["image"].partition(":")[0] for name, executor in executors.items()}
+    assert images == {
+        "exec-stream-on-vertex": "registry.example/modelcar",
+        "exec-prepare-upload": "registry.example/modelcar",
+        "exec-model-upload": "gcr.io/ml-pipeline/google-cloud-pipeline-components",
+        "exec-model-upload-2": "gcr.io/ml-pipeline/google-cloud-pipeline-components",
+    }
 
 
 def test_a_component_can_be_used_in_another_pipeline(tmp_path: Path) -> None:

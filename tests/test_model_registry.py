@@ -300,6 +300,32 @@ def test_answer_without_content_is_named_and_the_next_run_completes_the_entry(
             assert [len(each) for each in everything(model_registry_server, name)] == [1, 1, 1]
 
 
+def test_the_token_is_the_secrets_or_the_pods_own(
+    image: Reference, isolated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[str | None] = []
+
+    class Asked(_Page):
+        status = 500
+
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            super().do_GET()
+
+    (isolated / "serviceaccount").mkdir()
+    (isolated / "serviceaccount" / "token").write_text("own")
+    monkeypatch.setenv("MODEL_REGISTRY_TOKEN_PATH", str(tmp_path / "token"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Asked) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        for expected in ("own", "of-the-secret"):
+            with pytest.raises(ModelRegistryError):
+                register(str(image), f"http://127.0.0.1:{server.server_port}")
+            assert set(seen) == {f"Bearer {expected}"}
+            seen.clear()
+            (tmp_path / "token").write_text("of-the-secret\n")
+        server.shutdown()
+
+
 @pytest.mark.parametrize("page", [401, 403], indirect=True)
 def test_refused_token_is_named(page: str, image: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_REGISTRY_TOKEN", "expired")

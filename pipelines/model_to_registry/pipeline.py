@@ -139,7 +139,7 @@ def model_to_registry(
             )
             downloaded.set_display_name("Download")
             placement.on_claim(downloaded, claim)
-            placement.with_token(downloaded, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+            placement.with_hf_token(downloaded, hf_token_secret)
             placement.with_resources(downloaded, "1", "1Gi")
             placement.never_cached(downloaded, retries=3, hours=12)
 

@@ -104,7 +104,7 @@ def model_to_registry_streaming(
                 if_exists=if_exists,
             )
             streamed.set_display_name("Stream")
-            placement.with_token(streamed, hf_token_secret, "HF_TOKEN", "HF_TOKEN")
+            placement.with_hf_token(streamed, hf_token_secret)
             placement.with_resources(streamed, "1", "512Mi")
             placement.with_registry_login(streamed, "target", target_secret)
             placement.with_registry_login(streamed, "mirror", mirror_secret)
