@@ -32,7 +32,6 @@ def test_there_are_three() -> None:
 
 @each
 def test_outputs_and_counts_are_stripped(notebook: Path) -> None:
-    pytest.importorskip("nbstripout")
     command = [sys.executable, "-m", "nbstripout", "--verify", str(notebook)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"run nbstripout {notebook}\n{done.stdout}{done.stderr}"
