@@ -62,6 +62,9 @@ def attach(
 def sign(repository: Repository, image: Stored, statements: Sequence[dict[str, Any]], key: SigningKey) -> None:
     """Signs an image and statements on it, as cosign does. What is signed with this key already stays as it is.
 
+    The image of each platform is signed as well, as by `cosign sign --recursive`: podman and CRI-O look for a signature
+    of the one that they pull, not of the index over it. The index comes last, so that where it is signed all are.
+
     Args:
         repository: Where the image is.
         image: The image.
@@ -72,9 +75,12 @@ def sign(repository: Repository, image: Stored, statements: Sequence[dict[str, A
         SigningError: The registry takes no signature.
         RegistryError: It is unreachable, or refuses the credentials.
     """
-    signatures = [cosign.signature(repository.reference, image.digest, key), cosign.attestations(statements, key)]
+    platforms = [repository.manifest(entry.digest) for entry in image.index().manifests] if image.is_index else []
     try:
-        referrers.attach(repository, image, signatures)
+        for platform in platforms:
+            referrers.attach(repository, platform, [cosign.signature(repository.reference, platform.digest, key)])
+        signature = cosign.signature(repository.reference, image.digest, key)
+        referrers.attach(repository, image, [signature, cosign.attestations(statements, key)])
     except (CredentialsError, RegistryUnwellError):
         raise
     except RegistryError as error:
