@@ -18,6 +18,7 @@ from kubernetes import client
 
 from modelcar.cluster.failures import failures
 from modelcar.serving import inference_service
+from modelcar.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import BasicAuthRegistry, TokenAuthRegistry
@@ -66,6 +67,8 @@ def run_documented(
         program = Path(sys.executable).with_name("modelcar")
         for public, local in places.items():
             words = [word.replace(public, local) for word in words]
+        if words[0] == "verify":
+            stream("ibm-granite/granite-3.3-2b-instruct", words[1])
         return subprocess.run([program, *words], check=False, cwd=tmp_path, capture_output=True, text=True)
 
     return run
