@@ -88,6 +88,11 @@ def with_model_registry_token(task: Task, secret: Value) -> None:
     with_token(task, "model-registry", secret, "token", "MODEL_REGISTRY_TOKEN_PATH")
 
 
+def with_signing_key(task: Task, secret: Value) -> None:
+    """Mounts a Secret with a signing key, if there is one of that name; modelcar.signing_key looks there."""
+    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{SECRETS_PATH}/signing", optional=True)
+
+
 def pulled_with(task: Task, secret: Value) -> None:
     """Names the Secret with which the nodes pull the task's own image."""
     kubernetes.set_image_pull_secrets(task, [secret])
@@ -157,10 +162,11 @@ class BuildPlace:
             self.is_for(task)
 
 
-def builds(task: Task, target_secret: Value) -> None:
+def builds(task: Task, target_secret: Value, signing_secret: Value) -> None:
     """All that a build needs wherever it runs."""
     task.set_display_name("Build and push")
     with_registry_login(task, "target", target_secret)
+    with_signing_key(task, signing_secret)
     never_cached(task, retries=2, hours=12)
 
 

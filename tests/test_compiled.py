@@ -214,8 +214,8 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
     assert {step: names for step, names in secrets.items() if names} == {
         "preflight": ["hf_token_secret", *both, "model_registry_secret"],
         "download": ["hf_token_secret"],
-        "build": one,
-        "build-in-job": one,
+        "build": [*one, "signing_secret"],
+        "build-in-job": [*one, "signing_secret"],
         "mirror": both,
         "register": [*both, "model_registry_secret"],
     }

@@ -44,6 +44,7 @@ def model_to_registry(
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
     model_registry_secret: str = "modelcar-model-registry",
+    signing_secret: str = "modelcar-signing-key",
     image_pull_secret: str = "modelcar-image-pull",
 ) -> None:
     """Take a model from Hugging Face to an OCI image in your registry, copy it to the cluster's own, and register it.
@@ -80,6 +81,7 @@ def model_to_registry(
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
+        signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
     """
     reported = report(
@@ -156,7 +158,7 @@ def model_to_registry(
                     privileged=True,
                     **place.job_parameters(),
                 )
-                placement.builds(in_job, target_secret)
+                placement.builds(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):
                 in_pod = build(
@@ -167,7 +169,7 @@ def model_to_registry(
                     max_layer_size=max_layer_size,
                     if_exists=if_exists,
                 )
-                placement.builds(in_pod, target_secret)
+                placement.builds(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 
             mirrored = mirror(

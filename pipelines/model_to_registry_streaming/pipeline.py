@@ -32,6 +32,7 @@ def model_to_registry_streaming(
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
     model_registry_secret: str = "modelcar-model-registry",
+    signing_secret: str = "modelcar-signing-key",
     image_pull_secret: str = "modelcar-image-pull",
 ) -> None:
     """Stream a model from Hugging Face into your registry and the cluster's own, without claim or disk; register it.
@@ -58,6 +59,7 @@ def model_to_registry_streaming(
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
+        signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
     """
     reported = report(
@@ -108,6 +110,7 @@ def model_to_registry_streaming(
             placement.with_resources(streamed, "1", "512Mi")
             placement.with_registry_login(streamed, "target", target_secret)
             placement.with_registry_login(streamed, "mirror", mirror_secret)
+            placement.with_signing_key(streamed, signing_secret)
             placement.never_cached(streamed, retries=3, hours=12)
 
             mirrored = mirror(image=streamed.outputs["image"], target=mirror_target, if_exists=if_exists)
