@@ -142,8 +142,13 @@ def kfp_surroundings(kfp_backend: Backend, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def compiled_for_backend(kfp_backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder with our pipelines as a team compiles them for a backend of this release and its own image."""
+    """Give the folder with our pipelines as a team compiles them for a backend of this release and its own image.
+
+    But for the pauses between the attempts at a step, which tests would have to wait for.
+    """
     folder = tmp_path_factory.mktemp("compiled")
     command = ["compile", "--output", str(folder), "--image", kfp_backend.cluster.image, "--for", "rhoai-2.25"]
     subprocess.run([Path(sys.executable).with_name("modelcar"), *command], check=True)
+    for file in folder.glob("*.yaml"):
+        file.write_text(file.read_text().replace("backoffDuration: 60s", "backoffDuration: 1s"))
     return folder

@@ -13,7 +13,9 @@ from tests.cluster.network import Network
 ACCOUNT = "pipeline-runner-dspa"
 """The service account of the runs' pods, with the name that it has on OpenShift AI."""
 
-_STORE_SECRET = "mlpipeline-minio-artifact"
+STORE_SECRET = "mlpipeline-minio-artifact"
+"""The object store's login, which all pods of a run have for their logs."""
+
 _SERVICES: dict[str, dict[str, int]] = {
     "ml-pipeline": {"http": api_server.HTTP_PORT, "grpc": api_server.GRPC_PORT},
     "metadata-grpc-service": {"grpc-api": metadata.PORT},
@@ -42,7 +44,7 @@ def project_objects(network: Network) -> Iterator[dict[str, Any]]:
     """All that is in the project."""
     for name, address in addresses(network).items():
         yield _service(name, address, _SERVICES[name])
-    yield _object("Secret", _STORE_SECRET, stringData=_store_login())
+    yield _object("Secret", STORE_SECRET, stringData=_store_login())
     metadata_address = {
         "METADATA_GRPC_SERVICE_HOST": addresses(network)["metadata-grpc-service"],
         "METADATA_GRPC_SERVICE_PORT": str(metadata.PORT),
@@ -88,8 +90,8 @@ def _workflow_configuration(network: Network) -> dict[str, str]:
         "region": object_store.REGION,
         "insecure": True,
         "keyFormat": "artifacts/{{workflow.name}}/{{pod.name}}",
-        "accessKeySecret": {"name": _STORE_SECRET, "key": "accesskey"},
-        "secretKeySecret": {"name": _STORE_SECRET, "key": "secretkey"},
+        "accessKeySecret": {"name": STORE_SECRET, "key": "accesskey"},
+        "secretKeySecret": {"name": STORE_SECRET, "key": "secretkey"},
     }
     return {
         "artifactRepository": json.dumps({"archiveLogs": True, "s3": store}),

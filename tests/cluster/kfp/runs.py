@@ -63,7 +63,7 @@ class Run:
         """All that the API tells of it."""
         return self.backend.client().get_run(self.id)
 
-    def ended(self, seconds: float = 300) -> str:
+    def ended(self, seconds: float = 600) -> str:
         """Waits until it has ended.
 
         Args:
@@ -82,13 +82,13 @@ class Run:
             time.sleep(0.5)
         return str(state)
 
-    def succeeds(self, seconds: float = 300) -> "Run":
+    def succeeds(self, seconds: float = 600) -> "Run":
         """Waits until it has ended, well."""
         state = self.ended(seconds)
         assert state == "SUCCEEDED", self.told()
         return self
 
-    def wait_for(self, condition: Callable[["Run"], Any], seconds: float = 120) -> Any:
+    def wait_for(self, condition: Callable[["Run"], Any], seconds: float = 400) -> Any:
         """Asks again and again until the answer is true, and returns it."""
         deadline = time.monotonic() + seconds
         while not (answer := condition(self)):
