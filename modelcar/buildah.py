@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from modelcar.errors import BuildError, ClaimError, CredentialsError
 from modelcar.oci import credentials, spec
 from modelcar.oci.connection import trusted_certificates
@@ -335,6 +333,9 @@ def _watch(process: subprocess.Popen[bytes], size: int, count: Count) -> None:
 
 
 def _written(pid: int) -> int:
+    # Only here: what needs no buildah starts sooner without it.
+    import psutil
+
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         return sum(int(member.io_counters().write_chars) for member in family)

@@ -3,19 +3,23 @@
 import os
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Task, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as Display
 
 from modelcar.errors import StoppedError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Display
 
 SECONDS_BETWEEN_LINES = 5.0
 TERMINAL = "MODELCAR_TERMINAL"
 """Names the terminal that a live display may use although stdout is a pipe, as it is under kfp's local runner."""
+
+_LINES_FOR_RATE = 6
 
 
 class Progress:
@@ -27,24 +31,21 @@ class Progress:
     """
 
     def __init__(self, verb: str, total: int) -> None:
-        self._terminal = _open_terminal()
-        self._display = Display(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(file=self._terminal or sys.stdout),
-            transient=True,
-        )
-        self._task: TaskID = self._display.add_task(verb, total=total)
+        self._verb = verb
+        self._total = total
+        self._done = 0
+        self._began = time.monotonic()
+        self._seen = deque([(self._began, 0)], _LINES_FOR_RATE)
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         self._stopped = threading.Event()
         self._printer = threading.Thread(target=self._print_lines, daemon=True)
-        self._live = self._display.console.is_terminal
+        self._terminal = _open_terminal()
+        shown_on = self._terminal or sys.stdout
+        self._display = _display(verb, total, shown_on) if shown_on.isatty() else None
 
     def __enter__(self) -> "Progress":
-        if self._live:
+        if self._display:
             self._display.start()
         else:
             self._printer.start()
@@ -52,12 +53,12 @@ class Progress:
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         self._ended.set()
-        if self._live:
+        if self._display:
             self._display.stop()
         else:
             self._printer.join()
         if error_type is None:
-            print(_summary(self._state()), flush=True)
+            print(self._summary(), flush=True)
         if self._terminal is not None:
             self._terminal.close()
 
@@ -73,14 +74,28 @@ class Progress:
         """
         if count > 0 and self._stopped.is_set():
             raise StoppedError("stopped")
-        self._display.advance(self._task, count)
-
-    def _state(self) -> Task:
-        return self._display.tasks[0]
+        with self._lock:
+            self._done += count
+        if self._display:
+            self._display.advance(self._display.task_ids[0], count)
 
     def _print_lines(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_LINES):
-            print(_line(self._state()), flush=True)
+            print(self._line(), flush=True)
+
+    def _line(self) -> str:
+        now, done = time.monotonic(), self._done
+        then, before = self._seen[0]
+        self._seen.append((now, done))
+        speed = (done - before) / (now - then)
+        share = f" ({100 * done / self._total:.0f}%)" if self._total else ""
+        rate = f", {decimal(int(speed))}/s, {_clock((self._total - done) / speed)} left" if speed > 0 else ""
+        return f"{self._verb}: {decimal(done)} of {decimal(self._total)}{share}{rate}"
+
+    def _summary(self) -> str:
+        seconds = max(time.monotonic() - self._began, 0.001)
+        rate = f", {decimal(int(self._done / seconds))}/s" if self._done else ""
+        return f"{self._verb}: {decimal(self._done)} in {seconds:.1f} s{rate}"
 
 
 def silent(_count: int) -> None:
@@ -99,18 +114,22 @@ def _open_terminal() -> IO[str] | None:
         return None
 
 
-def _line(task: Task) -> str:
-    total = task.total or 0
-    share = f" ({task.percentage:.0f}%)" if total else ""
-    rate = f", {decimal(int(task.speed))}/s" if task.speed else ""
-    left = f", {_clock(task.time_remaining)} left" if task.time_remaining is not None else ""
-    return f"{task.description}: {decimal(int(task.completed))} of {decimal(int(total))}{share}{rate}{left}"
+def _display(verb: str, total: int, terminal: IO[str]) -> "Display":
+    # Only here: most steps have no terminal, and start sooner without it.
+    from rich import progress
+    from rich.console import Console
 
-
-def _summary(task: Task) -> str:
-    seconds = max(task.elapsed or 0.0, 0.001)
-    rate = f", {decimal(int(task.completed / seconds))}/s" if task.completed else ""
-    return f"{task.description}: {decimal(int(task.completed))} in {seconds:.1f} s{rate}"
+    display = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(file=terminal),
+        transient=True,
+    )
+    display.add_task(verb, total=total)
+    return display
 
 
 def _clock(seconds: float) -> str:

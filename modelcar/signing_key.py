@@ -10,19 +10,16 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    load_der_private_key,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 from pydantic import Base64Bytes, BaseModel, Field, ValidationError
 
 from modelcar.errors import ModelcarError
 from modelcar.oci import credentials
+
+if TYPE_CHECKING:
+    # Whoever has no key starts sooner without it.
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 KEY_FILE, PASSWORD_FILE = "cosign.key", "cosign.password"
 """Keys of the Secret that `cosign generate-key-pair k8s://namespace/name` makes."""
@@ -47,7 +44,7 @@ class PublicKey:
         key: The key.
     """
 
-    def __init__(self, key: ec.EllipticCurvePublicKey) -> None:
+    def __init__(self, key: "ec.EllipticCurvePublicKey") -> None:
         self._key = key
 
     @classmethod
@@ -57,6 +54,9 @@ class PublicKey:
         Raises:
             SigningError: The file holds no such key.
         """
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
         try:
             key = load_pem_public_key(_read(file))
         except ValueError:
@@ -67,6 +67,10 @@ class PublicKey:
 
     def signed(self, data: bytes, signature: bytes) -> bool:
         """Whether the owner of the key signed these bytes."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+
         try:
             self._key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
@@ -81,7 +85,7 @@ class SigningKey:
         key: The key.
     """
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, key: "ec.EllipticCurvePrivateKey") -> None:
         self._key = key
 
     @classmethod
@@ -95,6 +99,9 @@ class SigningKey:
         Raises:
             SigningError: The file holds no such key, or the password is wrong.
         """
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+
         pem = _read(file)
         try:
             text = pem.decode()
@@ -123,6 +130,9 @@ class SigningKey:
 
     def sign(self, data: bytes) -> bytes:
         """The signature of these bytes."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+
         return self._key.sign(data, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
 
 

@@ -315,7 +315,7 @@ def test_what_the_registry_has_is_found_by_name_labels_and_settings(account: Clo
 def test_what_may_pass_is_tried_again_and_what_the_api_refuses_is_named(
     account: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(google_cloud.read.retry, "sleep", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr("modelcar.retries.pause_before", lambda *_: 0.0)
     account.api.fails = [HTTPStatus.SERVICE_UNAVAILABLE]
     assert vertex.find(entry(), PROJECT, LOCATION).missing == "model"
     account.api.fails = [HTTPStatus.FORBIDDEN]
