@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelcar import layers
+from modelcar.errors import BuildError
 from modelcar.oci.layer import OnDisk
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.snapshot import PublishedFile, Snapshot
 from modelcar.stream import stream
-from modelcar.target import PARALLEL_LAYERS
+from modelcar.transfer import PARALLEL
 from tests.parts.hub import Hub
 from tests.parts.registries import registry_plain
 
@@ -88,7 +89,7 @@ def _row(total: int, shard: float, found: Constants) -> str:
     begin = f"| {total} GB | {len(files) - SMALL_FILES} of {shard:g} GB"
     try:
         parts = layers.part(_snapshot(files), lambda file: OnDisk(Path(file.path)))
-    except layers.BuildError as error:
+    except BuildError as error:
         return f"{begin} | refused: {str(error).partition('. ')[0]} |" + " |" * 9
     count, size = len(parts), sum(part.size for part in parts)
     hub = found.hub_per_layer * (len(files) - SMALL_FILES) + found.hub_per_image
@@ -104,7 +105,7 @@ def _row(total: int, shard: float, found: Constants) -> str:
         _time(2 * size / found.hashed),
         _time(2 * size / found.hashed / 2),
         f"{asked:.0f}",
-        f"{asked * ROUND_TRIP / PARALLEL_LAYERS:.0f} s",
+        f"{asked * ROUND_TRIP / PARALLEL:.0f} s",
         f"{manifest / 1000:.0f} kB",
         f"{notes / 1000:.0f} kB",
     )

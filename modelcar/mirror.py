@@ -1,5 +1,6 @@
 """Copies an image from one registry to another as a stream: no disk, the same digests, only what is missing."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,9 +11,8 @@ from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import Attached
 from modelcar.oci.registry import Repository, Stored
 from modelcar.progress import Progress
-from modelcar.transfer import copy_blob
+from modelcar.transfer import PARALLEL, WORKERS, copy_blob
 
-PARALLEL_BLOBS = 4
 MOST_MANIFESTS, LARGEST_DOCUMENTS = 256, 64 << 20
 """Of an image. Docker's official images have some forty manifests, attestations included, of a few KiB each."""
 
@@ -49,16 +49,18 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
     origin, goal = Reference.parse(source), Reference.parse_target(target)
     with Repository(origin) as pulled, Repository(goal, push=True) as pushed:
         top = pulled.manifest(origin.version)
-        image = goal.at(top.digest)
+        mirrored = goal.at(top.digest)
         if _is_there(pushed, goal, top, if_exists):
-            print(f"{image} is there already")
-            return Mirrored(image, 0)
+            print(f"{mirrored} is there already")
+            return Mirrored(mirrored, 0)
         manifests = _manifests(pulled, top)
-        attached = referrers.find(pulled, top.digest)
-        copied = _copy_blobs(pulled, pushed, [*manifests, *(one.stored for one in attached)])
-        for stored in [*manifests, top]:
-            pushed.put_manifest(stored, stored.digest)
-        _attach(pushed, top, attached)
+        images = [*manifests, top] if top.is_index else manifests
+        with ThreadPoolExecutor(WORKERS) as pool:
+            attached = list(pool.map(lambda image: referrers.find(pulled, image.digest), images))
+        copied = _copy_blobs(pulled, pushed, [*manifests, *(one.stored for found in attached for one in found)])
+        for image, found in zip(images, attached, strict=True):
+            pushed.put_manifest(image, image.digest)
+            _attach(pushed, image, found)
         if not _is_there(pushed, goal, top, if_exists):
             pushed.put_manifest(top, goal.version)
         arrived = pushed.manifest(goal.version).digest
@@ -66,7 +68,7 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
             raise WrongBytesError(
                 f"{goal} is {arrived} after the copy, not {top.digest}", "Did another run write this tag?"
             )
-        return Mirrored(image, copied)
+        return Mirrored(mirrored, copied)
 
 
 def _manifests(repository: Repository, top: Stored) -> list[Stored]:
@@ -104,13 +106,16 @@ def _attach(repository: Repository, image: Stored, attached: list[Attached]) -> 
 
 def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored]) -> int:
     blobs = {blob.digest: blob for stored in manifests for blob in _blobs(stored.manifest())}
-    with ThreadPoolExecutor(PARALLEL_BLOBS) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         there = pool.map(target.has_blob, blobs)
         missing = [blob for blob, has in zip(blobs.values(), there, strict=True) if not has]
     missing.sort(key=lambda blob: -blob.size)
     total = sum(blob.size for blob in missing)
-    with Progress("mirror", total) as progress, ThreadPoolExecutor(PARALLEL_BLOBS) as pool:
-        jobs = [pool.submit(copy_blob, blob, source.read_blob, source, target, progress.advance) for blob in missing]
+    turn = threading.Semaphore(PARALLEL)
+    with Progress("mirror", total) as progress, ThreadPoolExecutor(WORKERS) as pool:
+        jobs = [
+            pool.submit(copy_blob, blob, source.read_blob, source, target, progress.advance, turn) for blob in missing
+        ]
         try:
             return sum(job.result() for job in jobs)
         except BaseException:

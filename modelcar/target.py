@@ -1,5 +1,6 @@
 """Where an image is made: what its tag holds, which layers are there already, and the last step, moving the tag."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,9 +18,7 @@ from modelcar.oci.registry import Repository, Stored
 from modelcar.progress import Count, Progress
 from modelcar.signing_key import find_signing_key
 from modelcar.snapshot import Snapshot
-from modelcar.transfer import copy_blob, send_layer
-
-PARALLEL_LAYERS = 4
+from modelcar.transfer import PARALLEL, WORKERS, Turn, copy_blob, send_layer
 
 
 class Target:
@@ -155,6 +154,7 @@ def send_layers(
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
     """
     proved = proved or {}
+    turn = threading.Semaphore(PARALLEL)
     digests = dict(proved)
     for target in targets:
         digests.update(target.known())
@@ -167,7 +167,7 @@ def send_layers(
             progress.advance(layer.size)
             return describe_layer(layer, digest, snapshot), 0
         repositories = [target.repository for target in lacking]
-        sent = _send(layer, snapshot, proved.get(key, ""), repositories, progress.advance)
+        sent = _send(layer, snapshot, proved.get(key, ""), repositories, progress.advance, turn)
         placed = describe_layer(layer, sent, snapshot)
         for target in lacking:
             target.note(placed)
@@ -175,8 +175,8 @@ def send_layers(
 
     based = [(target, layer) for target in targets for layer in base.layers]
     total = sum(layer.size for layer in parts) + sum(layer.size for _, layer in based)
-    with Progress(verb, total) as progress, ThreadPoolExecutor(PARALLEL_LAYERS) as pool:
-        under = [pool.submit(_bring_base_layer, base, layer, target, progress) for target, layer in based]
+    with Progress(verb, total) as progress, ThreadPoolExecutor(WORKERS) as pool:
+        under = [pool.submit(_bring_base_layer, base, layer, target, progress, turn) for target, layer in based]
         jobs = [pool.submit(bring, layer, progress) for layer in parts]
         try:
             done = [job.result() for job in jobs]
@@ -189,18 +189,20 @@ def send_layers(
     return [placed for placed, _ in done], sum(sent for _, sent in done)
 
 
-def _bring_base_layer(base: BaseImage, layer: spec.Descriptor, target: Target, progress: Progress) -> None:
+def _bring_base_layer(base: BaseImage, layer: spec.Descriptor, target: Target, progress: Progress, turn: Turn) -> None:
     if target.repository.has_blob(layer.digest):
         progress.advance(layer.size)
     else:
-        copy_blob(layer, base.read, base.repository, target.repository, progress.advance)
+        copy_blob(layer, base.read, base.repository, target.repository, progress.advance, turn)
 
 
-def _send(layer: Layer, snapshot: Snapshot, proved: str, repositories: Sequence[Repository], count: Count) -> str:
+def _send(
+    layer: Layer, snapshot: Snapshot, proved: str, repositories: Sequence[Repository], count: Count, turn: Turn
+) -> str:
     if not proved:
-        return send_layer(layer, layers.Hashed(layer, snapshot), repositories, count)
+        return send_layer(layer, layers.Hashed(layer, snapshot), repositories, count, turn)
     try:
-        return send_layer(layer, layers.Noted(proved), repositories, count)
+        return send_layer(layer, layers.Noted(proved), repositories, count, turn)
     except DamagedUploadError:
         layers.check_noted(layer, snapshot, proved)
         raise

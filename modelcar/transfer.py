@@ -8,8 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 from modelcar.errors import ModelcarError, RegistryError, RegistryUnwellError
@@ -17,20 +16,36 @@ from modelcar.layers import Noted, Proof
 from modelcar.oci import spec
 from modelcar.oci.blob import Blob
 from modelcar.oci.layer import Piece
-from modelcar.oci.registry import Repository, Upload
+from modelcar.oci.registry import Repository
+from modelcar.oci.upload import Upload
 from modelcar.progress import Count
 from modelcar.retries import ATTEMPTS, pause_before
 
+PARALLEL = 4
+"""Layers whose bytes are read and sent at the same time."""
+
+WORKERS = 2 * PARALLEL
+"""Threads to run send_layer in: while some send, others wait for a registry to bring to disk what it has received."""
+
 CHUNKS_IN_FLIGHT = 4
+SMALL = CHUNKS_IN_FLIGHT << 20
+"""Bytes of a layer that waits for no turn: it is in flight as a whole."""
+
 _END = b""
+
+Turn = AbstractContextManager[object]
+"""Held while bytes are read and sent, and not while registries put them away: a semaphore of PARALLEL."""
+
+ANY_TIME: Turn = nullcontext()
 
 
 class _Lane:
     """One registry's share of a pass: a thread that sends what it is fed, as long as that goes well."""
 
     def __init__(self, upload: Upload, size: int) -> None:
-        self.upload = upload
+        self.start = upload.offset
         self.error: BaseException | None = None
+        self._upload = upload
         self._size = size
         self._feed: queue.Queue[bytes] = queue.Queue(CHUNKS_IN_FLIGHT)
         self._aborted = threading.Event()
@@ -60,7 +75,7 @@ class _Lane:
 
     def _send(self) -> None:
         try:
-            self.upload.send(self._chunks(), self._size - self.upload.offset)
+            self._upload.send(self._chunks(), self._size - self.start)
         except BaseException as error:
             self.error = error
 
@@ -71,12 +86,25 @@ class _Lane:
             raise RegistryUnwellError("the source broke off")
 
 
-@dataclass
 class _Destination:
-    """An upload to one repository, begun anew where the registry has lost it."""
+    """An upload to one repository: begun when its first bytes are to be sent, and anew where the registry lost it."""
 
-    repository: Repository
-    upload: Upload
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._upload: Upload | None = None
+
+    @property
+    def upload(self) -> Upload:
+        """The upload."""
+        if self._upload is None:
+            self._upload = self._repository.start_upload()
+        return self._upload
+
+    def cancel(self) -> None:
+        """Drops what was sent."""
+        if self._upload is not None:
+            self._upload.cancel()
+            self._upload = None
 
     def find_offset(self) -> int:
         """Where to go on after a broken connection."""
@@ -88,8 +116,7 @@ class _Destination:
             offset = 0
         if not offset:
             # It may hold a single byte, which looks like none.
-            self.upload.cancel()
-            self.upload = self.repository.start_upload()
+            self.cancel()
         return offset
 
 
@@ -110,6 +137,7 @@ def copy_blob(
     source: Repository | None,
     target: Repository,
     count: Count,
+    turn: Turn = ANY_TIME,
 ) -> int:
     """Brings a blob into a repository that lacks it: mounted where its registry has it already, else streamed.
 
@@ -119,6 +147,7 @@ def copy_blob(
         source: The repository it lies in, if it does.
         target: Where to.
         count: Is told how many bytes are done; may raise to end the work.
+        turn: Held while bytes are on the way.
 
     Returns:
         How many bytes were moved.
@@ -132,11 +161,13 @@ def copy_blob(
         count(blob.size)
         return 0
     stream = Blob(blob.size, lambda offset: read(blob.digest, offset))
-    send_layer(stream, Noted(blob.digest), [target], count)
+    send_layer(stream, Noted(blob.digest), [target], count, turn)
     return blob.size
 
 
-def send_layer(layer: Stream, proof: Proof, repositories: Sequence[Repository], count: Count) -> str:
+def send_layer(
+    layer: Stream, proof: Proof, repositories: Sequence[Repository], count: Count, turn: Turn = ANY_TIME
+) -> str:
     """Sends a layer to repositories, and ends the uploads only if every file in it is what was published.
 
     A connection that breaks, on either side, is taken up where the registry says it is; what was hashed already is not
@@ -147,6 +178,7 @@ def send_layer(layer: Stream, proof: Proof, repositories: Sequence[Repository], 
         proof: Takes in the bytes and knows what they must be.
         repositories: Where to; none of them has the layer.
         count: Is told how many bytes were read; may raise to end the work.
+        turn: Held while the bytes of a layer that is not small are on the way.
 
     Returns:
         The layer's digest.
@@ -155,24 +187,24 @@ def send_layer(layer: Stream, proof: Proof, repositories: Sequence[Repository], 
         WrongBytesError: A file is not what was published. Nothing of the layer is kept.
         ModelcarError: Source or registry failed too often.
     """
-    destinations = [_Destination(repository, repository.start_upload()) for repository in repositories]
+    destinations = [_Destination(repository) for repository in repositories]
     try:
-        _send_all(layer, proof, destinations, count)
+        _send_all(layer, proof, destinations, count, turn if layer.size > SMALL else ANY_TIME)
         digest = proof.digest()
         for destination in destinations:
             destination.upload.finish(digest)
     except BaseException:
         count(-proof.position)
         for destination in destinations:
-            destination.upload.cancel()
+            destination.cancel()
         raise
     return digest
 
 
-def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: Count) -> None:
+def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: Count, turn: Turn) -> None:
     attempt, best = 0, 0
     while True:
-        missed = _pass(layer, proof, pending, count)
+        missed = _pass(layer, proof, pending, count, turn)
         if not missed:
             return
         pending = [destination for destination, _ in missed]
@@ -189,25 +221,30 @@ def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: C
 
 
 def _pass(
-    layer: Stream, proof: Proof, destinations: list[_Destination], count: Count
+    layer: Stream, proof: Proof, destinations: list[_Destination], count: Count, turn: Turn
 ) -> list[tuple[_Destination, BaseException]]:
     """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
-    starts = [destination.upload.offset for destination in destinations]
-    lanes = [_Lane(destination.upload, layer.size) for destination in destinations]
+    lanes: list[_Lane] = []
     complete = False
     try:
-        for piece in layer.pieces(min(starts)):
-            before = proof.position
-            proof.take(piece)
-            count(proof.position - before)
-            for lane, start in zip(lanes, starts, strict=True):
-                lane.put(piece.data[max(start - piece.position, 0) :])
-            if not any(lane.is_sending for lane in lanes):
-                break
-        else:
-            complete = True
+        with turn:
+            lanes.extend(_Lane(destination.upload, layer.size) for destination in destinations)
+            complete = _feed(layer, proof, lanes, count)
     finally:
         for lane in lanes:
             lane.end(aborted=not complete)
     ended = zip(destinations, (lane.error for lane in lanes), strict=True)
     return [(destination, error) for destination, error in ended if error is not None]
+
+
+def _feed(layer: Stream, proof: Proof, lanes: list[_Lane], count: Count) -> bool:
+    """Gives each lane what it lacks of the layer; False if none of them takes more."""
+    for piece in layer.pieces(min(lane.start for lane in lanes)):
+        before = proof.position
+        proof.take(piece)
+        count(proof.position - before)
+        for lane in lanes:
+            lane.put(piece.data[max(lane.start - piece.position, 0) :])
+        if not any(lane.is_sending for lane in lanes):
+            return False
+    return True

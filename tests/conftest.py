@@ -15,10 +15,7 @@ import pytest
 from huggingface_hub import constants
 
 from modelcar.download import Downloaded, download
-from modelcar.hub import Hub
 from modelcar.oci import connection, credentials
-from modelcar.oci.connection import Connection
-from modelcar.oci.registry import Repository, Upload
 from modelcar.retries import pause_before
 from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
@@ -101,10 +98,6 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         pauses.append(pause_before(*arguments))
         return 0.0
 
-    for owner in (Connection, Repository, Upload, Hub):
-        for member in vars(owner).values():
-            if hasattr(member, "retry"):
-                monkeypatch.setattr(member.retry, "sleep", pauses.append)
     clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
     monkeypatch.setattr("modelcar.retries.time", clock)
     monkeypatch.setattr("modelcar.transfer.pause_before", passed_at_once)

@@ -15,6 +15,7 @@ from modelcar.download import download
 from modelcar.errors import HubError
 from modelcar.oci import credentials
 from modelcar.stream import stream
+from modelcar.transfer import WORKERS
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
@@ -132,7 +133,8 @@ def test_token_of_the_service_account_rotates_in_the_middle_of_a_build(
 
         def rotate_now_and_then() -> None:
             with one_at_a_time:
-                if next(arrivals) % 9 == 0:
+                # Not twice within a request that is refused and sent again, however many are on the way.
+                if next(arrivals) % (2 * WORKERS + 1) == 0:
                     rotate()
 
         rotate()

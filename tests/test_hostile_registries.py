@@ -23,7 +23,8 @@ from modelcar.oci import connection, credentials, registry, spec
 from modelcar.oci.base_image import open_base_image
 from modelcar.oci.connection import _challenge, _seconds, _words
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository, Upload
+from modelcar.oci.registry import Repository
+from modelcar.oci.upload import Upload
 from modelcar.record import last_error, recorded, records_in
 from modelcar.run import Run
 

@@ -16,7 +16,8 @@ from modelcar.download import Downloaded
 from modelcar.errors import CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
 from modelcar.mirror import mirror
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository, Upload
+from modelcar.oci.registry import Repository
+from modelcar.oci.upload import Upload
 from tests.conftest import LogIn
 from tests.parts.access_log import Request
 from tests.parts.registries import (

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies, parse_dict_header, select_proxy
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, parse_dict_header, select_proxy
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import credentials
@@ -35,6 +35,7 @@ ANSWER_SECONDS = 120.0
 """How long the body of such an answer may take, once it has begun."""
 
 MOST_REDIRECTS = 10
+_LOGINS = 3
 _BLOCK_BYTES = 1 << 20
 _TOKEN = re.compile(r"[!-~]+")
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -131,10 +132,17 @@ class _TrustingAdapter(HTTPAdapter):
     """Trusts, besides the public authorities, those that `certs.d` and the cluster name for this registry."""
 
     def __init__(self, host: str) -> None:
-        self._context = ssl.create_default_context()
+        self._context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+        self._context.load_default_certs()
         for certificate in trusted_certificates(host):
             self._context.load_verify_locations(certificate)
         super().__init__(pool_maxsize=32)
+
+    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
+        """Has a connection checked; the context has the public authorities, which need not be read for each anew."""
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        if verify is True:
+            conn.ca_certs = None
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Makes a pool whose sockets are written to in large blocks (http.client's default is 16 KiB)."""
@@ -215,11 +223,13 @@ class Connection:
             CredentialsError: The registry refused, with the file the credentials came from.
             RegistryError: Any other failure.
         """
-        response = self.send_once(method, path, scope, headers=headers, body=body, stream=stream)
-        if response.status_code == requests.codes.unauthorized:
+        # Credentials rotate, also between the moment they are read and the one they are looked at.
+        for _ in range(_LOGINS):
+            response = self.send_once(method, path, scope, headers=headers, body=body, stream=stream)
+            if response.status_code != requests.codes.unauthorized:
+                break
             response.close()
             self._forget_token(scope, response)
-            response = self.send_once(method, path, scope, headers=headers, body=body, stream=stream)
         return self.checked(response, scope, expect)
 
     def send_once(

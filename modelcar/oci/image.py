@@ -41,7 +41,13 @@ def write_image(
         The image, as the repository has it under its digest.
     """
     annotations = {**annotations, spec.BASE_NAME: base.name, spec.BASE_DIGEST: base.digest}
-    manifests = [_write_variant(repository, variant, layers, annotations) for variant in base.variants]
+    configs = [_config(variant.config, layers, annotations).encoded() for variant in base.variants]
+    repository.put_small_blobs(configs)
+    manifests = [
+        _manifest(variant, config, layers, annotations) for variant, config in zip(base.variants, configs, strict=True)
+    ]
+    for manifest in manifests:
+        repository.put_manifest(manifest, manifest.digest)
     if len(manifests) == 1:
         return manifests[0]
     index = _index(manifests, base, annotations)
@@ -49,19 +55,13 @@ def write_image(
     return index
 
 
-def _write_variant(
-    repository: Repository, variant: Variant, layers: list[ModelLayer], annotations: dict[str, str]
-) -> Stored:
-    config = _config(variant.config, layers, annotations).encoded()
-    repository.put_small_blob(config)
+def _manifest(variant: Variant, config: bytes, layers: list[ModelLayer], annotations: dict[str, str]) -> Stored:
     manifest = spec.Manifest(
         config=spec.describe(config, spec.CONFIG),
         layers=[*variant.layers, *(layer.descriptor for layer in layers)],
         annotations=annotations,
     )
-    stored = Stored(manifest.encoded(), spec.MANIFEST)
-    repository.put_manifest(stored, stored.digest)
-    return stored
+    return Stored(manifest.encoded(), spec.MANIFEST)
 
 
 def _config(base: spec.Config, layers: list[ModelLayer], annotations: dict[str, str]) -> spec.Config:

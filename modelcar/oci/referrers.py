@@ -67,7 +67,7 @@ class Attached:
     tag_end: str = ""
 
 
-def attach(repository: Repository, subject: Stored, attachments: Iterable[Attachment]) -> None:
+def attach(repository: Repository, subject: Stored, attachments: Sequence[Attachment]) -> None:
     """Attaches documents and signatures to an image; what others attached stays.
 
     Args:
@@ -78,7 +78,10 @@ def attach(repository: Repository, subject: Stored, attachments: Iterable[Attach
     Raises:
         RegistryError: The registry is unreachable or refused.
     """
-    put(repository, subject, [_write(repository, subject, attachment) for attachment in attachments])
+    contents = [content.content for attachment in attachments for content in attachment.contents]
+    described = [_manifest(subject, attachment) for attachment in attachments]
+    repository.put_small_blobs([*contents, *(config.content for config, _ in described)])
+    put(repository, subject, [attached for _, attached in described])
 
 
 def put(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> None:
@@ -128,13 +131,11 @@ def tag(digest: str, tag_end: str = "") -> str:
     return digest.replace(":", "-") + tag_end
 
 
-def _write(repository: Repository, subject: Stored, attachment: Attachment) -> Attached:
+def _manifest(subject: Stored, attachment: Attachment) -> tuple[Content, Attached]:
+    """The config and the manifest of an attachment."""
     layers = [content.descriptor() for content in attachment.contents]
-    for content in attachment.contents:
-        repository.put_small_blob(content.content)
     # Some registries look only at the config's type, and take an image's from everybody.
     config = _image_config(layers) if attachment.tag_end else Content(spec.EMPTY, b"{}")
-    repository.put_small_blob(config.content)
     manifest = spec.Manifest(
         artifactType=attachment.artifact_type,
         config=config.descriptor(),
@@ -142,7 +143,7 @@ def _write(repository: Repository, subject: Stored, attachment: Attachment) -> A
         subject=spec.describe(subject.content, subject.media_type),
         annotations=attachment.annotations or None,
     )
-    return Attached(Stored(manifest.encoded(), spec.MANIFEST), attachment.tag_end)
+    return config, Attached(Stored(manifest.encoded(), spec.MANIFEST), attachment.tag_end)
 
 
 def _with_others(repository: Repository, subject: Stored, one: Attached) -> Stored:

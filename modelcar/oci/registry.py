@@ -3,8 +3,8 @@
 See https://github.com/opencontainers/distribution-spec.
 """
 
-import re
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -14,10 +14,11 @@ import requests
 import urllib3
 from pydantic import ValidationError
 
-from modelcar.errors import DamagedUploadError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import spec
 from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.reference import Reference
+from modelcar.oci.upload import Upload
 from modelcar.retries import retrying
 
 CHUNK_BYTES = 1 << 20
@@ -25,14 +26,13 @@ LARGEST_MANIFEST = 4 << 20
 """Bytes. OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
 
 _MOST_PAGES = 100
-_NO_CONTINUATION = frozenset({400, 404, 405, 416, 501})
+_SMALL_BLOBS_AT_ONCE = 4
 _UNKNOWN_PATH = frozenset({400, 404, 405, 406, 501})
 """What registries answer to the referrers' path when they do not know it."""
 
 LARGEST_SMALL_BLOB = 16 << 20
 """Bytes of a config, or another document that is read as a whole."""
 
-_POSITION = re.compile("[0-9]{1,18}")
 _ACCEPT = {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}
 
 
@@ -84,119 +84,6 @@ class Stored:
     def annotations(self) -> dict[str, str]:
         """The annotations of either."""
         return (self.index().annotations if self.is_index else self.manifest().annotations) or {}
-
-
-class Sized:
-    """A body of known length made of chunks: requests then sends Content-Length and streams it."""
-
-    def __init__(self, chunks: Iterable[bytes], size: int) -> None:
-        self._chunks = chunks
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._chunks)
-
-
-class Upload:
-    """A blob on its way into a registry. One that broke can go on where the registry says it is.
-
-    Args:
-        connection: To the registry.
-        scope: The permission to write there.
-        location: What the registry called the upload.
-    """
-
-    def __init__(self, connection: Connection, scope: Scope, location: str) -> None:
-        self._connection = connection
-        self._scope = scope
-        self._location = location
-        self._refused_at = 0
-        self._sent_to = 0
-        self.offset = 0
-
-    def send(self, chunks: Iterable[bytes], size: int) -> None:
-        """Sends the rest of the blob, from the offset on.
-
-        Args:
-            chunks: The bytes from the offset on.
-            size: How many they are.
-        """
-        if self.offset and not size:
-            # Only the answer to the last bytes was lost; a range of no bytes cannot be written.
-            return
-        headers = {"Content-Type": "application/octet-stream"}
-        self._sent_to = max(self._sent_to, self.offset + size)
-        if self.offset:
-            headers["Content-Range"] = f"{self.offset}-{self.offset + size - 1}"
-        body = Sized(chunks, size)
-        response = self._connection.send_once("PATCH", self._location, self._scope, headers=headers, body=body)
-        if response.status_code == requests.codes.unauthorized:
-            self._connection.forget(self._scope)
-            raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload")
-        if self.offset and response.status_code in _NO_CONTINUATION:
-            # It was still putting away the bytes of the broken connection when it said where it was; or, as Artifact
-            # Registry, it takes no blob in parts.
-            self._refused_at = self.offset
-            raise RegistryUnwellError(f"{self._connection.host} does not go on with an upload where it said")
-        # go-containerregistry's own registry answers 204.
-        accepted = self._connection.checked(response, self._scope, {202, 204})
-        self._location = accepted.headers.get("Location", self._location)
-        self.offset += size
-
-    def find_offset(self) -> int:
-        """Asks the registry how many bytes it has, after a connection broke.
-
-        Raises:
-            RegistryError: It no longer knows the upload, or would not go on where it says.
-        """
-        response = self._connection.request("GET", self._location, self._scope, {204})
-        self._location = response.headers.get("Location", self._location)
-        unit, _, last = response.headers.get("Range", "").partition("-")
-        # A range of no bytes is written 0-0, as is one of a single byte; then it costs little to begin again.
-        self.offset = int(last) + 1 if _POSITION.fullmatch(last) and int(last) > 0 else 0
-        if self.offset and unit.startswith("bytes="):
-            # So does Quay alone, and names the byte after the last.
-            self.offset -= 1
-        if self.offset > self._sent_to:
-            raise RegistryError(f"{self._connection.host} says that it has more of an upload than it was sent")
-        if self.offset and self.offset == self._refused_at:
-            raise RegistryError(f"{self._connection.host} does not go on with an upload where it says")
-        return self.offset
-
-    def finish(self, digest: str) -> None:
-        """Ends the upload. The registry keeps the blob if its bytes have the digest.
-
-        Raises:
-            DamagedUploadError: They have not.
-        """
-        path = self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"
-        response = self._connection.request("PUT", path, self._scope, {201, 400, 404})
-        if response.status_code == requests.codes.created:
-            return
-        # The answer to an attempt before this may have been lost: then the blob is there, and the upload no more.
-        blob = f"/v2/{self._scope.repository}/blobs/{digest}"
-        if self._connection.request("HEAD", blob, self._scope, {200, 404}).status_code == requests.codes.ok:
-            return
-        if response.status_code == requests.codes.bad_request:
-            raise DamagedUploadError(
-                f"{self._connection.host} answered 400 to PUT {blob}: it received other bytes",
-                "Something on the way alters them: check proxies",
-            )
-        self._connection.checked(response, self._scope, {201})
-
-    def cancel(self) -> None:
-        """Tells the registry to drop the upload. It would by itself in time, so a failure does not matter."""
-        try:
-            # Docker's registry wants a token that names the deletion; others know no such permission.
-            for scope in (self._scope, Scope(self._scope.repository, "delete")):
-                with closing(self._connection.send_once("DELETE", self._location, scope)) as response:
-                    if response.status_code != requests.codes.unauthorized:
-                        return
-        except RegistryError:
-            return
 
 
 class Repository:
@@ -358,13 +245,18 @@ class Repository:
             return
         upload = self.start_upload()
         try:
-            upload.send((content,), len(content))
-            upload.finish(digest)
+            upload.send_whole(content, digest)
         except BaseException:
             upload.cancel()
             raise
 
-    def start_upload(self) -> "Upload":
+    def put_small_blobs(self, contents: Iterable[bytes]) -> None:
+        """Writes several at the same time."""
+        with ThreadPoolExecutor(_SMALL_BLOBS_AT_ONCE) as pool:
+            # dict: the same bytes once, in their order.
+            list(pool.map(self.put_small_blob, dict.fromkeys(contents)))
+
+    def start_upload(self) -> Upload:
         """Starts to write a blob whose digest need not be known yet."""
         started = self._connection.request("POST", self._path("blobs/uploads/"), self._scope, {202})
         return Upload(self._connection, self._scope, _location(started))
