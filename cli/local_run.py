@@ -78,7 +78,7 @@ def _fit_for_this_machine(spec: Any) -> None:
         executor["container"].fields.pop("env", None)
     for component in (spec.root, *spec.components.values()):
         for task in component.dag.tasks.values():
-            # A lost node is worth another try; on one machine a second try would fail alike.
+            # In a cluster another try may do better; on one machine it would fail alike.
             task.ClearField("retry_policy")
             # kfp's local runner (2.17) finds a task's named output in a condition only by this form of its name.
             for name, value in task.inputs.parameters.items():
