@@ -8,7 +8,8 @@ from typing import Any
 from kubernetes import client
 
 _NAME = "modelcar-test-pipelines"
-_RUN_PODS = "has(object.metadata.labels) && 'pipeline/runid' in object.metadata.labels"
+# Not those of Jobs that a run's steps make: they have a service account, and so an SCC, of their own.
+_RUN_PODS = "has(object.metadata.labels) && 'workflows.argoproj.io/workflow' in object.metadata.labels"
 _GROUP = ("admissionregistration.k8s.io", "v1")
 # The client library is older than these kinds, and takes them as it takes anybody's own.
 _POLICIES, _BINDINGS = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"

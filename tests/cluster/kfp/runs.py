@@ -117,6 +117,16 @@ class Run:
         (pod,) = self.pods(task)
         return pod
 
+    def seconds_at_work(self) -> float:
+        """How long its steps ran, all together. Between them the backend starts pods, which takes what it takes."""
+        ended = [
+            status.state.terminated
+            for pod in self.pods()
+            for status in pod.status.container_statuses
+            if status.name == "main"
+        ]
+        return sum((each.finished_at - each.started_at).total_seconds() for each in ended)
+
     def log(self, task: str) -> str:
         """What the last attempt of a task has said."""
         core = self.backend.namespace.core
