@@ -16,7 +16,7 @@ from .client import ANSWER_SECONDS, Client
 from .display import as_json as run_as_json
 from .display import run_table, show_end
 from .options import CaOption, JsonOption, NamespaceOption, ServerOption
-from .run_view import ENDED, view
+from .run_view import ENDED, state_of, view
 from .submit_command import finish, followed
 
 _UUID_LENGTH = 36
@@ -74,7 +74,7 @@ def cancel(
     with client.explained(f"show the run {run_id}"):
         found = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)
     if found.state in ENDED:
-        print(f"{found.display_name} has ended already: {found.state.lower()}")
+        print(f"{found.display_name} has ended already: {_state(found)}")
         return
     with client.explained(f"end the run {run_id}"):
         client.runs.run_service_terminate_run(run_id, _request_timeout=ANSWER_SECONDS)
@@ -130,7 +130,7 @@ def _as_json(run: Any) -> dict[str, Any]:
     return {
         "id": run.run_id,
         "name": run.display_name,
-        "state": run.state,
+        "state": state_of(run),
         "created": run.created_at,
         "finished": run.finished_at if run.state in ENDED else None,
         "schedule": run.recurring_run_id,
@@ -138,7 +138,7 @@ def _as_json(run: Any) -> dict[str, Any]:
 
 
 def _state(run: Any) -> str:
-    return str(run.state or "PENDING").lower()
+    return state_of(run).lower()
 
 
 def _seconds(run: Any) -> float:

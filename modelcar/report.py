@@ -7,7 +7,7 @@ report itself never fails: what it cannot find out, it says.
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,11 +66,13 @@ class Found:
         records: What its steps left, by the time they began.
         failures: The steps that failed.
         notes: What could not be found out, and what was tidied up; a sentence each.
+        complete: Whether nothing that the steps left was withheld.
     """
 
     records: Sequence[Record] = ()
     failures: Sequence[Failure] = ()
     notes: list[str] = field(default_factory=list)
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,13 @@ def report(run: EndedRun) -> Report:
     if cluster:
         notes += _tried("remove the run's Jobs", lambda: _without_jobs(cluster, run.id), notes) or []
     notes += _tried("remove abandoned builds", lambda: _without_scratch(claim.PATH), notes) or []
-    return write(run, Found(found.records, found.failures, notes))
+    return write(run, replace(found, notes=notes))
 
 
 def write(run: EndedRun, found: Found) -> Report:
     """The report of what was found."""
     # Where the run's state is uncertain, its pods are not.
-    failed = run.state in FAILED or (run.state not in SUCCEEDED and bool(found.failures))
+    failed = run.state in FAILED or (run.state not in SUCCEEDED and (bool(found.failures) or _is_broken_off(found)))
     sections = _failure(run, found) if failed else _success(run, found)
     page = "\n\n".join([*sections, *_steps(found.records), *_notes(found.notes)]) + "\n"
     title = run.model or (f"run {run.id}" if run.id else "this run")
@@ -125,11 +127,20 @@ def write(run: EndedRun, found: Found) -> Report:
     return Report(failed, summary, page, picture, _figures(found.records))
 
 
+def _is_broken_off(found: Found) -> bool:
+    """Whether no step did what a run ends with. The pods of a run that somebody ends are deleted, and tell nothing."""
+    done = (
+        not record.failed and (record.step == "register" or (record.step == "preflight" and record.unchanged))
+        for record in found.records
+    )
+    return found.complete and not any(done)
+
+
 def _in_cluster(cluster: Cluster, run_id: str) -> Found:
     state = RunState.read(cluster, run_id)
     records = state.records()
     notes = [f"Could not be read: {why}" for why in state.hidden]
-    return Found(records, failures(state, _node_need(records)), notes)
+    return Found(records, failures(state, _node_need(records)), notes, complete=not state.hidden)
 
 
 def _in_file(file: Path) -> Found:
@@ -153,7 +164,13 @@ def _without_scratch(place: Path) -> list[str]:
 
 
 def _failure(run: EndedRun, found: Found) -> Iterator[str]:
-    how = "was cancelled" if run.state in CANCELLED else "failed"
+    how = (
+        "was cancelled"
+        if run.state in CANCELLED
+        else "failed"
+        if run.state in FAILED or found.failures
+        else "was ended"
+    )
     step = found.failures[0].step if found.failures else ""
     yield f"# The run {how}" + (f" at *{markdown.text(step)}*" if step else "")
     if not found.failures:
@@ -231,6 +248,8 @@ def _unexplained(run: EndedRun) -> str:
     said = f" Kubeflow says: {run.error}" if run.error else ""
     if run.state in CANCELLED:
         return f"Somebody ended it.{said}"
+    if run.state not in FAILED:
+        return f"Somebody ended it, or a step's pod was deleted, with its node for instance. Run it again.{said}"
     look = f" See its pods: `oc get pods -l {RUN_LABEL}={run.id}`" if run.id else " See the log of its last step."
     return f"Nothing that is left of the run says why.{said}{look}"
 

@@ -168,6 +168,18 @@ def test_state_of_the_run(state: str, failures: list[Failure], failed: bool) -> 
     assert write(EndedRun("run-1", state), Found((), failures)).failed is failed
 
 
+def test_a_run_that_was_ended_is_not_called_done() -> None:
+    """Kubeflow deletes the pods of a run that somebody ends, and says RUNNING of it."""
+    running = EndedRun("run-1", "RUNNING", model="a/b")
+
+    for records in ((), RECORDS[:2]):
+        done = write(running, Found(records, complete=True))
+        assert done.failed
+        assert done.markdown.startswith("# The run was ended\n\nSomebody ended it, or a step's pod was deleted")
+    for records in (RECORDS, (record("preflight", 0, 5, unchanged=True, image=IMAGE),)):
+        assert not write(running, Found(records, complete=True)).failed
+
+
 def test_unexplained_failure_says_where_to_look() -> None:
     done = write(EndedRun("run-1", "FAILED", "Kubeflow's *words*"), Found())
 
