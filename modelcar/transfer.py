@@ -31,6 +31,9 @@ CHUNKS_IN_FLIGHT = 4
 SMALL = CHUNKS_IN_FLIGHT << 20
 """Bytes of a layer that waits for no turn: it is in flight as a whole."""
 
+STALE_SECONDS = 60.0
+"""An upload that was begun longer ago, and has waited for its turn since, is begun anew: registries drop old ones."""
+
 _END = b""
 
 Turn = AbstractContextManager[object]
@@ -87,17 +90,20 @@ class _Lane:
 
 
 class _Destination:
-    """An upload to one repository: begun when its first bytes are to be sent, and anew where the registry lost it."""
+    """An upload to one repository, begun anew where the registry has lost it."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._upload: Upload | None = None
+        self._begun = 0.0
 
     @property
     def upload(self) -> Upload:
-        """The upload."""
+        """The upload, which no registry has given up waiting for."""
+        if self._upload is not None and not self._upload.offset and time.monotonic() - self._begun > STALE_SECONDS:
+            self.cancel()
         if self._upload is None:
-            self._upload = self._repository.start_upload()
+            self._upload, self._begun = self._repository.start_upload(), time.monotonic()
         return self._upload
 
     def cancel(self) -> None:
@@ -226,6 +232,9 @@ def _pass(
     """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
     lanes: list[_Lane] = []
     complete = False
+    for destination in destinations:
+        # Begun before its turn: a registry that brings other layers to disk takes half a second for it.
+        _ = destination.upload
     try:
         with turn:
             lanes.extend(_Lane(destination.upload, layer.size) for destination in destinations)
