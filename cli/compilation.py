@@ -1,5 +1,8 @@
 """Compiles the pipelines to the YAML that Kubeflow Pipelines and OpenShift AI take."""
 
+import ast
+import json
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from importlib import import_module
@@ -15,6 +18,8 @@ from .parameters import PIPELINES
 
 VERTEX = "model_to_vertex"
 """The pipeline for Vertex AI, which needs Google's components: modelcar-pipelines[vertex]."""
+
+_DEFAULT = re.compile(r"(?<= dict \[Default: )\{.+\}(?=\]$)", re.MULTILINE)
 
 
 class Backend(StrEnum):
@@ -73,6 +78,7 @@ def compile_one(pipeline_name: str, folder: Path, image: str = "", backend: Back
         Compiler().compile(pipeline, str(file))
     if image:
         _change(file, lambda document: _use_image(document, image))
+    _put_defaults_in_order(file)
     return file
 
 
@@ -92,6 +98,15 @@ def _forget_task_config(document: dict[str, Any]) -> None:
         parameters = component.get("inputDefinitions", {}).get("parameters", {})
         for name in [name for name, kind in parameters.items() if kind["parameterType"] == "TASK_CONFIG"]:
             del parameters[name]
+
+
+def _put_defaults_in_order(file: Path) -> None:
+    """Sorts the objects in the comments at the top, which kfp (2.17) writes in another order each time."""
+
+    def sort(found: re.Match[str]) -> str:
+        return repr(json.loads(json.dumps(ast.literal_eval(found[0]), sort_keys=True)))
+
+    file.write_text(_DEFAULT.sub(sort, file.read_text()))
 
 
 def _change(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
