@@ -22,9 +22,9 @@ from pathlib import Path
 
 from modelcar.errors import BuildError, ClaimError, CredentialsError
 from modelcar.oci import credentials, spec
-from modelcar.oci.connection import trusted_certificates
 from modelcar.oci.layer import DIRECTORY_MODE, FILE_MODE, Entry, Layer, OnDisk
 from modelcar.oci.reference import Reference
+from modelcar.oci.session import trusted_certificates
 from modelcar.progress import Count, silent
 
 _SECONDS_BETWEEN_LOOKS = 0.5

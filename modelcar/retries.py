@@ -3,16 +3,18 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import NoReturn
+
+import tenacity
 
 from modelcar.errors import ModelcarError
 
 ATTEMPTS = 6
 LONGEST_WAIT_SECONDS = 60.0
 
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, ModelcarError) and error.may_pass
 
 
 def pause_before(attempt: int, error: ModelcarError | None = None) -> float:
@@ -21,26 +23,26 @@ def pause_before(attempt: int, error: ModelcarError | None = None) -> float:
     return min(max(error.retry_after if error else 0.0, backoff), LONGEST_WAIT_SECONDS)
 
 
-def retrying(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """Decorates a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return pause_before(state.attempt_number, error if isinstance(error, ModelcarError) else None)
 
-    @wraps(function)
-    def tried(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        attempt = 1
-        while True:
-            try:
-                return function(*args, **kwargs)
-            except ModelcarError as error:
-                if not error.may_pass:
-                    raise
-                if attempt >= ATTEMPTS:
-                    # A caller that tries again too must not take it for one that may pass.
-                    error.may_pass = False
-                    raise
-                time.sleep(pause_before(attempt, error))
-            attempt += 1
 
-    return tried
+def _give_up(state: tenacity.RetryCallState) -> NoReturn:
+    """Raises the last error, which a caller that tries again too must not take for one that may pass."""
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, ModelcarError)
+    error.may_pass = False
+    raise error
+
+
+retrying = tenacity.retry(
+    retry=tenacity.retry_if_exception(_may_pass),
+    wait=_pause,
+    stop=tenacity.stop_after_attempt(ATTEMPTS),
+    retry_error_callback=_give_up,
+)
+"""Decorates a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
 
 
 def getting_further(work: Callable[[], None], reached: Callable[[], int]) -> None:

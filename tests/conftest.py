@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import constants
 
 from modelcar.download import Downloaded, download
-from modelcar.oci import connection, credentials
+from modelcar.oci import credentials, session
 from modelcar.retries import pause_before
 from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
@@ -35,8 +35,8 @@ CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
 REMOVED = (
     *("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"),
-    *("MODEL_REGISTRY_TOKEN", "KF_PIPELINES_SA_TOKEN_PATH", "MODELCAR_TERMINAL"),
-    *("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KFP_POD_NAME", "MODELCAR_CLAIM"),
+    *("HF_TOKEN_PATH", "MODEL_REGISTRY_TOKEN", "MODEL_REGISTRY_TOKEN_PATH", "KF_PIPELINES_SA_TOKEN_PATH"),
+    *("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KFP_POD_NAME", "MODELCAR_CLAIM", "MODELCAR_TERMINAL"),
 )
 
 # A suite that was started in the background inherits that Ctrl-C is ignored, and so would the commands under test.
@@ -82,7 +82,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(home / "termination-log"))
     monkeypatch.setattr(credentials, "SECRETS", home / "secrets")
     monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", home / "serviceaccount")
-    monkeypatch.setattr(connection, "_CERTIFICATES", (home / "certs.d",))
+    monkeypatch.setattr(session, "_CERTIFICATES", (home / "certs.d",))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
@@ -100,6 +100,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
     monkeypatch.setattr("modelcar.retries.time", clock)
+    monkeypatch.setattr("tenacity.nap.time", clock)
     monkeypatch.setattr("modelcar.transfer.pause_before", passed_at_once)
     monkeypatch.setattr("huggingface_hub.file_download.time", clock)
     monkeypatch.setattr("huggingface_hub.utils._http.time", clock)

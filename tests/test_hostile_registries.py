@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import BuildError, CredentialsError, ModelcarError, PlanError, RegistryError
 from modelcar.mirror import MOST_MANIFESTS, mirror
-from modelcar.oci import connection, credentials, registry, spec
+from modelcar.oci import connection, credentials, registry, session, spec
 from modelcar.oci.base_image import open_base_image
 from modelcar.oci.connection import _challenge, _seconds, _words
 from modelcar.oci.reference import Reference
@@ -108,7 +108,7 @@ def test_no_answer_is_read_without_end(where: str, waits: list[float]) -> None:
 
 
 def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(session, "ANSWER_SECONDS", 0.3)
 
     def drip(request: BaseHTTPRequestHandler) -> None:
         request.send_response(400)

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from modelcar.errors import RegistryError
-from modelcar.oci import connection
+from modelcar.oci import session
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 
@@ -91,9 +91,9 @@ def test_a_registry_on_the_internet_cannot_send_us_into_this_network(
     repository: Repository, storage: tuple[str, list[str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = repository.reference.registry.partition(":")[0]
-    monkeypatch.setattr(connection, "_is_within", lambda host: host != registry)
+    monkeypatch.setattr(session, "_is_within", lambda host: host != registry)
     server = storage[0].replace("127.0.0.1", "localhost")
-    monkeypatch.setattr(connection._Session, "get_redirect_target", _renamed(server))
+    monkeypatch.setattr(session.Session, "get_redirect_target", _renamed(server))
     with pytest.raises(RegistryError, match="redirects us to localhost, an address within this network"):
         repository.small_blob(DIGEST)
     assert storage[1] == []
@@ -101,9 +101,9 @@ def test_a_registry_on_the_internet_cannot_send_us_into_this_network(
 
 def _renamed(server: str):  # type: ignore[no-untyped-def]
     """The registry's redirect, to another name of this machine: a host of its own."""
-    real = connection._Session.get_redirect_target
+    real = session.Session.get_redirect_target
 
-    def target(self: connection._Session, resp):  # type: ignore[no-untyped-def]
+    def target(self: session.Session, resp):  # type: ignore[no-untyped-def]
         if resp.is_redirect:
             resp.headers["location"] = f"http://{server}/stored"
         return real(self, resp)
@@ -116,4 +116,4 @@ def _renamed(server: str):  # type: ignore[no-untyped-def]
     [("127.0.0.1", True), ("10.1.2.3", True), ("169.254.169.254", True), ("::1", True), ("8.8.8.8", False)],
 )
 def test_addresses_within_are_known(host: str, within: bool) -> None:
-    assert connection._is_within(host) is within
+    assert session._is_within(host) is within
