@@ -35,12 +35,12 @@ demo: setup ## take a small model the whole way on real parts, on this machine
 test: setup check ## run the checks and all tests that need no cluster
 	$(BIN)/python -m pytest -n 2
 
-# runc is the one program of the cluster's that needs a C library, and so comes from Debian; the rest is built with Go.
-cluster-parts: setup ## install and build what the test cluster is made of (some ten minutes, once)
-	@for program in runc ip mkfs.ext4 nsenter sysctl; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+# runc needs a C library, and so comes from Debian, as the database does; the rest is built with Go.
+cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
+	@for program in runc ip mkfs.ext4 nsenter sysctl mariadbd; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps; \
+	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps mariadb-server; \
 	fi
 	$(BIN)/python -m tests.cluster parts
 

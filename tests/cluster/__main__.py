@@ -13,7 +13,7 @@ from tests.cluster.kfp.programs import object_store_program, pipelines_programs
 from tests.cluster.kfp.python import environment
 from tests.cluster.local_cluster import LocalCluster
 from tests.cluster.machine import MachineError
-from tests.cluster.programs.build import programs
+from tests.cluster.programs.build import kubectl_program, programs
 from tests.parts.go_programs import BuildError
 
 console = Console(highlight=False, soft_wrap=True)
@@ -26,7 +26,7 @@ DEFAULT_FOLDER = Path(tempfile.gettempdir(), "modelcar-cluster")
 @app.command()
 def parts() -> None:
     """Build the cluster's programs, unless that was done before."""
-    console.print(*programs(), pipelines_programs(), object_store_program(), environment(), sep="\n")
+    console.print(*programs(), kubectl_program(), pipelines_programs(), object_store_program(), environment(), sep="\n")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from kubernetes import client, stream
 from modelcar.cluster.run_state import RUN_LABEL
 from tests.cluster.namespace import Namespace
 from tests.cluster.pods import CLAIM_PATH, pod
+from tests.cluster.programs.build import kubectl_program
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 ACCOUNT = "pipelines"
@@ -48,7 +49,16 @@ def applied(folder: str, namespace: Namespace, place: Path) -> list[dict[str, An
     file.write_text(text.replace("value: pipeline-runner-dspa", f"value: {ACCOUNT}").replace("default-editor", ACCOUNT))
     kubeconfig = namespace.cluster.kubeconfig
     done = subprocess.run(
-        ["kubectl", "--kubeconfig", str(kubeconfig), "apply", "-k", str(place / folder), "--output", "json"],
+        [
+            kubectl_program(),
+            "--kubeconfig",
+            str(kubeconfig),
+            "apply",
+            "-k",
+            str(place / folder),
+            "--output",
+            "json",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,7 @@ from kubernetes import client
 from tests.cluster.conftest import AnyCluster
 from tests.cluster.executors import ACCOUNT, applied
 from tests.cluster.namespace import Namespace
+from tests.cluster.programs.build import kubectl_program
 from tests.test_docs import commands
 
 COMMANDS = [shlex.split(command)[1:] for command in commands() if command.startswith("oc ")]
@@ -36,7 +37,11 @@ def kubectl(cluster: AnyCluster, namespace: Namespace, isolated: Path, tmp_path:
     def run(words: list[str], *more: str) -> "subprocess.CompletedProcess[str]":
         # The project's claim is called like the project.
         mine = [word if before == "pvc" else places.get(word, word) for before, word in pairwise(["", *words])]
-        command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", *(w.replace("$HOME", str(isolated)) for w in mine)]
+        command = [
+            kubectl_program(),
+            f"--kubeconfig={cluster.kubeconfig}",
+            *(w.replace("$HOME", str(isolated)) for w in mine),
+        ]
         return subprocess.run([*command, *more], check=False, capture_output=True, text=True)
 
     return run

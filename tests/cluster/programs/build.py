@@ -25,6 +25,19 @@ def programs() -> list[Path]:
     ]
 
 
+def kubectl_program() -> Path:
+    """Builds kubectl unless the cache has it: Debian's is too old for the manifests.
+
+    Returns:
+        The program.
+
+    Raises:
+        BuildError: There is no Go that is new enough, or Go failed.
+    """
+    kubectl = _SOURCE / "kubectl"
+    return go_programs("kubectl", kubectl, link=f"-s -w {_versions(kubectl / 'go.mod')}") / "kubectl"
+
+
 def _versions(module: Path) -> str:
     # Kubernetes' programs say what version they are, and compare each other's: only the linker can tell them.
     found = re.search(r"k8s\.io/kubernetes (v(\d+)\.(\d+)\S+)", module.read_text())
