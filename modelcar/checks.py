@@ -13,7 +13,7 @@ from modelcar.cluster import claims, permissions
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.nodes import EPHEMERAL_STORAGE
-from modelcar.errors import ClusterError, HubError, TagError
+from modelcar.errors import ClusterError, HubError, RegistryError, TagError
 from modelcar.finding import Finding
 from modelcar.hub import Hub
 from modelcar.if_exists import IF_EXISTS, check_tag, holding
@@ -52,7 +52,13 @@ def check_push(about: str, target: str) -> Iterator[Finding]:
 def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
     """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
-        yield from check_push("target", str(plan.target))
+        try:
+            yield from check_push("target", str(plan.target))
+        except RegistryError as error:
+            if run.target:
+                raise
+            unnamed = "No target was named, hence OpenShift's own registry. Name one: registry/repository:tag. Or here"
+            yield Finding("target", "refusal", error.what, f"{unnamed}: {error.remedy}")
     elif not run.target:
         yield Finding("target", "refusal", "no target image was named", "Name one: registry/repository:tag")
 

@@ -22,6 +22,7 @@ from modelcar import preflight as preflight_module
 from modelcar.errors import ClusterError, CredentialsError, ModelRegistryError, PlanError
 from modelcar.finding import Finding
 from modelcar.model_registry import register
+from modelcar.oci import credentials
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.preflight import Preflight, preflight
@@ -308,6 +309,16 @@ def test_target_is_needed_outside_of_a_pod(published: Hub) -> None:
     (refusal,) = preflight(Run(model=MODEL, streaming=True)).refusals
 
     assert refusal.what == "no target image was named"
+
+
+def test_target_is_needed_where_openshifts_registry_is_not(published: Hub) -> None:
+    credentials.SERVICE_ACCOUNT.mkdir(parents=True)
+    (credentials.SERVICE_ACCOUNT / "namespace").write_text("team")
+
+    (refusal,) = preflight(Run(model=MODEL, streaming=True)).refusals
+
+    assert refusal.what.startswith("cannot reach the registry image-registry.openshift-image-registry.svc:5000")
+    assert refusal.remedy.startswith("No target was named, hence OpenShift's own registry. Name one: ")
 
 
 def test_streaming_needs_no_claim_and_no_build(published: Hub, plain_registry: Registry) -> None:
