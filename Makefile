@@ -25,7 +25,7 @@ setup: $(VENV)/.installed ## install the system's packages (with apt, if any is 
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
