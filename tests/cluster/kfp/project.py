@@ -18,17 +18,20 @@ _MANIFESTS = Path(__file__).parents[3] / "manifests" / "openshift"
 def set_up(backend: Backend) -> None:
     """Applies the manifests, with a claim that has a file system of its own."""
     backend.cluster.make_claim(PROJECT, CLAIM, CLAIM_BYTES)
-    objects = yaml.safe_load_all(_manifests())
-    backend.namespace.create(*(each for each in objects if each["kind"] != "PersistentVolumeClaim"))
+    objects = [each for each in yaml.safe_load_all(_manifests()) if each["kind"] != "PersistentVolumeClaim"]
+    _kubectl(backend, "apply", yaml.safe_dump_all(objects))
 
 
 def take_back(backend: Backend) -> None:
     """Removes what is not in the project's namespace, and the claim's file system; no pods use it any more."""
     backend.namespace.remove_pods()
     backend.cluster.remove_claim(PROJECT, CLAIM)
-    login = f"--kubeconfig={backend.cluster.kubeconfig}"
-    command = [kubectl_program(), login, "delete", "--ignore-not-found", "-f", "-"]
-    subprocess.run(command, input=_manifests(), capture_output=True, text=True, check=True)
+    _kubectl(backend, "delete", _manifests(), "--ignore-not-found")
+
+
+def _kubectl(backend: Backend, verb: str, objects: str, *options: str) -> None:
+    command = [kubectl_program(), f"--kubeconfig={backend.cluster.kubeconfig}", verb, *options, "-f", "-"]
+    subprocess.run(command, input=objects, capture_output=True, text=True, check=True)
 
 
 def _manifests() -> str:
