@@ -73,7 +73,7 @@ def test_secrets_are_made(kubectl: Run, namespace: Namespace, isolated: Path) ->
 def test_questions_have_the_answers_that_the_page_promises(kubectl: Run) -> None:
     for words in QUESTIONS:
         promised = "no" if words[-1].endswith("modelcar-build") else "yes"
-        # A warning goes to stderr where a resource belongs to no namespace; behind the answer, where OpenShift's roles lack.
+        # A warning goes to stderr where a resource has no namespace; behind the answer, where OpenShift's roles lack.
         assert kubectl(words).stdout.partition(" - ")[0].strip() == promised, words
     assert len(QUESTIONS) > 4
 
