@@ -62,14 +62,15 @@ def test_the_form_refuses_a_parameter_that_it_does_not_have(pipeline: Pipeline, 
 
 
 def test_a_form_that_nobody_filled_in_is_refused_by_preflight(
-    kfp_surroundings: Surroundings, pipeline: Pipeline
+    kfp_surroundings: Surroundings, pipeline: Pipeline, model: Path
 ) -> None:
+    kfp_surroundings.hub.publish("ibm-granite/granite-3.3-2b-instruct", model)
     run = pipeline.start("all as it was", {})
 
     assert run.ended() == "FAILED"
     said = run.log("preflight")
-    assert "there is no model ibm-granite/granite-3.3-2b-instruct" in said
     assert "cannot reach the registry image-registry.openshift-image-registry.svc:5000" in said
+    assert "No target was named" in said
 
 
 @pytest.mark.parametrize(
