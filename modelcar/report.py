@@ -164,15 +164,8 @@ def _without_scratch(place: Path) -> list[str]:
 
 
 def _failure(run: EndedRun, found: Found) -> Iterator[str]:
-    how = (
-        "was cancelled"
-        if run.state in CANCELLED
-        else "failed"
-        if run.state in FAILED or found.failures
-        else "was ended"
-    )
     step = found.failures[0].step if found.failures else ""
-    yield f"# The run {how}" + (f" at *{markdown.text(step)}*" if step else "")
+    yield f"# The run {_how_it_ended(run, found)}" + (f" at *{markdown.text(step)}*" if step else "")
     if not found.failures:
         yield markdown.sentence(_unexplained(run))
     for failure in found.failures:
@@ -242,6 +235,12 @@ def _done(run: EndedRun, found: Found) -> str:
     image = _image(found.records)
     lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
     return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
+
+
+def _how_it_ended(run: EndedRun, found: Found) -> str:
+    if run.state in CANCELLED:
+        return "was cancelled"
+    return "failed" if run.state in FAILED or found.failures else "was ended"
 
 
 def _unexplained(run: EndedRun) -> str:

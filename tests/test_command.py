@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import BasicAuthRegistry, TokenAuthRegistry
+from tests.parts.terminal import shown_on_terminal
 
 MODELCAR = str(Path(sys.executable).with_name("modelcar"))
 MODEL = "example/tiny-llama"
@@ -214,21 +214,8 @@ def test_a_stopped_run_leaves_no_scratch_and_goes_on_later(stop: signal.Signals,
 
 
 def test_on_a_terminal_progress_is_a_live_display(parts: Parts) -> None:
-    controller, terminal = pty.openpty()
-    command = parts.command("live", mirror="", model_registry="")
-    process = subprocess.Popen(command, stdout=terminal, stderr=terminal, env={**os.environ, "TERM": "xterm"})
-    os.close(terminal)
-    shown = b""
-    while True:
-        try:
-            part = os.read(controller, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
-    os.close(controller)
-    assert process.wait() == 0
+    code, shown = shown_on_terminal(parts.command("live", mirror="", model_registry=""))
+    assert code == 0
     assert b"\x1b[?25l" in shown, "nothing hid the cursor, as a live display does"
     assert b"download: 6.1 MB in" in shown
 

@@ -7,29 +7,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from modelcar.mirror import mirror
 from modelcar.signing_key import SIGNING_KEY
 from modelcar.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.signing_keys import write_keys
 from tests.parts.skopeo import skopeo_program
 
 MODEL = "example/signed"
 
 Admitted = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def write_keys(folder: Path) -> tuple[Path, Path]:
-    """A private and a public key in PEM."""
-    folder.mkdir()
-    key = ec.generate_private_key(ec.SECP256R1())
-    private, public = folder / "signing.key", folder / "signing.pub"
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return private, public
 
 
 @pytest.fixture
@@ -63,8 +52,8 @@ def test_an_image_and_its_mirror_are_admitted_by_our_key_and_by_no_other(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    private, public = write_keys(tmp_path / "ours")
-    _, foreign = write_keys(tmp_path / "foreign")
+    private, public = write_keys(tmp_path, "ours")
+    _, foreign = write_keys(tmp_path, "foreign")
     hub.publish(MODEL, model)
     unsigned = stream(MODEL, f"{plain_registry.host}/policy/unsigned:1").image
     monkeypatch.setenv(SIGNING_KEY, str(private))

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from modelcar import provenance
 from modelcar.errors import HubError, RegistryError
@@ -31,6 +29,7 @@ from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
+from tests.parts.signing_keys import write_keys
 
 MODELCAR = str(Path(sys.executable).with_name("modelcar"))
 MODEL = "example/verified"
@@ -38,18 +37,9 @@ SHARD = "model-00001-of-00002.safetensors"
 Change = Callable[[spec.Manifest], list[spec.Descriptor]]
 
 
-def write_key(folder: Path, name: str = "signing") -> tuple[Path, Path]:
-    """A private and a public key in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    private, public = folder / f"{name}.key", folder / f"{name}.pub"
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return private, public
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return write_key(tmp_path_factory.mktemp("keys"))
+    return write_keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +332,7 @@ def test_another_base_is_found(image: Reference) -> None:
 
 
 def test_the_wrong_key_is_told(image: Reference, tmp_path: Path) -> None:
-    other = PublicKey.read(write_key(tmp_path, "other")[1])
+    other = PublicKey.read(write_keys(tmp_path, "other")[1])
 
     found = broken(verify(str(image), key=other))
 
@@ -476,7 +466,7 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_prints_each_link(image: Reference, keys: tuple[Path, Path], tmp_path: Path) -> None:
     done = run_command(str(image), "--key", str(keys[1]))
-    wrong = run_command(str(image), "--key", str(write_key(tmp_path, "other")[1]), "--quick")
+    wrong = run_command(str(image), "--key", str(write_keys(tmp_path, "other")[1]), "--quick")
     as_json = run_command(str(image), "--json", "--quick")
     missing = run_command(str(image), "--key", str(tmp_path / "none.pub"))
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from tests.cluster.kfp.runs import Run
 from tests.cluster.kfp.surroundings import Surroundings
 from tests.parts.command import Done, modelcar
 from tests.parts.models import tiny_llama
+from tests.parts.terminal import shown_on_terminal
 
 PROGRAM = str(Path(sys.executable).with_name("modelcar"))
 MODEL = "example/submitted"
@@ -203,21 +203,8 @@ def test_without_any_cluster_there_are_still_the_states(here: Here, monkeypatch:
 
 
 def test_on_a_terminal_progress_is_a_live_table(here: Here) -> None:
-    controller, terminal = pty.openpty()
-    words = here.words("submit", name="terminal")
-    process = subprocess.Popen(
-        [PROGRAM, *words], stdout=terminal, stderr=terminal, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    )
-    os.close(terminal)
-    shown = b""
-    while True:
-        try:
-            part = os.read(controller, 65536)
-        except OSError:
-            break
-        shown += part
-    os.close(controller)
-    assert process.wait() == 0, shown.decode()
+    code, shown = shown_on_terminal([PROGRAM, *here.words("submit", name="terminal")], COLUMNS="80")
+    assert code == 0, shown.decode()
     assert b"\x1b[?25l" in shown, "nothing hid the cursor, as a live display does"
     assert "▸".encode() in shown
     assert b"to serve    storageUri: oci://" in shown
