@@ -97,7 +97,9 @@ class LineDisplay:
             self._write(text)
 
     def _write(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        # In one piece, for the logs of several steps come from threads.
+        self._out.write(f"{text}\n")
+        self._out.flush()
 
 
 def run_table(run: RunView) -> Table:

@@ -8,7 +8,7 @@ from modelcar.cluster.pod_log import PodLog
 from modelcar.errors import ClusterError
 
 from .client import Client
-from .run_view import CONTAINER, RUNNING, RunView, Step, view
+from .run_view import CONTAINER, RUNNING, WAITING, RunView, Step, view
 
 POLL_SECONDS = 3.0
 PATIENCE_SECONDS = 600.0
@@ -64,7 +64,7 @@ def follow(client: Client, run_id: str, show: Show, *, with_logs: bool = False) 
 
 
 class _Logs:
-    """The logs of a run's steps, each copied by a thread from when its pod runs until it has ended."""
+    """The logs of a run's steps, each copied by a thread from when its pod has a node until it has ended."""
 
     def __init__(self, client: Client, write: Callable[[str, str], None]) -> None:
         self._cluster = client.cluster
@@ -72,14 +72,15 @@ class _Logs:
         self._logs: dict[str, PodLog] = {}
 
     def take_in(self, run: RunView) -> None:
-        """Begins with the logs of steps that run now, and ends with those that do not any more."""
+        """Begins with the logs of pods that are new, and ends with those that will not say more."""
         if self._cluster is None:
             return
         for step in run.steps:
             if step.pod and step.pod not in self._logs and step.node:
                 self._logs[step.pod] = PodLog(self._cluster, step.pod, CONTAINER, self._to(step))
-            if step.pod in self._logs and step.state != RUNNING:
-                self._logs[step.pod].is_over.set()
+        still = {step.pod for step in run.steps if step.state in (WAITING, RUNNING)}
+        for pod in self._logs.keys() - still:
+            self._logs[pod].is_over.set()
         if run.has_ended:
             for log in self._logs.values():
                 log.join(_LAST_LINES_SECONDS)

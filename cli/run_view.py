@@ -56,7 +56,7 @@ class Step:
         note: What it does just now, or did: bytes and rate, or why it waits.
         node: The node it runs on.
         seconds: How long it has run.
-        pod: Its pod, whose log tells more.
+        pod: The task's own pod, whose log tells more. That of a build in a Job has the Job's log as well.
     """
 
     name: str
@@ -194,7 +194,7 @@ def _step(
 ) -> Step:
     detail = told.get(name)
     state = _STATES.get(detail.state, WAITING) if detail else WAITING
-    pod = _pod(pods.get(name))
+    own, pod = _pods(pods.get(name))
     if pod is None or cluster is None:
         return Step(name, title, state, seconds=_seconds(detail))
     # The API is told some seconds later than the pods are.
@@ -209,7 +209,7 @@ def _step(
         note=_note(cluster, pod, state, record),
         node=pod.spec.node_name or "",
         seconds=record.seconds if record and state == DONE else _pod_seconds(pod),
-        pod=pod.metadata.name,
+        pod=own.metadata.name if own else "",
     )
 
 
@@ -226,12 +226,13 @@ def _after(run_state: str, state: str) -> str:
     return state
 
 
-def _pod(step: StepState | None) -> Any | None:
-    """The pod that does the step's work."""
+def _pods(step: StepState | None) -> tuple[Any | None, Any | None]:
+    """The last attempt's own pod, and the pod that does its work, which may be a Job's."""
     if step is None:
-        return None
-    working = step.job_pods or [pod for pod in step.pods if not _is_driver(pod)]
-    return working[-1] if working else None
+        return None, None
+    attempts = [pod for pod in step.pods if not _is_driver(pod)]
+    own = attempts[-1] if attempts else None
+    return own, step.job_pods[-1] if step.job_pods else own
 
 
 def _is_driver(pod: Any) -> bool:

@@ -147,7 +147,15 @@ def compiled_for_backend(kfp_backend: Backend, tmp_path_factory: pytest.TempPath
     But for the pauses between the attempts at a step, which tests would have to wait for.
     """
     folder = tmp_path_factory.mktemp("compiled")
-    command = ["compile", "--output", str(folder), "--image", kfp_backend.cluster.image, "--for", "rhoai-2.25"]
+    command = [
+        "compile",
+        "--output",
+        str(folder),
+        "--image",
+        kfp_backend.cluster.image,
+        "--for",
+        kfp_backend.compiled_for,
+    ]
     subprocess.run([Path(sys.executable).with_name("modelcar"), *command], check=True)
     for file in folder.glob("*.yaml"):
         file.write_text(file.read_text().replace("backoffDuration: 60s", "backoffDuration: 1s"))

@@ -37,7 +37,7 @@ class Here:
         """A command to this backend; with a name, of a model and a target of that name."""
         words = [command, "--server", self.backend.url, *more]
         if command in ("submit", "schedule") and name:
-            words += ["--for", "rhoai-2.25", "--image", self.backend.cluster.image]
+            words += ["--for", self.backend.compiled_for, "--image", self.backend.cluster.image]
             words += ["--model", MODEL, "--target", f"{self.servers.target.host}/{name}/model:1"]
         return words
 
@@ -173,6 +173,14 @@ def test_logs_come_on_request(here: Here) -> None:
     assert "[Build and push] build: " in done.stderr
     # What goes to stdout is for programs.
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_the_log_of_a_build_in_a_job_comes_once(here: Here) -> None:
+    done = here.run("submit", "--logs", "--build-mode", "job", name="logged-job")
+    assert done.returncode == 0, done.stderr
+    pushed = [line for line in done.stdout.splitlines() if line.startswith("[Build and push] ") and "sha256:" in line]
+    assert pushed
+    assert len(pushed) == len(set(pushed)), pushed
 
 
 def test_without_leave_to_read_pods_there_are_still_the_states(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 Prepare = Callable[[Path, Callable[..., str]], None]
 
+_TOOL = re.compile(r"^tool\b", re.MULTILINE)
 _ENVIRONMENT = {
     "GOFLAGS": "-mod=readonly -buildvcs=false",
     "GOTOOLCHAIN": "local",
@@ -33,8 +34,8 @@ def go_programs(
 
     Args:
         name: What the cache calls them.
-        source: A folder with go.mod, go.sum and either a main package of its own, which is built, or none: then the
-            programs are those that go.mod names in `tool` lines.
+        source: A folder with go.mod and go.sum. The programs are those that go.mod names in `tool` lines, if there are
+            any, else the one of the folder itself.
         link: Flags for the linker.
         flags: More flags of `go build`, such as `-tags=…`.
         prepare: Changes a copy of the folder before it is built; takes the copy and a function that runs `go` there.
@@ -51,7 +52,7 @@ def go_programs(
     folder = cache / f"{name}-{_key(source, version, flags, prepare)}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with folder.with_suffix(".lock").open("w") as lock:
+        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
                 _build(go, name, source, flags, prepare, folder)
@@ -97,7 +98,7 @@ def _build(go: str, name: str, source: Path, flags: Sequence[str], prepare: Prep
             shutil.copy(file, build)
         if prepare:
             prepare(build, lambda *arguments: _run(go, *arguments, cwd=build))
-        packages = "." if any(build.glob("*.go")) else "tool"
+        packages = "tool" if _TOOL.search((build / "go.mod").read_text()) else "."
         _run("nice", go, "build", *flags, "-o", "programs/", packages, cwd=build)
         (build / "programs").replace(folder)
 

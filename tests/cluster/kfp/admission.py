@@ -1,4 +1,4 @@
-"""What a cluster's administrators do to all runs' pods: OpenShift's restrictions, and variables such as HF_ENDPOINT."""
+"""What all runs' pods get here: OpenShift's restrictions, services' names, and variables such as HF_ENDPOINT."""
 
 import contextlib
 import json
@@ -7,28 +7,33 @@ from typing import Any
 
 from kubernetes import client
 
+from tests.cluster.pods import RANDOM_USER
+
 _NAME = "modelcar-test-pipelines"
 # Not those of Jobs that a run's steps make: they have a service account, and so an SCC, of their own.
 _RUN_PODS = "has(object.metadata.labels) && 'workflows.argoproj.io/workflow' in object.metadata.labels"
+_DOMAINS = ("", ".svc", ".svc.cluster.local")
 _GROUP = ("admissionregistration.k8s.io", "v1")
 # The client library is older than these kinds, and takes them as it takes anybody's own.
 _POLICIES, _BINDINGS = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
 
 
-def admit(api: Any, project: str, *, seccomp: str, variables: Mapping[str, str]) -> None:
+def admit(api: Any, project: str, *, seccomp: str, services: Mapping[str, str], variables: Mapping[str, str]) -> None:
     """Says what becomes of the pods of all runs that start from now on.
 
-    As OpenShift's SCC `restricted` does, it takes all privileges from them. The user's id is the API server's to set.
+    As OpenShift's SCC `restricted` does, it takes all privileges from them, and makes them run as a random user.
 
     Args:
         api: The cluster.
         project: Where the runs are.
         seccomp: The nodes' profile that they get (tests.cluster.seccomp).
+        services: The project's services and their addresses, which pods could not ask for: there is no DNS.
         variables: Environment variables of each step.
     """
     forget(api)
+    hosts = {address: [f"{name}.{project}{domain}" for domain in _DOMAINS] for name, address in services.items()}
     objects = client.CustomObjectsApi(api)
-    for kind, manifest in ((_POLICIES, _policy(seccomp, variables)), (_BINDINGS, _binding(project))):
+    for kind, manifest in ((_POLICIES, _policy(seccomp, hosts, variables)), (_BINDINGS, _binding(project))):
         objects.create_cluster_custom_object(*_GROUP, kind, manifest)
 
 
@@ -40,7 +45,7 @@ def forget(api: Any) -> None:
             objects.delete_cluster_custom_object(*_GROUP, kind, _NAME)
 
 
-def _policy(seccomp: str, variables: Mapping[str, str]) -> dict[str, Any]:
+def _policy(seccomp: str, hosts: Mapping[str, list[str]], variables: Mapping[str, str]) -> dict[str, Any]:
     profile = f'{{type: "Localhost", localhostProfile: {json.dumps(f"{seccomp}.json")}}}'
     added = ", ".join(
         f"Object.spec.containers.env{{name: {json.dumps(name)}, value: {json.dumps(value)}}}"
@@ -48,6 +53,7 @@ def _policy(seccomp: str, variables: Mapping[str, str]) -> dict[str, Any]:
     )
     expression = f"""Object{{spec: Object.spec{{
         securityContext: Object.spec.securityContext{{
+            runAsUser: {RANDOM_USER},
             seccompProfile: Object.spec.securityContext.seccompProfile{profile}
         }},
         containers: object.spec.containers.filter(c, c.name == "main").map(c, Object.spec.containers{{
@@ -71,6 +77,7 @@ def _policy(seccomp: str, variables: Mapping[str, str]) -> dict[str, Any]:
             "mutations": [
                 {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}},
                 {"patchType": "JSONPatch", "jsonPatch": {"expression": _DROP}},
+                {"patchType": "JSONPatch", "jsonPatch": {"expression": _know(hosts)}},
             ],
         },
     }
@@ -80,6 +87,15 @@ _DROP = """object.spec.containers.transformList(i, c, c.name == "main", JSONPatc
     op: "add", path: "/spec/containers/" + string(i) + "/securityContext/capabilities",
     value: Object.spec.containers.securityContext.capabilities{drop: ["ALL"]}
 })"""
+
+
+def _know(hosts: Mapping[str, list[str]]) -> str:
+    # Not as Object.spec.hostAliases: the API server (1.36) panics on a list of those.
+    known = ", ".join(
+        f'{{"ip": dyn({json.dumps(address)}), "hostnames": dyn({json.dumps(names)})}}'
+        for address, names in hosts.items()
+    )
+    return f'[JSONPatch{{op: "add", path: "/spec/hostAliases", value: [{known}]}}]'
 
 
 def _binding(project: str) -> dict[str, Any]:

@@ -16,9 +16,7 @@ TRUSTED, TRUSTED_KEY = "trusted-authorities", "ca.crt"
 """The ConfigMap with the certificates that runs' steps trust, and its key."""
 
 
-def start(
-    machine: Machine, programs: Path, folder: Path, kubeconfig: Path, namespace: str, account: str, user: int
-) -> None:
+def start(machine: Machine, programs: Path, folder: Path, kubeconfig: Path, namespace: str, account: str) -> None:
     """Starts the server.
 
     Args:
@@ -28,7 +26,6 @@ def start(
         kubeconfig: Its login to the cluster.
         namespace: The project that it serves.
         account: The service account of the runs' pods.
-        user: The user's id that driver and executor have.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(_configuration(account)))
@@ -37,7 +34,6 @@ def start(
         "POD_NAMESPACE": namespace,
         "V2_DRIVER_IMAGE": IMAGE,
         "V2_LAUNCHER_IMAGE": IMAGE,
-        "PIPELINE_RUN_AS_USER": user,
         "EXECUTOR_CABUNDLE_CONFIGMAP_NAME": TRUSTED,
         "EXECUTOR_CABUNDLE_CONFIGMAP_KEY": TRUSTED_KEY,
         "EXECUTOR_CABUNDLE_MOUNTPATH": "/etc/trusted",

@@ -11,11 +11,11 @@ from typing import Any
 from kubernetes import client, utils
 
 from tests.cluster.kfp import admission, api_server, controllers, database, metadata, object_store, objects
+from tests.cluster.kfp.checkout import given_checkout
 from tests.cluster.kfp.image import write_archive
 from tests.cluster.kfp.programs import pipelines_programs
 from tests.cluster.local_cluster import LocalCluster
 from tests.cluster.namespace import Namespace
-from tests.cluster.pods import RANDOM_USER
 
 PROJECT = "modelcar"
 """The namespace that it serves, of the name that manifests/ have."""
@@ -53,6 +53,11 @@ class Backend:
         return f"http://{objects.addresses(self.cluster.network)['ml-pipeline']}:{api_server.HTTP_PORT}"
 
     @property
+    def compiled_for(self) -> str:
+        """What pipelines are compiled for (`modelcar compile --for`): the pinned release has no dsl.TaskConfig yet."""
+        return "rhoai-3" if given_checkout() else "rhoai-2.25"
+
+    @property
     def is_up(self) -> bool:
         """Whether it was started and not stopped."""
         return self._folder.exists()
@@ -82,9 +87,7 @@ class Backend:
             self._write_token()
             stored.result()
             kubeconfig = self.cluster.kubeconfig
-            api_server.start(
-                self._machine, programs, self._folder / "api-server", kubeconfig, PROJECT, objects.ACCOUNT, RANDOM_USER
-            )
+            api_server.start(self._machine, programs, self._folder / "api-server", kubeconfig, PROJECT, objects.ACCOUNT)
             api_server.wait(self._machine, self.url)
             controllers.start(self._machine, programs, kubeconfig, PROJECT)
             loaded.result()
@@ -116,7 +119,8 @@ class Backend:
             seccomp: The nodes' profile that they get (tests.cluster.seccomp).
             variables: Environment variables of each step.
         """
-        admission.admit(self.cluster.api, PROJECT, seccomp=seccomp, variables=variables)
+        services = objects.addresses(self.cluster.network)
+        admission.admit(self.cluster.api, PROJECT, seccomp=seccomp, services=services, variables=variables)
 
     def client(self) -> Any:
         """The stock client."""

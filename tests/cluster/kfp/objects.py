@@ -96,6 +96,8 @@ def _workflow_configuration(network: Network) -> dict[str, str]:
     return {
         "artifactRepository": json.dumps({"archiveLogs": True, "s3": store}),
         "executor": json.dumps({"imagePullPolicy": "IfNotPresent"}),
+        # Nobody reads them, and Argo 3.7 ends where their port is taken.
+        "metricsConfig": json.dumps({"enabled": False}),
     }
 
 
