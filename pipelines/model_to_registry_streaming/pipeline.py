@@ -71,7 +71,7 @@ def model_to_registry_streaming(
     )
     placement.reports(reported)
 
-    with dsl.ExitHandler(reported):
+    with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = preflight(
             model=model,
             target=target,

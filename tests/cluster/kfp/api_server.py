@@ -34,6 +34,9 @@ def start(machine: Machine, programs: Path, folder: Path, kubeconfig: Path, name
         "POD_NAMESPACE": namespace,
         "V2_DRIVER_IMAGE": IMAGE,
         "V2_LAUNCHER_IMAGE": IMAGE,
+        "CABUNDLE_CONFIGMAP_NAME": TRUSTED,
+        "CABUNDLE_KEY_NAME": TRUSTED_KEY,
+        # The same for releases before 2.15.
         "EXECUTOR_CABUNDLE_CONFIGMAP_NAME": TRUSTED,
         "EXECUTOR_CABUNDLE_CONFIGMAP_KEY": TRUSTED_KEY,
         "EXECUTOR_CABUNDLE_MOUNTPATH": "/etc/trusted",

@@ -9,7 +9,7 @@ PORT = 9000
 ACCESS_KEY, SECRET_KEY = "pipelines", "of-the-test-cluster"
 BUCKET = "mlpipeline"
 REGION = "minio"
-"""What the driver and the launcher of this release sign for where nothing else is configured."""
+"""What the API server, driver and launcher sign for where nothing else is configured."""
 
 
 def start(machine: Machine, folder: Path) -> None:

@@ -51,6 +51,7 @@ def project_objects(network: Network) -> Iterator[dict[str, Any]]:
     }
     yield _object("ConfigMap", "metadata-grpc-configmap", data=metadata_address)
     yield _object("ConfigMap", controllers.CONFIGURATION, data=_workflow_configuration(network))
+    yield _object("ConfigMap", "kfp-launcher", data={"providers": json.dumps({"minio": _artifact_store(network)})})
     yield _object("ConfigMap", api_server.TRUSTED, data={api_server.TRUSTED_KEY: ""})
     yield _object("ServiceAccount", ACCOUNT)
     yield {**_object("Role", ACCOUNT, rules=_RULES), "apiVersion": _RBAC}
@@ -83,9 +84,26 @@ def _service(name: str, address: str, ports: Mapping[str, int]) -> dict[str, Any
     )
 
 
+def _artifact_store(network: Network) -> dict[str, Any]:
+    """Where launchers keep artifacts; what they assume instead is another address in each release."""
+    login = {"secretName": STORE_SECRET, "accessKeyKey": "accesskey", "secretKeyKey": "secretkey"}
+    return {
+        "default": {
+            "endpoint": _store_address(network),
+            "region": object_store.REGION,
+            "disableSSL": True,
+            "credentials": {"fromEnv": False, "secretRef": login},
+        }
+    }
+
+
+def _store_address(network: Network) -> str:
+    return f"{addresses(network)['minio-service']}:{object_store.PORT}"
+
+
 def _workflow_configuration(network: Network) -> dict[str, str]:
     store = {
-        "endpoint": f"{addresses(network)['minio-service']}:{object_store.PORT}",
+        "endpoint": _store_address(network),
         "bucket": object_store.BUCKET,
         "region": object_store.REGION,
         "insecure": True,
