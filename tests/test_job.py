@@ -1,6 +1,7 @@
 """A Job as it is sent to Kubernetes: what it takes over from the task and the step's pod, its name, and its end."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,27 @@ def test_the_job_takes_over_image_logins_certificates_and_variables_of_the_steps
         {"name": "SSL_CERT_FILE", "value": "/kfp/certs/ca.crt"},
     ]
     assert pod_of(made(image="other:1"))[1]["image"] == "other:1"
+
+
+def test_authorities_that_the_launcher_joined_for_the_steps_process_are_joined_in_the_job_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, "/tmp/ca-bundle-2245173925.crt")
+
+    _, container = pod_of(
+        made(command=["sh", "-c", 'echo "$SSL_CERT_FILE" "$REQUESTS_CA_BUNDLE"; cat "$SSL_CERT_FILE"'])
+    )
+
+    assert [entry["name"] for entry in container["env"]] == ["HTTPS_PROXY"]
+    authority = tmp_path / "ca.crt"
+    authority.write_text("the cluster's own\n")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [str(authority) if part == "/kfp/certs/ca.crt" else part for part in container["command"]]
+    first, *bundle = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    one, other = first.split()
+    assert one == other != "/tmp/ca-bundle-2245173925.crt"
+    assert bundle[-1] == "the cluster's own"
 
 
 def test_it_is_privileged_only_if_that_is_asked_for() -> None:

@@ -1,9 +1,9 @@
 """The executor pod: the pod of the step that runs just now, and what a Job of that step takes over from it."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
+from modelcar.cluster import authorities
 from modelcar.cluster.connection import Cluster, explained_api
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
@@ -14,9 +14,6 @@ _MAIN = "main"
 """What Argo calls the container of the step itself."""
 
 _BACKENDS_OWN = ("KFP_", "ARGO_")
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Set by Kubeflow's launcher for the process alone, where an administrator gave the cluster's own authorities."""
-
 _CREDENTIALS = ("secret", "configMap")
 """Kinds of volumes that hold registry logins and certificates."""
 
@@ -103,7 +100,8 @@ class Executor:
         mounts = [mount for mount in self._container.get("volumeMounts", []) if mount["name"] in volumes]
         used = {mount["name"] for mount in mounts}
         env = [entry for entry in self._container.get("env", []) if not entry["name"].startswith(_BACKENDS_OWN)]
-        env += [{"name": name, "value": os.environ[name]} for name in _CERTIFICATES if name in os.environ]
+        certificates = authorities.mounted_ones(mount["mountPath"] for mount in mounts)
+        env += [{"name": name, "value": file} for name, file in certificates.items()]
         return TaskConfig(
             env=env, volumes=[volume for name, volume in volumes.items() if name in used], volume_mounts=mounts
         )

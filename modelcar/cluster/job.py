@@ -9,6 +9,7 @@ from typing import Any
 
 from kubernetes import client
 
+from modelcar.cluster.authorities import joining
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.run_state import RUN_LABEL
@@ -95,7 +96,7 @@ def _pod(work: Work, executor: Executor) -> Json:
     container = {
         "name": CONTAINER,
         "image": work.image or executor.image,
-        "command": handed_on(work.command),
+        "command": joining(handed_on(work.command), (mount["mountPath"] for mount in task.volume_mounts)),
         "env": task.env,
         "resources": task.resources,
         "volumeMounts": task.volume_mounts,

@@ -2,16 +2,19 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from kubernetes import client
 
+from tests.cluster.machine import MachineError
 from tests.cluster.pods import RANDOM_USER
 
 _NAME = "modelcar-test-pipelines"
 # Not those of Jobs that a run's steps make: they have a service account, and so an SCC, of their own.
 _RUN_PODS = "has(object.metadata.labels) && 'workflows.argoproj.io/workflow' in object.metadata.labels"
+_ACTIVE_SECONDS = 30.0
 _DOMAINS = ("", ".svc", ".svc.cluster.local")
 _GROUP = ("admissionregistration.k8s.io", "v1")
 # The client library is older than these kinds, and takes them as it takes anybody's own.
@@ -35,6 +38,20 @@ def admit(api: Any, project: str, *, seccomp: str, services: Mapping[str, str], 
     objects = client.CustomObjectsApi(api)
     for kind, manifest in ((_POLICIES, _policy(seccomp, hosts, variables)), (_BINDINGS, _binding(project))):
         objects.create_cluster_custom_object(*_GROUP, kind, manifest)
+    # The API server takes a moment to notice them.
+    deadline = time.monotonic() + _ACTIVE_SECONDS
+    while not _is_active(api, project):
+        if time.monotonic() > deadline:
+            raise MachineError("the admission policy has no effect")
+        time.sleep(0.2)
+
+
+def _is_active(api: Any, project: str) -> bool:
+    metadata = {"generateName": "probe-", "labels": {"workflows.argoproj.io/workflow": "probe"}}
+    container = {"name": "main", "image": "probe", "securityContext": {}}
+    body = {"metadata": metadata, "spec": {"containers": [container]}}
+    made = client.CoreV1Api(api).create_namespaced_pod(project, body, dry_run="All")
+    return made.spec.security_context.run_as_user == RANDOM_USER
 
 
 def forget(api: Any) -> None:
