@@ -27,8 +27,8 @@ _FIRST_ADDRESS = 10
 def addresses(network: Network) -> dict[str, str]:
     """The services' addresses: fixed ones, for the control machine must have them.
 
-    There is no DNS in the cluster: the kubelets tell pods of the services of their namespace by variables, and driver
-    and launcher look there first.
+    There is no DNS in the cluster: the kubelets tell pods of the services of their namespace by variables, where driver
+    and launcher of older releases look first, and admission.py by /etc/hosts.
     """
     prefix = network.services.rpartition(".")[0]
     return {name: f"{prefix}.{number}" for number, name in enumerate(_SERVICES, start=_FIRST_ADDRESS)}
