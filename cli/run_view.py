@@ -138,6 +138,7 @@ def view(client: Client, run_id: str) -> RunView:
     ended = run_state in ENDED
     if ended:
         steps = [replace(step, state=_after(run_state, step.state)) for step in steps]
+    _note_hindered_drivers(steps, state.pods)
     return RunView(
         id=run_id,
         name=run.display_name,
@@ -265,9 +266,17 @@ def _progress(cluster: Cluster, pod: Any) -> str:
     return found[-1] if found else ""
 
 
+def _note_hindered_drivers(steps: list[Step], pods: Sequence[Any]) -> None:
+    """Notes at the first step that waits why a pod of Kubeflow's own, which comes before it, does not run yet."""
+    hindered = [why for pod in pods if _is_driver(pod) and pod.status.phase == "Pending" and (why := _hindrance(pod))]
+    waiting = next((place for place, step in enumerate(steps) if step.state == WAITING), None)
+    if hindered and waiting is not None and not steps[waiting].note:
+        steps[waiting] = replace(steps[waiting], note=f"Kubeflow's own pod before it does not start: {hindered[0]}")
+
+
 def _hindrance(pod: Any) -> str:
     """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
-    for status in pod.status.container_statuses or []:
+    for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         waiting = status.state and status.state.waiting
         if waiting and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
             return f"{waiting.reason}: {waiting.message or ''}".rstrip(": ")

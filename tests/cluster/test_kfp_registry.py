@@ -164,12 +164,13 @@ def test_a_job_gets_what_the_build_would_have_had(
     first: Run, pipeline: Pipeline, in_job: dict[str, Any], labelled: str
 ) -> None:
     run = pipeline.start("in a Job", in_job)
-    (job,) = run.wait_for(lambda run: run.jobs())
+    (worker,) = run.wait_for(lambda run: run.job_pods())
     run.succeeds()
 
-    spec = job.spec.template.spec
+    spec = worker.spec
     (container,) = spec.containers
     (claim,) = [volume.persistent_volume_claim for volume in spec.volumes if volume.persistent_volume_claim]
+    assert run.jobs() == []
     assert spec.node_selector == {NODE_LABEL: "true"}
     assert TAINT in [{key: getattr(each, key) for key in TAINT} for each in spec.tolerations]
     assert claim.claim_name == project.CLAIM
@@ -182,7 +183,6 @@ def test_a_job_gets_what_the_build_would_have_had(
     assert "ephemeral-storage" not in (main.resources.limits or {})
     assert not run.pods("build")
     assert not first.pods("build-in-job")
-    assert run.jobs() == []
 
 
 def test_a_terminated_run_leaves_no_job(

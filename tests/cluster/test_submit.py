@@ -145,6 +145,19 @@ def test_a_cancelled_run_ends_and_is_told_so(here: Here, slow_hub: Callable[[flo
     assert "has ended already: canceled" in here.run("cancel", run_id).stdout
 
 
+def test_what_keeps_kubeflows_own_pods_from_starting_is_told(here: Here) -> None:
+    variables = {"HF_ENDPOINT": here.servers.hub.url}
+    here.backend.admit(seccomp="not-on-any-node", variables=variables)
+    try:
+        run_id = here.submitted("hindered")
+        here.of(run_id).wait_for(lambda _: "not-on-any-node" in here.run("status", run_id).stdout, 120)
+        shown = here.run("status", run_id).stdout
+        assert re.search(r"Preflight +waiting .*Kubeflow's own pod", shown), shown
+        assert here.run("cancel", run_id).returncode == 0
+    finally:
+        here.backend.admit(variables=variables)
+
+
 def test_ctrl_c_ends_the_showing_and_not_the_run(here: Here, slow_hub: Callable[[float], None]) -> None:
     slow_hub(0.5)
     command = [PROGRAM, *here.words("submit", name="detached")]

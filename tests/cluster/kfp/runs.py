@@ -140,6 +140,12 @@ class Run:
             batch.list_namespaced_job(self.backend.namespace.name, label_selector=f"{RUN_LABEL}={self.id}").items
         )
 
+    def job_pods(self) -> list[Any]:
+        """The pods of those Jobs."""
+        core = self.backend.namespace.core
+        selector = f"{RUN_LABEL}={self.id},batch.kubernetes.io/job-name"
+        return list(core.list_namespaced_pod(self.backend.namespace.name, label_selector=selector).items)
+
     def terminate(self) -> None:
         """Stops it, as the button does."""
         self.backend.client().terminate_run(self.id)
