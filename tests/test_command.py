@@ -203,7 +203,10 @@ def test_a_stopped_run_leaves_no_scratch_and_goes_on_later(stop: signal.Signals,
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    time.sleep(2.5)
+    assert process.stdout is not None
+    assert any("'preflight'" in line for line in process.stdout)
+    # Into the first of the Hub's answers, each of which waits a second.
+    time.sleep(0.5)
     os.killpg(process.pid, stop)
     said, _ = process.communicate(timeout=30)
     assert process.returncode != 0
