@@ -23,9 +23,10 @@ from modelcar.oci import connection, credentials, registry, session, spec
 from modelcar.oci.base_image import open_base_image
 from modelcar.oci.connection import _challenge, _seconds, _words
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.upload import Upload
 from modelcar.record import last_error, recorded, records_in
+from modelcar.retries import ATTEMPTS
 from modelcar.run import Run
 
 Answers = Callable[[BaseHTTPRequestHandler], None]
@@ -199,6 +200,50 @@ def test_a_token_that_is_none_is_named_and_not_shown(body: bytes, waits: list[fl
     with answering(tokens) as host, opened(host) as repository, pytest.raises(RegistryError, match=said) as raised:
         repository.manifest("1")
     assert "X-Secret" not in str(raised.value)
+
+
+def refused_at_first(codes: list[str], times: int) -> tuple[Answers, list[str]]:
+    """Refuses a manifest some times by these codes; the list fills with what it was asked."""
+    asked: list[str] = []
+
+    def answers(request: BaseHTTPRequestHandler) -> None:
+        request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        asked.append(request.command)
+        if len(asked) > times:
+            answer(request, 201)
+        else:
+            answer(
+                request,
+                400,
+                json.dumps({"errors": [{"code": code, "message": code.lower()} for code in codes]}).encode(),
+            )
+
+    return after_greeting(answers), asked
+
+
+SMALL = Stored(b'{"schemaVersion": 2}', spec.MANIFEST)
+
+
+def test_a_manifest_whose_blobs_are_seen_only_later_is_written_again(waits: list[float]) -> None:
+    answers, asked = refused_at_first(["DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN"], 2)
+    with answering(answers) as host, opened(host) as repository:
+        repository.put_manifest(SMALL, "1")
+    assert asked == ["PUT"] * 3
+
+
+def test_a_manifest_whose_blobs_are_gone_is_given_up_with_the_remedy(waits: list[float]) -> None:
+    answers, asked = refused_at_first(["MANIFEST_BLOB_UNKNOWN"], 99)
+    said = "misses something that it names. It may have removed that meanwhile: run the same command again"
+    with answering(answers) as host, opened(host) as repository, pytest.raises(RegistryError, match=said):
+        repository.put_manifest(SMALL, "1")
+    assert len(asked) == ATTEMPTS
+
+
+def test_a_manifest_that_is_refused_for_itself_is_not_sent_again(waits: list[float]) -> None:
+    answers, asked = refused_at_first(["MANIFEST_INVALID"], 99)
+    with answering(answers) as host, opened(host) as repository, pytest.raises(RegistryError, match="manifest_invalid"):
+        repository.put_manifest(SMALL, "1")
+    assert asked == ["PUT"]
 
 
 @pytest.mark.parametrize("expires", [b"NaN", b"1e400", b"-1e400", b"-5", b"0"])

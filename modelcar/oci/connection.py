@@ -377,14 +377,24 @@ def _basic(found: credentials.Credentials) -> str:
     return f"Basic {found.entry()['auth']}"
 
 
-def _words(response: requests.Response) -> str:
-    """What the registry said, shortened: `errors[].message` of the OCI error format, or the start of the body."""
+def error_codes(response: requests.Response) -> set[str]:
+    """The codes of the OCI error format that a registry answered; none where it answered in another."""
+    return {str(error.get("code")) for error in _errors(response)}
+
+
+def _errors(response: requests.Response) -> list[dict[str, object]]:
     try:
         keep(response)
-        said = "; ".join(str(error.get("message") or error.get("code")) for error in response.json()["errors"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RegistryError, OSError):
-        said = response.reason or ""
-    return said[:300]
+        errors = response.json()["errors"]
+    except (ValueError, KeyError, TypeError, RecursionError, RegistryError, OSError):
+        return []
+    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+
+
+def _words(response: requests.Response) -> str:
+    """What the registry said, shortened: `errors[].message` of the OCI error format, or the status in words."""
+    said = "; ".join(str(error.get("message") or error.get("code")) for error in _errors(response))
+    return (said or response.reason or "")[:300]
 
 
 def _oauth_error(response: requests.Response) -> str:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from modelcar.errors import RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import spec
-from modelcar.oci.connection import Connection, Scope
+from modelcar.oci.connection import Connection, Scope, error_codes
 from modelcar.oci.reference import Reference
 from modelcar.oci.upload import Upload
 from modelcar.retries import retrying
@@ -29,6 +29,13 @@ _MOST_PAGES = 100
 _SMALL_BLOBS_AT_ONCE = 4
 _UNKNOWN_PATH = frozenset({400, 404, 405, 406, 501})
 """What registries answer to the referrers' path when they do not know it."""
+
+_NOT_THERE_YET = frozenset({"BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
+"""What registries answer to a manifest whose blobs they do not see yet, though they took them.
+
+docker-registry reads its own note of a blob while another upload of the same blob writes it; storage behind others is
+consistent only after a while.
+"""
 
 LARGEST_SMALL_BLOB = 16 << 20
 """Bytes of a config, or another document that is read as a whole."""
@@ -163,7 +170,14 @@ class Repository:
             )
         path = self._path(f"manifests/{version}")
         headers = {"Content-Type": stored.media_type}
-        written = self._connection.request("PUT", path, self._scope, {201}, headers=headers, body=stored.content)
+        answers = {201, 400, 404}
+        written = self._connection.request("PUT", path, self._scope, answers, headers=headers, body=stored.content)
+        if written.status_code != requests.codes.created and error_codes(written) & _NOT_THERE_YET:
+            raise RegistryUnwellError(
+                f"{self._name(version)} was refused: {self.reference.registry} misses something that it names",
+                "It may have removed that meanwhile: run the same command again",
+            )
+        self._connection.checked(written, self._scope, {201})
         arrived = written.headers.get("Docker-Content-Digest", stored.digest)
         if arrived != stored.digest:
             raise RegistryUnwellError(f"{self._name(version)} was stored as {arrived}, not {stored.digest}")
