@@ -10,7 +10,6 @@ SHARDS = LARGE_SHARDS = 16
 """More than any step has in flight, so that each holds as much at once as it ever does."""
 
 LARGE_FIGURES = tuple(f"{name}_at_8_gib" for name in FIGURES)
-LARGE_SPARSE = False
 
 MOST_RUNS = 3
 TARGET = 256

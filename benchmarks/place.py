@@ -37,6 +37,7 @@ class Place:
         claim: A file system of its own.
         servers: Another one, for what the servers keep.
         pods: Runs commands.
+        program: The folder that has this project's programs, installed apart, and Python.
         hub_url: A Hub that has the model.
         slow_hub_url: The same Hub at the end of a wire of 1 Gbit/s.
         size: Bytes of all files of the model.
@@ -45,18 +46,14 @@ class Place:
     claim: Path
     servers: Path
     pods: Pods
+    program: Path
     hub_url: str
     slow_hub_url: str
     size: int
 
     def python(self, code: str, env: dict[str, str] | None = None) -> Measurement:
         """Runs a line of Python with our package, as a pipeline's step would: start-up and imports count."""
-        return self.pods.run([sys.executable, "-c", code], env)
-
-    @property
-    def program(self) -> Path:
-        """The folder that has the virtual environment's programs."""
-        return Path(sys.executable).parent
+        return self.pods.run([self.program / "python", "-c", code], env)
 
     @property
     def hub_env(self) -> dict[str, str]:
@@ -125,10 +122,13 @@ class Place:
 
 
 @contextmanager
-def prepared(size: int, shards: int, *, sparse: bool = False, compressed: bool = False) -> Iterator[Place]:
+def prepared(
+    program: Path, size: int, shards: int, *, sparse: bool = False, compressed: bool = False
+) -> Iterator[Place]:
     """Prepares a place and a model of about so many bytes in so many files; nothing of it is left afterwards.
 
     Args:
+        program: The folder that has this project's programs.
         size: The model's bytes.
         shards: Its files.
         sparse: Let its weights be zeros, which take no room as a source.
@@ -148,7 +148,7 @@ def prepared(size: int, shards: int, *, sparse: bool = False, compressed: bool =
         published = _publish(servers / "hub", size, shards, sparse=sparse)
         url = stack.enter_context(_hub(servers / "hub"))
         slow_url = stack.enter_context(_hub(servers / "hub", "--rate", str(GIGABIT)))
-        yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), url, slow_url, published)
+        yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), program, url, slow_url, published)
 
 
 def check_image(target: str, size: int) -> None:

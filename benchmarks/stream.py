@@ -1,6 +1,6 @@
 """Streaming from the Hub into a registry: ours against a peer, the two sides alone, and two steps instead of one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import requests
@@ -13,10 +13,9 @@ from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib, ratio
 from tests.parts.registries import Registry
 
+_SPEED = ("stream_over_oci_modelcar", "stream_over_slower_side", "fanout_over_stream_then_mirror")
 FIGURES = (
-    "stream_over_oci_modelcar",
-    "stream_over_slower_side",
-    "fanout_over_stream_then_mirror",
+    *_SPEED,
     "fanout_over_stream_then_mirror_at_1_gbit",
     "stream_rss_mib_1",
     "stream_disk_mib",
@@ -24,9 +23,8 @@ FIGURES = (
     "unchanged_blob_bytes",
 )
 SHARDS = 4
-LARGE_FIGURES = ("stream_rss_mib_8",)
+LARGE_FIGURES = (*(f"{name}_at_8_gib" for name in _SPEED), "stream_rss_mib_8")
 LARGE_SHARDS = 8
-LARGE_SPARSE = True
 HUGE_FIGURES = ("stream_48_gib_seconds", "stream_rss_mib_48", "stream_48_gib_disk_mib")
 HUGE_SHARDS = 12
 RSS_TARGET, DISK_TARGET = 160, 16
@@ -45,14 +43,7 @@ _IMAGE = "example/llama:1.0"
 
 def measure(place: Place, runs: int) -> list[Figure]:
     """Measures the stream."""
-    programs = installed(place, OCI_MODELCAR)
-    sides = (
-        Side("ours", OURS, lambda: _to_one(place, lambda host: _stream(place, host))),
-        Side("oci-modelcar", PEER, lambda: _to_one(place, lambda host: _oci_modelcar(place, programs, host))),
-        Side("down alone", DOWN, lambda: _down(place)),
-        Side("up alone", build.CURL, lambda: build.curl(place)),
-        Side("into two", BOTH, lambda: _to_two(place, _both)),
-        Side("two steps", TWO_STEPS, lambda: _to_two(place, _two_steps)),
+    slow = (
         Side("into two, slow Hub", BOTH + SLOW, lambda: _to_two(place, lambda *hosts: _both(*hosts, slow=True))),
         Side(
             "two steps, slow Hub",
@@ -60,33 +51,50 @@ def measure(place: Place, runs: int) -> list[Figure]:
             lambda: _to_two(place, lambda *hosts: _two_steps(*hosts, slow=True)),
         ),
     )
-    ours, peer, down, up, both, steps, both_slow, steps_slow = alternate(sides, runs)
-    slower = max(down, up, key=lambda side: side.seconds)
-    sides_alone = f"{slower.side.name} {slower.spread}; down {down.seconds:.1f} s, up {up.seconds:.1f} s"
+    *fast, both_slow, steps_slow = alternate((*_sides(place), *slow), runs)
+    ours, both = fast[0], fast[4]
     disk = max(run.disk["node"] + run.disk["claim"] for side in (ours, both) for run in side.measurements)
     return [
-        ratio("stream_over_oci_modelcar", ours, peer, target=0.65),
-        Figure(
-            "stream_over_slower_side",
-            round(ours.seconds / slower.seconds, 3),
-            ours.spread,
-            sides_alone,
-            1.30,
-            f"{OURS}; against the slower of {DOWN}, and {build.CURL}",
-        ),
-        ratio("fanout_over_stream_then_mirror", both, steps, target=0.80),
+        *_speed(_SPEED, *fast),
         ratio("fanout_over_stream_then_mirror_at_1_gbit", both_slow, steps_slow),
-        _rss("stream_rss_mib_1", [*ours.measurements], [*both.measurements]),
+        _rss("stream_rss_mib_1", ours, both),
         Figure("stream_disk_mib", mib(disk), f"{mib(disk)} MiB", "", DISK_TARGET, f"{OURS}, {BOTH}"),
         *_unchanged(place, runs),
     ]
 
 
 def measure_large(place: Place, runs: int) -> list[Figure]:
-    """Measures memory once, with a model whose weights are zeros."""
-    one = _to_one(place, lambda host: _stream(place, host))
-    two = _to_two(place, _both)
-    return [_rss(LARGE_FIGURES[0], [one], [two])]
+    """Measures speed and memory, with figures of other names."""
+    fast = alternate(_sides(place), runs)
+    return [*_speed(LARGE_FIGURES[:-1], *fast), _rss(LARGE_FIGURES[-1], fast[0], fast[4])]
+
+
+def _sides(place: Place) -> tuple[Side, ...]:
+    programs = installed(place.claim, OCI_MODELCAR)
+    return (
+        Side("ours", OURS, lambda: _to_one(place, lambda host: _stream(place, host))),
+        Side("oci-modelcar", PEER, lambda: _to_one(place, lambda host: _oci_modelcar(place, programs, host))),
+        Side("down alone", DOWN, lambda: _down(place)),
+        Side("up alone", build.CURL, lambda: build.curl(place)),
+        Side("into two", BOTH, lambda: _to_two(place, _both)),
+        Side("two steps", TWO_STEPS, lambda: _to_two(place, _two_steps)),
+    )
+
+
+def _speed(
+    names: tuple[str, ...], ours: Runs, peer: Runs, down: Runs, up: Runs, both: Runs, steps: Runs
+) -> list[Figure]:
+    slower = max(down, up, key=lambda side: side.seconds)
+    sides_alone = f"{slower.side.name} {slower.spread}; down {down.seconds:.1f} s, up {up.seconds:.1f} s"
+    over_slower = Figure(
+        names[1],
+        round(ours.seconds / slower.seconds, 3),
+        ours.spread,
+        sides_alone,
+        1.30,
+        f"{OURS}; against the slower of {DOWN}, and {build.CURL}",
+    )
+    return [ratio(names[0], ours, peer, target=0.65), over_slower, ratio(names[2], both, steps, target=0.80)]
 
 
 def measure_huge(place: Place) -> list[Figure]:
@@ -181,10 +189,10 @@ def _stored(registry: Registry) -> int:
     return sum(path.stat().st_size for path in registry.storage.rglob("data") if path.is_file())
 
 
-def _rss(name: str, to_one: list[Measurement], to_two: list[Measurement]) -> Figure:
-    one, two = mib(_memory(to_one)), mib(_memory(to_two))
+def _rss(name: str, to_one: Runs, to_two: Runs) -> Figure:
+    one, two = mib(_memory(to_one.measurements)), mib(_memory(to_two.measurements))
     return Figure(name, max(one, two), f"into one {one:.0f}, into two {two:.0f} MiB", "", RSS_TARGET, f"{OURS}, {BOTH}")
 
 
-def _memory(measured: list[Measurement]) -> int:
+def _memory(measured: Sequence[Measurement]) -> int:
     return max(peak for run in measured for name, peak in run.memory.items() if name.startswith("python"))

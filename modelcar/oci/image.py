@@ -46,8 +46,7 @@ def write_image(
     manifests = [
         _manifest(variant, config, layers, annotations) for variant, config in zip(base.variants, configs, strict=True)
     ]
-    for manifest in manifests:
-        repository.put_manifest(manifest, manifest.digest)
+    repository.put_manifests(manifests)
     if len(manifests) == 1:
         return manifests[0]
     index = _index(manifests, base, annotations)

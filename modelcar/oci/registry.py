@@ -26,7 +26,7 @@ LARGEST_MANIFEST = 4 << 20
 """Bytes. OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
 
 _MOST_PAGES = 100
-_SMALL_BLOBS_AT_ONCE = 4
+_SMALL_AT_ONCE = 4
 _UNKNOWN_PATH = frozenset({400, 404, 405, 406, 501})
 """What registries answer to the referrers' path when they do not know it."""
 
@@ -183,6 +183,11 @@ class Repository:
             raise RegistryUnwellError(f"{self._name(version)} was stored as {arrived}, not {stored.digest}")
         return "OCI-Subject" in written.headers
 
+    def put_manifests(self, manifests: Iterable[Stored]) -> list[bool]:
+        """Writes several at the same time, each under its digest; see put_manifest."""
+        with ThreadPoolExecutor(_SMALL_AT_ONCE) as pool:
+            return list(pool.map(lambda stored: self.put_manifest(stored, stored.digest), manifests))
+
     def list_referrers(self, digest: str) -> list[spec.Descriptor]:
         """What names an image as its subject, as far as the registry itself knows; modelcar.oci.referrers finds all."""
         found: list[spec.Descriptor] = []
@@ -266,7 +271,7 @@ class Repository:
 
     def put_small_blobs(self, contents: Iterable[bytes]) -> None:
         """Writes several at the same time."""
-        with ThreadPoolExecutor(_SMALL_BLOBS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_SMALL_AT_ONCE) as pool:
             # dict: the same bytes once, in their order.
             list(pool.map(self.put_small_blob, dict.fromkeys(contents)))
 
