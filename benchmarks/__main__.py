@@ -61,7 +61,7 @@ def _measure(program: Path, subjects: list[ModuleType], only: list[str], size: i
 
 def _measure_huge(program: Path) -> None:
     print("stream, 48 GiB", flush=True)
-    with prepared(program, HUGE_MIB << 20, stream.HUGE_SHARDS, sparse=True, compressed=True) as place:
+    with prepared(program, HUGE_MIB << 20, stream.HUGE_SHARDS, zeros=True) as place:
         report.write(stream.measure_huge(place), ORDER)
 
 

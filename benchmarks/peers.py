@@ -1,6 +1,5 @@
 """What is measured, ours and the others', each in a virtual environment of its own."""
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,22 +9,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.pod import REPOSITORY
+from tests.parts.source_copy import copy_source
 
 OLOT = "olot==1.2.1"
 OCI_MODELCAR = "oci-modelcar==1.3.0"
 
 
-def installed(place: Path, requirement: str) -> Path:
-    """Installs a program with pip, where commands in a pod find it; it is gone with the place.
+def installed(claim: Path, requirement: str) -> Path:
+    """Installs a program with pip, where commands in a pod find it; it is gone with the claim.
 
     Args:
-        place: Takes the virtual environment.
+        claim: Takes the virtual environment.
         requirement: The package with its version.
 
     Returns:
         The folder that has the program.
     """
-    folder = place / "peers" / requirement.partition("==")[0]
+    folder = claim / "peers" / requirement.partition("==")[0]
     _make(folder, [requirement])
     return folder / "bin"
 
@@ -35,17 +35,8 @@ def ours() -> Iterator[Path]:
     """Installs this project, and what it needs, as Containerfile does; gives the folder that has the programs."""
     with tempfile.TemporaryDirectory(prefix="modelcar-installed-") as folder:
         locked = ["--require-hashes", "--requirement", str(REPOSITORY / "requirements" / "runtime.txt")]
-        _make(Path(folder) / "venv", locked, ["--no-deps", str(_copied(Path(folder) / "source"))])
+        _make(Path(folder) / "venv", locked, ["--no-deps", str(copy_source(Path(folder) / "source"))])
         yield Path(folder) / "venv" / "bin"
-
-
-def _copied(folder: Path) -> Path:
-    """What git knows of this project, so that building leaves nothing in the checkout and takes nothing old from it."""
-    names = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, check=True, capture_output=True, text=True)
-    for name in names.stdout.splitlines():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(REPOSITORY / name, folder / name)
-    return folder
 
 
 def _make(folder: Path, *requirements: list[str]) -> None:

@@ -122,30 +122,28 @@ class Place:
 
 
 @contextmanager
-def prepared(
-    program: Path, size: int, shards: int, *, sparse: bool = False, compressed: bool = False
-) -> Iterator[Place]:
+def prepared(program: Path, size: int, shards: int, *, zeros: bool = False) -> Iterator[Place]:
     """Prepares a place and a model of about so many bytes in so many files; nothing of it is left afterwards.
 
     Args:
         program: The folder that has this project's programs.
         size: The model's bytes.
         shards: Its files.
-        sparse: Let its weights be zeros, which take no room as a source.
-        compressed: Let what the servers keep be compressed, so that zeros take no room in a registry either.
+        zeros: Let its weights be zeros, which take no room as a source, and let what the servers keep be compressed, so
+            that they take none in a registry either.
 
     Raises:
         SystemExit: The disk is too small.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcar-benchmark-")))
-        room = size // 8 if compressed else _MOST_ON_DISK * size
+        room = size // 8 if zeros else _MOST_ON_DISK * size
         if shutil.disk_usage(folder).free < room:
             raise SystemExit(f"{folder} needs {room >> 30} GiB of room; set TMPDIR to where there is")
         claim = stack.enter_context(disk.ext4(folder / "claim", 8 * size))
-        own = disk.compressed if compressed else disk.ext4
+        own = disk.compressed if zeros else disk.ext4
         servers = stack.enter_context(own(folder / "servers", 8 * size))
-        published = _publish(servers / "hub", size, shards, sparse=sparse)
+        published = _publish(servers / "hub", size, shards, zeros=zeros)
         url = stack.enter_context(_hub(servers / "hub"))
         slow_url = stack.enter_context(_hub(servers / "hub", "--rate", str(GIGABIT)))
         yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), program, url, slow_url, published)
@@ -180,9 +178,9 @@ def files(directory: Path) -> list[str]:
     return [file.path for file in Snapshot.read(directory).files]
 
 
-def _publish(root: Path, size: int, shards: int, *, sparse: bool) -> int:
+def _publish(root: Path, size: int, shards: int, *, zeros: bool) -> int:
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
-        if sparse:
+        if zeros:
             model = sparse_model(Path(folder), shards, size // shards)
         else:
             # The shards alone: both sides of each figure then move the same bytes whatever they choose.

@@ -52,7 +52,7 @@ def measure(place: Place, runs: int) -> list[Figure]:
         ),
     )
     *fast, both_slow, steps_slow = alternate((*_sides(place), *slow), runs)
-    ours, both = fast[0], fast[4]
+    ours, *_, both, _ = fast
     disk = max(run.disk["node"] + run.disk["claim"] for side in (ours, both) for run in side.measurements)
     return [
         *_speed(_SPEED, *fast),
@@ -66,7 +66,8 @@ def measure(place: Place, runs: int) -> list[Figure]:
 def measure_large(place: Place, runs: int) -> list[Figure]:
     """Measures speed and memory, with figures of other names."""
     fast = alternate(_sides(place), runs)
-    return [*_speed(LARGE_FIGURES[:-1], *fast), _rss(LARGE_FIGURES[-1], fast[0], fast[4])]
+    ours, *_, both, _ = fast
+    return [*_speed(LARGE_FIGURES[:-1], *fast), _rss(LARGE_FIGURES[-1], ours, both)]
 
 
 def _sides(place: Place) -> tuple[Side, ...]:

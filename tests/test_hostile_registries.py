@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import BuildError, CredentialsError, ModelcarError, PlanError, RegistryError
 from modelcar.mirror import MOST_MANIFESTS, mirror
-from modelcar.oci import connection, credentials, registry, session, spec
+from modelcar.oci import connection, credentials, error_format, registry, session, spec
 from modelcar.oci.base_image import open_base_image
-from modelcar.oci.connection import _challenge, _seconds, _words
+from modelcar.oci.connection import _challenge, _seconds
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.upload import Upload
@@ -375,7 +375,7 @@ def test_words_of_errors_are_read_or_passed_over(body: Any) -> None:
     response = requests.Response()
     response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
     response._content_consumed = True
-    assert len(_words(response)) <= 300
+    assert len(error_format.words(response)) <= 300
 
 
 @_quick

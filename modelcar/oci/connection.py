@@ -13,8 +13,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, parse_dict_header, select_proxy
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
-from modelcar.oci import credentials
-from modelcar.oci.session import Session, TrustingAdapter, keep
+from modelcar.oci import credentials, error_format
+from modelcar.oci.session import Session, TrustingAdapter
 from modelcar.retries import retrying
 
 CONNECT_SECONDS = 15.0
@@ -180,7 +180,7 @@ class Connection:
         if status in (requests.codes.unauthorized, requests.codes.forbidden):
             raise self._refused(scope, response)
         asked = f"{response.request.method} {urlsplit(response.url).path}"
-        said = f"{self.host} answered {status} to {asked}: {_words(response)}"
+        said = f"{self.host} answered {status} to {asked}: {error_format.words(response)}"
         if status in _TRANSIENT:
             error = RegistryUnwellError(said, "It was tried several times; try again later")
             error.status = status
@@ -375,26 +375,6 @@ def _challenge(response: requests.Response) -> tuple[str, dict[str, str]] | None
 
 def _basic(found: credentials.Credentials) -> str:
     return f"Basic {found.entry()['auth']}"
-
-
-def error_codes(response: requests.Response) -> set[str]:
-    """The codes of the OCI error format that a registry answered; none where it answered in another."""
-    return {str(error.get("code")) for error in _errors(response)}
-
-
-def _errors(response: requests.Response) -> list[dict[str, object]]:
-    try:
-        keep(response)
-        errors = response.json()["errors"]
-    except (ValueError, KeyError, TypeError, RecursionError, RegistryError, OSError):
-        return []
-    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
-
-
-def _words(response: requests.Response) -> str:
-    """What the registry said, shortened: `errors[].message` of the OCI error format, or the status in words."""
-    said = "; ".join(str(error.get("message") or error.get("code")) for error in _errors(response))
-    return (said or response.reason or "")[:300]
 
 
 def _oauth_error(response: requests.Response) -> str:

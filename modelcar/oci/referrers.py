@@ -92,17 +92,12 @@ def put(repository: Repository, subject: Stored, attached: Sequence[Attached]) -
         subject: The image in it.
         attached: What is attached to it.
     """
-    written = [one.stored for one in attached if not one.tag_end]
-    listed = repository.put_manifests(written)
+    unlisted = []
     for one in attached:
-        if one.tag_end:
-            written.append(_with_others(repository, subject, one))
-            listed.append(repository.put_manifest(written[-1], tag(subject.digest, one.tag_end)))
-    unlisted = [
-        _entry(stored)
-        for stored, is_listed in zip(written, listed, strict=True)
-        if not is_listed and stored.manifest().subject is not None
-    ]
+        stored = _with_others(repository, subject, one) if one.tag_end else one.stored
+        listed = repository.put_manifest(stored, tag(subject.digest, one.tag_end) if one.tag_end else stored.digest)
+        if not listed and stored.manifest().subject is not None:
+            unlisted.append(_entry(stored))
     if unlisted:
         _list(repository, subject.digest, unlisted)
 

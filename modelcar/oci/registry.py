@@ -15,8 +15,8 @@ import urllib3
 from pydantic import ValidationError
 
 from modelcar.errors import RegistryError, RegistryUnwellError, WrongBytesError
-from modelcar.oci import spec
-from modelcar.oci.connection import Connection, Scope, error_codes
+from modelcar.oci import error_format, spec
+from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.reference import Reference
 from modelcar.oci.upload import Upload
 from modelcar.retries import retrying
@@ -172,9 +172,10 @@ class Repository:
         headers = {"Content-Type": stored.media_type}
         answers = {201, 400, 404}
         written = self._connection.request("PUT", path, self._scope, answers, headers=headers, body=stored.content)
-        if written.status_code != requests.codes.created and error_codes(written) & _NOT_THERE_YET:
+        if written.status_code != requests.codes.created and error_format.codes(written) & _NOT_THERE_YET:
             raise RegistryUnwellError(
-                f"{self._name(version)} was refused: {self.reference.registry} misses something that it names",
+                f"{self._name(version)} was refused ({error_format.words(written)}): "
+                f"{self.reference.registry} misses something that it names",
                 "It may have removed that meanwhile: run the same command again",
             )
         self._connection.checked(written, self._scope, {201})
