@@ -14,10 +14,11 @@ import requests
 
 from benchmarks import disk
 from benchmarks.pod import REPOSITORY, Measurement, Pods
-from modelcar.layers import DIGESTS
+from modelcar.claim.downloads import read_snapshot
+from modelcar.hub.paths import RECORD
+from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.snapshot import RECORD, Snapshot
 from tests.parts.hub import Hub
 from tests.parts.models import sparse_model, tiny_llama
 from tests.parts.registries import Registry, registry_plain
@@ -175,7 +176,7 @@ def check_files(directory: Path, size: int) -> None:
 
 def files(directory: Path) -> list[str]:
     """The model's files in a finished download."""
-    return [file.path for file in Snapshot.read(directory).files]
+    return [file.path for file in read_snapshot(directory).files]
 
 
 def _publish(root: Path, size: int, shards: int, *, zeros: bool) -> int:

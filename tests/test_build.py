@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
-from modelcar import layers
-from modelcar.build import BuilderName, Built, build
-from modelcar.claim import scratch
-from modelcar.download import Downloaded, download
+from modelcar.claim.scratch import scratch
 from modelcar.errors import BuildError, ClaimError, CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
-from modelcar.layers import DIGESTS
-from modelcar.oci.layer import Layer
+from modelcar.hub.paths import RECORD
+from modelcar.hub.snapshot import Snapshot
+from modelcar.image import layout as layout_module
+from modelcar.image import proof
+from modelcar.image.builder import BuilderName
+from modelcar.image.layer_digests import DIGESTS
+from modelcar.oci.tar_writer import Layer
 from modelcar.retries import ATTEMPTS
-from modelcar.snapshot import RECORD, Snapshot
+from modelcar.steps.build import Built, build
+from modelcar.steps.download import Downloaded, download
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
@@ -94,7 +97,7 @@ def test_image_holds_the_model(
         assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, 0, 0o775 if path.is_dir() else 0o664)
     assert not built.unchanged
     assert built.sent_bytes == sum(
-        layer.size for layer in layers.part(downloaded.snapshot, layers.on_disk(downloaded.directory))
+        layer.size for layer in layout_module.part(downloaded.snapshot, layout_module.on_disk(downloaded.directory))
     )
     assert scratches(downloaded.directory) == []
 
@@ -105,8 +108,8 @@ def test_image_says_what_it_holds(plain_registry: Registry, downloaded: Download
     built = build(downloaded.directory, target, builder="direct")
 
     index = raw(plain_registry, target)
-    parts = layers.part(downloaded.snapshot, layers.on_disk(downloaded.directory))
-    digests = [layers.digest(part, downloaded.snapshot) for part in parts]
+    parts = layout_module.part(downloaded.snapshot, layout_module.on_disk(downloaded.directory))
+    digests = [proof.digest(part, downloaded.snapshot) for part in parts]
     said = index["annotations"]
     assert (
         skopeo("inspect", "--format={{.Digest}}", *tls(plain_registry), f"docker://{target}")
@@ -207,7 +210,7 @@ def test_new_commit_sends_only_what_changed(hub: Hub, model: Path, plain_registr
 
     second = build(done.directory, target)
 
-    small = layers.part(done.snapshot, layers.on_disk(done.directory))[-1]
+    small = layout_module.part(done.snapshot, layout_module.on_disk(done.directory))[-1]
     assert second.image != first.image
     assert second.sent_bytes == small.size < 1 << 20
 
@@ -518,8 +521,8 @@ def test_file_altered_after_it_was_hashed_is_refused(
             file.write_bytes(content)
         return found
 
-    real = layers.digest
-    monkeypatch.setattr(layers, "digest", digest_then_alter)
+    real = proof.digest
+    monkeypatch.setattr(proof, "digest", digest_then_alter)
 
     with pytest.raises(WrongBytesError, match="is not what the Hub published"):
         build(directory, f"{plain_registry.host}/late/model:1", builder="buildah")
@@ -556,7 +559,7 @@ def test_full_claim_is_named(
     with pytest.raises(ClaimError, match=r"is too small: 1\.\d MB more are needed and 6\d\.\d MB are free.*direct"):
         build(directory, target, builder="buildah")
     assert scratches(directory) == []
-    monkeypatch.setattr("modelcar.claim.SPARE_BYTES", -(1 << 40))
+    monkeypatch.setattr("modelcar.claim.space.SPARE_BYTES", -(1 << 40))
     (claim / "filler").write_bytes(bytes(shutil.disk_usage(claim).free - (1 << 20)))
 
     with pytest.raises(ClaimError, match=r"is full.*the download is kept"):
@@ -694,5 +697,5 @@ def test_interrupted_build_goes_on(
     built = build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
 
     # The first shard was in place before the second one was found wrong.
-    whole = sum(layer.size for layer in layers.part(downloaded.snapshot, layers.on_disk(directory)))
+    whole = sum(layer.size for layer in layout_module.part(downloaded.snapshot, layout_module.on_disk(directory)))
     assert 0 < built.sent_bytes < whole

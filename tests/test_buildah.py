@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelcar import buildah
-from modelcar.build import build
-from modelcar.download import Downloaded
+from modelcar.image import builder
+from modelcar.steps.build import build
+from modelcar.steps.download import Downloaded
 from tests.parts.registries import Registry
 
 # As Kubernetes runs a pod of the restricted profile, and with a user that /etc/passwd does not know.
@@ -90,4 +90,4 @@ def test_without_user_namespaces_buildah_is_refused_by_name_and_auto_does_withou
 @pytest.mark.skipif(os.geteuid() != 0, reason="asks about root")
 def test_a_privileged_root_needs_no_namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert buildah.may_run_here()
+    assert builder.may_run_here()

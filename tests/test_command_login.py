@@ -12,10 +12,10 @@ from typing import Any
 import kfp
 import pytest
 
-from modelcar.cli.client import Client
-from modelcar.cli.login import authorities
+from modelcar import pod
+from modelcar.cli.server.client import Client
+from modelcar.cli.server.login import authorities
 from modelcar.errors import ClusterError
-from modelcar.oci import credentials
 from tests.parts.certificates import CertificateAuthority
 from tests.parts.command import modelcar
 from tests.parts.recorded_api import RecordedApi
@@ -160,7 +160,7 @@ def test_in_a_pod_it_is_the_service_with_the_pods_own_token(
     folder = isolated / "serviceaccount"
     folder.mkdir()
     (folder / "namespace").write_text("my-project")
-    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", folder)
+    monkeypatch.setattr(pod, "SERVICE_ACCOUNT", folder)
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(isolated / "kubeconfig", TOKEN)))
     with pytest.raises(ClusterError, match=r"https://ds-pipeline-dspa\.my-project\.svc:8443 cannot be reached"):
         Client.connect()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.cli.parameters import PIPELINES, Parameter, parameters
+from modelcar.cli.parameters import Parameter, parameters
 from modelcar.cli.usage import UsageError
+from modelcar.pipelines.compilation import PIPELINES
 from modelcar.pipelines.model_to_registry import model_to_registry
 from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 from tests.parts.command import modelcar

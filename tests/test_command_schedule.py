@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.cli.schedule_command import check_cron
+from modelcar.cli.commands.schedule import check_cron
 from modelcar.cli.usage import UsageError
 from tests.parts.command import modelcar
 

@@ -16,10 +16,10 @@ from kfp.compiler import Compiler
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec, TaskConfigPassthroughType
 
-from modelcar.cli.compilation import Backend, compile_all
+from modelcar.bootstrap.command import BOOTSTRAP
 from modelcar.components.download import download
-from modelcar.embedding import BOOTSTRAP
 from modelcar.errors import BuildError
+from modelcar.pipelines.compilation import Backend, compile_all
 
 COMPILED = Path(__file__).parents[1] / "compiled"
 COMPONENTS = Path(__file__).parents[1] / "components"

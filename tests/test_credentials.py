@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from modelcar import pod
 from modelcar.errors import CredentialsError
 from modelcar.oci import credentials
 from modelcar.oci.credentials import Credentials
@@ -197,8 +198,8 @@ def test_pods_own_token_opens_openshifts_registry(isolated: Path, monkeypatch: p
     account = isolated / "account"
     account.mkdir()
     (account / "token").write_text("one\n")
-    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", account)
-    internal = f"{credentials.OPENSHIFT_REGISTRY}:5000"
+    monkeypatch.setattr(pod, "SERVICE_ACCOUNT", account)
+    internal = f"{pod.OPENSHIFT_REGISTRY}:5000"
 
     found = credentials.find(internal, REPOSITORY)
     (account / "token").write_text("two\n")

@@ -17,8 +17,8 @@ import yaml
 from kubernetes import client
 
 from modelcar.cluster.failures import failures
-from modelcar.serving import inference_service
-from modelcar.stream import stream
+from modelcar.steps.report.inference_service import inference_service
+from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import BasicAuthRegistry, TokenAuthRegistry

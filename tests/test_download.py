@@ -10,10 +10,11 @@ import pytest
 from huggingface_hub import constants
 from tqdm import TMonitor
 
-from modelcar import claim as claims
-from modelcar.download import Downloaded, download
+from modelcar.claim import space
+from modelcar.claim.downloads import read_snapshot
 from modelcar.errors import ClaimError, HubError, SelectionError, UnsafeNameError, WrongBytesError
-from modelcar.snapshot import RECORD, Snapshot
+from modelcar.hub.paths import RECORD
+from modelcar.steps.download import Downloaded, download
 from tests.conftest import Mount
 from tests.parts.hub import Hub
 from tests.parts.hub_http import Served
@@ -77,7 +78,7 @@ def test_download_is_whole_and_unchanged(
 
     assert done.directory == claim / "org--tiny" / commit
     assert contents(done.directory) == taken_of(model)
-    assert Snapshot.read(done.directory) == done.snapshot
+    assert read_snapshot(done.directory) == done.snapshot
     assert done.snapshot.commit == commit
     assert done.snapshot.source == f"https://huggingface.co/{REPO}"
     assert (done.snapshot.licence, done.snapshot.base_models) == ("apache-2.0", ("example/tiny-llama-base",))
@@ -200,7 +201,7 @@ def test_file_that_stays_damaged_is_named_and_gone(path: str, hub: Hub, model: P
     assert not (directory / path).exists()
     assert not (directory / RECORD).exists()
     with pytest.raises(ClaimError, match="no finished download"):
-        Snapshot.read(directory)
+        read_snapshot(directory)
 
 
 def test_file_that_stays_damaged_does_not_leave_an_old_one(hub: Hub, model: Path, claim: Path) -> None:
@@ -467,7 +468,7 @@ def test_claim_that_fills_up_is_named_and_keeps_what_is_there(
     hub: Hub, model: Path, mount: Mount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.publish(REPO, model)
-    monkeypatch.setattr(claims, "SPARE_BYTES", -(1 << 40))
+    monkeypatch.setattr(space, "SPARE_BYTES", -(1 << 40))
     claim = mount("claim", 4)
 
     with pytest.raises(ClaimError, match=r"the claim at .* is full.*run again"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import modelcar
-from modelcar.embedding import LONGEST_ARGUMENT, REQUIREMENTS, archive, carrying, handed_on, without_bootstrap
+from modelcar.bootstrap.command import LONGEST_ARGUMENT, REQUIREMENTS, archive, carrying, handed_on, without_bootstrap
 from modelcar.errors import BuildError
 
 COMPONENTS = Path(__file__).parents[1] / "components"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.errors import ModelcarError, explained
+from modelcar.errors import ModelcarError
+from modelcar.records.termination_message import explained
 
 ROOT = Path(__file__).parents[1]
 HOLDER = """

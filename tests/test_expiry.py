@@ -10,12 +10,12 @@ import pytest
 import requests
 from huggingface_hub import constants
 
-from modelcar.build import build
-from modelcar.download import download
+from modelcar import pod
 from modelcar.errors import HubError
-from modelcar.oci import credentials
-from modelcar.stream import stream
-from modelcar.transfer import WORKERS
+from modelcar.oci.transfer import WORKERS
+from modelcar.steps.build import build
+from modelcar.steps.download import download
+from modelcar.steps.stream import stream
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
@@ -121,7 +121,7 @@ def test_token_of_the_service_account_rotates_in_the_middle_of_a_build(
     with registry_with_basic_auth(tmp_path / "registry") as registry, FaultProxy(registry.host) as proxy:
         account = isolated / "serviceaccount"
         account.mkdir()
-        monkeypatch.setattr(credentials, "OPENSHIFT_REGISTRY", "127.0.0.1")
+        monkeypatch.setattr(pod, "OPENSHIFT_REGISTRY", "127.0.0.1")
         monkeypatch.setattr("tests.parts.registries.USERNAME", "serviceaccount")
         arrivals, one_at_a_time = count(1), threading.Lock()
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from modelcar.build import build
-from modelcar.download import download
 from modelcar.errors import ModelcarError, RegistryError, WrongBytesError
-from modelcar.mirror import mirror
 from modelcar.oci import spec
-from modelcar.stream import stream
+from modelcar.steps.build import build
+from modelcar.steps.download import download
+from modelcar.steps.mirror import mirror
+from modelcar.steps.stream import stream
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub

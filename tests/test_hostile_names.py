@@ -12,17 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar import claim as claims
-from modelcar import layers
-from modelcar.build import build
-from modelcar.buildah import may_run_here
-from modelcar.download import download
+from modelcar.claim import files as claims
+from modelcar.claim.downloads import read_snapshot
+from modelcar.claim.files import OnDisk
 from modelcar.errors import ClaimError, HubError, ModelcarError, UnsafeNameError, WrongBytesError
-from modelcar.hub import Hub as HubClient
-from modelcar.oci.layer import OnDisk
-from modelcar.plan import plan
-from modelcar.snapshot import RECORD, PublishedFile, Snapshot
-from modelcar.stream import stream
+from modelcar.hub.client import Hub as HubClient
+from modelcar.hub.paths import RECORD
+from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.image import layer_digests, layout, recipe
+from modelcar.image.builder import may_run_here
+from modelcar.steps.build import build
+from modelcar.steps.download import download
+from modelcar.steps.preflight.plan import plan
+from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 
@@ -198,7 +200,7 @@ def test_links_for_notes_are_not_written_through(prepared: Path, tmp_path: Path)
     done = download(REPO, tmp_path / "claim")
 
     assert untouched(outside)
-    assert set(layers.read_digests(done.directory).values())
+    assert set(layer_digests.read_digests(done.directory).values())
 
 
 @pytest.mark.parametrize("what", ["directory", "file"])
@@ -255,16 +257,16 @@ def test_notes_without_end_are_not_read(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(claims, "LARGEST_NOTE", 1000)
     (tmp_path / RECORD.parent).mkdir()
     (tmp_path / RECORD).write_bytes(b" " * 1001)
-    (tmp_path / layers.DIGESTS).write_bytes(b" " * 1001)
+    (tmp_path / layer_digests.DIGESTS).write_bytes(b" " * 1001)
     with pytest.raises(ClaimError, match="has more than"):
-        Snapshot.read(tmp_path)
-    assert layers.read_digests(tmp_path) == {}
+        read_snapshot(tmp_path)
+    assert layer_digests.read_digests(tmp_path) == {}
 
 
 def test_a_forged_note_makes_no_image(prepared: Path, tmp_path: Path, plain_registry: Registry) -> None:
     done = download(REPO, tmp_path / "claim")
-    forged = dict.fromkeys(layers.read_digests(done.directory), f"sha256:{'0' * 64}")
-    (done.directory / layers.DIGESTS).write_text(json.dumps(forged))
+    forged = dict.fromkeys(layer_digests.read_digests(done.directory), f"sha256:{'0' * 64}")
+    (done.directory / layer_digests.DIGESTS).write_text(json.dumps(forged))
     with pytest.raises(WrongBytesError, match="the digest noted"):
         build(done.directory, f"{plain_registry.host}/hostile/forged:1", builder="direct")
 
@@ -284,6 +286,6 @@ def test_the_keys_of_many_layers_are_found_in_linear_time() -> None:
     files = tuple(PublishedFile(path=f"{number}.data", size=1 << 20, git_blob="0" * 40) for number in range(5_000))
     snapshot = Snapshot(model="a/b", commit="0" * 40, created="2024-01-01T00:00:00Z", source="", files=files)  # type: ignore[arg-type]
     begun = time.process_time()
-    keys = {layers.key(layer, snapshot) for file in files if (layer := layers.alone(file, Path("nowhere")))}
+    keys = {recipe.key(layer, snapshot) for file in files if (layer := layout.alone(file, Path("nowhere")))}
     assert len(keys) == len(files)
     assert time.process_time() - begun < 10

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import BuildError, CredentialsError, ModelcarError, PlanError, RegistryError
-from modelcar.mirror import MOST_MANIFESTS, mirror
+from modelcar.image.base_image import open_base_image
 from modelcar.oci import connection, credentials, error_format, registry, session, spec
-from modelcar.oci.base_image import open_base_image
 from modelcar.oci.connection import _challenge, _seconds
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.upload import Upload
-from modelcar.record import last_error, recorded, records_in
+from modelcar.records.step_record import last_error, recorded, records_in
 from modelcar.retries import ATTEMPTS
-from modelcar.run import Run
+from modelcar.steps.mirror import MOST_MANIFESTS, mirror
+from modelcar.steps.preflight.request import Run
 
 Answers = Callable[[BaseHTTPRequestHandler], None]
 _quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

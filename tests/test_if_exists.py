@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import requests
 
-from modelcar import target as targets
-from modelcar.build import build
-from modelcar.build_in_job import Build
-from modelcar.download import download
 from modelcar.errors import ModelcarError, TagError
-from modelcar.mirror import mirror
+from modelcar.image import push as targets
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
-from modelcar.preflight import preflight
-from modelcar.run import Run
-from modelcar.stream import stream
+from modelcar.steps.build import build
+from modelcar.steps.build_in_job import Build
+from modelcar.steps.download import download
+from modelcar.steps.mirror import mirror
+from modelcar.steps.preflight.preflight import preflight
+from modelcar.steps.preflight.request import Run
+from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 from tests.soak.images import digest_at, pulled_whole
@@ -163,7 +163,7 @@ def test_what_came_under_the_tag_meanwhile_is_seen(
         monkeypatch.setattr(where, function, then_taken)
 
     if way == "mirror":
-        taken(sys.modules["modelcar.mirror"], "copy_blob")
+        taken(sys.modules["modelcar.steps.mirror"], "copy_blob")
     else:
         taken(targets, "send_layer")
     monkeypatch.setattr(Repository, "__repr__", lambda self: str(self.reference))

@@ -9,14 +9,14 @@ import pytest
 from kfp import dsl
 from kubernetes import client
 
-from modelcar.build_in_job import Build
+from modelcar.bootstrap.command import REQUIREMENTS, without_bootstrap
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.hindrance import START_SECONDS, hindrance
 from modelcar.cluster.job import Work, manifest
 from modelcar.cluster.run_state import RunState
 from modelcar.cluster.task import TaskConfig
-from modelcar.embedding import REQUIREMENTS, without_bootstrap
 from modelcar.errors import PlanError
+from modelcar.steps.build_in_job import Build
 
 LOGIN = {"name": "login", "mountPath": "/var/run/secrets/modelcar/target"}
 CA = {"name": "custom-ca", "mountPath": "/kfp/certs"}
@@ -79,7 +79,7 @@ def work(**changes: Any) -> Work:
     wanted = Build(directory=Path("/modelcar/x"), target="quay.io/x/y:1")
     settings = {
         "step": "build",
-        "command": ["python3", "-m", "modelcar.build_in_job", wanted.model_dump_json()],
+        "command": ["python3", "-m", "modelcar.steps.build_in_job", wanted.model_dump_json()],
         "task": given(),
         "service_account": "modelcar-build",
     }
@@ -241,7 +241,7 @@ def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not()
     others = [
         made(task=given(node_selector={"a": "b"})),
         made(privileged=True),
-        made(command=["python3", "-m", "modelcar.build_in_job", "{}"]),
+        made(command=["python3", "-m", "modelcar.steps.build_in_job", "{}"]),
         made(service_account="other"),
         manifest(work(), Executor({**POD, "metadata": {**POD["metadata"], "labels": {"pipeline/runid": "run-2"}}})),
     ]
@@ -262,7 +262,7 @@ def test_our_code_goes_with_it_where_the_step_was_given_it(tmp_path: Path, monke
     job = made()
     carried = pod_of(job)[1]["command"]
 
-    assert plain[:3] == ["python3", "-m", "modelcar.build_in_job"]
+    assert plain[:3] == ["python3", "-m", "modelcar.steps.build_in_job"]
     assert Build.model_validate_json(plain[3]).target == "quay.io/x/y:1"
     assert without_bootstrap(carried) == plain
     assert "pydantic==2" in carried

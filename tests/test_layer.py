@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelcar.claim.files import OnDisk
 from modelcar.errors import WrongBytesError
-from modelcar.oci.layer import DIRECTORY_MODE, FILE_MODE, Entry, Layer, OnDisk, file_header
-from modelcar.snapshot import PublishedFile
+from modelcar.hub.snapshot import PublishedFile
+from modelcar.oci.tar_writer import DIRECTORY_MODE, FILE_MODE, Entry, Layer, file_header
 
 # Latin letters, which a short name can have many of, and what takes more than one byte.
 _letters = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\")

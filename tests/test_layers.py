@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar import layers
+from modelcar.claim.files import OnDisk
 from modelcar.errors import BuildError, WrongBytesError
-from modelcar.layers import MAX_LAYER_SIZE, MOST_LAYERS, OWN_LAYER_SIZE, digest, on_disk, part, recipe
-from modelcar.oci.layer import OnDisk
-from modelcar.snapshot import PublishedFile, Snapshot
+from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.image import layout
+from modelcar.image.layout import MAX_LAYER_SIZE, MOST_LAYERS, OWN_LAYER_SIZE, on_disk, part
+from modelcar.image.proof import digest
+from modelcar.image.recipe import recipe
 
 BASE = "sha256:" + "0" * 64
 PLACED = on_disk(Path("nowhere"))
@@ -32,7 +34,7 @@ def snapshot(sizes: dict[str, int]) -> Snapshot:
     )
 
 
-def paths(parts: list[layers.Layer]) -> list[list[str]]:
+def paths(parts: list[layout.Layer]) -> list[list[str]]:
     return [[entry.path for entry in layer.entries] for layer in parts]
 
 
@@ -139,7 +141,7 @@ def test_recipe_changes_with_what_is_in_the_image(changed: str) -> None:
     changed_model = model.model_copy(update={"files": (other, *model.files[1:], *more)})
     parts = part(changed_model, PLACED)
     if changed == "parts":
-        parts = [*parts[:1], *(layers.Layer((entry,)) for entry in parts[1].entries)]
+        parts = [*parts[:1], *(layout.Layer((entry,)) for entry in parts[1].entries)]
 
     assert recipe(parts, BASE.replace("0", "1") if changed == "base" else BASE, changed_model) != one
 

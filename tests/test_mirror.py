@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from modelcar.build import build
-from modelcar.download import Downloaded
 from modelcar.errors import CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
-from modelcar.mirror import mirror
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.oci.upload import Upload
+from modelcar.steps.build import build
+from modelcar.steps.download import Downloaded
+from modelcar.steps.mirror import mirror
 from tests.conftest import LogIn
 from tests.parts.access_log import Request
 from tests.parts.registries import (

@@ -13,11 +13,11 @@ import pytest
 import requests
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
-from modelcar.build import build
-from modelcar.download import Downloaded, download
 from modelcar.errors import ModelRegistryError, RegistryError
-from modelcar.model_registry import register
 from modelcar.oci.reference import Reference
+from modelcar.steps.build import build
+from modelcar.steps.download import Downloaded, download
+from modelcar.steps.register import register
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.cluster.nodes import Need, Node, Resources, judge, requests_of
-from modelcar.finding import Finding
+from modelcar.steps.preflight.finding import Finding
+from modelcar.steps.preflight.nodes import Need, Node, Resources, judge, requests_of
 
 NODE: dict[str, Any] = {
     "metadata": {

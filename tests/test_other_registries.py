@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from modelcar.build import build
-from modelcar.download import Downloaded, download
-from modelcar.mirror import mirror
 from modelcar.oci.reference import Reference
-from modelcar.stream import stream
+from modelcar.steps.build import build
+from modelcar.steps.download import Downloaded, download
+from modelcar.steps.mirror import mirror
+from modelcar.steps.stream import stream
 from tests.parts.crane import crane_program, crane_registry
 from tests.parts.distribution import distribution_registry
 from tests.parts.fault_proxy import FaultProxy
@@ -185,7 +185,7 @@ def large(hub: Hub, tmp_path: Path, waits: list[float], monkeypatch: pytest.Monk
     """Give a model with one large file; a registry has time to put away what it got before a connection broke."""
     files = tiny_llama(tmp_path / "large", shards=1, bytes_per_shard=LARGE_BYTES, consolidated=False)
     hub.publish(MODEL, files, date=datetime(2026, 1, 1, tzinfo=UTC))
-    monkeypatch.setattr("modelcar.transfer.pause_before", lambda *_: 0.5)
+    monkeypatch.setattr("modelcar.oci.transfer.pause_before", lambda *_: 0.5)
     return hub
 
 

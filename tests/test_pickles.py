@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcar.build import build
-from modelcar.download import download
 from modelcar.errors import WeightsError
+from modelcar.hub.pickles import is_pickle, is_pickle_by_name
+from modelcar.hub.selection import choose
+from modelcar.hub.snapshot import PublishedFile
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.pickles import is_pickle, is_pickle_by_name
-from modelcar.plan import plan
-from modelcar.preflight import preflight
-from modelcar.preflight_page import page
-from modelcar.run import Run
-from modelcar.snapshot import PublishedFile
-from modelcar.stream import stream
-from modelcar.weights import choose
+from modelcar.steps.build import build
+from modelcar.steps.download import download
+from modelcar.steps.preflight.page import page
+from modelcar.steps.preflight.plan import plan
+from modelcar.steps.preflight.preflight import preflight
+from modelcar.steps.preflight.request import Run
+from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import Registry

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.annotations import RECIPE
-from modelcar.build import build
-from modelcar.download import _partial, download
+from modelcar import pod
+from modelcar.claim.downloads import _partial
 from modelcar.errors import BuildError, HubError, RegistryError, SelectionError, UnsafeNameError
-from modelcar.oci import credentials
+from modelcar.image.annotations import RECIPE
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.plan import plan
+from modelcar.steps.build import build
+from modelcar.steps.download import download
+from modelcar.steps.preflight.plan import plan
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 
@@ -123,8 +124,8 @@ def test_claim_is_only_read(published: Hub, tmp_path: Path) -> None:
 
 def test_target_is_the_project_in_a_pod_and_unknown_elsewhere(published: Hub) -> None:
     assert plan(MODEL).target is None
-    os.makedirs(credentials.SERVICE_ACCOUNT)
-    (credentials.SERVICE_ACCOUNT / "namespace").write_text("team")
+    os.makedirs(pod.SERVICE_ACCOUNT)
+    (pod.SERVICE_ACCOUNT / "namespace").write_text("team")
 
     planned = plan(MODEL)
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from huggingface_hub import close_session
 
-from modelcar.buildah import _NOT_FOR_BUILDAH
 from modelcar.errors import ModelcarError
+from modelcar.image.buildah import _NOT_FOR_BUILDAH
 from tests.conftest import LogIn
 from tests.parts.forward_proxy import forward_proxy
 from tests.parts.hub import Hub
@@ -114,7 +114,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     def kept(prefix: str) -> Iterator[str]:
         yield tempfile.mkdtemp(prefix=prefix, dir=place)
 
-    from cli import local_run
+    from modelcar.cli import local_run
 
     monkeypatch.setattr(local_run.tempfile, "TemporaryDirectory", kept)
     looking, ended = Seen(place), threading.Event()
@@ -127,7 +127,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
 def run(seen: Seen, *, streaming: bool = False, **arguments: object) -> str:
     """Run the pipeline on this machine; gives its log, which is kept too."""
-    from cli import local_run
+    from modelcar.cli import local_run
     from modelcar.pipelines.model_to_registry import model_to_registry
     from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 

@@ -17,19 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from modelcar import buildah, claim, markdown, model_registry
-from modelcar import preflight as preflight_module
+from modelcar import markdown, model_registry, pod
 from modelcar.errors import ClusterError, CredentialsError, ModelRegistryError, PlanError
-from modelcar.finding import Finding
-from modelcar.model_registry import register
-from modelcar.oci import credentials
+from modelcar.image import builder as buildah
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.preflight import Preflight, preflight
-from modelcar.preflight_page import MOST_ROWS, page
-from modelcar.record import Record
-from modelcar.run import Run, choose_mode, uses_buildah
-from modelcar.stream import stream
+from modelcar.records.step_record import Record
+from modelcar.steps.preflight import preflight as preflight_module
+from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
+from modelcar.steps.preflight.finding import Finding
+from modelcar.steps.preflight.page import MOST_ROWS, page
+from modelcar.steps.preflight.preflight import Preflight, preflight
+from modelcar.steps.preflight.request import Run
+from modelcar.steps.register import register
+from modelcar.steps.stream import stream
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
@@ -161,7 +162,7 @@ def test_run_on_this_machine_asks_no_cluster(
     with pytest.raises(ClusterError, match="KUBECONFIG cannot be used"):
         preflight(run)
     monkeypatch.setenv("MODELCAR_CLAIM", str(tmp_path))
-    monkeypatch.setattr(claim, "PATH", tmp_path)
+    monkeypatch.setattr(pod, "CLAIM", tmp_path)
 
     preflight(run).check()
 
@@ -212,7 +213,7 @@ def test_nothing_hinders_a_run_with_nothing_to_do(
     log_in(basic_registry)
     target = f"{basic_registry.host}/flight/full:1"
     stream(MODEL, target)
-    monkeypatch.setattr(claim, "PATH", mount("claim", 2))
+    monkeypatch.setattr(pod, "CLAIM", mount("claim", 2))
 
     found = preflight(Run(model=MODEL, target=target))
 
@@ -225,13 +226,13 @@ def test_claim_that_can_be_seen_must_have_room(
     published: Hub, plain_registry: Registry, mount: Mount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(model=MODEL, target=f"{plain_registry.host}/flight/claim:1", builder="direct")
-    monkeypatch.setattr(claim, "PATH", mount("small", 60))
+    monkeypatch.setattr(pod, "CLAIM", mount("small", 60))
     found = preflight(run)
     (refusal,) = found.refusals
     assert (refusal.about, "6.1 MB more are needed and 62.9 MB are free" in refusal.what) == ("claim", True)
     assert "62.9 MB are free" in page(found)
 
-    monkeypatch.setattr(claim, "PATH", mount("large", 100))
+    monkeypatch.setattr(pod, "CLAIM", mount("large", 100))
     assert preflight(run).refusals == []
 
 
@@ -312,8 +313,8 @@ def test_target_is_needed_outside_of_a_pod(published: Hub) -> None:
 
 
 def test_target_is_needed_where_openshifts_registry_is_not(published: Hub) -> None:
-    credentials.SERVICE_ACCOUNT.mkdir(parents=True)
-    (credentials.SERVICE_ACCOUNT / "namespace").write_text("team")
+    pod.SERVICE_ACCOUNT.mkdir(parents=True)
+    (pod.SERVICE_ACCOUNT / "namespace").write_text("team")
 
     (refusal,) = preflight(Run(model=MODEL, streaming=True)).refusals
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.cli.parameters import BUILDING, STREAMING, parameters
+from modelcar.cli.parameters import parameters
 from modelcar.cli.preset import SHIPPED, Preset, Wanted, find, presets
 from modelcar.cli.usage import UsageError
+from modelcar.pipelines.compilation import BUILDING, STREAMING
 from tests.parts.command import modelcar
 
 

@@ -9,10 +9,10 @@ import pytest
 from huggingface_hub import close_session
 
 from modelcar.errors import HubError, ModelcarError, RegistryError, RegistryUnwellError
-from modelcar.mirror import mirror
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.stream import stream
+from modelcar.steps.mirror import mirror
+from modelcar.steps.stream import stream
 from tests.conftest import LogIn
 from tests.parts.forward_proxy import ForwardProxy, forward_proxy
 from tests.parts.hub import Hub

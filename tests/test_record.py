@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from modelcar import claim, disk_use
-from modelcar.disk_use import MOST_POINTS, DiskWatch, Point, thinned
-from modelcar.errors import BuildError, explained
-from modelcar.record import LONGEST, Record, last_error, recorded, records_in
+from modelcar import pod
+from modelcar.errors import BuildError
+from modelcar.records import disk_usage
+from modelcar.records.disk_usage import MOST_POINTS, DiskWatch, Point, thinned
+from modelcar.records.step_record import LONGEST, Record, last_error, recorded, records_in
+from modelcar.records.termination_message import explained
 from tests.conftest import Mount
 
 MIB = 1 << 20
@@ -141,7 +143,7 @@ def test_thinning_keeps_the_first_and_every_peak() -> None:
 
 def test_watch_sees_what_is_written_to_the_claim(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
     place = mount("claim", 64)
-    monkeypatch.setattr(disk_use, "FIRST_INTERVAL", 0.02)
+    monkeypatch.setattr(disk_usage, "FIRST_INTERVAL", 0.02)
     with DiskWatch(place / "not" / "there" / "yet") as watch:
         file = place / "weights"
         file.write_bytes(bytes(16 * MIB))
@@ -157,7 +159,7 @@ def test_watch_sees_what_is_written_to_the_claim(mount: Mount, monkeypatch: pyte
 
 
 def test_long_watch_keeps_few_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(disk_use, "FIRST_INTERVAL", 0.001)
+    monkeypatch.setattr(disk_usage, "FIRST_INTERVAL", 0.001)
     with DiskWatch(tmp_path) as watch:
         time.sleep(0.5)
 
@@ -176,7 +178,7 @@ def test_claim_on_the_node_itself_is_no_claim(tmp_path: Path) -> None:
 
 def test_record_watches_the_claim(log: Path, mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
     place = mount("claim", 64)
-    monkeypatch.setattr(claim, "PATH", place)
+    monkeypatch.setattr(pod, "CLAIM", place)
     with recorded("download"), explained():
         (place / "weights").write_bytes(bytes(16 * MIB))
 

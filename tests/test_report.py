@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from kfp import dsl, local
 from kfp.compiler import Compiler
 
-from modelcar import claim, report
+from modelcar import pod
+from modelcar.claim import scratch
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
-from modelcar.disk_picture import clock, curves, page, peak
-from modelcar.disk_use import Point
-from modelcar.record import Record
-from modelcar.report import EndedRun, Found, write
-from modelcar.serving import inference_service, service_name
+from modelcar.records.disk_usage import Point
+from modelcar.records.step_record import Record
+from modelcar.steps.report import report
+from modelcar.steps.report.disk_chart import clock, curves, page, peak
+from modelcar.steps.report.inference_service import inference_service, service_name
+from modelcar.steps.report.page import EndedRun, Found, write
 from tests.parts.run_states import run_state
 
 IMAGE = "quay.io/team/granite@sha256:" + "a" * 64
@@ -297,13 +299,13 @@ class TestFromHere:
     def test_abandoned_builds_are_removed_and_running_ones_are_not(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(claim, "PATH", tmp_path / "claim")
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
         here = tmp_path / "claim" / "a--b" / "c0ffee" / ".modelcar"
         abandoned = here / "build-abandoned"
         abandoned.mkdir(parents=True)
         (abandoned / "lock").touch()
         (here.parent / "model.safetensors").touch()
-        with claim.scratch(here.parent.parent / "decaf" / ".modelcar") as running:
+        with scratch.scratch(here.parent.parent / "decaf" / ".modelcar") as running:
             done = report.report(EndedRun("run-1", "SUCCEEDED"))
             assert running.exists()
 
@@ -320,7 +322,7 @@ class TestFromHere:
         context = {"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], "current-context": "c"}
         login.write_text(yaml.safe_dump({**server, **context, "users": [{"name": "u", "user": {}}]}))
         monkeypatch.setenv("KUBECONFIG", str(login))
-        monkeypatch.setattr(claim, "PATH", tmp_path / "claim")
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
         begun = time.monotonic()
 
         done = report.report(EndedRun("run-1", "FAILED"))
@@ -337,7 +339,7 @@ class TestFromHere:
         monkeypatch.delenv("MODELCAR_TERMINATION_LOG")
         monkeypatch.setattr(report, "ANSWER_SECONDS", 0.2)
         monkeypatch.setattr(Cluster, "find", never)
-        monkeypatch.setattr(claim, "PATH", tmp_path / "claim")
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
 
         done = report.report(EndedRun("run-1", "FAILED"))
 
@@ -346,7 +348,7 @@ class TestFromHere:
     def test_neither_cluster_nor_log_is_no_trouble(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv("MODELCAR_TERMINATION_LOG")
         monkeypatch.delenv("KUBECONFIG", raising=False)
-        monkeypatch.setattr(claim, "PATH", tmp_path / "claim")
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
 
         assert "Notes" not in report.report(EndedRun("run-1", "SUCCEEDED", model="a/b", target="q.io/a/b:1")).markdown
 
@@ -367,8 +369,9 @@ def ended(request: pytest.FixtureRequest) -> str:
 
 @dsl.component(base_image="python:3.11")
 def _work(ends: str):  # type: ignore[no-untyped-def]
-    from modelcar.errors import ModelcarError, explained
-    from modelcar.record import recorded
+    from modelcar.errors import ModelcarError
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
 
     with recorded("build") as record, explained():
         record.image = "quay.io/team/granite@sha256:" + "a" * 64

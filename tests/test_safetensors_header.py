@@ -12,14 +12,14 @@ import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.download import download
+from modelcar.claim.downloads import read_snapshot
 from modelcar.errors import WeightsError
-from modelcar.layers import on_disk, part
+from modelcar.hub.safetensors_header import BITS, LARGEST_HEADER, PassingHeader
+from modelcar.image.layout import on_disk, part
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.safetensors_header import BITS, LARGEST_HEADER, PassingHeader
-from modelcar.snapshot import Snapshot
-from modelcar.stream import stream
+from modelcar.steps.download import download
+from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 
@@ -180,6 +180,6 @@ def test_the_layers_of_right_files_are_as_before(hub: Hub, tmp_path: Path) -> No
     right = file_of({"a": {"dtype": "U8", "shape": [2_000_000], "data_offsets": [0, 2_000_000]}}, 2_000_000)
     hub.publish(REPO, {"model.safetensors": right})
     done = download(REPO, tmp_path / "claim")
-    assert [layer.title for layer in part(Snapshot.read(done.directory), on_disk(done.directory))] == [
+    assert [layer.title for layer in part(read_snapshot(done.directory), on_disk(done.directory))] == [
         "models/model.safetensors"
     ]

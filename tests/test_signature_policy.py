@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelcar.mirror import mirror
-from modelcar.signing_key import SIGNING_KEY
-from modelcar.stream import stream
+from modelcar.attestation.keys import SIGNING_KEY
+from modelcar.steps.mirror import mirror
+from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelcar.claim.downloads import matches, read_snapshot, write_snapshot
 from modelcar.errors import ClaimError, UnsafeNameError, WrongBytesError
-from modelcar.snapshot import RECORD, PublishedFile, Snapshot, safe_path
+from modelcar.hub.paths import RECORD, safe_path
+from modelcar.hub.snapshot import PublishedFile, Snapshot
 from tests.parts.models import ODD_NAMES
 
 FILES = (
@@ -61,19 +63,19 @@ def test_safe_path_stays_below_its_directory(path: str) -> None:
 
 
 def test_record_is_read_back(tmp_path: Path) -> None:
-    SNAPSHOT.write(tmp_path)
+    write_snapshot(SNAPSHOT, tmp_path)
 
-    assert Snapshot.read(tmp_path) == SNAPSHOT
+    assert read_snapshot(tmp_path) == SNAPSHOT
     assert SNAPSHOT.size == 9
     assert [path.name for path in (tmp_path / RECORD).parent.iterdir()] == [RECORD.name]
 
 
 def test_record_is_replaced(tmp_path: Path) -> None:
-    SNAPSHOT.write(tmp_path)
+    write_snapshot(SNAPSHOT, tmp_path)
     other = SNAPSHOT.model_copy(update={"files": FILES[:1]})
-    other.write(tmp_path)
+    write_snapshot(other, tmp_path)
 
-    assert Snapshot.read(tmp_path) == other
+    assert read_snapshot(tmp_path) == other
 
 
 @pytest.mark.parametrize("place", ["", "missing", "file"])
@@ -81,54 +83,54 @@ def test_missing_record_is_named(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(ClaimError, match=r"holds no finished download.*Run the download step first"):
-        Snapshot.read(tmp_path / place)
+        read_snapshot(tmp_path / place)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"model": 7}'])
 def test_damaged_record_is_named(damage: bytes, tmp_path: Path) -> None:
-    SNAPSHOT.write(tmp_path)
+    write_snapshot(SNAPSHOT, tmp_path)
     (tmp_path / RECORD).write_bytes(damage)
 
     with pytest.raises(WrongBytesError, match=r"is damaged.*run the download again"):
-        Snapshot.read(tmp_path)
+        read_snapshot(tmp_path)
 
 
 def test_truncated_record_is_named(tmp_path: Path) -> None:
-    SNAPSHOT.write(tmp_path)
+    write_snapshot(SNAPSHOT, tmp_path)
     record = tmp_path / RECORD
     record.write_bytes(record.read_bytes()[:-20])
 
     with pytest.raises(WrongBytesError, match="is damaged"):
-        Snapshot.read(tmp_path)
+        read_snapshot(tmp_path)
 
 
 def test_record_that_leads_out_is_refused(tmp_path: Path) -> None:
-    SNAPSHOT.write(tmp_path)
+    write_snapshot(SNAPSHOT, tmp_path)
     record = tmp_path / RECORD
     record.write_text(record.read_text().replace("config.json", "../../config.json"))
 
     with pytest.raises(UnsafeNameError):
-        Snapshot.read(tmp_path)
+        read_snapshot(tmp_path)
 
 
 @pytest.mark.parametrize(("file", "content"), [(FILES[0], b"{}"), (FILES[1], b"weights")])
 def test_file_matches_its_published_bytes_alone(file: PublishedFile, content: bytes, tmp_path: Path) -> None:
     place = tmp_path / "file"
-    assert not file.matches(place)
+    assert not matches(file, place)
     place.write_bytes(content)
-    assert file.matches(place)
+    assert matches(file, place)
     place.write_bytes(content[:-1] + b"!")
-    assert not file.matches(place)
+    assert not matches(file, place)
     place.write_bytes(content + b"!")
-    assert not file.matches(place)
+    assert not matches(file, place)
 
 
 def test_link_matches_nothing(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"weights")
     (tmp_path / "link").symlink_to("real")
 
-    assert FILES[1].matches(tmp_path / "real")
-    assert not FILES[1].matches(tmp_path / "link")
+    assert matches(FILES[1], tmp_path / "real")
+    assert not matches(FILES[1], tmp_path / "link")
 
 
 def test_git_agrees_on_the_hash_of_a_small_file(tmp_path: Path) -> None:

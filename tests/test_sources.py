@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcar import sources
+from modelcar.bootstrap import sources
 from modelcar.components.mirror import mirror
 from modelcar.components.register import register
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from modelcar.build import build
-from modelcar.checkpoint import FILES
-from modelcar.download import download
 from modelcar.errors import BuildError, CredentialsError, HubError, UnsafeNameError, WrongBytesError
-from modelcar.mirror import mirror
+from modelcar.image.annotations import FILES
 from modelcar.oci.reference import Reference
-from modelcar.stream import Streamed, stream
+from modelcar.steps.build import build
+from modelcar.steps.download import download
+from modelcar.steps.mirror import mirror
+from modelcar.steps.stream import Streamed, stream
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.build import build
-from modelcar.download import Downloaded
+from modelcar import pod
 from modelcar.errors import CredentialsError
-from modelcar.oci import credentials, spec
+from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import CHUNK_BYTES, Repository
+from modelcar.steps.build import build
+from modelcar.steps.download import Downloaded
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.registries import (
@@ -134,7 +135,7 @@ def test_service_account_token_that_rotates_in_the_middle_is_read_again(
     with registry_with_basic_auth(tmp_path / "registry") as registry:
         account = isolated / "serviceaccount"
         account.mkdir()
-        monkeypatch.setattr(credentials, "OPENSHIFT_REGISTRY", "127.0.0.1")
+        monkeypatch.setattr(pod, "OPENSHIFT_REGISTRY", "127.0.0.1")
         monkeypatch.setattr("tests.parts.registries.USERNAME", "serviceaccount")
 
         def rotated() -> None:

@@ -8,12 +8,11 @@ from typing import cast
 
 import pytest
 
-from modelcar import transfer
-from modelcar.layers import Noted
+from modelcar.oci import transfer
 from modelcar.oci.blob import Blob
 from modelcar.oci.registry import Repository
+from modelcar.oci.transfer import SMALL, Noted, send_layer
 from modelcar.progress import silent
-from modelcar.transfer import SMALL, send_layer
 
 DIGEST = f"sha256:{'0' * 64}"
 SIZE = SMALL + 1

@@ -13,18 +13,20 @@ from pathlib import Path
 import pytest
 import requests
 
-from modelcar import provenance
+from modelcar.attestation import cosign, provenance
+from modelcar.attestation.keys import SIGNING_KEY, PublicKey, SigningKey
+from modelcar.claim.files import OnDisk
 from modelcar.errors import HubError, RegistryError
-from modelcar.mirror import mirror
-from modelcar.model_registry import register
-from modelcar.oci import cosign, referrers, spec
-from modelcar.oci.layer import Entry, Layer, OnDisk
+from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import Attachment, Content
 from modelcar.oci.registry import Repository, Stored
-from modelcar.signing_key import SIGNING_KEY, PublicKey, SigningKey
-from modelcar.stream import stream
-from modelcar.verification import State, Verification, verify
+from modelcar.oci.tar_writer import Entry, Layer
+from modelcar.steps.mirror import mirror
+from modelcar.steps.register import register
+from modelcar.steps.stream import stream
+from modelcar.steps.verify.result import State, Verification
+from modelcar.steps.verify.verify import verify
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.models import tiny_llama

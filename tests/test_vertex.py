@@ -14,9 +14,10 @@ import pytest
 import yaml
 from kfp.compiler import Compiler
 
-from modelcar import google_cloud, vertex
+from modelcar import google_cloud
 from modelcar.errors import CredentialsError
 from modelcar.oci import credentials
+from modelcar.steps import vertex_upload
 from tests.parts.certificates import CertificateAuthority
 from tests.parts.google_cloud import Api, ArtifactRegistry, MetadataServer, NameProxy, artifact_registry
 from tests.parts.google_cloud.artifact_registry import NAME
@@ -276,14 +277,14 @@ def account(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     google_cloud._account.cache_clear()
 
 
-def entry(**changes: Any) -> vertex.Entry:
+def entry(**changes: Any) -> vertex_upload.Entry:
     """Give an entry for an image that is nowhere."""
     image = f"{NAME}/my-project/models/x@sha256:{'0' * 64}"
     given = {"model": MODEL, "commit": "c" * 40, "image": image, "args": [], "container": {}, **changes}
-    return vertex.describe(**given)
+    return vertex_upload.describe(**given)
 
 
-def upload(cloud: Cloud, what: vertex.Entry, parent: str = "") -> None:
+def upload(cloud: Cloud, what: vertex_upload.Entry, parent: str = "") -> None:
     """Enter it, as ModelUploadOp would."""
     model = {"displayName": what.display_name, "labels": what.labels, "containerSpec": what.container.spec()}
     cloud.api.registry.upload(json.dumps({"model": model, "parentModel": parent}))
@@ -291,25 +292,25 @@ def upload(cloud: Cloud, what: vertex.Entry, parent: str = "") -> None:
 
 def test_what_the_registry_has_is_found_by_name_labels_and_settings(account: Cloud) -> None:
     first, second = entry(), entry(args=["--tensor-parallel-size=2"])
-    assert vertex.find(first, PROJECT, LOCATION) == vertex.Known("model")
+    assert vertex_upload.find(first, PROJECT, LOCATION) == vertex_upload.Known("model")
 
     # Somebody else's model of that name, and one of that name for another model of the Hub.
     account.api.registry.upload(
         json.dumps({"model": {"displayName": MODEL, "containerSpec": {"imageUri": f"{NAME}/my-project/models/y:1"}}})
     )
     upload(account, entry(model="example/other", name=MODEL))
-    assert vertex.find(first, PROJECT, LOCATION).missing == "model"
+    assert vertex_upload.find(first, PROJECT, LOCATION).missing == "model"
 
     upload(account, first)
-    known = vertex.find(first, PROJECT, LOCATION)
+    known = vertex_upload.find(first, PROJECT, LOCATION)
     assert known.missing == "nothing"
     assert known.model == f"{PARENT}/models/1002"
     assert known.address == f"https://{LOCATION}-aiplatform.googleapis.com/v1/{known.model}"
 
-    assert vertex.find(second, PROJECT, LOCATION).missing == "version"
+    assert vertex_upload.find(second, PROJECT, LOCATION).missing == "version"
     upload(account, second, parent=known.model)
     # Both versions count, not the newest alone, though a page holds but one of them.
-    assert [vertex.find(one, PROJECT, LOCATION).missing for one in (first, second)] == ["nothing", "nothing"]
+    assert [vertex_upload.find(one, PROJECT, LOCATION).missing for one in (first, second)] == ["nothing", "nothing"]
 
 
 def test_what_may_pass_is_tried_again_and_what_the_api_refuses_is_named(
@@ -317,17 +318,17 @@ def test_what_may_pass_is_tried_again_and_what_the_api_refuses_is_named(
 ) -> None:
     monkeypatch.setattr("modelcar.retries.pause_before", lambda *_: 0.0)
     account.api.fails = [HTTPStatus.SERVICE_UNAVAILABLE]
-    assert vertex.find(entry(), PROJECT, LOCATION).missing == "model"
+    assert vertex_upload.find(entry(), PROJECT, LOCATION).missing == "model"
     account.api.fails = [HTTPStatus.FORBIDDEN]
     with pytest.raises(
         google_cloud.GoogleCloudError, match=r"answered 403 to GET https://europe-west4-.*docs/vertex.md"
     ):
-        vertex.find(entry(), PROJECT, LOCATION)
+        vertex_upload.find(entry(), PROJECT, LOCATION)
     account.api.fails = [HTTPStatus.TOO_MANY_REQUESTS] * 6
     with pytest.raises(google_cloud.GoogleCloudUnwellError, match="answered 429"):
-        vertex.find(entry(), PROJECT, LOCATION)
+        vertex_upload.find(entry(), PROJECT, LOCATION)
     with pytest.raises(google_cloud.GoogleCloudUnwellError, match="cannot read https://nowhere-aiplatform"):
-        vertex.find(entry(), PROJECT, "nowhere")
+        vertex_upload.find(entry(), PROJECT, "nowhere")
 
 
 def test_a_secret_is_named_by_its_name_or_in_full(account: Cloud) -> None:

@@ -7,29 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar import vertex
 from modelcar.errors import PlanError, UnsafeNameError
+from modelcar.steps import vertex_upload
 
 IMAGE = f"europe-west4-docker.pkg.dev/my-project/models/granite@sha256:{'ab' * 32}"
 ALLOWED = set(string.ascii_lowercase + string.digits + "_-")
 
 
-def describe(**changes: Any) -> vertex.Entry:
+def describe(**changes: Any) -> vertex_upload.Entry:
     given = {"model": "a/b", "commit": "c" * 40, "image": IMAGE, "args": ["--model=/models"], "container": {}}
-    return vertex.describe(**{**given, **changes})
+    return vertex_upload.describe(**{**given, **changes})
 
 
 @given(st.text())
 def test_any_text_becomes_a_label_value(text: str) -> None:
-    value = vertex.label_value(text)
+    value = vertex_upload.label_value(text)
     assert len(value) <= 63
     assert set(value) <= ALLOWED
-    assert value == vertex.label_value(text)
+    assert value == vertex_upload.label_value(text)
 
 
 @given(st.text(string.ascii_lowercase, min_size=64), st.text(string.ascii_lowercase, min_size=64))
 def test_long_texts_stay_apart(one: str, other: str) -> None:
-    assert (vertex.label_value(one) == vertex.label_value(other)) == (one == other)
+    assert (vertex_upload.label_value(one) == vertex_upload.label_value(other)) == (one == other)
 
 
 def test_labels_say_what_is_in_the_image() -> None:
@@ -96,15 +96,15 @@ def test_an_image_must_be_pinned() -> None:
 
 @pytest.mark.parametrize("registry", ["europe-west4-docker.pkg.dev", "us-docker.pkg.dev", "gcr.io", "eu.gcr.io"])
 def test_artifact_registry_has_several_names(registry: str) -> None:
-    assert vertex.check_target(f"{registry}/my-project/models/granite:1").registry == registry
+    assert vertex_upload.check_target(f"{registry}/my-project/models/granite:1").registry == registry
 
 
 @pytest.mark.parametrize("target", ["quay.io/a/b:1", "docker.pkg.dev.example/a/b:1", "localhost:5000/a/b:1"])
 def test_another_registry_is_refused(target: str) -> None:
     with pytest.raises(PlanError, match="Vertex AI runs images of Artifact Registry alone"):
-        vertex.check_target(target)
+        vertex_upload.check_target(target)
 
 
 def test_a_target_that_is_no_reference_is_named() -> None:
     with pytest.raises(UnsafeNameError):
-        vertex.check_target("")
+        vertex_upload.check_target("")

@@ -21,10 +21,10 @@ from google_cloud_pipeline_components.types.artifact_types import UnmanagedConta
 from kfp.compiler import Compiler
 from kfp.pipeline_spec import pipeline_spec_pb2 as schema
 
-from modelcar import vertex
 from modelcar.components.prepare_upload import prepare_upload
 from modelcar.pipelines.model_to_vertex import model_to_vertex
 from modelcar.pipelines.model_to_vertex.pipeline import SERVING_ARGS, SERVING_CONTAINER, SERVING_IMAGE
+from modelcar.steps import vertex_upload
 
 PAGE = Path(__file__).parents[1] / "docs" / "vertex.md"
 IMAGE = f"europe-west4-docker.pkg.dev/my-project/models/x@sha256:{'0' * 64}"
@@ -165,7 +165,7 @@ def test_outputs_are_of_googles_types_and_hold_what_those_describe() -> None:
     outputs = prepare_upload.component_spec.outputs
     for name, kind in (("container_model", UnmanagedContainerModel), ("parent_model", VertexModel)):
         assert outputs[name].type == f"{kind.schema_title}@{kind.schema_version}"
-    spec = vertex.describe("a/b", "c" * 40, IMAGE, SERVING_ARGS, SERVING_CONTAINER).container.spec()
+    spec = vertex_upload.describe("a/b", "c" * 40, IMAGE, SERVING_ARGS, SERVING_CONTAINER).container.spec()
     known = yaml.safe_load(UnmanagedContainerModel.schema)["properties"]["containerSpec"]["properties"]
     assert set(spec) <= set(known)
     for name, value in spec.items():
@@ -176,7 +176,7 @@ def test_outputs_are_of_googles_types_and_hold_what_those_describe() -> None:
 
 def test_a_container_has_the_fields_of_the_api() -> None:
     fields = set(ModelContainerSpec.pb(ModelContainerSpec()).DESCRIPTOR.fields_by_name)
-    assert set(vertex.Container.model_fields) == fields
+    assert set(vertex_upload.Container.model_fields) == fields
 
 
 def test_the_client_builds_a_run_of_it(file: Path, submitted: list[dict[str, Any]]) -> None:
@@ -221,7 +221,7 @@ def test_documented_submission_builds_a_request(
     (request,) = submitted
     given = dict(request["pipeline_job"].runtime_config.parameter_values)
     assert set(given) == {"model", "target"}
-    assert vertex.check_target(given["target"]).tag == "3.3-2b"
+    assert vertex_upload.check_target(given["target"]).tag == "3.3-2b"
     commands = " ".join(blocks("sh"))
     account = request["pipeline_job"].service_account
     assert f"service-accounts create {account.partition('@')[0]}\n" in commands
@@ -245,7 +245,7 @@ def test_documented_servers_are_containers_that_the_api_takes(block: str) -> Non
     values = json.loads(block)
     parameters = set(inspect.signature(model_to_vertex.pipeline_func).parameters)
     assert set(values) <= parameters
-    entry = vertex.describe("a/b", "c" * 40, IMAGE, values["serving_args"], values["serving_container"])
+    entry = vertex_upload.describe("a/b", "c" * 40, IMAGE, values["serving_args"], values["serving_container"])
     spec = ModelContainerSpec.from_json(json.dumps(entry.container.spec()))
     assert spec.ports[0].container_port == 8080
     assert f"--port={spec.ports[0].container_port}" in spec.args
@@ -254,11 +254,11 @@ def test_documented_servers_are_containers_that_the_api_takes(block: str) -> Non
 
 def test_the_page_names_the_labels_and_messages_that_there_are() -> None:
     text = PAGE.read_text()
-    for label in (vertex.MODEL, vertex.COMMIT, vertex.DIGEST, vertex.CONTAINER):
+    for label in (vertex_upload.MODEL, vertex_upload.COMMIT, vertex_upload.DIGEST, vertex_upload.CONTAINER):
         assert f"| `{label}` |" in text
     assert SERVING_IMAGE.startswith("us-docker.pkg.dev/vertex-ai/")
     rows = text.partition("## When it fails")[2].partition("\n## ")[0]
     said = re.findall(r"^\| `(.+?)` \|", rows, re.MULTILINE)
-    ours = " ".join(path.read_text() for path in Path(vertex.__file__).parent.rglob("*.py"))
+    ours = " ".join(path.read_text() for path in Path(vertex_upload.__file__).parent.rglob("*.py"))
     assert len(said) == 5
     assert [one for one in said if one.removesuffix(" 403") not in ours] == []

@@ -8,12 +8,11 @@ import random
 import pytest
 
 from modelcar.errors import RegistryError, RegistryUnwellError
-from modelcar.layers import Noted
 from modelcar.oci import spec
 from modelcar.oci.blob import Blob
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import CHUNK_BYTES, Repository
-from modelcar.transfer import send_layer
+from modelcar.oci.transfer import Noted, send_layer
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.registries import Registry
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import SelectionError
-from modelcar.snapshot import PublishedFile
-from modelcar.weights import Choice, choose
+from modelcar.hub.selection import Choice, choose
+from modelcar.hub.snapshot import PublishedFile
 from tests.parts.models import ODD_NAMES, tiny_llama, variants
 
 BOOKKEEPING = {".gitattributes", ".gitignore"}

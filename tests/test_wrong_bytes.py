@@ -12,11 +12,11 @@ import modelcar_base_image
 import pytest
 from modelcar_base_image.constants import EMBEDDED_OCI_LAYOUT_DIR
 
-from modelcar.build import build
-from modelcar.download import Downloaded
 from modelcar.errors import ModelcarError
-from modelcar.mirror import mirror
-from modelcar.stream import stream
+from modelcar.steps.build import build
+from modelcar.steps.download import Downloaded
+from modelcar.steps.mirror import mirror
+from modelcar.steps.stream import stream
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry, registry_plain

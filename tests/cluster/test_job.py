@@ -13,7 +13,7 @@ from kubernetes import client
 
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.job import delete_jobs
-from modelcar.record import records_in
+from modelcar.records.step_record import records_in
 from tests.cluster.conftest import AnyCluster
 from tests.cluster.executors import Run, applied, signal_step, task_config, until
 from tests.cluster.local_cluster import LocalCluster

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from modelcar.cluster.permissions import JOB_NEEDS
+from modelcar.steps.preflight.admission import JOB_NEEDS
 from tests.cluster.conftest import AnyCluster
 from tests.cluster.executors import ACCOUNT, MANIFESTS, applied
 from tests.cluster.namespace import Namespace

@@ -12,13 +12,13 @@ import pytest
 import yaml
 from kubernetes import client
 
-from modelcar.cluster import claims, nodes, permissions
 from modelcar.cluster.connection import Cluster
-from modelcar.cluster.nodes import Need, requests_of
-from modelcar.cluster.permissions import TrialPod
-from modelcar.finding import Finding
-from modelcar.preflight import preflight
-from modelcar.run import Run
+from modelcar.steps.preflight import admission, claims, nodes
+from modelcar.steps.preflight.admission import TrialPod
+from modelcar.steps.preflight.finding import Finding
+from modelcar.steps.preflight.nodes import Need, requests_of
+from modelcar.steps.preflight.preflight import preflight
+from modelcar.steps.preflight.request import Run
 from tests.cluster.conftest import AnyCluster, Label
 from tests.cluster.image import TINY_IMAGE
 from tests.cluster.load import beat, fake_node, loaded
@@ -260,7 +260,7 @@ def test_no_permission_to_list_nodes_is_a_warning(namespace: Namespace, log_in_a
 def test_account_that_may_start_no_job_is_named_with_the_command(namespace: Namespace, log_in_as: LogInAs) -> None:
     cluster = log_in_as("runner")
 
-    refused = permissions.check_jobs(cluster)
+    refused = admission.check_jobs(cluster)
     assert refused.verdict == "refusal"
     assert refused.what.startswith("the service account runner may not create jobs, get jobs")
     assert refused.command == f"oc policy add-role-to-user edit -z runner -n {namespace.name}"
@@ -268,11 +268,11 @@ def test_account_that_may_start_no_job_is_named_with_the_command(namespace: Name
     jobs = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["*"]}
     pods = {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list", "watch"]}
     grant(namespace, "runner", jobs, pods)
-    eventually(lambda: permissions.check_jobs(cluster), "ok")
+    eventually(lambda: admission.check_jobs(cluster), "ok")
 
 
 def test_pod_that_may_not_be_tried_is_a_warning(log_in_as: LogInAs) -> None:
-    finding = permissions.check_pod(log_in_as("runner"), TrialPod(RESOURCES))
+    finding = admission.check_pod(log_in_as("runner"), TrialPod(RESOURCES))
 
     assert finding.verdict == "warning"
     assert 'cannot create resource "pods"' in finding.what
@@ -282,32 +282,32 @@ def test_privilege_is_refused_by_pod_security_and_granted_by_the_command(
     namespace: Namespace, administrator: Cluster
 ) -> None:
     wanted = TrialPod(RESOURCES, "modelcar-build", privileged=True)
-    missing = permissions.check_pod(administrator, wanted)
+    missing = admission.check_pod(administrator, wanted)
     assert missing.what == f"there is no service account modelcar-build in {namespace.name}"
     assert missing.command.splitlines() == [
         f"oc create serviceaccount modelcar-build -n {namespace.name}",
         f"oc adm policy add-scc-to-user privileged -z modelcar-build -n {namespace.name}",
     ]
     namespace.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "modelcar-build"}})
-    eventually(lambda: permissions.check_pod(administrator, wanted), "ok")
+    eventually(lambda: admission.check_pod(administrator, wanted), "ok")
 
     level = "pod-security.kubernetes.io/enforce"
     namespace.core.patch_namespace(namespace.name, {"metadata": {"labels": {level: "restricted"}}})
-    refused = eventually(lambda: permissions.check_pod(administrator, wanted), "refusal")
+    refused = eventually(lambda: admission.check_pod(administrator, wanted), "refusal")
     assert "must not set securityContext.privileged=true" in refused.what
     *command, setting, overwrite = refused.command.split()
     assert (command, overwrite) == (["oc", "label", "namespace", namespace.name], "--overwrite")
-    assert permissions.check_pod(administrator, replace(wanted, privileged=False)).verdict == "ok"
+    assert admission.check_pod(administrator, replace(wanted, privileged=False)).verdict == "ok"
 
     namespace.core.patch_namespace(namespace.name, {"metadata": {"labels": dict([setting.split("=")])}})
-    eventually(lambda: permissions.check_pod(administrator, wanted), "ok")
+    eventually(lambda: admission.check_pod(administrator, wanted), "ok")
 
 
 def test_limit_range_speaks_before_the_build(namespace: Namespace, administrator: Cluster) -> None:
     limit = {"type": "Container", "max": {"ephemeral-storage": "1Gi"}}
     namespace.create({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": [limit]}})
 
-    refused = eventually(lambda: permissions.check_pod(administrator, TrialPod(RESOURCES)), "refusal")
+    refused = eventually(lambda: admission.check_pod(administrator, TrialPod(RESOURCES)), "refusal")
 
     assert "maximum ephemeral-storage usage per Container is 1Gi, but limit is 2Gi" in refused.what
     assert refused.command == f"oc describe limitrange -n {namespace.name}"
@@ -329,10 +329,10 @@ def test_cluster_that_runs_only_some_images_judges_the_builds_own(namespace: Nam
     policies.create_validating_admission_policy({**named, "spec": policy})
     policies.create_validating_admission_policy_binding({**named, "spec": binding})
     try:
-        refused = eventually(lambda: permissions.check_pod(administrator, TrialPod(RESOURCES)), "refusal")
+        refused = eventually(lambda: admission.check_pod(administrator, TrialPod(RESOURCES)), "refusal")
         assert "take images from quay.io" in refused.what
         allowed = TrialPod(RESOURCES, image="quay.io/team/steps:1")
-        assert permissions.check_pod(administrator, allowed).verdict == "ok"
+        assert admission.check_pod(administrator, allowed).verdict == "ok"
     finally:
         policies.delete_validating_admission_policy_binding(namespace.name)
         policies.delete_validating_admission_policy(namespace.name)
@@ -343,15 +343,15 @@ def test_quota_that_never_fits_is_refused_and_one_that_is_used_up_waits(
 ) -> None:
     hard = {"requests.cpu": "1", "limits.ephemeral-storage": "1Gi"}
     namespace.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}})
-    refused = eventually(lambda: permissions.check_pod(administrator, TrialPod(RESOURCES)), "refusal")
+    refused = eventually(lambda: admission.check_pod(administrator, TrialPod(RESOURCES)), "refusal")
     assert "exceeded quota: q, requested: limits.ephemeral-storage=2Gi" in refused.what
     assert refused.command == f"oc describe quota q -n {namespace.name}"
 
     hard["limits.ephemeral-storage"] = "3Gi"
     namespace.core.patch_namespaced_resource_quota("q", namespace.name, {"spec": {"hard": hard}})
-    eventually(lambda: permissions.check_pod(administrator, TrialPod(RESOURCES)), "ok")
+    eventually(lambda: admission.check_pod(administrator, TrialPod(RESOURCES)), "ok")
     namespace.create(_takes_half())
-    waiting = eventually(lambda: permissions.check_pod(administrator, TrialPod(RESOURCES)), "warning")
+    waiting = eventually(lambda: admission.check_pod(administrator, TrialPod(RESOURCES)), "warning")
     assert "a quota" in waiting.what
     assert "used up for now" in waiting.what
     used = namespace.core.read_namespaced_resource_quota("q", namespace.name).status.used

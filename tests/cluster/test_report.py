@@ -11,8 +11,8 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure, failures
 from modelcar.cluster.job import OUR_LABELS
 from modelcar.cluster.run_state import RUN_LABEL, RunState
-from modelcar.disk_use import MOST_POINTS, Point
-from modelcar.record import Record
+from modelcar.records.disk_usage import MOST_POINTS, Point
+from modelcar.records.step_record import Record
 from tests.cluster.conftest import AnyCluster
 from tests.cluster.local_cluster import LocalCluster
 from tests.cluster.namespace import Namespace

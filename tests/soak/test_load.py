@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.layers import MOST_LAYERS
+from modelcar.image.layout import MOST_LAYERS
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, registry_plain
