@@ -6,7 +6,7 @@ from modelcar.hub.snapshot import Snapshot
 from modelcar.oci import spec
 
 FILES = "io.modelcar.files"
-"""The annotation of a layer that says what is in it (modelcar.layers.key)."""
+"""The annotation of a layer that says what is in it (modelcar.image.recipe.key)."""
 
 
 _OURS = "io.modelcar."
@@ -18,7 +18,7 @@ LONGEST = 4096
 
 
 def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
-    """The annotations of an image of a snapshot, made by a recipe (modelcar.layers). What is not known is left out."""
+    """Returns the annotations of an image of a snapshot, made by a recipe (modelcar.image.recipe), of what is known."""
     known = {
         spec.TITLE: snapshot.model,
         spec.SOURCE: snapshot.source,

@@ -1,7 +1,7 @@
 """An image of a model: its base's layers, the model's layers, and what is known of the model as annotations.
 
 All layers must be in the repository before the image is written. It is written under its digest alone; its tag is
-moved afterwards (modelcar.target), so that a tag never names something incomplete.
+moved afterwards (modelcar.image.push), so that a tag never names something incomplete.
 """
 
 from dataclasses import dataclass

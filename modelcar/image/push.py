@@ -20,12 +20,12 @@ class Target:
 
     Args:
         goal: Its reference, with a tag.
-        wanted: What it will say of itself (modelcar.annotations).
-        if_exists: What happens to a tag that holds something else (modelcar.if_exists).
+        wanted: What it will say of itself (modelcar.image.annotations).
+        if_exists: What happens to a tag that holds something else (modelcar.image.tag_policy).
 
     Raises:
         TagError: The tag may not be moved.
-        SigningError: There is a signing key (modelcar.signing_key) that cannot be used.
+        SigningError: There is a signing key (modelcar.attestation.keys) that cannot be used.
     """
 
     def __init__(self, goal: Reference, wanted: dict[str, str], if_exists: str = "update") -> None:
@@ -48,7 +48,7 @@ class Target:
         return self.goal.at(self._existing.digest) if same else None
 
     def known(self) -> dict[str, str]:
-        """Digests of layers that were there, by their keys (modelcar.layers.key)."""
+        """Digests of layers that were there, by their keys (modelcar.image.recipe.key)."""
         return {key: layer.digest for key, layer in self._checkpoint.find(self._existing).items()}
 
     def note(self, layer: ModelLayer) -> None:

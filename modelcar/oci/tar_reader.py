@@ -1,4 +1,4 @@
-"""Reads a model's layer back, and takes nothing but the very bytes that modelcar.oci.layer writes for its files.
+"""Reads a model's layer back, and takes nothing but the very bytes that modelcar.oci.tar_writer writes for its files.
 
 So there can be no link, no device, no other mode or owner, and nothing hidden between files.
 """

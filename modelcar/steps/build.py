@@ -62,7 +62,7 @@ def build(
         builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
             space; or `auto`: buildah where there is one and it may work.
         max_layer_size: The largest layer that the registry takes, in bytes.
-        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.if_exists).
+        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.image.tag_policy).
 
     Raises:
         BuildError: A file is too large for a layer, or the builder failed.

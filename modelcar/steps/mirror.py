@@ -39,7 +39,7 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
     Args:
         source: The image to copy, best with its digest: a tag is resolved once, at the start.
         target: Where to; a reference with a tag.
-        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.if_exists).
+        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.image.tag_policy).
 
     Raises:
         RegistryError: A registry is unreachable or refused.

@@ -17,11 +17,10 @@ from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.preflight import admission, claims
-from modelcar.steps.preflight.build_mode import BuildMode
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import BuildMode, Run
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
