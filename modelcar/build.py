@@ -14,7 +14,6 @@ from modelcar.oci.base_image import open_base_image
 from modelcar.oci.image import ModelLayer
 from modelcar.oci.layer import Layer
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
 from modelcar.progress import Progress
 from modelcar.snapshot import RECORD, Snapshot
 from modelcar.target import Target, describe_layer, publish, send_layers
@@ -87,7 +86,7 @@ def build(
         if builder == "direct" or (builder == "auto" and not (buildah.is_there() and buildah.may_run_here())):
             placed, sent = send_layers("build", base, parts, snapshot, [place], proved=layers.read_digests(directory))
         else:
-            placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)
+            placed, sent = _build_with_buildah(place, directory, parts, snapshot)
             send_layers("base", base, (), snapshot, [place])
         layers.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
         (image,) = publish([place], base, placed, snapshot)
@@ -95,15 +94,20 @@ def build(
 
 
 def _build_with_buildah(
-    repository: Repository, directory: Path, parts: list[Layer], snapshot: Snapshot
+    target: Target, directory: Path, parts: list[Layer], snapshot: Snapshot
 ) -> tuple[list[ModelLayer], int]:
-    """Has buildah make and push the layers, one after the other, for each takes its size in scratch space."""
+    """Has buildah make and push the layers, one after the other, for each takes its size in scratch space.
+
+    Finished layers are noted in the registry: many remove what no tag leads to after an hour, and builds take longer.
+    """
+    repository = target.repository
     with scratch(directory / RECORD.parent) as place, claim_errors(directory):
         linked = all(buildah.links(layer, place) for layer in parts)
         room = max(layer.size for layer in parts) * (1 if linked else 2)
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
         proved = layers.read_digests(directory)
+        target.known()
 
         def ready(layer: Layer) -> tuple[str, bool, buildah.Container | None]:
             digest = proved.get(layers.key(layer, snapshot)) or layers.digest(layer, snapshot)
@@ -132,6 +136,7 @@ def _build_with_buildah(
                     except BuildError:
                         layers.check_noted(layer, snapshot, digest)
                         raise
+                    target.note(placed[-1])
                     sent += layer.size
             except BaseException:
                 ahead.shutdown(wait=False, cancel_futures=True)

@@ -11,7 +11,7 @@ from modelcar.errors import DamagedUploadError, WrongBytesError
 from modelcar.if_exists import check_tag
 from modelcar.oci import spec
 from modelcar.oci.base_image import BaseImage
-from modelcar.oci.image import ModelLayer, write_image
+from modelcar.oci.image import Image, ModelLayer, write_image
 from modelcar.oci.layer import Layer
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
@@ -71,16 +71,18 @@ class Target:
         written = write_image(self.repository, base, placed, self._wanted)
         self._attach(written, base, snapshot)
         held = self.repository.find_manifest(self.goal.tag)
-        if held is None or held.digest != written.digest:
+        if held is None or held.digest != written.top.digest:
             check_tag(self.goal, held, self._wanted, self._if_exists)
-        return written
+        return written.top
 
     def sign_unchanged(self, base: BaseImage, snapshot: Snapshot) -> None:
         """Signs the image under the tag, if it is to be signed and nobody did."""
         if self._existing and self._signing_key and not attachments.is_signed(self.repository, self._existing.digest):
-            self._attach(self._existing, base, snapshot)
+            entries = self._existing.index().manifests if self._existing.is_index else []
+            platforms = tuple(self.repository.manifest(entry.digest) for entry in entries)
+            self._attach(Image(self._existing, platforms), base, snapshot)
 
-    def _attach(self, image: Stored, base: BaseImage, snapshot: Snapshot) -> None:
+    def _attach(self, image: Image, base: BaseImage, snapshot: Snapshot) -> None:
         attachments.attach(self.repository, image, snapshot, base, self._wanted[RECIPE], self._signing_key)
 
     def move_tag(self, written: Stored) -> Reference:

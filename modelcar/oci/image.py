@@ -12,6 +12,21 @@ from modelcar.oci.registry import Repository, Stored
 
 
 @dataclass(frozen=True)
+class Image:
+    """An image whose manifests are at hand, so that none has to be read back.
+
+    OpenShift's registry shows a manifest only once a tag leads to it.
+
+    Attributes:
+        top: Its index, or its manifest where it is for one platform alone.
+        platforms: The manifests that the index names; empty without an index.
+    """
+
+    top: Stored
+    platforms: tuple[Stored, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelLayer:
     """A layer of the model that is in the repository.
 
@@ -28,7 +43,7 @@ class ModelLayer:
 
 def write_image(
     repository: Repository, base: BaseImage, layers: list[ModelLayer], annotations: dict[str, str]
-) -> Stored:
+) -> Image:
     """Writes configs, manifests and, for a base with several platforms, the index. No tag is written.
 
     Args:
@@ -38,7 +53,7 @@ def write_image(
         annotations: What is known of the model. They become labels of the config as well.
 
     Returns:
-        The image, as the repository has it under its digest.
+        The image, as the repository has it under its digests.
     """
     annotations = {**annotations, spec.BASE_NAME: base.name, spec.BASE_DIGEST: base.digest}
     configs = [_config(variant.config, layers, annotations).encoded() for variant in base.variants]
@@ -48,10 +63,10 @@ def write_image(
     ]
     repository.put_manifests(manifests)
     if len(manifests) == 1:
-        return manifests[0]
+        return Image(manifests[0])
     index = _index(manifests, base, annotations)
     repository.put_manifest(index, index.digest)
-    return index
+    return Image(index, tuple(manifests))
 
 
 def _manifest(variant: Variant, config: bytes, layers: list[ModelLayer], annotations: dict[str, str]) -> Stored:
