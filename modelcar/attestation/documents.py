@@ -1,7 +1,7 @@
 """Reads what is attached to an image: provenance, inventory and signatures, each held against the image's digest."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from modelcar.attestation import cosign, provenance, sbom
@@ -73,7 +73,7 @@ def read_documents(repository: Repository, digest: str, key: PublicKey | None) -
 
 
 def _contents(
-    repository: Repository, attached: list[Attached], found: Documents
+    repository: Repository, attached: Iterable[Attached], found: Documents
 ) -> Iterator[tuple[spec.Descriptor, bytes]]:
     known = (cosign.SIMPLE_SIGNING, cosign.ENVELOPE, cosign.IN_TOTO, sbom.MEDIA_TYPE)
     blobs = {

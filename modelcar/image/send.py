@@ -1,8 +1,7 @@
 """Sends the layers that an image lacks to all of its targets, several at a time."""
 
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from modelcar.errors import DamagedUploadError
 from modelcar.hub.snapshot import Snapshot
@@ -12,9 +11,11 @@ from modelcar.image.base_image import BaseImage
 from modelcar.image.manifest import ModelLayer
 from modelcar.image.push import Target
 from modelcar.oci import spec, transfer
+from modelcar.oci.parallel import run_together
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
-from modelcar.oci.transfer import PARALLEL, WORKERS, Turn, copy_blob, send_layer
+from modelcar.oci.transfer import copy_blob, send_layer
+from modelcar.oci.turns import MOST, Turn, Turns
 from modelcar.progress import Count, Progress
 
 
@@ -52,46 +53,43 @@ def send_layers(
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
     """
     proved = proved or {}
-    turn = threading.Semaphore(PARALLEL)
+    repositories = [target.repository for target in targets]
+    turns = Turns(MOST // len(repositories)) if repositories else Turns()
+    for repository in repositories:
+        repository.on_pressure(turns.slow_down)
     digests = dict(proved)
     for target in targets:
         digests.update(target.known())
 
-    def bring(layer: Layer, progress: Progress) -> tuple[ModelLayer, int]:
+    def bring(layer: Layer) -> tuple[ModelLayer, int]:
         key = recipe.key(layer, snapshot)
         digest = digests.get(key, "")
         lacking = [target for target in targets if not digest or not target.repository.has_blob(digest)]
         if not lacking:
             progress.advance(layer.size)
             return describe_layer(layer, digest, snapshot), 0
-        repositories = [target.repository for target in lacking]
-        sent = _send(layer, snapshot, proved.get(key, ""), repositories, progress.advance, turn)
+        destinations = [target.repository for target in lacking]
+        with turns.prepare():
+            sent = _send(layer, snapshot, proved.get(key, ""), destinations, progress.advance, turns)
         placed = describe_layer(layer, sent, snapshot)
         for target in lacking:
             target.note(placed)
         return placed, layer.size
 
+    def bring_base_layer(target: Target, layer: spec.Descriptor) -> None:
+        if target.repository.has_blob(layer.digest):
+            progress.advance(layer.size)
+        else:
+            copy_blob(layer, base.read, base.repository, target.repository, progress.advance, turns)
+
     based = [(target, layer) for target in targets for layer in base.layers]
     total = sum(layer.size for layer in parts) + sum(layer.size for _, layer in based)
-    with Progress(verb, total) as progress, ThreadPoolExecutor(WORKERS) as pool:
-        under = [pool.submit(_bring_base_layer, base, layer, target, progress, turn) for target, layer in based]
-        jobs = [pool.submit(bring, layer, progress) for layer in parts]
-        try:
-            done = [job.result() for job in jobs]
-            for job in under:
-                job.result()
-        except BaseException:
-            progress.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [placed for placed, _ in done], sum(sent for _, sent in done)
-
-
-def _bring_base_layer(base: BaseImage, layer: spec.Descriptor, target: Target, progress: Progress, turn: Turn) -> None:
-    if target.repository.has_blob(layer.digest):
-        progress.advance(layer.size)
-    else:
-        copy_blob(layer, base.read, base.repository, target.repository, progress.advance, turn)
+    with Progress(verb, total) as progress:
+        under = [partial(bring_base_layer, target, layer) for target, layer in based]
+        jobs: list[Callable[[], tuple[ModelLayer, int] | None]] = [*under, *(partial(bring, layer) for layer in parts)]
+        done = run_together(jobs, progress.stop, repositories)
+    results = [result for result in done if result is not None]
+    return [placed for placed, _ in results], sum(sent for _, sent in results)
 
 
 def _send(

@@ -5,14 +5,15 @@ In one that does not, an index under the tag `sha256-<digest>` lists them, which
 besides, `sha256-<digest>.sig`, for cosign and those that read what it writes look only there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import spec
-from modelcar.oci.registry import Repository, Stored
+from modelcar.oci.registry import MAX_MANIFEST_BYTES, Repository, Stored
 
 SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
 """Ends of the tags under which cosign keeps them."""
@@ -36,7 +37,7 @@ class Content:
     annotations: dict[str, str] = field(default_factory=dict)
 
     def descriptor(self) -> spec.Descriptor:
-        """As a manifest names it."""
+        """Returns it as a manifest names it."""
         return spec.describe(self.content, self.media_type, annotations=self.annotations or None)
 
 
@@ -87,26 +88,48 @@ def attach(repository: Repository, subject: Stored, attachments: Sequence[Attach
     put(repository, subject, [attached for _, attached in described])
 
 
-def put(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> None:
+def put(repository: Repository, subject: Stored, attached: Iterable[Attached]) -> None:
     """Writes the manifests of attachments whose blobs are there, and sees to it that they are found.
 
     Args:
         repository: Where to.
         subject: The image in it.
-        attached: What is attached to it.
+        attached: What is attached to it; taken one by one, as each may be large.
     """
-    unlisted = []
-    for one in attached:
-        stored = _with_others(repository, subject, one) if one.tag_end else one.stored
-        listed = repository.put_manifest(stored, tag(subject.digest, one.tag_end) if one.tag_end else stored.digest)
-        if not listed and stored.manifest().subject is not None:
-            unlisted.append(_entry(stored))
+    unlisted = [entry for one in attached if (entry := _put_one(repository, subject, one)) is not None]
     if unlisted:
         _list(repository, subject.digest, unlisted)
 
 
-def find(repository: Repository, digest: str) -> list[Attached]:
-    """Everything that is attached to an image, each once.
+def _put_one(repository: Repository, subject: Stored, one: Attached) -> spec.Descriptor | None:
+    """Writes one; gives its entry for the list, if the registry will not list it itself."""
+    stored = _with_others(repository, subject, one) if one.tag_end else one.stored
+    version = tag(subject.digest, one.tag_end) if one.tag_end else stored.digest
+    known = repository.capabilities
+    if one.tag_end and known.takes_subject is False:
+        stored = _without_subject(stored)
+    try:
+        listed = repository.put_manifest(stored, version)
+    except RegistryError as error:
+        bare = _without_subject(stored)
+        # What has a tag is found by that; cosign itself writes no subject there.
+        if not (one.tag_end and error.status) or bare.content == stored.content:
+            raise
+        repository.put_manifest(bare, version)
+        known.takes_subject = False
+        return None
+    if stored.manifest().subject is None:
+        return None
+    known.takes_subject = True
+    return None if listed else _entry(stored)
+
+
+def _without_subject(stored: Stored) -> Stored:
+    return Stored(stored.manifest().model_copy(update={"subject": None}).encoded(), stored.media_type)
+
+
+def find(repository: Repository, digest: str) -> Iterator[Attached]:
+    """Finds everything that is attached to an image, each once; one at a time, as each may be large.
 
     Indexes are passed over: nothing we know of attaches any.
 
@@ -114,23 +137,37 @@ def find(repository: Repository, digest: str) -> list[Attached]:
         repository: Where the image is.
         digest: The image's digest.
     """
-    found: dict[str, Attached] = {}
+    found = {digest}
     for tag_end in (SIGNATURES, ATTESTATIONS, INVENTORIES):
-        stored = repository.find_manifest(tag(digest, tag_end))
-        if stored is not None and not stored.is_index:
-            found[stored.digest] = Attached(stored, tag_end)
+        stored = _at(repository, tag(digest, tag_end))
+        if stored is not None and not stored.is_index and stored.digest not in found:
+            found.add(stored.digest)
+            yield Attached(stored, tag_end)
     listed = [*repository.list_referrers(digest), *_listed(repository, digest)]
-    for entry in listed:
-        if entry.digest not in found and entry.media_type in spec.MANIFESTS:
-            stored = repository.find_manifest(entry.digest)
-            # A list may name what is gone, or what belongs to another image.
-            if stored is not None and _subject(stored) == digest:
-                found[stored.digest] = Attached(stored)
-    return list(found.values())
+    for entry in [entry for entry in listed if entry.media_type in spec.MANIFESTS]:
+        if entry.digest in found:
+            continue
+        found.add(entry.digest)
+        stored = _at(repository, entry.digest)
+        # A list may name what is gone, or what belongs to another image.
+        if stored is not None and not stored.is_index and _subject(stored) == digest:
+            yield Attached(stored)
+
+
+def _at(repository: Repository, version: str) -> Stored | None:
+    """Returns what stands there, if the registry gives it: what is attached must not keep anybody from the image."""
+    try:
+        return repository.find_manifest(version)
+    except RegistryError as error:
+        # What answers nothing at all is another matter than one that does not answer this.
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
+        print(f"what is attached as {version} is passed over: {error.what}", flush=True)
+        return None
 
 
 def tag(digest: str, tag_end: str = "") -> str:
-    """The tag at which something of an image is found by its digest."""
+    """Returns the tag at which something of an image is found by its digest."""
     return digest.replace(":", "-") + tag_end
 
 
@@ -152,7 +189,8 @@ def _manifest(subject: Stored, attachment: Attachment) -> tuple[Content, Attache
 def _with_others(repository: Repository, subject: Stored, one: Attached) -> Stored:
     """What a tag of cosign's will hold: several may sign an image, and their signatures share a manifest."""
     there = repository.find_manifest(tag(subject.digest, one.tag_end))
-    if there is None or there.is_index:
+    # GitLab takes such a tag for the image's digest.
+    if there is None or there.is_index or there.digest == subject.digest:
         return one.stored
     ours, others = one.stored.manifest(), there.manifest().layers
     layers = [*others, *(layer for layer in ours.layers if layer not in others)]
@@ -183,9 +221,13 @@ def _entry(stored: Stored) -> spec.Descriptor:
 def _list(repository: Repository, digest: str, entries: Iterable[spec.Descriptor]) -> None:
     before = _listed(repository, digest)
     together = {entry.digest: _with_platform(entry) for entry in [*before, *entries]}
-    if list(together.values()) != before:
-        index = spec.Index(manifests=list(together.values()))
-        repository.put_manifest(Stored(index.encoded(), spec.INDEX), tag(digest))
+    if list(together.values()) == before:
+        return
+    index = spec.Index(manifests=list(together.values())).encoded()
+    if len(index) > MAX_MANIFEST_BYTES:
+        bare = [entry.model_copy(update={"annotations": None}) for entry in together.values()]
+        index = spec.Index(manifests=bare).encoded()
+    repository.put_manifest(Stored(index, spec.INDEX), tag(digest))
 
 
 def _with_platform(entry: spec.Descriptor) -> spec.Descriptor:
@@ -194,8 +236,9 @@ def _with_platform(entry: spec.Descriptor) -> spec.Descriptor:
 
 
 def _listed(repository: Repository, digest: str) -> list[spec.Descriptor]:
-    stored = repository.find_manifest(tag(digest))
-    return stored.index().manifests if stored is not None and stored.is_index else []
+    stored = _at(repository, tag(digest))
+    # GitLab takes such a tag for the image's digest: an image for several platforms is not a list of attachments.
+    return stored.index().manifests if stored is not None and stored.is_index and stored.digest != digest else []
 
 
 def _subject(stored: Stored) -> str:
