@@ -14,10 +14,11 @@ import requests
 
 from benchmarks import disk
 from benchmarks.pod import REPOSITORY, Measurement, Pods
-from modelcar.layers import DIGESTS
+from modelcar.claim.downloads import read_snapshot
+from modelcar.hub.paths import RECORD
+from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.snapshot import RECORD, Snapshot
 from tests.parts.hub import Hub
 from tests.parts.models import sparse_model, tiny_llama
 from tests.parts.registries import Registry, registry_plain
@@ -75,7 +76,7 @@ class Place:
 
     def download_to(self, claim: Path) -> Measurement:
         """Downloads the model with our own function."""
-        code = "from pathlib import Path; from modelcar.download import download; "
+        code = "from pathlib import Path; from modelcar.steps.download import download; "
         return self.python(f"{code}download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)
 
     @cached_property
@@ -94,7 +95,7 @@ class Place:
             noted: Let it have the digests that the download noted.
         """
         (self.downloaded / DIGESTS).write_bytes(self.noted if noted else b"{}")
-        code = "from pathlib import Path; from modelcar.build import build; "
+        code = "from pathlib import Path; from modelcar.steps.build import build; "
         return self.python(f"{code}build(Path({str(self.downloaded)!r}), {target!r}, builder={builder!r})")
 
     @contextmanager
@@ -175,7 +176,7 @@ def check_files(directory: Path, size: int) -> None:
 
 def files(directory: Path) -> list[str]:
     """The model's files in a finished download."""
-    return [file.path for file in Snapshot.read(directory).files]
+    return [file.path for file in read_snapshot(directory).files]
 
 
 def _publish(root: Path, size: int, shards: int, *, zeros: bool) -> int:

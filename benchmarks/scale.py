@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from modelcar import layers
+from modelcar.claim.files import OnDisk
 from modelcar.errors import BuildError
-from modelcar.oci.layer import OnDisk
+from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.image import layout
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.snapshot import PublishedFile, Snapshot
-from modelcar.stream import stream
-from modelcar.transfer import PARALLEL
+from modelcar.oci.transfer import PARALLEL
+from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import registry_plain
 
@@ -88,7 +88,7 @@ def _row(total: int, shard: float, found: Constants) -> str:
     files = _files(total, shard)
     begin = f"| {total} GB | {len(files) - SMALL_FILES} of {shard:g} GB"
     try:
-        parts = layers.part(_snapshot(files), lambda file: OnDisk(Path(file.path)))
+        parts = layout.part(_snapshot(files), lambda file: OnDisk(Path(file.path)))
     except BuildError as error:
         return f"{begin} | refused: {str(error).partition('. ')[0]} |" + " |" * 9
     count, size = len(parts), sum(part.size for part in parts)
@@ -161,7 +161,7 @@ def _measure() -> Constants:
 def _run(folder: Path, count: int) -> Run:
     """Streams a model of so many layers of a file each into a new registry."""
     files = {
-        f"model-{number:05}-of-{count:05}.safetensors": os.urandom(layers.OWN_LAYER_SIZE) for number in range(count)
+        f"model-{number:05}-of-{count:05}.safetensors": os.urandom(layout.OWN_LAYER_SIZE) for number in range(count)
     }
     with ExitStack() as stack:
         hub = stack.enter_context(Hub(folder / "hub"))

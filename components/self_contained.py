@@ -9,7 +9,7 @@ from typing import Any
 import kfp
 from kfp import dsl
 
-from modelcar.embedding import carrying
+from modelcar.bootstrap.command import carrying
 
 BASE_IMAGE = "registry.access.redhat.com/ubi9/python-311:latest"
 """Has Python and pip, runs as any UID in group 0, needs no login and is not rate limited."""

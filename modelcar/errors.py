@@ -1,20 +1,5 @@
 """Failures that a user can act on, each a single line that names what happened and the remedy."""
 
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import FrameType
-
-TERMINATION_LOG = "/dev/termination-log"
-"""Where Kubernetes looks for a container's last words; `kubectl describe pod` and the pipeline's report show them."""
-
-ERROR = "error: "
-"""Before the line that says why a step failed."""
-
-
 LONGEST = 1000
 """Characters of what an error says happened. Names and servers' words are in it, which may be of any length."""
 
@@ -136,39 +121,3 @@ class ClusterError(ModelcarError):
 
 class StoppedError(ModelcarError):
     """The work was given up because something else failed, or the user ended it."""
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Ends the process with one line and a non-zero exit, never a traceback, when a step fails in a way it can name.
-
-    The line goes to stderr and to the container's termination log. A pod that is being deleted gets SIGTERM; it is
-    turned into an ordinary exit, so that whatever was begun is tidied up on the way out.
-    """
-    signal.signal(signal.SIGTERM, _exit_on_signal)
-    try:
-        yield
-    except ModelcarError as error:
-        _last_words(f"{ERROR}{error}")
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        _last_words(f"{ERROR}interrupted. Run the same command again to go on where it stopped.")
-        raise SystemExit(130) from None
-
-
-def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
-
-
-def _last_words(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-    leave(line)
-
-
-def leave(line: str) -> None:
-    """Adds a line to the container's termination log, if there is one."""
-    path = Path(os.environ.get("MODELCAR_TERMINATION_LOG", TERMINATION_LOG))
-    with suppress(OSError):
-        if path.exists():
-            with path.open("a") as log:
-                log.write(line + "\n")

@@ -17,57 +17,36 @@ from urllib.parse import urlsplit
 import aiohttp
 from model_registry.core import ModelRegistryAPIClient
 from model_registry.exceptions import StoreError
-from model_registry.types import ListOptions, ModelArtifact, ModelVersion, RegisteredModel
+from model_registry.types import ListOptions, ModelArtifact
 from mr_openapi import RegisteredModelCreate
 from mr_openapi.exceptions import (
     ApiException,
     BadRequestException,
-    ConflictException,
     ForbiddenException,
     UnauthorizedException,
     UnprocessableEntityException,
 )
 from pydantic import ValidationError
 
-from modelcar import annotations
+from modelcar import pod
 from modelcar.errors import ModelRegistryError
-from modelcar.oci import credentials, spec
+from modelcar.image import annotations
+from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 
-AUTHOR = "modelcar-pipelines"
 VERSION_DIGITS = 12
 """Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
 
-PIPELINE_RUN = "pipeline_run"
 ANSWER_SECONDS = 60.0
 """For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
 
-_PARTS = 3
-"""Of an entry: model, version, artifact. Each can be there only once, so each can be another run's."""
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Registered:
-    """An entry in the Model Registry.
-
-    Attributes:
-        model: The registered model's name.
-        version: The version's name.
-        uri: What the artifact points to, `oci://…@sha256:…`.
-        changed: Whether anything was written.
-    """
-
-    model: str
-    version: str
-    uri: str
-    changed: bool
-
-
-@dataclass(frozen=True)
-class _Entry:
+class Entry:
     """What the registry should say."""
 
     model: str
@@ -77,27 +56,6 @@ class _Entry:
     properties: Mapping[str, str]
 
 
-def register(
-    source: str, url: str, *, name: str = "", model_format: str = "vLLM", pipeline_run: str = ""
-) -> Registered:
-    """Enters an image as a version of a registered model.
-
-    Args:
-        source: The image, best with its digest.
-        url: The Model Registry's address, `https://registry.example` or `http://service:8080`.
-        name: The registered model's name; empty for the model's id on the Hub.
-        model_format: The format that a KServe serving runtime supports, such as `vLLM`.
-        pipeline_run: The run that made the image; noted when something is written.
-
-    Raises:
-        ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
-        RegistryError: The image is not there.
-    """
-    entry = _read_entry(source, name, model_format)
-    changed = _ask(url, lambda api: _converge_beside_others(api, entry, pipeline_run))
-    return Registered(entry.model, entry.version, entry.uri, changed)
-
-
 def is_registered(source: str, url: str, *, name: str = "", model_format: str = "vLLM") -> bool:
     """Whether `register` with the same arguments would change nothing. Only reads.
 
@@ -105,8 +63,8 @@ def is_registered(source: str, url: str, *, name: str = "", model_format: str = 
         ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
         RegistryError: The image is not there.
     """
-    entry = _read_entry(source, name, model_format)
-    return _ask(url, lambda api: _holds(api, entry))
+    entry = read_entry(source, name, model_format)
+    return ask(url, lambda api: _holds(api, entry))
 
 
 def registered_uri(url: str, name: str, commit: str) -> str:
@@ -127,7 +85,7 @@ def registered_uri(url: str, name: str, commit: str) -> str:
         artifact = await api.get_model_artifact_by_params(name, version.id) if version else None
         return str(artifact.uri or "") if artifact else ""
 
-    return _ask(url, read)
+    return ask(url, read)
 
 
 def check_write(url: str) -> None:
@@ -139,10 +97,12 @@ def check_write(url: str) -> None:
     Raises:
         ModelRegistryError: It cannot be reached, or refuses the token.
     """
-    _ask(url, _offer_nothing)
+    ask(url, _offer_nothing)
 
 
-def _ask(url: str, question: Callable[[ModelRegistryAPIClient], Coroutine[Any, Any, Answer]]) -> Answer:
+def ask(url: str, question: Callable[[ModelRegistryAPIClient], Coroutine[Any, Any, Answer]]) -> Answer:
+    """Asks the server one question, within a time limit and with its errors translated."""
+
     async def answered() -> Answer:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await question(_connect(url))
@@ -161,7 +121,8 @@ async def _offer_nothing(api: ModelRegistryAPIClient) -> None:
             await client.create_registered_model(nameless)
 
 
-def _read_entry(source: str, name: str, model_format: str) -> _Entry:
+def read_entry(source: str, name: str, model_format: str) -> Entry:
+    """Reads from an image's annotations what its entry will say."""
     reference = Reference.parse(source)
     with Repository(reference) as repository:
         stored = repository.manifest(reference.version)
@@ -173,7 +134,7 @@ def _layers(repository: Repository, stored: Stored) -> list[spec.Descriptor]:
     return manifest.manifest().layers
 
 
-def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], name: str, model_format: str) -> _Entry:
+def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], name: str, model_format: str) -> Entry:
     said = stored.annotations()
     if annotations.MODEL not in said or spec.REVISION not in said:
         raise ModelRegistryError(
@@ -193,67 +154,26 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
         "image_recipe": said.get(annotations.RECIPE, ""),
     }
     version = said[spec.REVISION][:VERSION_DIGITS]
-    return _Entry(
+    return Entry(
         name or said[annotations.MODEL], version, uri, model_format, {k: v for k, v in properties.items() if v}
     )
 
 
-async def _converge_beside_others(api: ModelRegistryAPIClient, entry: _Entry, pipeline_run: str) -> bool:
-    """Converges, again where another run has just made the model, the version or the artifact that was missing."""
-    for _ in range(_PARTS):
-        with suppress(ConflictException):
-            return await _converge(api, entry, pipeline_run)
-    return await _converge(api, entry, pipeline_run)
-
-
-async def _converge(api: ModelRegistryAPIClient, entry: _Entry, pipeline_run: str) -> bool:
-    """Writes what is missing or differs; says whether anything was."""
-    changed = False
-    model = await api.get_registered_model_by_params(entry.model)
-    if model is None:
-        model = await api.upsert_registered_model(RegisteredModel(name=entry.model, owner=AUTHOR))
-        changed = True
-    noted = {**entry.properties, **({PIPELINE_RUN: pipeline_run} if pipeline_run else {})}
-    version = await api.get_model_version_by_params(model.id, entry.version)
-    if version is None:
-        wanted = ModelVersion(name=entry.version, author=AUTHOR, custom_properties=noted)
-        version = await api.upsert_model_version(wanted, model.id)
-        changed = True
-    elif not _says(version.custom_properties, entry.properties):
-        version.custom_properties = {**(version.custom_properties or {}), **noted}
-        version = await api.upsert_model_version(version, model.id)
-        changed = True
-    artifact = await api.get_model_artifact_by_params(entry.model, version.id)
-    if not _points_to(artifact, entry):
-        await api.upsert_model_version_artifact(_artifact(entry, artifact), version.id)
-        changed = True
-    return changed
-
-
-async def _holds(api: ModelRegistryAPIClient, entry: _Entry) -> bool:
+async def _holds(api: ModelRegistryAPIClient, entry: Entry) -> bool:
     model = await api.get_registered_model_by_params(entry.model)
     version = await api.get_model_version_by_params(model.id, entry.version) if model else None
-    if version is None or not _says(version.custom_properties, entry.properties):
+    if version is None or not says(version.custom_properties, entry.properties):
         return False
-    return _points_to(await api.get_model_artifact_by_params(entry.model, version.id), entry)
+    return points_to(await api.get_model_artifact_by_params(entry.model, version.id), entry)
 
 
-def _points_to(artifact: ModelArtifact | None, entry: _Entry) -> bool:
+def points_to(artifact: ModelArtifact | None, entry: Entry) -> bool:
+    """Tells whether an artifact names the entry's image."""
     return artifact is not None and artifact.uri == entry.uri and artifact.model_format_name == entry.format
 
 
-def _artifact(entry: _Entry, existing: ModelArtifact | None) -> ModelArtifact:
-    return ModelArtifact(
-        id=existing.id if existing else None,
-        name=entry.model,
-        uri=entry.uri,
-        model_format_name=entry.format,
-        model_format_version="1",
-        custom_properties={"image_digest": entry.properties["image_digest"]},
-    )
-
-
-def _says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
+def says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
+    """Tells whether custom properties hold what is wanted."""
     return all((found or {}).get(key) == value for key, value in wanted.items())
 
 
@@ -285,7 +205,7 @@ def _token() -> str:
     if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
         return token
     named = (os.environ.get(variable) for variable in ("MODEL_REGISTRY_TOKEN_PATH", "KF_PIPELINES_SA_TOKEN_PATH"))
-    files = (*(Path(name) for name in named if name), credentials.SERVICE_ACCOUNT / "token")
+    files = (*(Path(name) for name in named if name), pod.SERVICE_ACCOUNT / "token")
     return next((file.read_text().strip() for file in files if file.is_file()), "")
 
 

@@ -14,9 +14,10 @@ import hypothesis
 import pytest
 from huggingface_hub import constants
 
-from modelcar.download import Downloaded, download
-from modelcar.oci import credentials, session
+from modelcar import pod
+from modelcar.oci import session
 from modelcar.retries import pause_before
+from modelcar.steps.download import Downloaded, download
 from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
 from tests.parts.models import tiny_llama
@@ -80,8 +81,8 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(home / "termination-log"))
-    monkeypatch.setattr(credentials, "SECRETS", home / "secrets")
-    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", home / "serviceaccount")
+    monkeypatch.setattr(pod, "SECRETS", home / "secrets")
+    monkeypatch.setattr(pod, "SERVICE_ACCOUNT", home / "serviceaccount")
     monkeypatch.setattr(session, "_CERTIFICATES", (home / "certs.d",))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -101,7 +102,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = SimpleNamespace(**{**vars(time), "sleep": pauses.append})
     monkeypatch.setattr("modelcar.retries.time", clock)
     monkeypatch.setattr("tenacity.nap.time", clock)
-    monkeypatch.setattr("modelcar.transfer.pause_before", passed_at_once)
+    monkeypatch.setattr("modelcar.oci.transfer.pause_before", passed_at_once)
     monkeypatch.setattr("huggingface_hub.file_download.time", clock)
     monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
     return pauses

@@ -37,9 +37,9 @@ def build(
     from collections import namedtuple
     from pathlib import Path
 
-    from modelcar import build as step
-    from modelcar.errors import explained
-    from modelcar.record import recorded
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import build as step
 
     with recorded("build") as record, explained():
         done = step.build(

@@ -75,10 +75,10 @@ def build_in_job(
     """
     from collections import namedtuple
 
-    from modelcar import build_in_job as step
     from modelcar.cluster.task import TaskConfig
-    from modelcar.errors import explained
-    from modelcar.record import recorded
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import build_in_job as step
 
     with recorded("build") as record, explained():
         named = TaskConfig.from_parameters(

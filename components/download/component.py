@@ -35,15 +35,15 @@ def download(
     """
     from collections import namedtuple
 
-    from modelcar import claim
-    from modelcar import download as step
-    from modelcar.errors import explained
-    from modelcar.record import recorded
+    from modelcar import pod
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import download as step
 
     with recorded("download") as record, explained():
         done = step.download(
             model,
-            claim.PATH,
+            pod.CLAIM,
             revision=revision,
             include=include,
             exclude=exclude,

@@ -25,9 +25,9 @@ def mirror(
     """
     from collections import namedtuple
 
-    from modelcar import mirror as step
-    from modelcar.errors import explained
-    from modelcar.record import recorded
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import mirror as step
 
     outputs = namedtuple("Outputs", ["image", "copied_bytes"])
     if not target:

@@ -93,11 +93,11 @@ def preflight(
     from collections import namedtuple
     from pathlib import Path
 
-    from modelcar import preflight as step
-    from modelcar import preflight_page
-    from modelcar.errors import explained
-    from modelcar.record import recorded
-    from modelcar.run import Run
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps.preflight import page
+    from modelcar.steps.preflight import preflight as step
+    from modelcar.steps.preflight.request import Run
 
     with recorded("preflight") as record, explained():
         found = step.preflight(
@@ -130,10 +130,10 @@ def preflight(
             )
         )
         found.note(record)
-        Path(plan.path).write_text(preflight_page.page(found), encoding="utf-8")
-        Path(plan_page.path).write_text(preflight_page.web_page(found), encoding="utf-8")
+        Path(plan.path).write_text(page.page(found), encoding="utf-8")
+        Path(plan_page.path).write_text(page.web_page(found), encoding="utf-8")
         # The artifact of a step that fails is not kept; its log is.
-        preflight_page.show(found)
+        page.show(found)
         found.check()
     outputs = namedtuple("Outputs", ["node_selector", "ephemeral_storage", "build_mode", "unchanged", "image"])
     return outputs(

@@ -44,12 +44,12 @@ def prepare_upload(
     from collections import namedtuple
     from pathlib import Path
 
-    from modelcar import vertex
-    from modelcar.errors import explained
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import vertex_upload
 
     with explained():
-        entry = vertex.describe(model, commit, image, serving_args, serving_container, registered_name)
-        known = vertex.find(entry, project, location)
+        entry = vertex_upload.describe(model, commit, image, serving_args, serving_container, registered_name)
+        known = vertex_upload.find(entry, project, location)
     print(f"{entry.display_name}: {known.missing} to be uploaded to {project}, {location}", flush=True)
     container_model.metadata["containerSpec"] = entry.container.spec()
     container_model.metadata["predictSchemata"] = {}

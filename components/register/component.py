@@ -24,9 +24,9 @@ def register(
     """
     from collections import namedtuple
 
-    from modelcar import model_registry as step
-    from modelcar.errors import explained
-    from modelcar.record import recorded
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import register as step
 
     outputs = namedtuple("Outputs", ["model", "version"])
     if not url:

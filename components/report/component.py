@@ -38,10 +38,11 @@ def report(
     """
     from pathlib import Path
 
-    from modelcar import report as step
+    from modelcar.steps.report import page
+    from modelcar.steps.report import report as step
 
     done = step.report(
-        step.EndedRun(
+        page.EndedRun(
             run_id,
             status.state or "",
             status.error_message or "",

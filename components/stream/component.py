@@ -47,9 +47,9 @@ def stream(
     """
     from collections import namedtuple
 
-    from modelcar import stream as step
-    from modelcar.errors import explained
-    from modelcar.record import recorded
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import stream as step
 
     with recorded("stream") as record, explained():
         done = step.stream(

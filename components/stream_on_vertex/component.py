@@ -47,13 +47,14 @@ def stream_on_vertex(
     import os
     from collections import namedtuple
 
-    from modelcar import google_cloud, vertex
-    from modelcar import stream as step
-    from modelcar.errors import explained
-    from modelcar.record import recorded
+    from modelcar import google_cloud
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+    from modelcar.steps import stream as step
+    from modelcar.steps import vertex_upload
 
     with recorded("stream") as record, explained():
-        vertex.check_target(target)
+        vertex_upload.check_target(target)
         if hf_token_secret:
             # Where the Hub's own client looks for it.
             os.environ["HF_TOKEN"] = google_cloud.read_secret(hf_token_secret, project)

@@ -11,8 +11,8 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 
+from modelcar import pod
 from modelcar.errors import ClusterError
-from modelcar.oci import credentials
 
 REQUEST_SECONDS = (10, 60)
 """How long to wait for a connection, and for an answer."""
@@ -38,7 +38,7 @@ class Cluster:
             ClusterError: KUBECONFIG names a file that cannot be used.
         """
         settings: Any = client.Configuration()
-        namespace_file = credentials.SERVICE_ACCOUNT / "namespace"
+        namespace_file = pod.SERVICE_ACCOUNT / "namespace"
         if "KUBERNETES_SERVICE_HOST" in os.environ and namespace_file.is_file():
             # The loader keeps re-reading the token: it is rotated while a long build runs.
             config.load_incluster_config(client_configuration=settings)
@@ -81,7 +81,7 @@ class Cluster:
         """The pod that this process runs in; None outside of one, or where it may not be read."""
         # Kubeflow's driver sets the first; a pod's host name is its own name unless somebody changed it.
         name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
-        if not name or not (credentials.SERVICE_ACCOUNT / "namespace").is_file():
+        if not name or not (pod.SERVICE_ACCOUNT / "namespace").is_file():
             return None
         try:
             return self.core.read_namespaced_pod(name, self.namespace, _request_timeout=REQUEST_SECONDS)

@@ -12,7 +12,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from modelcar.cluster import remedies
 from modelcar.cluster.run_state import RunState, Step, task_in
-from modelcar.record import last_error
+from modelcar.records.step_record import last_error
 
 KILLED, STOPPED = 137, 143
 """Exit codes of a process that got SIGKILL, and of one that got SIGTERM."""

@@ -15,7 +15,7 @@ from modelcar.cluster.pod_log import PodLog
 from modelcar.cluster.run_state import RunState
 from modelcar.cluster.watch import watched
 from modelcar.errors import ClusterError, ModelcarError
-from modelcar.record import Record, records_in
+from modelcar.records.step_record import Record, records_in
 from modelcar.retries import retrying
 
 _TICK_SECONDS = 1.0

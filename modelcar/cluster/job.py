@@ -9,12 +9,12 @@ from typing import Any
 
 from kubernetes import client
 
+from modelcar.bootstrap.command import handed_on
 from modelcar.cluster.authorities import joining
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
-from modelcar.embedding import handed_on
 from modelcar.errors import ClusterError
 from modelcar.retries import retrying
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelcar.cluster.connection import Cluster, explained_api
 from modelcar.errors import ClusterError
-from modelcar.record import Record, records_in
+from modelcar.records.step_record import Record, records_in
 
 RUN_LABEL = "pipeline/runid"
 """Kubeflow Pipelines puts it on each pod of a run, and we on each Job."""

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from modelcar import claim as claims
+from modelcar import pod
 from modelcar.errors import PlanError
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ class TaskConfig(BaseModel):
                 node_selector=dict(node_selector or {}),
                 tolerations=list(tolerations),
                 volumes=[volume] if claim else [],
-                volume_mounts=[{"name": claim, "mountPath": str(claims.PATH)}] if claim else [],
+                volume_mounts=[{"name": claim, "mountPath": str(pod.CLAIM)}] if claim else [],
             )
         except ValidationError as error:
             wrong = error.errors()[0]

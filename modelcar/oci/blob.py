@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from modelcar.errors import WrongBytesError
-from modelcar.oci.layer import Piece
+from modelcar.oci.tar_writer import Piece
 from modelcar.retries import going_on
 
 

@@ -12,16 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelcar import google_cloud
+from modelcar import google_cloud, pod
 from modelcar.errors import CredentialsError
-
-SECRETS = Path("/var/run/secrets/modelcar")
-"""Where the pipelines mount registry Secrets (type kubernetes.io/dockerconfigjson), a folder each."""
-
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
-"""Its host, from within the cluster; the port is 5000."""
-
 
 _FIELDS = ("username", "password", "identitytoken")
 
@@ -61,8 +53,8 @@ def find(registry: str, repository: str) -> Credentials | None:
         credentials = _from_file(path, registry, repository)
         if credentials is not None:
             return credentials
-    token = SERVICE_ACCOUNT / "token"
-    if registry.split(":")[0] == OPENSHIFT_REGISTRY and token.is_file():
+    token = pod.SERVICE_ACCOUNT / "token"
+    if registry.split(":")[0] == pod.OPENSHIFT_REGISTRY and token.is_file():
         return Credentials("serviceaccount", token.read_text().strip(), source=str(token))
     if google_cloud.serves(registry) and (access := google_cloud.access_token()):
         return Credentials(google_cloud.USERNAME, access, source=google_cloud.SOURCE)
@@ -76,7 +68,7 @@ def auth_files() -> list[Path]:
 
 
 def _candidates() -> Iterator[Path]:
-    yield from sorted(SECRETS.glob("*/.dockerconfigjson"))
+    yield from sorted(pod.SECRETS.glob("*/.dockerconfigjson"))
     if explicit := os.environ.get("REGISTRY_AUTH_FILE"):
         yield Path(explicit)
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):

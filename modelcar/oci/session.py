@@ -14,8 +14,8 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from modelcar import pod
 from modelcar.errors import RegistryError
-from modelcar.oci import credentials
 
 LARGEST_ANSWER = 4 << 20
 """Bytes. No answer that is not a blob needs more: tokens and errors take some KiB, a manifest has the same limit."""
@@ -111,7 +111,7 @@ class TrustingAdapter(HTTPAdapter):
 def trusted_certificates(host: str) -> list[Path]:
     """Files of certificate authorities to trust for a registry, besides the system's: `certs.d` and OpenShift's own."""
     files = [file for folder in _CERTIFICATES for file in sorted((folder / host).glob("*.crt"))]
-    service_ca = credentials.SERVICE_ACCOUNT / "service-ca.crt"
+    service_ca = pod.SERVICE_ACCOUNT / "service-ca.crt"
     if host.split(":")[0].endswith(".svc") and service_ca.is_file():
         files.append(service_ca)
     return files

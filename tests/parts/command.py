@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from unittest import mock
 
-from modelcar.cli import commands
+from modelcar.cli import app
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def modelcar(*words: str) -> Done:
         mock.patch.object(sys, "argv", ["modelcar", *words]),
     ):
         try:
-            commands.main()
+            app.main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
     return Done(code, out.getvalue(), err.getvalue())

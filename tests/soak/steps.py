@@ -13,14 +13,15 @@ from typing import Any
 
 from huggingface_hub import constants
 
-import modelcar.build
-import modelcar.download
-import modelcar.hub
-import modelcar.mirror
+import modelcar.hub.client
 import modelcar.model_registry
 import modelcar.oci.connection
-import modelcar.stream
-from modelcar.errors import ERROR, explained
+import modelcar.steps.build
+import modelcar.steps.download
+import modelcar.steps.mirror
+import modelcar.steps.register
+import modelcar.steps.stream
+from modelcar.records.termination_message import ERROR, explained
 
 PAUSES = 0.02
 """Of the pauses between attempts, which are meant for hours of work, this part is waited."""
@@ -121,31 +122,31 @@ def _hurry() -> None:
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(seconds * PAUSES)  # type: ignore[assignment]
     modelcar.oci.connection.READ_SECONDS = ANSWER_SECONDS
-    modelcar.hub._TIMEOUT_SECONDS = (ANSWER_SECONDS, ANSWER_SECONDS)
+    modelcar.hub.client._TIMEOUT_SECONDS = (ANSWER_SECONDS, ANSWER_SECONDS)
     modelcar.model_registry.ANSWER_SECONDS = 2 * ANSWER_SECONDS
     constants.HF_HUB_DOWNLOAD_TIMEOUT = constants.HF_HUB_ETAG_TIMEOUT = int(ANSWER_SECONDS)
 
 
 def _download(model: str, claim: str) -> str:
-    return str(modelcar.download.download(model, Path(claim)).directory)
+    return str(modelcar.steps.download.download(model, Path(claim)).directory)
 
 
 def _build(directory: str, target: str, builder: Any) -> str:
-    return modelcar.build.build(Path(directory), target, builder=builder).image.digest
+    return modelcar.steps.build.build(Path(directory), target, builder=builder).image.digest
 
 
 def _stream(model: str, target: str, mirror: str = "") -> str:
-    done = modelcar.stream.stream(model, target, mirror=mirror)
+    done = modelcar.steps.stream.stream(model, target, mirror=mirror)
     assert not mirror or (done.mirrored and done.mirrored.digest == done.image.digest)
     return done.image.digest
 
 
 def _mirror(source: str, target: str) -> str:
-    return modelcar.mirror.mirror(source, target).image.digest
+    return modelcar.steps.mirror.mirror(source, target).image.digest
 
 
 def _register(source: str, url: str, name: str) -> str:
-    return modelcar.model_registry.register(source, url, name=name).uri
+    return modelcar.steps.register.register(source, url, name=name).uri
 
 
 STEPS: dict[str, Callable[..., str]] = {

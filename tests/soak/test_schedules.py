@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from modelcar.hub.paths import RECORD
 from modelcar.oci.reference import Reference
-from modelcar.snapshot import RECORD
 from tests.soak import images
 from tests.soak.schedule import Requests, Schedule, draw, show
 from tests.soak.steps import Attempt, Outcome

@@ -1,0 +1,139 @@
+"""What is in an image, as a CycloneDX bill of materials: the model, its files, and the image under them.
+
+Like the provenance it follows from the image alone: no time and no random serial number, so that the same image has the
+same inventory. See https://cyclonedx.org/docs/1.6/json.
+"""
+
+import json
+import uuid
+from typing import Any
+from urllib.parse import quote
+
+import modelcar
+from modelcar.attestation.provenance import model_url
+from modelcar.hub.snapshot import PublishedFile, Snapshot
+
+PREDICATE = "https://cyclonedx.org/bom"
+MEDIA_TYPE = "application/vnd.cyclonedx+json"
+SPEC_VERSION = "1.6"
+GIT_BLOB, SIZE = "io.modelcar:git-blob", "io.modelcar:size"
+
+_SPDX = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "bsd-2-clause": "BSD-2-Clause",
+    "bsd-3-clause": "BSD-3-Clause",
+    "cc-by-4.0": "CC-BY-4.0",
+    "cc-by-sa-4.0": "CC-BY-SA-4.0",
+    "cc-by-nc-4.0": "CC-BY-NC-4.0",
+    "cc-by-nc-sa-4.0": "CC-BY-NC-SA-4.0",
+    "cc0-1.0": "CC0-1.0",
+    "mpl-2.0": "MPL-2.0",
+}
+"""Licences as the Hub writes them, as SPDX does; others keep the model card's own words."""
+
+Json = dict[str, Any]
+
+
+def inventory(snapshot: Snapshot, base_name: str, base_digest: str, image_digest: str) -> Json:
+    """The bill of materials of an image.
+
+    Args:
+        snapshot: The files in it.
+        base_name: The image under them.
+        base_digest: Its digest.
+        image_digest: The image's own digest.
+    """
+    model, base = model_url(snapshot.model, snapshot.commit), f"{base_name.partition('@')[0]}@{base_digest}"
+    image = f"{snapshot.model}@{image_digest}"
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": SPEC_VERSION,
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, image_digest)}",
+        "version": 1,
+        "metadata": {
+            "tools": {
+                "components": [{"type": "application", "name": "modelcar-pipelines", "version": modelcar.__version__}]
+            },
+            "component": {
+                "type": "container",
+                "bom-ref": image,
+                "name": snapshot.model,
+                "version": snapshot.commit,
+                "hashes": _sha256(image_digest),
+            },
+        },
+        "components": [
+            _model(snapshot, model),
+            {"type": "container", "bom-ref": base, "name": base_name, "hashes": _sha256(base_digest)},
+        ],
+        "dependencies": [{"ref": image, "dependsOn": [model, base]}, {"ref": model}, {"ref": base}],
+    }
+
+
+def listed_files(content: bytes, image_digest: str) -> dict[str, str] | None:
+    """The files that an inventory lists, by their paths, with their SHA-256 where it has one.
+
+    Args:
+        content: The inventory.
+        image_digest: The image that it must be of.
+
+    Returns:
+        None if it is no inventory of this image.
+    """
+    try:
+        read = json.loads(content)
+        if read["metadata"]["component"]["hashes"] != _sha256(image_digest):
+            return None
+        files = [one for part in read["components"] for one in part.get("components", ()) if one["type"] == "file"]
+        return {str(file["name"]): str((file.get("hashes") or [{}])[0].get("content", "")) for file in files}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _model(snapshot: Snapshot, reference: str) -> Json:
+    component: Json = {
+        "type": "machine-learning-model",
+        "bom-ref": reference,
+        "name": snapshot.model,
+        "version": snapshot.commit,
+        "purl": reference,
+    }
+    if snapshot.licence:
+        component["licenses"] = [{"license": _licence(snapshot.licence)}]
+    component["externalReferences"] = [{"type": "distribution", "url": f"{snapshot.source}/tree/{snapshot.commit}"}]
+    if snapshot.base_models:
+        component["pedigree"] = {"ancestors": [_ancestor(name) for name in snapshot.base_models]}
+    if snapshot.quantization:
+        component["properties"] = [{"name": "io.modelcar:quantization", "value": snapshot.quantization}]
+    files = sorted(snapshot.files, key=lambda file: file.path)
+    component["components"] = [_file(file, reference) for file in files]
+    return component
+
+
+def _ancestor(name: str) -> Json:
+    return {"type": "machine-learning-model", "name": name, "purl": f"pkg:huggingface/{quote(name)}"}
+
+
+def _file(file: PublishedFile, model: str) -> Json:
+    properties = [{"name": SIZE, "value": str(file.size)}]
+    if not file.sha256:
+        # Of these files the Hub publishes git's object id, which is no plain hash of their bytes.
+        properties.append({"name": GIT_BLOB, "value": file.git_blob})
+    hashes = {"hashes": _sha256(file.sha256)} if file.sha256 else {}
+    return {
+        "type": "file",
+        "bom-ref": f"{model}#{quote(file.path)}",
+        "name": file.path,
+        **hashes,
+        "properties": properties,
+    }
+
+
+def _licence(licence: str) -> dict[str, str]:
+    known = _SPDX.get(licence.lower())
+    return {"id": known} if known else {"name": licence}
+
+
+def _sha256(digest: str) -> list[dict[str, str]]:
+    return [{"alg": "SHA-256", "content": digest.removeprefix("sha256:")}]

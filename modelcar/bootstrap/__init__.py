@@ -1,0 +1,1 @@
+"""How our own code reaches a pod."""

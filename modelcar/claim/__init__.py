@@ -1,0 +1,1 @@
+"""The claim that downloads and builds share."""

@@ -1,0 +1,133 @@
+"""`modelcar plan`: what a run would do and need, and whether it would succeed."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from modelcar import pod
+from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, PresetOption, StreamingOption, wanted
+from modelcar.cli.parameters import parameters, takes_parameters
+from modelcar.cli.preset import Wanted
+from modelcar.cli.server.login import find_cluster
+from modelcar.cluster.connection import Cluster
+from modelcar.pipelines.compilation import STREAMING
+from modelcar.steps.preflight.finding import Finding
+from modelcar.steps.preflight.page import LOG_COLUMNS, page
+from modelcar.steps.preflight.preflight import LOCAL_CLAIM, Preflight, preflight
+from modelcar.steps.preflight.request import Run
+
+_SEEN_FROM_HERE = {"target": "target_secret", "mirror": "mirror_secret", "Model Registry": "model_registry_secret"}
+"""What a run on a cluster reaches from another place than we do, and with the login of which Secret."""
+
+
+@takes_parameters()
+def plan(
+    model_id: Annotated[str, typer.Argument(metavar="[MODEL]", help="Id of the model, organisation/name.")] = "",
+    preset: PresetOption = "",
+    streaming: StreamingOption = None,
+    here: Annotated[
+        bool,
+        typer.Option("--here", help="Plan `modelcar run`, on this machine, and ask no cluster.", show_default=False),
+    ] = False,
+    as_json: JsonOption = False,
+    namespace: NamespaceOption = "",
+    image: ImageOption = "",
+    **parameters: Any,
+) -> None:
+    """Show what a run would do and need, and whether it would succeed. Nothing is moved.
+
+    It is the pipeline's own preflight: files, bytes, duplicates left out, layers, what the claim and the node need;
+    logins and addresses, as they are from here. With a login to a cluster (`oc login`) it also says what is to be said
+    of claim, nodes, quotas and permissions there; a registry that only the cluster reaches is then no reason against.
+
+    Exit code: 0 if it would run, 1 if not, with each reason and what to do.
+
+    Example: `modelcar plan ibm-granite/granite-3.3-2b-instruct --target quay.io/my-team/granite:3.3-2b`
+    """
+    if model_id:
+        parameters["model"] = model_id
+    asked = wanted(preset, streaming, parameters)
+    cluster = None if here else find_cluster(namespace)
+    if here:
+        os.environ.setdefault(LOCAL_CLAIM, "modelcar-claim")
+    run = _run(asked)
+    found = preflight(run, lambda: cluster) if cluster is None else _from_afar(run, asked, cluster, image)
+    if as_json:
+        print(json.dumps(_as_json(found)))
+    else:
+        _show(found)
+    found.check()
+
+
+def _run(asked: Wanted) -> Run:
+    """What is asked for, by the names that it has within a step."""
+    known = {one.name for one in fields(Run)}
+    every = {name: one.default for name, one in parameters().items() if asked.pipeline in one.pipelines}
+    given = {**every, **asked.arguments}
+    named = {name if name in known else name.removeprefix("build_"): value for name, value in given.items()}
+    return Run(streaming=asked.pipeline == STREAMING, **{name: value for name, value in named.items() if name in known})
+
+
+def _from_afar(run: Run, asked: Wanted, cluster: Cluster, image: str) -> Preflight:
+    """Plans a run on a cluster: of what is true of this machine, only that counts which is true there as well."""
+    # Steps that install what they need have no buildah.
+    builder = run.builder if run.builder != "auto" else "buildah" if image else "direct"
+    found = preflight(replace(run, builder=builder), lambda: cluster)
+    return replace(found, run=run, findings=tuple(_there(found.findings, run, asked, cluster)))
+
+
+def _there(findings: tuple[Finding, ...], run: Run, asked: Wanted, cluster: Cluster) -> Iterator[Finding]:
+    for finding in findings:
+        if finding.about == "build":
+            yield Finding("build", "ok", "where it runs, and by what, is found out in the cluster by the first step")
+        elif finding.about == "target" and not run.target:
+            yield Finding("target", "ok", f"{pod.OPENSHIFT_REGISTRY}, in project {cluster.namespace}")
+        elif finding.verdict == "refusal" and finding.about in _SEEN_FROM_HERE:
+            secret = _SEEN_FROM_HERE[finding.about]
+            name = asked.arguments.get(secret, parameters()[secret].default)
+            what = f"from here: {finding.what.rstrip('.')}. The run uses the Secret {name}, in the cluster"
+            yield replace(finding, verdict="warning", what=what)
+        else:
+            yield finding
+
+
+def _show(found: Preflight) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(width=LOG_COLUMNS, highlight=False)
+    console.print(Markdown(page(found)))
+    # On the page their lines are broken.
+    if commands := [finding.command for finding in found.refusals if finding.command]:
+        print("To paste:", *commands, sep="\n", flush=True)
+
+
+def _as_json(found: Preflight) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "model": found.run.model,
+        "runs": not found.refusals,
+        "unchanged": str(found.unchanged) if found.unchanged else None,
+        "findings": [asdict(finding) for finding in found.findings],
+    }
+    if found.plan is None:
+        return told
+    plan = found.plan
+    return told | {
+        "commit": plan.snapshot.commit,
+        "target": str(plan.target) if plan.target else None,
+        "recipe": plan.recipe,
+        "bytes": plan.choice.size,
+        "files": [{"path": file.path, "bytes": file.size} for file in plan.choice.taken],
+        "left_out": [
+            {"path": one.file.path, "bytes": one.file.size, "why": one.reason} for one in plan.choice.left_out
+        ],
+        "layers": [{"title": layer.title, "bytes": layer.size} for layer in plan.layers],
+        "image_bytes": plan.image_bytes,
+        "claim_bytes": None if found.run.streaming else plan.claim_bytes,
+        "node": None if found.run.streaming else dict(found.run.need.requests),
+    }

@@ -1,0 +1,58 @@
+"""`modelcar run`: a pipeline on this machine."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modelcar.cli import local_run
+from modelcar.cli.options import JsonOption, PresetOption, StreamingOption, wanted
+from modelcar.cli.parameters import takes_parameters
+from modelcar.cli.usage import UsageError
+from modelcar.pipelines.compilation import STREAMING
+
+
+@takes_parameters("claim")
+def run(
+    preset: PresetOption = "",
+    streaming: StreamingOption = None,
+    claim: Annotated[Path, typer.Option(help="Directory for downloads; it stands for the claim.")] = Path(
+        "modelcar-claim"
+    ),
+    as_json: JsonOption = False,
+    **parameters: Any,
+) -> None:
+    """Run the pipeline *model-to-registry*, or *model-to-registry-streaming*, on this machine.
+
+    It is the very pipeline that is compiled for the cluster, run by kfp's local runner: a preflight that refuses what
+    cannot succeed, download and build, or stream, then mirror, register and a report. Running it again does only what
+    is missing.
+
+    Registry logins are taken from `podman login`'s and `docker login`'s files or `$REGISTRY_AUTH_FILE`, the Hugging
+    Face token from `HF_TOKEN` or `hf auth login`, the Model Registry's from `MODEL_REGISTRY_TOKEN`.
+
+    Example: `modelcar run --model ibm-granite/granite-3.3-2b-instruct --target quay.io/my-team/granite:3.3-2b`
+    """
+    asked = wanted(preset, streaming, parameters)
+    if not asked.arguments.get("target"):
+        raise UsageError("no target image was named", "Name one: --target registry/repository:tag")
+
+    from modelcar.pipelines.model_to_registry import model_to_registry
+    from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
+
+    pipeline = model_to_registry_streaming if asked.pipeline == STREAMING else model_to_registry
+    result = local_run.run(pipeline, asked.arguments, claim, log=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps(asdict(result)))
+    else:
+        _show(result)
+
+
+def _show(result: local_run.Result) -> None:
+    print(f"\nimage       {result.image}")
+    if result.model:
+        print(f"registered  {result.model}, version {result.version}")
+    print(f"to serve    storageUri: oci://{result.image}")

@@ -1,0 +1,145 @@
+"""`modelcar status` and `modelcar cancel`: runs on a cluster."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from modelcar.cli.commands.submit import finish, followed
+from modelcar.cli.display import as_json as run_as_json
+from modelcar.cli.display import run_table, show_end
+from modelcar.cli.options import CaOption, JsonOption, NamespaceOption, ServerOption
+from modelcar.cli.server.client import ANSWER_SECONDS, Client
+from modelcar.cli.server.run_view import ENDED, state_of, view
+from modelcar.errors import ClusterError
+from modelcar.steps.report.disk_chart import clock
+
+_UUID_LENGTH = 36
+_LOOKED_AT = 100
+"""Runs among which one is found by its name, or by how its id begins."""
+
+
+def status(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id or name, or how the id begins.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=_LOOKED_AT, help="How many runs to list.")] = 10,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show progress until the run has ended.", show_default=False)
+    ] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="With --follow: the steps' logs.", show_default=False)] = False,
+    as_json: JsonOption = False,
+    server: ServerOption = "",
+    namespace: NamespaceOption = "",
+    ca: CaOption = None,
+) -> None:
+    """Show the last runs, or one in detail.
+
+    With `--follow` it is as if `modelcar submit` had just started the run: Ctrl-C ends the showing, not the run, and
+    the exit code is 0 if it succeeded, 1 if not.
+    """
+    client = Client.connect(server, namespace, ca)
+    if not run:
+        _list(client, limit, as_json=as_json)
+        return
+    run_id = find_run(client, run)
+    if follow:
+        finish(followed(client, run_id, logs=logs, as_json=as_json), as_json=as_json)
+        return
+    seen = view(client, run_id)
+    if as_json:
+        print(run_as_json(seen))
+        return
+    Console(highlight=False).print(run_table(seen))
+    show_end(seen, sys.stdout)
+    if seen.error:
+        print(ClusterError(seen.error, seen.remedy))
+
+
+def cancel(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id or name, or how the id begins.")],
+    server: ServerOption = "",
+    namespace: NamespaceOption = "",
+    ca: CaOption = None,
+) -> None:
+    """End a run on a cluster.
+
+    What was downloaded and sent is kept: the next run goes on from there.
+    """
+    client = Client.connect(server, namespace, ca)
+    run_id = find_run(client, run)
+    with client.explained(f"show the run {run_id}"):
+        found = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)
+    if found.state in ENDED:
+        print(f"{found.display_name} has ended already: {_state(found)}")
+        return
+    with client.explained(f"end the run {run_id}"):
+        client.runs.run_service_terminate_run(run_id, _request_timeout=ANSWER_SECONDS)
+    print(f"{found.display_name} is being ended. To see it: modelcar status {run_id} --follow")
+
+
+def find_run(client: Client, wanted: str) -> str:
+    """The id of the run that is meant; the last one of a name.
+
+    Raises:
+        ClusterError: There is none, or several begin like that.
+    """
+    if len(wanted) == _UUID_LENGTH and wanted.count("-") == 4:
+        return wanted
+    runs = last_runs(client, _LOOKED_AT)
+    for one in runs:
+        if one.display_name == wanted:
+            return str(one.run_id)
+    begun = [str(one.run_id) for one in runs if one.run_id.startswith(wanted)]
+    if len(begun) != 1:
+        what = f"several runs begin with {wanted!r}" if begun else f"there is no run {wanted!r}"
+        raise ClusterError(what, "To see the last ones: modelcar status")
+    return begun[0]
+
+
+def last_runs(client: Client, count: int) -> list[Any]:
+    """The last runs, the newest first."""
+    with client.explained("list runs"):
+        answer = client.runs.run_service_list_runs(
+            namespace=client.namespace, page_size=count, sort_by="created_at desc", _request_timeout=ANSWER_SECONDS
+        )
+        return list(answer.runs or [])
+
+
+def _list(client: Client, limit: int, *, as_json: bool) -> None:
+    runs = last_runs(client, limit)
+    if as_json:
+        print(json.dumps([_as_json(run) for run in runs], default=str))
+        return
+    if not runs:
+        print("There are no runs yet. To make one: modelcar submit --model organisation/name --target …")
+        return
+    table = Table(box=None, pad_edge=False)
+    for head, fold in (("run", True), ("state", False), ("started", False), ("took", False), ("id", False)):
+        table.add_column(head, no_wrap=not fold, overflow="fold")
+    for run in runs:
+        started = run.created_at.astimezone()
+        table.add_row(run.display_name, _state(run), f"{started:%Y-%m-%d %H:%M}", clock(_seconds(run)), run.run_id)
+    Console(highlight=False).print(table)
+
+
+def _as_json(run: Any) -> dict[str, Any]:
+    return {
+        "id": run.run_id,
+        "name": run.display_name,
+        "state": state_of(run),
+        "created": run.created_at,
+        "finished": run.finished_at if run.state in ENDED else None,
+        "schedule": run.recurring_run_id,
+    }
+
+
+def _state(run: Any) -> str:
+    return state_of(run).lower()
+
+
+def _seconds(run: Any) -> float:
+    end = run.finished_at if run.state in ENDED else datetime.now(UTC)
+    return max(float((end - run.created_at).total_seconds()), 0.0)

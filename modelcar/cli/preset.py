@@ -1,0 +1,142 @@
+"""Presets: named sets of parameters, as YAML files that a team keeps."""
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from modelcar.cli.parameters import parameters
+from modelcar.cli.usage import UsageError
+from modelcar.pipelines.compilation import BUILDING, STREAMING
+
+FOLDER = Path("presets")
+VARIABLE = "MODELCAR_PRESETS"
+SHIPPED = Path(__file__).with_name("presets")
+"""Those that come with modelcar."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of parameters.
+
+    Attributes:
+        name: Its name, that of its file.
+        file: Where it was found.
+        description: What it is for.
+        streaming: Which pipeline it is for; None for either.
+        parameters: Parameters by their names, no others than the file has.
+    """
+
+    name: str
+    file: Path
+    description: str = ""
+    streaming: bool | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, file: Path) -> "Preset":
+        """Reads a file and checks each key and value.
+
+        Raises:
+            UsageError: It is no YAML, or not of parameters; names the nearest one.
+        """
+        try:
+            content = yaml.safe_load(file.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UsageError(f"the preset {file} cannot be read: {' '.join(str(error).split())}") from None
+        if not isinstance(content, dict):
+            raise UsageError(f"the preset {file} holds no parameters", "Write a line for each, such as model: org/name")
+        try:
+            known = _form().model_validate(content).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            raise UsageError(f"the preset {file}: {'; '.join(_mistakes(error))}") from None
+        description, streaming = known.pop("description", ""), known.pop("streaming", None)
+        return cls(file.stem, file, description.strip(), streaming, known)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a command is asked to run: a preset's parameters, and over them those of the command line.
+
+    Attributes:
+        pipeline: The pipeline.
+        arguments: Its parameters, but for those that are as the pipeline has them.
+        left_out: Parameters that were given and that this pipeline has not.
+    """
+
+    pipeline: str
+    arguments: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, preset: str, streaming: bool | None, typed: dict[str, Any]) -> "Wanted":
+        """Puts both together.
+
+        Raises:
+            UsageError: There is no such preset, or it is wrong, or no model was named.
+        """
+        base = find(preset) if preset else Preset("", Path())
+        chosen = base.streaming if streaming is None else streaming
+        pipeline = STREAMING if chosen else BUILDING
+        every = {**base.parameters, **typed}
+        mine = {name: value for name, value in every.items() if pipeline in parameters()[name].pipelines}
+        if not mine.get("model"):
+            raise UsageError("no model was named", "Name one: --model organisation/name, or a preset that does")
+        return cls(pipeline, mine, tuple(name for name in every if name not in mine))
+
+
+def folders() -> list[Path]:
+    """Where presets are looked for; the first that has one of a name wins."""
+    named = [Path(one) for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
+    return [FOLDER, *named, SHIPPED]
+
+
+def presets() -> list[Path]:
+    """The files of all presets that can be named, by name."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+            found.setdefault(file.stem, file)
+    return [found[name] for name in sorted(found)]
+
+
+def find(name: str) -> Preset:
+    """Reads the preset of a name.
+
+    Raises:
+        UsageError: There is none, or it is wrong.
+    """
+    files = {file.stem: file for file in presets()}
+    if name not in files:
+        near = difflib.get_close_matches(name, files, 1)
+        remedy = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"there is no preset {name!r}", f"{remedy}To see them all: modelcar presets")
+    return Preset.read(files[name])
+
+
+@cache
+def _form() -> type[BaseModel]:
+    """What a preset may hold: the pipelines' parameters by their types, and what it says of itself."""
+    fields: dict[str, Any] = {name: (one.kind, one.default) for name, one in parameters().items()}
+    config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    return create_model("Preset", __config__=config, description=(str, ""), streaming=(bool, False), **fields)
+
+
+def _mistakes(error: ValidationError) -> Iterator[str]:
+    known = (*parameters(), "description", "streaming")
+    for one in error.errors():
+        name = ".".join(str(part) for part in one["loc"])
+        if one["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name.replace("-", "_"), known, 1)
+            yield f"there is no parameter {name!r}" + (f". Did you mean {near[0]}?" if near else "")
+        elif one["type"] == "string_type":
+            quoted = str(one["input"]).lower() if isinstance(one["input"], bool) else one["input"]
+            yield f'{name} must be text. Write it in quotes: "{quoted}"'
+        else:
+            yield f"{name}: {one['msg']}"

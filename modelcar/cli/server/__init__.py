@@ -1,0 +1,1 @@
+"""The pipeline server: its discovery, login, uploads and runs."""

@@ -1,0 +1,228 @@
+"""The way to a pipelines' API, with kfp's client; each failure says what to type."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import kfp_server_api  # type: ignore[import-untyped]
+import urllib3
+from requests.utils import get_environ_proxies, select_proxy
+
+from modelcar.cli.server.discovery import discover
+from modelcar.cli.server.login import (
+    LOG_IN,
+    TOKEN_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    Token,
+    authorities,
+    find_cluster,
+    find_token,
+)
+from modelcar.cluster.connection import Cluster
+from modelcar.errors import ClusterError
+
+ANSWER_SECONDS = (10, 60)
+"""How long to wait for a connection, and for an answer."""
+
+_LOGGED_OUT = (401, 403)
+
+
+@dataclass(frozen=True)
+class Client:
+    """A pipelines' API.
+
+    Attributes:
+        address: Where it is.
+        api: kfp's client for it.
+        cluster: The cluster that its runs are in, if we may talk to that as well.
+        has_token: Whether we say who we are.
+    """
+
+    address: str
+    api: Any
+    cluster: Cluster | None
+    has_token: bool
+
+    @classmethod
+    def connect(cls, server: str = "", namespace: str = "", ca: Path | None = None) -> "Client":
+        """Finds the pipelines' API, and talks to it.
+
+        Args:
+            server: Its address; empty for that of the pipeline server in the project.
+            namespace: The project; empty for that of the login or the pod.
+            ca: A file of authorities to trust besides the system's and the cluster's.
+
+        Raises:
+            ClusterError: There is none, it cannot be reached, or it does not know us.
+        """
+        cluster = find_cluster(namespace)
+        found = None if server else discover(cluster)
+        address = _address(server) if found is None else found.address
+        settings = kfp_server_api.Configuration(host=address)
+        # Whether to try again is for us to decide, and to say.
+        settings.retries = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
+        settings.proxy = select_proxy(address, get_environ_proxies(address))
+        is_safe = address.startswith("https://")
+        if is_safe:
+            settings.ssl_ca_cert = authorities(cluster, ca, found.config_maps if found else None)
+        # A login is not for everybody on the way to read, unless somebody gave us one for this.
+        is_given = TOKEN_VARIABLE in os.environ or TOKEN_FILE_VARIABLE in os.environ
+        token = find_token(cluster) if is_safe or is_given else None
+        if token is not None:
+            _with_token(settings, token)
+        client = cls(address, kfp_server_api.ApiClient(settings), cluster, token is not None)
+        client.multi_user  # noqa: B018
+        return client
+
+    @cached_property
+    def multi_user(self) -> bool:
+        """Whether it serves many projects, and so wants to know which is meant."""
+        with self.explained("say that it is well"):
+            said = kfp_server_api.HealthzServiceApi(self.api).healthz_service_get_healthz(
+                _request_timeout=ANSWER_SECONDS
+            )
+            return bool(said.multi_user)
+
+    @property
+    def namespace(self) -> str | None:
+        """The project, for calls that want it; None for a server that serves but one."""
+        if not self.multi_user:
+            return None
+        if self.cluster is None:
+            raise ClusterError(f"{self.address} serves many projects", f"{LOG_IN}; or name one: --namespace NAME")
+        return self.cluster.namespace
+
+    @property
+    def pipelines(self) -> Any:
+        """Pipelines and their versions."""
+        return kfp_server_api.PipelineServiceApi(self.api)
+
+    @property
+    def uploads(self) -> Any:
+        """Upload of pipelines' YAML."""
+        return kfp_server_api.PipelineUploadServiceApi(self.api)
+
+    @property
+    def experiments(self) -> Any:
+        """Experiments, in which runs are kept together."""
+        return kfp_server_api.ExperimentServiceApi(self.api)
+
+    @property
+    def runs(self) -> Any:
+        """Runs."""
+        return kfp_server_api.RunServiceApi(self.api)
+
+    @property
+    def schedules(self) -> Any:
+        """Recurring runs."""
+        return kfp_server_api.RecurringRunServiceApi(self.api)
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Turns what goes wrong into one line.
+
+        Args:
+            doing: What the server is asked for, as the end of "it refused to …".
+
+        Raises:
+            ClusterError: The server refused or cannot be reached; `may_pass` says whether it may later.
+        """
+        try:
+            yield
+        except kfp_server_api.ApiException as error:
+            raise self._refused(doing, error) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        except (AttributeError, TypeError, ValueError):
+            raise ClusterError(
+                f"what answers at {self.address} is not the pipelines' API",
+                "Name the API's address (OpenShift AI: the route ds-pipeline-…), or leave --server out",
+            ) from None
+
+    def _refused(self, doing: str, error: kfp_server_api.ApiException) -> ClusterError:
+        status = error.status or 0
+        if status in _LOGGED_OUT and _server_said(error) == "":
+            who = "does not accept this login" if self.has_token else "wants a login"
+            where = f" for project {self.cluster.namespace}" if self.cluster else ""
+            return ClusterError(
+                f"the pipelines' API at {self.address} {who}{where} ({status})", _remedy_for_login(self.has_token)
+            )
+        if 300 <= status < 400:
+            moved = str((error.headers or {}).get("Location", ""))
+            if urlsplit(moved).netloc == urlsplit(self.address).netloc:
+                return ClusterError(f"{self.address} sends us on to {moved}", f"Write --server {_origin(moved)}")
+            return ClusterError(f"{self.address} wants a login in a browser ({status})", _remedy_for_login(False))
+        if status == 404 and not _server_said(error):
+            return ClusterError(
+                f"there is no pipelines' API at {self.address} (404)",
+                "Name its address (OpenShift AI: the route ds-pipeline-…), or leave --server out",
+            )
+        said = _server_said(error) or str(error.reason)
+        return ClusterError(
+            f"the pipelines' API refused to {doing} ({status}): {said}", may_pass=status == 429 or status >= 500
+        )
+
+    def _unreachable(self, error: urllib3.exceptions.HTTPError) -> ClusterError:
+        cause = getattr(error, "reason", None) or error
+        if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+            host = urlsplit(self.address).netloc
+            return ClusterError(
+                f"nobody we trust signed the certificate of {self.address}: {_short(cause)}",
+                "Name the file of the authority that did: --ca FILE. To see it: openssl s_client -showcerts -connect "
+                f"{host if ':' in host else f'{host}:443'} </dev/null",
+            )
+        remedy = "Is the address right, and can it be reached from here?"
+        if urlsplit(self.address).hostname in ("localhost", "127.0.0.1"):
+            remedy = "Is the port forwarded? kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80"
+        return ClusterError(
+            f"the pipelines' API at {self.address} cannot be reached: {_short(cause)}", remedy, may_pass=True
+        )
+
+
+def _with_token(settings: Any, token: Token) -> None:
+    def refresh(to_change: Any) -> None:
+        to_change.api_key["authorization"] = token()
+
+    # Without any key the client does not come to ask for one.
+    settings.api_key["authorization"] = ""
+    settings.api_key_prefix["authorization"] = "Bearer"
+    settings.refresh_api_key_hook = refresh
+
+
+def _address(server: str) -> str:
+    address = server if "://" in server else f"https://{server}"
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ClusterError(f"{server!r} is not the address of a server", "Write --server https://host")
+    return address.rstrip("/")
+
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _remedy_for_login(has_token: bool) -> str:
+    token = "A login by certificate has no token for it" if not has_token else "Tokens of `oc login` end after a day"
+    return f"{token}. {LOG_IN}. For a service account: export KFP_EXISTING_TOKEN=$(oc create token NAME)"
+
+
+def _server_said(error: kfp_server_api.ApiException) -> str:
+    """The API's own words; empty where they are those of a proxy before it."""
+    try:
+        body = json.loads(error.body)
+        said = body.get("error_message") or body.get("message") or body.get("error") or ""
+    except (TypeError, ValueError, AttributeError):
+        return ""
+    return " ".join(str(said).split())
+
+
+def _short(cause: object) -> str:
+    """The last part of what a connection failed of: the rest names objects of the library."""
+    return str(cause).rpartition(">: ")[2] or str(cause)

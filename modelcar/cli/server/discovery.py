@@ -1,0 +1,124 @@
+"""Finds a project's pipeline server: what OpenShift AI calls a DataSciencePipelinesApplication, DSPA."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubernetes import client
+
+from modelcar import pod
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.errors import ClusterError
+
+GROUP, VERSION, PLURAL = "datasciencepipelinesapplications.opendatahub.io", "v1", "datasciencepipelinesapplications"
+PORT = 8443
+"""Of the proxy before the API, which asks for a token that may use this DSPA."""
+
+PLAIN_PORT = 8888
+
+_PORT_FORWARD = (
+    "With Kubeflow alone, forward its port and name it: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, "
+    "then --server http://localhost:8080"
+)
+
+
+@dataclass(frozen=True)
+class PipelineServer:
+    """A project's pipeline server.
+
+    Attributes:
+        address: Its API, as it can be reached from here.
+        config_maps: ConfigMaps, and their keys, with authorities that it was given.
+    """
+
+    address: str
+    config_maps: dict[str, str] = field(default_factory=dict)
+
+
+def discover(cluster: Cluster | None) -> PipelineServer:
+    """Finds the pipeline server of the cluster's namespace: by its service from within, by its route from outside.
+
+    Raises:
+        ClusterError: There is none, or several, or it cannot be reached from here; says what to type.
+    """
+    if cluster is None:
+        raise ClusterError(
+            "no pipeline server was named, and there is no login to look for one",
+            f"Log in: oc login --server https://api.<cluster>:6443. {_PORT_FORWARD}",
+        )
+    found = _dspas(cluster)
+    if not found:
+        raise ClusterError(
+            f"there is no pipeline server in project {cluster.namespace}",
+            f"To see where there is one: oc get dspa -A; then name its project: --namespace NAME. {_PORT_FORWARD}",
+        )
+    if len(found) > 1:
+        names = ", ".join(one["metadata"]["name"] for one in found)
+        raise ClusterError(
+            f"there are several pipeline servers in project {cluster.namespace}: {names}",
+            f"Name one by its address: --server $(oc get route ds-pipeline-{found[0]['metadata']['name']} "
+            f"-n {cluster.namespace} -o 'jsonpath=https://{{.spec.host}}')",
+        )
+    dspa = found[0]
+    bundle = (dspa.get("spec", {}).get("apiServer") or {}).get("cABundle") or {}
+    maps = {bundle["configMapName"]: bundle["configMapKey"]} if bundle else {}
+    return PipelineServer(_address(cluster, dspa), maps)
+
+
+def _dspas(cluster: Cluster) -> list[Any]:
+    api = client.CustomObjectsApi(cluster.api)
+    remedy = (
+        f"Log in again, or name the server: --server https://… (it is the route ds-pipeline-… in {cluster.namespace})"
+    )
+    with explained_api(f"look for a pipeline server in {cluster.namespace}", remedy):
+        try:
+            answer = api.list_namespaced_custom_object(
+                GROUP, VERSION, cluster.namespace, PLURAL, _request_timeout=REQUEST_SECONDS
+            )
+        except client.ApiException as error:
+            # A cluster without OpenShift AI knows no such kind.
+            if error.status == 404:
+                return []
+            raise
+    return list(answer["items"])
+
+
+def _address(cluster: Cluster, dspa: Any) -> str:
+    service = f"ds-pipeline-{dspa['metadata']['name']}"
+    if _is_within(cluster):
+        return f"https://{service}.{cluster.namespace}.svc:{PORT}"
+    components = dspa.get("status", {}).get("components") or {}
+    address = (components.get("apiServer") or {}).get("externalUrl") or _route(cluster, service)
+    if not address:
+        raise ClusterError(
+            f"the pipeline server {dspa['metadata']['name']} in {cluster.namespace} has no route{_why(dspa)}",
+            f"Forward its port: oc port-forward -n {cluster.namespace} svc/{service} {PLAIN_PORT}:{PLAIN_PORT}, "
+            f"then --server http://localhost:{PLAIN_PORT}",
+        )
+    return str(address)
+
+
+def _route(cluster: Cluster, name: str) -> str:
+    """The route's address; older operators do not say it in the DSPA's status."""
+    api = client.CustomObjectsApi(cluster.api)
+    try:
+        route = api.get_namespaced_custom_object(
+            "route.openshift.io", "v1", cluster.namespace, "routes", name, _request_timeout=REQUEST_SECONDS
+        )
+    except client.ApiException:
+        return ""
+    return f"https://{route['spec']['host']}"
+
+
+def _is_within(cluster: Cluster) -> bool:
+    """Whether we are in a pod of this very cluster, where services have their names."""
+    file = pod.SERVICE_ACCOUNT / "namespace"
+    host = str(cluster.api.configuration.host)
+    return file.is_file() and not host.startswith("https://api.")
+
+
+def _why(dspa: Any) -> str:
+    conditions = dspa.get("status", {}).get("conditions") or []
+    ready = next((one for one in conditions if one["type"] == "Ready"), None)
+    if ready is None or ready["status"] == "True":
+        return ""
+    return f", and it is not ready: {ready.get('message') or ready.get('reason')}"

@@ -1,0 +1,115 @@
+"""Who we are to a cluster and to its pipeline server: a login, a service account, or nobody."""
+
+import atexit
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import certifi
+import urllib3
+from kubernetes import client
+
+from modelcar import pod
+from modelcar.cluster.connection import Cluster
+from modelcar.errors import ClusterError
+
+TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"  # noqa: S105
+"""As kfp's own command calls it."""
+
+TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105
+"""As kfp's client calls it: a file that the kubelet keeps fresh."""
+
+LOG_IN = "Log in: oc login --server https://api.<cluster>:6443"
+
+_BEARER = "Bearer "
+_SERVICE_CA = "service-ca.crt"
+"""OpenShift's authority for services, beside a service account's token."""
+
+_AUTHORITIES = ("kube-root-ca.crt", "odh-trusted-ca-bundle")
+"""ConfigMaps with authorities, in every project: the cluster's (on OpenShift also the router's), and the organisation's
+where OpenShift AI was told of them."""
+
+_ANSWER_SECONDS = (5, 10)
+
+Token = Callable[[], str]
+"""Gives the token of this moment: those of service accounts are replaced while a long run is followed."""
+
+
+def find_cluster(namespace: str = "") -> Cluster | None:
+    """The cluster of the current login, else the one that this pod is in; None where there is neither.
+
+    Args:
+        namespace: The project; empty for that of the login or the pod.
+
+    Raises:
+        ClusterError: The kubeconfig cannot be used.
+    """
+    file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube/config")
+    is_there = "KUBECONFIG" in os.environ or Path(file).is_file()
+    cluster = Cluster.of(file) if is_there else Cluster.find()
+    return replace(cluster, namespace=namespace) if cluster and namespace else cluster
+
+
+def find_token(cluster: Cluster | None) -> Token | None:
+    """Where the token for the pipeline server comes from; None where there is none."""
+    if given := os.environ.get(TOKEN_VARIABLE):
+        return lambda: given
+    if file := os.environ.get(TOKEN_FILE_VARIABLE):
+        return lambda: _in_file(Path(file))
+    if cluster is not None and _of(cluster):
+        return lambda: _of(cluster)
+    return None
+
+
+def authorities(cluster: Cluster | None, own: Path | None, config_maps: dict[str, str] | None = None) -> str:
+    """One file with all certificates of authorities to trust; it is gone when the process ends.
+
+    Args:
+        cluster: Where to look for the cluster's own; what may not be read is left out.
+        own: A file that the user named.
+        config_maps: More ConfigMaps with authorities, and their keys.
+
+    Raises:
+        ClusterError: The user's file cannot be read.
+    """
+    # One file, for kfp's client takes one, and that instead of the public authorities.
+    parts = [Path(certifi.where()).read_text()]
+    named = [own, *(Path(os.environ[name]) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if name in os.environ)]
+    for file in filter(None, named):
+        try:
+            parts.append(file.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ClusterError(f"the authorities' file {file} cannot be read: {error}", "Name another: --ca") from None
+    with suppress(OSError):
+        parts.append((pod.SERVICE_ACCOUNT / _SERVICE_CA).read_text())
+    if cluster is not None:
+        for name, key in {**dict.fromkeys(_AUTHORITIES, ""), **(config_maps or {})}.items():
+            parts += _config_map(cluster, name, key)
+    with tempfile.NamedTemporaryFile("w", prefix="modelcar-authorities-", suffix=".crt", delete=False) as bundle:
+        bundle.write("\n".join(parts))
+    atexit.register(Path(bundle.name).unlink, missing_ok=True)
+    return bundle.name
+
+
+def _config_map(cluster: Cluster, name: str, key: str) -> list[str]:
+    with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
+        found: Any = cluster.core.read_namespaced_config_map(name, cluster.namespace, _request_timeout=_ANSWER_SECONDS)
+        return [value for at, value in (found.data or {}).items() if key in ("", at)]
+    return []
+
+
+def _of(cluster: Cluster) -> str:
+    """The token with which the cluster's API knows us; empty for a login by certificate."""
+    given = cluster.api.configuration.get_api_key_with_prefix("authorization") or ""
+    return str(given).removeprefix(_BEARER)
+
+
+def _in_file(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise ClusterError(f"the token file {file} cannot be read: {error.strerror}", LOG_IN) from None

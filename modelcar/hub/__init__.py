@@ -1,0 +1,1 @@
+"""Models on the Hugging Face Hub: what is published, and which of it to take."""

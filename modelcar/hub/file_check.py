@@ -1,0 +1,65 @@
+"""A file's bytes held against the hash that the Hub published, while they pass."""
+
+import hashlib
+import shlex
+from typing import Protocol
+
+from modelcar.errors import WeightsError
+from modelcar.hub.pickles import HEAD_BYTES, PICKLE_REMEDY, is_pickle
+from modelcar.hub.safetensors_header import SUFFIX, PassingHeader
+from modelcar.hub.snapshot import PublishedFile
+
+
+class Hasher(Protocol):
+    """The part of hashlib's objects that is used here."""
+
+    def update(self, data: bytes, /) -> None:
+        """Takes in more bytes."""
+
+    def hexdigest(self) -> str:
+        """The hash of all bytes so far."""
+
+
+class FileCheck:
+    """A file's bytes held against what was published, while they pass.
+
+    Args:
+        file: The file; its bytes are taken in from the beginning.
+        allow_pickle: Whether it may begin as a pickle does.
+    """
+
+    def __init__(self, file: "PublishedFile", *, allow_pickle: bool) -> None:
+        self._file = file
+        self._allow_pickle = allow_pickle
+        self._head = b""
+        # Git's object id: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+        self._hash: Hasher = (
+            hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+        )
+        self._header = PassingHeader(file.size) if file.path.endswith(SUFFIX) else None
+
+    def take(self, data: bytes) -> None:
+        """Takes in the next bytes."""
+        self._hash.update(data)
+        self._head += data[: HEAD_BYTES - len(self._head)]
+        if self._header is not None:
+            self._header.take(data)
+
+    def is_right(self) -> bool:
+        """Whether all the bytes were the published ones.
+
+        Raises:
+            WeightsError: They were, but they are a pickle, or no safetensors file though they are called one.
+        """
+        if self._hash.hexdigest() != (self._file.sha256 or self._file.git_blob):
+            return False
+        if self._header is not None and self._header.problem:
+            raise WeightsError(
+                f"{self._file.path}, as its owner published it, {self._header.problem}",
+                f"Nothing can load it: choose another revision, or --exclude {shlex.quote(self._file.path)}",
+            )
+        if not self._allow_pickle and is_pickle(self._head):
+            raise WeightsError(
+                f"{self._file.path} is a Python pickle, which runs code when it is loaded", PICKLE_REMEDY
+            )
+        return True

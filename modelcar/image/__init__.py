@@ -1,0 +1,1 @@
+"""Images of models: their layers, manifests and tags."""

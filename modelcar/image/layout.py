@@ -1,0 +1,96 @@
+"""How a model's files are parted into layers: each large file its own, small ones together, none too large.
+
+Layers of whole files mean that a new commit of a model moves only the files that changed, and that several can be sent
+at once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from modelcar.claim.files import OnDisk
+from modelcar.errors import BuildError
+from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.image.recipe import MODELS
+from modelcar.oci.tar_writer import Entry, Layer, Source
+
+MAX_LAYER_SIZE = 20 * 10**9
+"""Bytes. Quay's default MAXIMUM_LAYER_SIZE is 20G, counted over the whole upload."""
+
+OWN_LAYER_SIZE = 1 << 20
+MOST_LAYERS = 100
+"""Docker's storage stacks 125 layers at most (moby, layer store); the rest is left to the base image."""
+
+
+SourceOf = Callable[[PublishedFile], Source]
+
+
+def on_disk(directory: Path) -> SourceOf:
+    """Files from a finished download."""
+    return lambda file: OnDisk(directory / file.path)
+
+
+def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYER_SIZE) -> list[Layer]:
+    """Parts a snapshot's files into layers; the same files are always parted in the same way.
+
+    Args:
+        snapshot: The files.
+        source_of: Gives where a file's bytes come from.
+        max_layer_size: The largest layer that the registry takes, in bytes.
+
+    Raises:
+        BuildError: A file alone is larger than that. A file cannot span two layers.
+    """
+    own = OWN_LAYER_SIZE
+    layers = _parted(snapshot.files, source_of, own, max_layer_size)
+    while len(layers) > MOST_LAYERS:
+        if all(file.size < own for file in snapshot.files):
+            raise BuildError(
+                f"{snapshot.model} makes {len(layers)} layers of {decimal(max_layer_size)}, too many for an image",
+                "Raise max_layer_size, if your registry takes larger layers (Quay: MAXIMUM_LAYER_SIZE)",
+            )
+        own *= 2
+        layers = _parted(snapshot.files, source_of, own, max_layer_size)
+    for layer in layers:
+        if layer.size > max_layer_size:
+            name = layer.entries[0].path.removeprefix(f"{MODELS}/")
+            raise BuildError(
+                f"{name} makes a layer of {decimal(layer.size)}, and max_layer_size is {decimal(max_layer_size)}",
+                "Publish the model in smaller shards (save_pretrained(…, max_shard_size='5GB')), leave the file out "
+                "with --exclude, or raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)",
+            )
+    return layers
+
+
+def alone(file: PublishedFile, path: Path) -> Layer | None:
+    """The layer that a file on disk makes, if it is large enough to make its own.
+
+    Args:
+        file: The file.
+        path: Where it lies for now.
+    """
+    return Layer((_entry(file, lambda _file: OnDisk(path)),)) if file.size >= OWN_LAYER_SIZE else None
+
+
+def _parted(files: Iterable[PublishedFile], source_of: SourceOf, own: int, max_layer_size: int) -> list[Layer]:
+    ordered = sorted(files, key=lambda file: file.path)
+    large = [Layer((_entry(file, source_of),)) for file in ordered if file.size >= own]
+    return large + _together([_entry(file, source_of) for file in ordered if file.size < own], max_layer_size)
+
+
+def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
+    groups: list[list[Entry]] = []
+    size = 0
+    for entry in entries:
+        alone = Layer((entry,)).size
+        if not groups or size + alone > max_layer_size:
+            groups.append([])
+            size = 0
+        groups[-1].append(entry)
+        size += alone
+    return [Layer(tuple(group)) for group in groups]
+
+
+def _entry(file: PublishedFile, source_of: SourceOf) -> Entry:
+    return Entry(f"{MODELS}/{file.path}", source_of(file), file.size)

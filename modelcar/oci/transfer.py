@@ -1,0 +1,296 @@
+"""Sends layers to one or several registries in one pass over their bytes, which are checked on the way.
+
+Each byte is read once, hashed twice (its file's hash, its layer's digest) and sent to every registry at the same time.
+What is in flight is a few chunks for each registry: a slow one slows the reading, and memory stays as it is.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Protocol
+
+from modelcar.errors import ModelcarError, RegistryError, RegistryUnwellError
+from modelcar.oci import spec
+from modelcar.oci.blob import Blob
+from modelcar.oci.registry import Repository
+from modelcar.oci.tar_writer import Piece
+from modelcar.oci.upload import Upload
+from modelcar.progress import Count
+from modelcar.retries import ATTEMPTS, pause_before
+
+
+class Proof(Protocol):
+    """What is known of a layer's bytes at the end of a pass over them."""
+
+    position: int
+
+    def take(self, piece: Piece) -> None:
+        """Takes in the next piece; what was taken in before, as after a broken connection, is passed over."""
+
+    def digest(self) -> str:
+        """The layer's digest, now that all of it was taken in.
+
+        Raises:
+            WrongBytesError: A file's bytes are not what was published.
+            WeightsError: A file was published broken.
+        """
+
+
+class Noted(Proof):
+    """A digest that an earlier pass over the same bytes gave; the registry holds what it receives against it.
+
+    Args:
+        digest: The digest.
+    """
+
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+        self.position = 0
+
+    def take(self, piece: Piece) -> None:
+        """Hashes nothing."""
+        self.position = max(self.position, piece.position + len(piece.data))
+
+    def digest(self) -> str:
+        """The digest that was noted."""
+        return self._digest
+
+
+PARALLEL = 4
+"""Layers whose bytes are read and sent at the same time."""
+
+WORKERS = 2 * PARALLEL
+"""Threads to run send_layer in: while some send, others wait for a registry to bring to disk what it has received."""
+
+CHUNKS_IN_FLIGHT = 4
+SMALL = CHUNKS_IN_FLIGHT << 20
+"""Bytes of a layer that waits for no turn: it is in flight as a whole."""
+
+STALE_SECONDS = 60.0
+"""An upload that was begun longer ago, and has waited for its turn since, is begun anew: registries drop old ones."""
+
+_END = b""
+
+Turn = AbstractContextManager[object]
+"""Held while bytes are read and sent, and not while registries put them away: a semaphore of PARALLEL."""
+
+ANY_TIME: Turn = nullcontext()
+
+
+class _Lane:
+    """One registry's share of a pass: a thread that sends what it is fed, as long as that goes well."""
+
+    def __init__(self, upload: Upload, size: int) -> None:
+        self.start = upload.offset
+        self.error: BaseException | None = None
+        self._upload = upload
+        self._size = size
+        self._feed: queue.Queue[bytes] = queue.Queue(CHUNKS_IN_FLIGHT)
+        self._aborted = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether it takes more."""
+        return self._thread.is_alive()
+
+    def put(self, data: bytes) -> None:
+        """Feeds it; waits while it is busy."""
+        while data and self.is_sending:
+            with suppress(queue.Full):
+                self._feed.put(data, timeout=1.0)
+                return
+
+    def end(self, *, aborted: bool) -> None:
+        """Waits until it has sent everything, or gives up what it is sending."""
+        if aborted:
+            self._aborted.set()
+        while self.is_sending:
+            with suppress(queue.Full):
+                self._feed.put(_END, timeout=1.0)
+                self._thread.join()
+
+    def _send(self) -> None:
+        try:
+            self._upload.send(self._chunks(), self._size - self.start)
+        except BaseException as error:
+            self.error = error
+
+    def _chunks(self) -> Iterator[bytes]:
+        while (data := self._feed.get()) != _END:
+            yield data
+        if self._aborted.is_set():
+            raise RegistryUnwellError("the source broke off")
+
+
+class _Destination:
+    """An upload to one repository, begun anew where the registry has lost it."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._upload: Upload | None = None
+        self._begun = 0.0
+
+    @property
+    def upload(self) -> Upload:
+        """The upload, which no registry has given up waiting for."""
+        if self._upload is not None and not self._upload.offset and time.monotonic() - self._begun > STALE_SECONDS:
+            self.cancel()
+        if self._upload is None:
+            self._upload, self._begun = self._repository.start_upload(), time.monotonic()
+        return self._upload
+
+    def cancel(self) -> None:
+        """Drops what was sent."""
+        if self._upload is not None:
+            self._upload.cancel()
+            self._upload = None
+
+    def find_offset(self) -> int:
+        """Where to go on after a broken connection."""
+        try:
+            offset = self.upload.find_offset()
+        except RegistryUnwellError:
+            raise
+        except RegistryError:
+            offset = 0
+        if not offset:
+            # It may hold a single byte, which looks like none.
+            self.cancel()
+        return offset
+
+
+class Stream(Protocol):
+    """What can be sent: its size, and its bytes from any position on."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+    def pieces(self, start: int = 0) -> Iterator[Piece]:
+        """The bytes from a position to the end."""
+
+
+def copy_blob(
+    blob: spec.Descriptor,
+    read: Callable[[str, int], Iterator[bytes]],
+    source: Repository | None,
+    target: Repository,
+    count: Count,
+    turn: Turn = ANY_TIME,
+) -> int:
+    """Brings a blob into a repository that lacks it: mounted where its registry has it already, else streamed.
+
+    Args:
+        blob: The blob.
+        read: Gives the bytes of a blob, by its digest, from an offset on.
+        source: The repository it lies in, if it does.
+        target: Where to.
+        count: Is told how many bytes are done; may raise to end the work.
+        turn: Held while bytes are on the way.
+
+    Returns:
+        How many bytes were moved.
+
+    Raises:
+        DamagedUploadError: Its bytes are not what its digest says.
+        ModelcarError: A registry failed too often.
+    """
+    same_registry = source is not None and source.reference.registry == target.reference.registry
+    if source is not None and same_registry and target.mount_blob(blob.digest, source.reference.repository):
+        count(blob.size)
+        return 0
+    stream = Blob(blob.size, lambda offset: read(blob.digest, offset))
+    send_layer(stream, Noted(blob.digest), [target], count, turn)
+    return blob.size
+
+
+def send_layer(
+    layer: Stream, proof: Proof, repositories: Sequence[Repository], count: Count, turn: Turn = ANY_TIME
+) -> str:
+    """Sends a layer to repositories, and ends the uploads only if every file in it is what was published.
+
+    A connection that breaks, on either side, is taken up where the registry says it is; what was hashed already is not
+    hashed again.
+
+    Args:
+        layer: The layer.
+        proof: Takes in the bytes and knows what they must be.
+        repositories: Where to; none of them has the layer.
+        count: Is told how many bytes were read; may raise to end the work.
+        turn: Held while the bytes of a layer that is not small are on the way.
+
+    Returns:
+        The layer's digest.
+
+    Raises:
+        WrongBytesError: A file is not what was published. Nothing of the layer is kept.
+        ModelcarError: Source or registry failed too often.
+    """
+    destinations = [_Destination(repository) for repository in repositories]
+    try:
+        _send_all(layer, proof, destinations, count, turn if layer.size > SMALL else ANY_TIME)
+        digest = proof.digest()
+        for destination in destinations:
+            destination.upload.finish(digest)
+    except BaseException:
+        count(-proof.position)
+        for destination in destinations:
+            destination.cancel()
+        raise
+    return digest
+
+
+def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: Count, turn: Turn) -> None:
+    attempt, best = 0, 0
+    while True:
+        missed = _pass(layer, proof, pending, count, turn)
+        if not missed:
+            return
+        pending = [destination for destination, _ in missed]
+        error = missed[0][1]
+        if not (isinstance(error, ModelcarError) and error.may_pass):
+            raise error
+        # First the pause: the registry may still be putting away the bytes of the broken connection.
+        time.sleep(pause_before(attempt + 1, error))
+        reached = sum(destination.find_offset() for destination in pending)
+        attempt = 1 if reached > best else attempt + 1
+        best = max(best, reached)
+        if attempt >= ATTEMPTS:
+            raise error
+
+
+def _pass(
+    layer: Stream, proof: Proof, destinations: list[_Destination], count: Count, turn: Turn
+) -> list[tuple[_Destination, BaseException]]:
+    """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
+    lanes: list[_Lane] = []
+    complete = False
+    for destination in destinations:
+        # Begun before its turn: a registry that brings other layers to disk takes half a second for it.
+        _ = destination.upload
+    try:
+        with turn:
+            lanes.extend(_Lane(destination.upload, layer.size) for destination in destinations)
+            complete = _feed(layer, proof, lanes, count)
+    finally:
+        for lane in lanes:
+            lane.end(aborted=not complete)
+    ended = zip(destinations, (lane.error for lane in lanes), strict=True)
+    return [(destination, error) for destination, error in ended if error is not None]
+
+
+def _feed(layer: Stream, proof: Proof, lanes: list[_Lane], count: Count) -> bool:
+    """Gives each lane what it lacks of the layer; False if none of them takes more."""
+    for piece in layer.pieces(min(lane.start for lane in lanes)):
+        before = proof.position
+        proof.take(piece)
+        count(proof.position - before)
+        for lane in lanes:
+            lane.put(piece.data[max(lane.start - piece.position, 0) :])
+        if not any(lane.is_sending for lane in lanes):
+            return False
+    return True

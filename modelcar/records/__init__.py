@@ -1,0 +1,1 @@
+"""Records that a step leaves for the report."""

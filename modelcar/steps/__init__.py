@@ -1,0 +1,1 @@
+"""The steps of the pipelines, as plain functions; none uses another."""

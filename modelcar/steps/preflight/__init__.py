@@ -1,0 +1,1 @@
+"""The first step: plans a run and refuses one that cannot succeed."""

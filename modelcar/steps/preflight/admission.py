@@ -1,0 +1,204 @@
+"""What the cluster will allow: asked of the API server itself, which judges a pod without making it (a dry run)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client
+from kubernetes.utils.quantity import parse_quantity
+
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api, said
+from modelcar.errors import ClusterError
+from modelcar.steps.preflight.finding import Finding
+
+JOB_NEEDS = (
+    *(("batch", "jobs", "", verb) for verb in ("create", "get", "list", "watch", "patch", "delete")),
+    *(("", "pods", "", verb) for verb in ("get", "list", "watch")),
+    ("", "pods", "log", "get"),
+)
+"""What the run's service account must be allowed to build in a Job: API group, resource, subresource, verb."""
+
+_ABOUT_JOB, _ABOUT_POD = "build Job", "build pod"
+_SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:(?P<namespace>[^:]+):(?P<name>[^:]+)")
+_TRIAL_NAME = re.compile(r'^pods "modelcar-preflight-[^"]*" is forbidden: ')
+_QUOTA = re.compile(
+    r"exceeded quota: (?P<name>[^,]+), requested: (?P<requested>.*), used: .*, limited: (?P<limited>.*)"
+)
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@dataclass(frozen=True)
+class TrialPod:
+    """A pod as the build's will be, to be judged.
+
+    Attributes:
+        resources: Its container's requests and limits, as Kubernetes' own JSON.
+        service_account: Whose pod it is; empty for the namespace's default.
+        privileged: Whether its container is privileged.
+        image: Its container's image, for clusters that let only some registries' run.
+    """
+
+    resources: Mapping[str, Mapping[str, str]]
+    service_account: str = ""
+    privileged: bool = False
+    image: str = "registry.invalid/unknown"
+
+    def manifest(self) -> dict[str, Any]:
+        """The pod. Its container runs nothing: it is never made."""
+        security = {"privileged": True, "runAsUser": 0} if self.privileged else _RESTRICTED
+        container = {
+            "name": "build",
+            "image": self.image,
+            "resources": self.resources,
+            "securityContext": security,
+        }
+        spec = {"containers": [container], "restartPolicy": "Never", "automountServiceAccountToken": False}
+        if self.service_account:
+            spec["serviceAccountName"] = self.service_account
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "modelcar-preflight-"}, "spec": spec}
+
+
+def check_jobs(cluster: Cluster) -> Finding:
+    """Whether the run's service account may start a Job and follow it."""
+    refused = [need for need in JOB_NEEDS if not _may(cluster, *need)]
+    if not refused:
+        return Finding(_ABOUT_JOB, "ok", f"Jobs may be started in {cluster.namespace}")
+    listed = ", ".join(
+        f"{verb} {resource}{subresource and '/' + subresource}" for _, resource, subresource, verb in refused
+    )
+    user, option = _user(cluster)
+    return Finding(
+        _ABOUT_JOB,
+        "refusal",
+        f"{user} may not {listed} in {cluster.namespace}, so the build cannot be a Job",
+        "Let it, or choose build_mode=pod",
+        f"oc policy add-role-to-user edit {option} -n {cluster.namespace}",
+    )
+
+
+def check_pod(cluster: Cluster, pod: TrialPod) -> Finding:
+    """Whether the cluster would take a pod: its service account, its privilege, the namespace's quotas and limits."""
+    try:
+        with explained_api("try the build's pod"):
+            return _tried(cluster, pod)
+    except ClusterError as error:
+        return Finding.of(_ABOUT_POD, error, "warning" if error.may_pass else "refusal")
+
+
+def _tried(cluster: Cluster, pod: TrialPod) -> Finding:
+    try:
+        cluster.core.create_namespaced_pod(
+            cluster.namespace, pod.manifest(), dry_run="All", _request_timeout=REQUEST_SECONDS
+        )
+    except client.ApiException as error:
+        if error.status not in (403, 422):
+            raise
+        return _refused(cluster.namespace, pod, _TRIAL_NAME.sub("", said(error)))
+    account = pod.service_account or "default"
+    what = (
+        f"{account} may run privileged pods in {cluster.namespace}" if pod.privileged else "the cluster would take it"
+    )
+    return Finding(_ABOUT_POD, "ok", what)
+
+
+def _refused(namespace: str, pod: TrialPod, words: str) -> Finding:
+    """A refusal as a finding, by which of the API server's judges spoke."""
+    account = pod.service_account or "default"
+    grant = f"oc adm policy add-scc-to-user privileged -z {account} -n {namespace}"
+    if 'cannot create resource "pods"' in words:
+        return Finding(
+            _ABOUT_POD, "warning", f"it cannot be tried here: {words}", "Whether it may run shows when it does"
+        )
+    if "error looking up service account" in words:
+        return Finding(
+            _ABOUT_POD,
+            "refusal",
+            f"there is no service account {account} in {namespace}",
+            "Make it, and let it run privileged pods, or choose build_mode=pod",
+            f"oc create serviceaccount {account} -n {namespace}\n{grant}",
+        )
+    if "security context constraint" in words:
+        return Finding(
+            _ABOUT_POD,
+            "refusal",
+            f"{account} may not run privileged pods in {namespace}: {words}",
+            "An administrator can let it; or choose build_mode=pod, or builder=direct, which needs no privilege",
+            grant,
+        )
+    if "violates PodSecurity" in words:
+        return Finding(
+            _ABOUT_POD,
+            "refusal",
+            f"{namespace} takes no privileged pods: {words}",
+            "An administrator can let it; or choose build_mode=pod, or builder=direct, which needs no privilege",
+            f"oc label namespace {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite",
+        )
+    if "quota" in words:
+        return _over_quota(namespace, words)
+    if " usage per " in words:
+        return Finding(
+            _ABOUT_POD,
+            "refusal",
+            f"a LimitRange of {namespace} forbids it: {words}",
+            "Ask for what it allows (build_cpu, build_memory, build_ephemeral_storage)",
+            f"oc describe limitrange -n {namespace}",
+        )
+    return Finding(_ABOUT_POD, "refusal", f"the cluster refuses it: {words}")
+
+
+def _over_quota(namespace: str, words: str) -> Finding:
+    """More than the quota has at all never fits; more than it has left just now does later."""
+    match = _QUOTA.search(words)
+    waits = match is not None and _all_below(_amounts(match["requested"]), _amounts(match["limited"]))
+    return Finding(
+        _ABOUT_POD,
+        "warning" if waits else "refusal",
+        f"a quota of {namespace} {'is used up for now' if waits else 'forbids it'}: {words}",
+        "The build will wait for other pods to end" if waits else "Ask for less, or have the quota raised",
+        f"oc describe quota {match['name'] if match else ''} -n {namespace}".replace("  ", " "),
+    )
+
+
+def _all_below(requested: Mapping[str, Any], limited: Mapping[str, Any]) -> bool:
+    return bool(requested) and all(name in limited and amount <= limited[name] for name, amount in requested.items())
+
+
+def _amounts(listed: str) -> dict[str, Any]:
+    """`cpu=1,memory=2Gi` as amounts."""
+    pairs: Iterable[tuple[str, str, str]] = (pair.strip().partition("=") for pair in listed.split(","))
+    return {name: parse_quantity(quantity) for name, _, quantity in pairs}
+
+
+def _may(cluster: Cluster, group: str, resource: str, subresource: str, verb: str) -> bool:
+    attributes = {
+        "namespace": cluster.namespace,
+        "group": group,
+        "resource": resource,
+        "subresource": subresource,
+        "verb": verb,
+    }
+    review = {"spec": {"resourceAttributes": attributes}}
+    with explained_api("say what this run may do"):
+        answer = cluster.auth.create_self_subject_access_review(review, _request_timeout=REQUEST_SECONDS)
+    return bool(answer.status.allowed)
+
+
+def _user(cluster: Cluster) -> tuple[str, str]:
+    """Who we are, for a person and as an option of `oc`."""
+    with explained_api("say who this run is"):
+        review = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
+            {}, _request_timeout=REQUEST_SECONDS
+        )
+    name = review.status.user_info.username
+    account = _SERVICE_ACCOUNT.fullmatch(name)
+    if account is None:
+        return name, name
+    # oc takes -z for an account of the namespace that -n names.
+    own = account["namespace"] == cluster.namespace
+    return f"the service account {account['name']}", f"-z {account['name']}" if own else name

@@ -1,0 +1,149 @@
+"""The checks before a run, each by itself: the model, the registries, the claim, the cluster."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from modelcar import model_registry
+from modelcar.claim.space import SPARE_BYTES
+from modelcar.cluster.connection import Cluster
+from modelcar.cluster.executor import Executor
+from modelcar.errors import ClusterError, HubError, RegistryError, TagError
+from modelcar.hub.client import Hub
+from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
+from modelcar.oci.reference import Reference
+from modelcar.oci.registry import Repository
+from modelcar.steps.preflight import admission, claims
+from modelcar.steps.preflight.finding import Finding
+from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
+from modelcar.steps.preflight.plan import Plan
+from modelcar.steps.preflight.request import BuildMode, Run
+
+
+def check_model(plan: Plan) -> Iterator[Finding]:
+    """Whether an image can be made of the files, and the files may be read."""
+    about = "model"
+    problems = list(plan.problems)
+    try:
+        Hub().check_access(plan.snapshot, max(plan.snapshot.files, key=lambda file: file.size))
+    except HubError as error:
+        problems.append(error)
+    if not problems:
+        size = decimal(plan.snapshot.size)
+        yield Finding(about, "ok", f"{len(plan.choice.taken)} files, {size}, in {len(plan.layers)} layers")
+        if pickles := plan.choice.pickles:
+            what = f"{len(pickles)} of the files may hold pickles, which run code when they are loaded; you allowed it"
+            yield Finding(about, "warning", what)
+    for problem in problems:
+        yield Finding.of(about, problem)
+
+
+def check_push(about: str, target: str) -> Iterator[Finding]:
+    """Whether an image may be written."""
+    if target:
+        with Repository(Reference.parse_target(target), push=True) as repository:
+            repository.check_push()
+        yield Finding(about, "ok", f"{target} may be written")
+
+
+def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
+    """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
+    if plan.target is not None:
+        try:
+            yield from check_push("target", str(plan.target))
+        except RegistryError as error:
+            if run.target:
+                raise
+            unnamed = "No target was named, hence OpenShift's own registry. Name one: registry/repository:tag. Or here"
+            yield Finding("target", "refusal", error.what, f"{unnamed}: {error.remedy}")
+    elif not run.target:
+        yield Finding("target", "refusal", "no target image was named", "Name one: registry/repository:tag")
+
+
+def check_tags(run: Run, plan: Plan) -> Iterator[Finding]:
+    """Whether the tags may be moved from what they hold."""
+    mirror = Reference.parse_target(run.mirror_target) if run.mirror_target else None
+    for about, goal in (("target", plan.target), ("mirror", mirror)):
+        if goal is None or run.if_exists not in IF_EXISTS:
+            continue
+        with Repository(goal, push=True) as repository:
+            held = repository.find_manifest(goal.tag)
+        if held is None or plan.annotations.items() <= held.annotations().items():
+            continue
+        try:
+            check_tag(goal, held, plan.annotations, run.if_exists)
+            yield Finding(about, "ok", f"{goal} holds {holding(held)}, which this run replaces")
+        except TagError as error:
+            yield Finding.of(about, error)
+
+
+def check_model_registry(url: str) -> Iterator[Finding]:
+    """Whether the Model Registry is there, and takes entries from us."""
+    if url:
+        model_registry.check_write(url)
+        yield Finding("Model Registry", "ok", f"{url} may be written")
+
+
+def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
+    """Whether the claim has room: for what is missing on it, where it can be seen; else whether it is large enough."""
+    about = "claim"
+    if seen is not None:
+        free = free_bytes(seen)
+        enough = not plan.claim_bytes or plan.claim_bytes + SPARE_BYTES <= free
+        figures = f"{decimal(plan.claim_bytes)} more are needed and {decimal(free)} are free"
+        remedy = f"Enlarge it, or remove older downloads in {seen}"
+        yield Finding(about, "ok" if enough else "refusal", f"at {seen} {figures}", "" if enough else remedy)
+    elif cluster is not None:
+        yield claims.check(cluster, run.claim, plan.claim_bytes)
+
+
+def check_pod(run: Run, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
+    """Whether the cluster takes the build's pod: quotas, limits and, for a Job, who may start it and run privileged."""
+    requests = {"cpu": run.cpu, "memory": run.memory}
+    resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
+    if mode == "job":
+        yield admission.check_jobs(cluster)
+        pod = admission.TrialPod(resources, run.job_service_account, privileged=True)
+    else:
+        pod = admission.TrialPod(resources)
+    image = (run.job_image if mode == "job" else "") or _own_image(cluster)
+    yield admission.check_pod(cluster, replace(pod, image=image) if image else pod)
+
+
+def _own_image(cluster: Cluster) -> str:
+    try:
+        return Executor.find(cluster).image
+    except ClusterError:
+        return ""
+
+
+def find_unchanged(run: Run, plan: Plan) -> Reference | None:
+    """The image to serve, if a run would change nothing: it, its mirror and its entry are there already."""
+    if plan.target is None or not plan.recipe:
+        return None
+    # Asked for without the permission to push, which such a run does not need.
+    with Repository(plan.target) as repository:
+        stored = repository.find_manifest(plan.target.tag)
+    same = stored is not None and plan.annotations.items() <= stored.annotations().items()
+    image = plan.target.at(stored.digest) if stored and same else None
+    if image is not None and run.mirror_target:
+        image = _mirrored(image, Reference.parse_target(run.mirror_target))
+    if image is not None and run.model_registry:
+        options = {"name": run.registered_name, "model_format": run.model_format}
+        image = image if model_registry.is_registered(str(image), run.model_registry, **options) else None
+    return image
+
+
+def free_bytes(claim: Path) -> int:
+    """What is free on a claim that can be seen from here; its directory need not be there yet."""
+    place = claim.absolute()
+    return shutil.disk_usage(next(one for one in (place, *place.parents) if one.is_dir())).free
+
+
+def _mirrored(image: Reference, mirror: Reference) -> Reference | None:
+    with Repository(mirror) as repository:
+        stored = repository.find_manifest(mirror.tag)
+    return mirror.at(image.digest) if stored and stored.digest == image.digest else None

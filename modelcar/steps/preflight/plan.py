@@ -1,0 +1,153 @@
+"""What a run will do and what it needs, from the Hub's metadata alone: no byte of weights is read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelcar.claim.downloads import bytes_to_fetch
+from modelcar.errors import ModelcarError, UnsafeNameError
+from modelcar.hub import selection
+from modelcar.hub.client import DEFAULT_REVISION, Hub
+from modelcar.hub.snapshot import Snapshot
+from modelcar.image import layout
+from modelcar.image import recipe as recipe_module
+from modelcar.image.annotations import describe
+from modelcar.image.base_image import BaseImage, open_base_image
+from modelcar.image.default_target import target_for
+from modelcar.oci.reference import Reference
+from modelcar.oci.tar_writer import Layer
+
+NODE_NEED = "1Gi"
+"""Of ephemeral storage. The weights never touch the node; what does are the packages that a step installs when it
+starts (below 100 MiB, twice while pip works) and its log, of which the kubelet keeps 50 MiB. Who uses more than the
+limit is evicted, so there is room to spare."""
+
+_NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do and what it needs.
+
+    Attributes:
+        snapshot: The files that will be taken.
+        choice: Which those are, and which are left out and why.
+        layers: The layers that they will be; where one is too large, as they would be without a limit.
+        max_layer_size: The largest layer that the registries take, in bytes.
+        base: The image under them; None if it cannot be read.
+        target: The image that will be written; None if none was named and there is no project to put it into.
+        fetch_bytes: Bytes that the download still has to fetch to the claim.
+        scratch_bytes: Bytes that the build needs on the claim while it runs.
+        problems: Why it cannot be done like this.
+    """
+
+    snapshot: Snapshot
+    choice: selection.Choice
+    layers: tuple[Layer, ...]
+    max_layer_size: int
+    base: BaseImage | None = None
+    target: Reference | None = None
+    fetch_bytes: int = 0
+    scratch_bytes: int = 0
+    problems: tuple[ModelcarError, ...] = ()
+
+    @property
+    def claim_bytes(self) -> int:
+        """Bytes that must be free on the claim."""
+        return self.fetch_bytes + self.scratch_bytes
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of the layers, without the base's."""
+        return sum(layer.size for layer in self.layers)
+
+    @property
+    def recipe(self) -> str:
+        """What decides, with the commit, what the image will be; empty if that is not known."""
+        if self.base is None or self.problems:
+            return ""
+        return recipe_module.recipe(self.layers, self.base.digest, self.snapshot)
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What the image will say of itself."""
+        return describe(self.snapshot, self.recipe)
+
+
+def plan(
+    model: str,
+    target: str = "",
+    *,
+    revision: str = DEFAULT_REVISION,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    everything: bool = False,
+    allow_pickle: bool = False,
+    base_image: str = "",
+    max_layer_size: int = layout.MAX_LAYER_SIZE,
+    claim: Path | None = None,
+    with_claim: bool = True,
+    with_buildah: bool = True,
+) -> Plan:
+    """Plans a run.
+
+    Args:
+        model: The model's id on the Hub, `organisation/name`.
+        target: Where to put the image, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
+        revision: A branch, a tag or a commit.
+        include: Glob patterns; where there are any, only what they match is taken.
+        exclude: Glob patterns of what not to take.
+        everything: Take duplicate weights too.
+        allow_pickle: Take files that run code when they are loaded.
+        base_image: The image under the model; empty for the one that KServe's modelcars need.
+        max_layer_size: The largest layer that the registries take, in bytes.
+        claim: The claim's directory, where it can be seen from here: what an earlier download left is not counted.
+        with_claim: Whether the model is downloaded, and not streamed from the Hub into the registry.
+        with_buildah: Whether buildah builds the image, which takes room for a layer.
+
+    Raises:
+        HubError: The Hub refused.
+        SelectionError: The patterns leave nothing, or match nothing.
+    """
+    hub = Hub()
+    whole = hub.snapshot(model, revision)
+    choice = selection.choose(whole.files, include, exclude, everything=everything)
+    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
+    problems: list[ModelcarError] = []
+    base = goal = None
+    with _noted(problems):
+        if not allow_pickle:
+            selection.refuse_pickles(choice)
+    parts: list[Layer] = []
+    with _noted(problems):
+        parts = layout.part(snapshot, hub.sources(snapshot), max_layer_size)
+    parts = parts or layout.part(snapshot, hub.sources(snapshot), _NO_LIMIT)
+    with _noted(problems):
+        base = open_base_image(base_image)
+    with _noted(problems):
+        goal = Reference.parse_target(target) if target else _default_target(snapshot)
+    planned = Plan(snapshot, choice, tuple(parts), max_layer_size, base, goal, problems=tuple(problems))
+    if not with_claim:
+        return planned
+    return replace(
+        planned,
+        fetch_bytes=bytes_to_fetch(snapshot, claim) if claim else snapshot.size,
+        scratch_bytes=max(layer.size for layer in parts) if with_buildah else 0,
+    )
+
+
+def _default_target(snapshot: Snapshot) -> Reference | None:
+    try:
+        return target_for(snapshot)
+    except UnsafeNameError:
+        return None
+
+
+@contextmanager
+def _noted(problems: list[ModelcarError]) -> Iterator[None]:
+    """Goes on after what cannot be done, so that all of it is told at once."""
+    try:
+        yield
+    except ModelcarError as error:
+        problems.append(error)

@@ -1,0 +1,192 @@
+"""Plans a run and checks, before any byte moves, whether it can succeed: all reasons at once, each with its remedy."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from kubernetes.utils.quantity import parse_quantity
+
+from modelcar import model_registry, pod
+from modelcar.cluster.connection import Cluster
+from modelcar.errors import ClusterError, ModelcarError, PlanError
+from modelcar.oci.reference import Reference
+from modelcar.records.step_record import Record
+from modelcar.steps.preflight import checks, nodes
+from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
+from modelcar.steps.preflight.finding import Finding, Verdict
+from modelcar.steps.preflight.plan import NODE_NEED, Plan, plan
+from modelcar.steps.preflight.request import BuildMode, Run
+
+CHECK_SECONDS = 60.0
+"""How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
+
+LOCAL_CLAIM = "MODELCAR_CLAIM"
+"""Set where a run is on this machine: the directory that stands for the claim."""
+
+_OF_THE_CLUSTER = ("claim", "nodes", "build pod")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found before a run.
+
+    Attributes:
+        run: What was asked for.
+        plan: What the run will do; None where not even that can be said.
+        findings: What the checks found.
+        build_mode: Where the build will run.
+        unchanged: The image to serve, if it, its mirror and its entry are all there already; else None.
+        free_bytes: What is free on the claim; None where it cannot be seen from here.
+    """
+
+    run: Run
+    plan: Plan | None
+    findings: tuple[Finding, ...]
+    build_mode: BuildMode
+    unchanged: Reference | None
+    free_bytes: int | None
+
+    @property
+    def refusals(self) -> list[Finding]:
+        """Why the run cannot succeed."""
+        return [finding for finding in self.findings if finding.verdict == "refusal"]
+
+    def note(self, record: Record) -> None:
+        """Leaves the forecast for the report, which holds it against what was used."""
+        record.image, record.unchanged = str(self.unchanged or ""), self.unchanged is not None
+        if self.plan is not None:
+            record.size, record.commit = self.plan.snapshot.size, self.plan.snapshot.commit
+            record.claim_need = self.plan.claim_bytes
+            if self.unchanged is not None and self.run.model_registry:
+                entry = self.run.registered_name or self.plan.snapshot.model
+                record.entry = f"{entry} {self.plan.snapshot.commit[: model_registry.VERSION_DIGITS]}"
+        if not self.run.streaming:
+            record.node_need = int(parse_quantity(NODE_NEED))
+
+    def check(self) -> None:
+        """Lets the run pass, or not.
+
+        Raises:
+            PlanError: It cannot succeed; names the first reason, and how many there are.
+        """
+        if self.refusals:
+            first, count = self.refusals[0], len(self.refusals)
+            raise PlanError(
+                f"this run cannot succeed{f' ({count} reasons, all in this log)' if count > 1 else ''}: {first}"
+            )
+
+
+def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.find) -> Preflight:
+    """Plans a run and checks what can be checked from here.
+
+    Checks run at the same time, each within its own time. On a cluster they include nodes, permissions and the claim's
+    size; without one they leave those out.
+
+    Args:
+        run: What is asked for.
+        find_cluster: Finds the cluster that the run will be on, if any.
+
+    Raises:
+        ClusterError: KUBECONFIG names a file that cannot be used.
+    """
+    # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
+    cluster = None if run.streaming or LOCAL_CLAIM in os.environ else find_cluster()
+    mistakes = list(run.mistakes())
+    mode, chosen = choose_mode(run, has_cluster=cluster is not None)
+    seen = _visible_claim()
+    planned = _started(lambda: _plan(run, mode, seen))
+    asked: dict[str, Future[list[Finding]]] = {
+        "model": _started(lambda: list(checks.check_model(planned.result()))),
+        "target": _started(lambda: list(checks.check_target(run, planned.result()))),
+        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target))),
+        "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
+        "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
+    }
+    if not run.streaming:
+        asked["claim"] = _started(lambda: list(checks.check_claim(run, planned.result(), seen, cluster)))
+    if cluster is not None and not mistakes:
+        asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
+        asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
+    unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
+    deadline = time.monotonic() + CHECK_SECONDS
+    findings = [*mistakes, *([] if run.streaming else [chosen])]
+    if cluster is None and not run.streaming:
+        findings.append(Finding("nodes", "ok", "this run is on no cluster, so there are none to check"))
+    for about, future in asked.items():
+        answer = _answer(about, future, deadline)
+        findings += [*(answer[0] or ()), *answer[1]]
+    image, failure = _answer("target", unchanged, deadline)
+    return Preflight(
+        run=run,
+        plan=_answer("model", planned, deadline)[0],
+        findings=tuple(_once([*findings, *failure], is_needed=image is None)),
+        build_mode=mode,
+        unchanged=image,
+        free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
+    )
+
+
+def _plan(run: Run, mode: BuildMode, seen: Path | None) -> Plan:
+    return plan(
+        run.model,
+        run.target,
+        revision=run.revision,
+        include=run.include,
+        exclude=run.exclude,
+        everything=run.everything,
+        allow_pickle=run.allow_pickle,
+        base_image=run.base_image,
+        max_layer_size=run.max_layer_size,
+        claim=seen,
+        with_claim=not run.streaming,
+        with_buildah=uses_buildah(run, mode),
+    )
+
+
+def _visible_claim() -> Path | None:
+    """The claim's directory: a local run names it; in a pod it is only there where the claim is mounted."""
+    return pod.CLAIM if LOCAL_CLAIM in os.environ or pod.CLAIM.is_dir() else None
+
+
+def _started(check: Callable[[], Result]) -> Future[Result]:
+    """Runs a check in a thread that may be left behind: one that hangs must not keep the step from ending."""
+    future: Future[Result] = Future()
+
+    def answer() -> None:
+        try:
+            future.set_result(check())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return future
+
+
+def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result | None, list[Finding]]:
+    """What a check found, or that it could not: what the cluster does not say is no reason to refuse a run."""
+    unsure: Verdict = "warning" if about in _OF_THE_CLUSTER else "refusal"
+    try:
+        return future.result(max(deadline - time.monotonic(), 0)), []
+    except TimeoutError:
+        return None, [
+            Finding(about, unsure, f"no answer within {CHECK_SECONDS:.0f} s", "Check that it is up, and run again")
+        ]
+    except ClusterError as error:
+        return None, [Finding.of(about, error, "warning")]
+    except ModelcarError as error:
+        return None, [Finding.of(about, error)]
+
+
+def _once(findings: Iterable[Finding], *, is_needed: bool) -> Iterator[Finding]:
+    """Each finding once, though several checks may meet the same failure. Nothing hinders a run with nothing to do."""
+    seen = set()
+    for finding in findings:
+        if finding.what not in seen:
+            seen.add(finding.what)
+            yield finding if is_needed or finding.verdict == "ok" else replace(finding, verdict="warning")

@@ -1,0 +1,1 @@
+"""The last step: says how a run ended, and what helps."""

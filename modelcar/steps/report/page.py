@@ -1,0 +1,222 @@
+"""The report's page: what ended how, why, and what helps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rich.filesize import decimal
+
+from modelcar import html_page, markdown
+from modelcar.cluster.failures import Failure
+from modelcar.cluster.run_state import RUN_LABEL
+from modelcar.records.step_record import Record
+from modelcar.steps.report import disk_chart
+from modelcar.steps.report.disk_chart import DISKS, clock, peak
+from modelcar.steps.report.inference_service import inference_service
+
+SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
+
+
+FAILED = ("FAILED", "CANCELED", "CANCELLED")
+"""What Kubeflow says of a run's tasks as a whole. It says RUNNING where a pod was ended before it could tell."""
+
+
+CANCELLED = FAILED[1:]
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """What a run was asked to do, and how it ended.
+
+    Attributes:
+        id: The run's id.
+        state: How it ended, in Kubeflow's words.
+        error: What Kubeflow says of the failure; often empty.
+        model: The model's id on the Hub.
+        target: The image that was to be written.
+        mirror_target: The image that it was to be copied to; empty for none.
+        model_format: The format as the serving runtime calls it.
+    """
+
+    id: str
+    state: str
+    error: str = ""
+    model: str = ""
+    target: str = ""
+    mirror_target: str = ""
+    model_format: str = "vLLM"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What could be found out about a run.
+
+    Attributes:
+        records: What its steps left, by the time they began.
+        failures: The steps that failed.
+        notes: What could not be found out, and what was tidied up; a sentence each.
+        complete: Whether nothing that the steps left was withheld.
+    """
+
+    records: Sequence[Record] = ()
+    failures: Sequence[Failure] = ()
+    notes: list[str] = field(default_factory=list)
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run's report.
+
+    Attributes:
+        failed: Whether the run failed.
+        summary: A few lines of plain text, for the log.
+        markdown: The whole of it, but for the picture of the disks.
+        html: The whole of it as a web page.
+        figures: Seconds and bytes, by name.
+    """
+
+    failed: bool
+    summary: str
+    markdown: str
+    html: str
+    figures: dict[str, float]
+
+
+def write(run: EndedRun, found: Found) -> Report:
+    """The report of what was found."""
+    # Where the run's state is uncertain, its pods are not.
+    failed = run.state in FAILED or (run.state not in SUCCEEDED and (bool(found.failures) or _is_broken_off(found)))
+    sections = _failure(run, found) if failed else _success(run, found)
+    parts: list[html_page.Part] = [*sections, *_steps(found.records), *_notes(found.notes)]
+    title = markdown.line(run.model or (f"run {run.id}" if run.id else "this run"))
+    summary = _why(run, found) if failed else _done(run, found)
+    page = html_page.page(f"Report on {title}", parts)
+    return Report(failed, summary, html_page.markdown(parts), page, _figures(found.records))
+
+
+def _is_broken_off(found: Found) -> bool:
+    """Whether no step did what a run ends with. The pods of a run that somebody ends are deleted, and tell nothing."""
+    done = (
+        not record.failed and (record.step == "register" or (record.step == "preflight" and record.unchanged))
+        for record in found.records
+    )
+    return found.complete and not any(done)
+
+
+def _failure(run: EndedRun, found: Found) -> Iterator[str]:
+    step = found.failures[0].step if found.failures else ""
+    yield f"# The run {_how_it_ended(run, found)}" + (f" at *{markdown.text(step)}*" if step else "")
+    if not found.failures:
+        yield markdown.sentence(_unexplained(run))
+    for failure in found.failures:
+        yield markdown.text(_finished(failure.what))
+        if failure.remedy:
+            yield f"**What to do:** {markdown.sentence(_finished(failure.remedy))}"
+    if any(record.step == "download" for record in found.records):
+        yield "The download on the claim is kept: the next run goes on from there."
+
+
+def _success(run: EndedRun, found: Found) -> Iterator[str]:
+    last = {record.step: record for record in found.records}
+    image = _image(found.records)
+    unchanged = any(record.unchanged for record in last.values())
+    yield f"# {markdown.text(run.model or 'The model')} is there" + (" already" if unchanged else "")
+    facts = {
+        "image": image,
+        "commit": _first(record.commit for record in found.records),
+        "size": decimal(size) if (size := max((record.size for record in last.values()), default=0)) else "",
+        "registered as": _first(record.entry for record in last.values()),
+    }
+    known = [(name, value) for name, value in facts.items() if value]
+    if known:
+        yield markdown.table(("", ""), known)
+    if image:
+        yield "## To serve it"
+        yield (
+            "With KServe, or in an OpenShift AI project. A registry that wants a login also wants `imagePullSecrets` "
+            "beside `model`; `runtime`, within it, names the serving runtime where several would do."
+        )
+        yield markdown.code(inference_service(image, run.model or "model", run.model_format).rstrip())
+    else:
+        goal = run.mirror_target or run.target
+        yield f"The steps left no record of the image's digest; its tag is {markdown.text(goal)}." if goal else ""
+
+
+def _steps(records: Sequence[Record]) -> Iterator[html_page.Part]:
+    if not records:
+        return
+    yield "## Steps"
+    rows = [
+        (
+            record.step,
+            "failed" if record.failed else "unchanged" if record.unchanged else "done",
+            clock(record.seconds),
+            decimal(record.moved_bytes),
+            *("" if (most := peak(record, disk)) is None else decimal(most) for disk in DISKS),
+        )
+        for record in records
+    ]
+    yield markdown.table(("step", "", "time:", "moved:", "peak on the claim:", "peak on the node:"), rows)
+    yield from disk_chart.pictures(records)
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    if notes:
+        yield "## Notes"
+        yield "\n".join(f"- {markdown.sentence(note)}" for note in notes)
+
+
+def _why(run: EndedRun, found: Found) -> str:
+    lines = [_finished(failure.what) for failure in found.failures] or [_unexplained(run)]
+    lines += [f"What to do: {_finished(failure.remedy)}" for failure in found.failures if failure.remedy]
+    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
+
+
+def _done(run: EndedRun, found: Found) -> str:
+    image = _image(found.records)
+    lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
+    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
+
+
+def _how_it_ended(run: EndedRun, found: Found) -> str:
+    if run.state in CANCELLED:
+        return "was cancelled"
+    return "failed" if run.state in FAILED or found.failures else "was ended"
+
+
+def _unexplained(run: EndedRun) -> str:
+    said = f" Kubeflow says: {run.error}" if run.error else ""
+    if run.state in CANCELLED:
+        return f"Somebody ended it.{said}"
+    if run.state not in FAILED:
+        return f"Somebody ended it, or a step's pod was deleted, with its node for instance. Run it again.{said}"
+    look = f" See its pods: `oc get pods -l {RUN_LABEL}={run.id}`" if run.id else " See the log of its last step."
+    return f"Nothing that is left of the run says why.{said}{look}"
+
+
+def _figures(records: Sequence[Record]) -> dict[str, float]:
+    if not records:
+        return {}
+    figures = {
+        "seconds": round(max(record.end for record in records) - records[0].start, 1),
+        "moved bytes": float(sum(record.moved_bytes for record in records)),
+    }
+    return figures | {f"{record.step} seconds": round(record.seconds, 1) for record in records}
+
+
+def node_need(records: Sequence[Record]) -> int:
+    """Returns the node disk that preflight expected the build to need, in bytes."""
+    return max((record.node_need for record in records), default=0)
+
+
+def _image(records: Sequence[Record]) -> str:
+    """The image at the end of the line: the mirror's where there is one."""
+    return _first(record.image for record in reversed(records) if not record.failed)
+
+
+def _first(words: Iterator[str]) -> str:
+    return next((word for word in words if word), "")
+
+
+def _finished(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "`")) else f"{sentence}."

@@ -1,0 +1,96 @@
+"""What became of a run: where the image is and how to serve it, or which step failed, why, and what helps.
+
+All of it comes from what the steps left in their termination logs, and from what the cluster knows of their pods. The
+report itself never fails: what it cannot find out, it says.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from modelcar import pod
+from modelcar.claim.scratch import remove_abandoned
+from modelcar.cluster.connection import Cluster
+from modelcar.cluster.failures import Failure, failures
+from modelcar.cluster.job import delete_jobs
+from modelcar.cluster.run_state import RunState
+from modelcar.hub.paths import RECORD
+from modelcar.records.step_record import records_in
+from modelcar.steps.report.page import EndedRun, Found, Report, node_need, write
+
+ANSWER_SECONDS = 8.0
+"""How long a cluster that does not answer may hold up the report."""
+
+T = TypeVar("T")
+
+
+def report(run: EndedRun) -> Report:
+    """Writes a run's report, then removes what the run left behind; the download stays.
+
+    Args:
+        run: The run, all of whose steps have ended.
+    """
+    notes: list[str] = []
+    local = os.environ.get("MODELCAR_TERMINATION_LOG")
+    if local:
+        found = _tried("read what the steps left", lambda: _in_file(Path(local)), notes) or Found()
+        cluster = None
+    else:
+        cluster = _tried("find the cluster", Cluster.find, notes)
+        found = (cluster and _tried("ask the cluster", lambda: _in_cluster(cluster, run.id), notes)) or Found()
+    notes += found.notes
+    if cluster:
+        notes += _tried("remove the run's Jobs", lambda: _without_jobs(cluster, run.id), notes) or []
+    notes += _tried("remove abandoned builds", lambda: _without_scratch(pod.CLAIM), notes) or []
+    return write(run, replace(found, notes=notes))
+
+
+def _in_cluster(cluster: Cluster, run_id: str) -> Found:
+    state = RunState.read(cluster, run_id)
+    records = state.records()
+    notes = [f"Could not be read: {why}" for why in state.hidden]
+    return Found(records, failures(state, node_need(records)), notes, complete=not state.hidden)
+
+
+def _in_file(file: Path) -> Found:
+    records = records_in(file.read_text()) if file.is_file() else []
+    last = {record.step: record for record in records}
+    failed = [
+        Failure(record.step, "Error", f"{record.step} failed: {record.error or 'its log says why'}")
+        for record in last.values()
+        if record.failed
+    ]
+    return Found(records, failed)
+
+
+def _without_jobs(cluster: Cluster, run_id: str) -> list[str]:
+    return [f"The Job {name} was still there and was deleted." for name in delete_jobs(cluster, run_id)]
+
+
+def _without_scratch(place: Path) -> list[str]:
+    count = sum(remove_abandoned(folder) for folder in place.glob(f"*/*/{RECORD.parent}"))
+    return [f"{count} working directories of builds that were killed were removed from the claim."] if count else []
+
+
+def _tried(doing: str, work: Callable[[], T], notes: list[str]) -> T | None:
+    """What a piece of work gives; None, and a note, if it fails or takes too long."""
+    given: list[T] = []
+    errors: list[Exception] = []
+
+    def go() -> None:
+        try:
+            given.append(work())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if given:
+        return given[0]
+    why = str(errors[0]) if errors else f"no answer within {ANSWER_SECONDS:.0f} s"
+    notes.append(f"Could not {doing}: {why}")
+    return None

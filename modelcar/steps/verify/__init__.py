@@ -1,0 +1,1 @@
+"""Verifies that an image holds what the Hub published."""

@@ -1,0 +1,133 @@
+"""Compiles the pipelines to the YAML that Kubeflow Pipelines and OpenShift AI take."""
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelcar.errors import BuildError
+
+BUILDING, STREAMING = "model_to_registry", "model_to_registry_streaming"
+
+
+PIPELINES = (BUILDING, STREAMING)
+"""The pipelines that one can choose from, as their folders are called."""
+
+
+VERTEX = "model_to_vertex"
+"""The pipeline for Vertex AI, which needs Google's components: modelcar-pipelines[vertex]."""
+
+_DEFAULT = re.compile(r"(?<= dict \[Default: )\{.+\}(?=\]$)", re.MULTILINE)
+
+
+class Backend(StrEnum):
+    """What a pipeline is compiled for."""
+
+    CURRENT = "rhoai-3"
+    """OpenShift AI 3.0 and newer, and Kubeflow Pipelines 2.15 and newer."""
+
+    WITHOUT_TASK_CONFIG = "rhoai-2.25"
+    """OpenShift AI 2.25, whose pipelines hand no task's configuration over (dsl.TaskConfig)."""
+
+
+def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> list[Path]:
+    """Compiles every pipeline, the one for Vertex AI where its extra is installed; the same code gives the same bytes.
+
+    Args:
+        folder: Where the files go.
+        image: An image with everything in it (Containerfile), for clusters that reach no package index. Empty: the
+            steps carry our code and install what they need.
+        backend: What they are for.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        BuildError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [*PIPELINES, VERTEX] if find_spec("google_cloud_pipeline_components") else PIPELINES
+        return [compile_one(name, folder, image, backend) for name in names]
+    except OSError as error:
+        raise BuildError(f"cannot write to {folder}: {error.strerror}", "Name another folder with --output") from None
+
+
+def compile_one(pipeline_name: str, folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> Path:
+    """Compiles one pipeline.
+
+    Args:
+        pipeline_name: The pipeline, as its folder is called.
+        folder: Where the file goes.
+        image: An image with everything in it; empty for steps that carry our code.
+        backend: What it is for.
+
+    Returns:
+        The file that was written.
+    """
+    from kfp.compiler import Compiler
+
+    pipeline = getattr(import_module(f"modelcar.pipelines.{pipeline_name}"), pipeline_name)
+    file = folder / f"{pipeline.name}.yaml"
+    if backend is Backend.WITHOUT_TASK_CONFIG:
+        Compiler().compile(_without_task_config(pipeline), str(file))
+        _change(file, _forget_task_config)
+    else:
+        Compiler().compile(pipeline, str(file))
+    if image:
+        _change(file, lambda document: _use_image(document, image))
+    _put_defaults_in_order(file)
+    return file
+
+
+def _without_task_config(pipeline: Any) -> Any:
+    from kfp import dsl
+
+    from modelcar.pipelines.placement import without_task_config
+
+    with without_task_config():
+        named = pipeline.pipeline_spec.pipeline_info
+        return dsl.pipeline(name=named.name, display_name=named.display_name)(pipeline.pipeline_func)
+
+
+def _forget_task_config(document: dict[str, Any]) -> None:
+    for component in document["components"].values():
+        component.pop("taskConfigPassthroughs", None)
+        parameters = component.get("inputDefinitions", {}).get("parameters", {})
+        for name in [name for name, kind in parameters.items() if kind["parameterType"] == "TASK_CONFIG"]:
+            del parameters[name]
+
+
+def _put_defaults_in_order(file: Path) -> None:
+    """Sorts the objects in the comments at the top, which kfp (2.17) writes in another order each time."""
+
+    def sort(found: re.Match[str]) -> str:
+        return repr(json.loads(json.dumps(ast.literal_eval(found[0]), sort_keys=True)))
+
+    file.write_text(_DEFAULT.sub(sort, file.read_text()))
+
+
+def _change(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    text = file.read_text()
+    header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
+    change(documents[0])
+    file.write_text(header + yaml.safe_dump_all(documents, sort_keys=True))
+
+
+def _use_image(document: dict[str, Any], image: str) -> None:
+    from modelcar.bootstrap.command import without_bootstrap
+
+    for executor in document["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        command = without_bootstrap(container["command"])
+        # What carries no code of ours is somebody else's step, which needs its own image.
+        if command != container["command"]:
+            container.update(image=image, command=command)

@@ -1,0 +1,428 @@
+"""What is said at the end of a run, and how it looks."""
+
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from kfp import dsl, local
+from kfp.compiler import Compiler
+
+from modelcar import pod
+from modelcar.claim import scratch
+from modelcar.cluster.connection import Cluster
+from modelcar.cluster.failures import Failure
+from modelcar.components.report import report as report_step
+from modelcar.records.disk_usage import Point
+from modelcar.records.step_record import Record
+from modelcar.steps.report import report
+from modelcar.steps.report.disk_chart import clock, curves, peak
+from modelcar.steps.report.inference_service import inference_service, service_name
+from modelcar.steps.report.page import EndedRun, Found, write
+from tests.parts.run_states import run_state
+
+IMAGE = "quay.io/team/granite@sha256:" + "a" * 64
+MIRRORED = "registry.example/team/granite@sha256:" + "a" * 64
+GIB = 1 << 20
+"""In KiB, as points have it."""
+
+
+def record(step: str, start: float, end: float, claim_used: tuple[int, ...] = (), **known: Any) -> Record:
+    points = [
+        Point(seconds=(end - start) * n / max(len(claim_used) - 1, 1), claim=100 * GIB - used, node=GIB - n)
+        for n, used in enumerate(claim_used)
+    ]
+    return Record(step=step, start=1_780_000_000 + start, end=1_780_000_000 + end, disk=points, **known)
+
+
+RECORDS = (
+    record("preflight", 0, 5, claim_need=60 << 30, node_need=16 << 20),
+    record("download", 60, 1260, (0, 10 * GIB, 24 * GIB), commit="c0ffee", size=24 << 30, moved_bytes=24 << 30),
+    record("build", 1300, 2500, (24 * GIB, 29 * GIB, 24 * GIB), image=IMAGE, moved_bytes=24 << 30),
+    record("mirror", 2550, 3000, image=MIRRORED, moved_bytes=24 << 30),
+    record("register", 3010, 3014, image=MIRRORED, entry="granite c0ffee"),
+)
+RUN = EndedRun("run-1", "COMPLETE", model="ibm-granite/granite-3.3-2b-instruct", target="quay.io/team/granite:1")
+FAILED = Failure("build", "Evicted", "build was evicted: a *reason*", "Label a node: `oc label node <name> a=b`")
+
+
+def yaml_in(markdown: str) -> dict[str, Any]:
+    block = re.search(r"^```\n(.*?)\n```$", markdown, re.MULTILINE | re.DOTALL)
+    assert block
+    service: dict[str, Any] = yaml.safe_load(block[1])
+    return service
+
+
+class Tags(HTMLParser):
+    """Collects a page's tags and texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_success_says_where_the_image_is_and_how_to_serve_it() -> None:
+    done = write(RUN, Found(RECORDS))
+
+    assert not done.failed
+    assert done.markdown.startswith("# ibm-granite/granite-3.3-2b-instruct is there\n")
+    assert f"| image | {MIRRORED} |" in done.markdown
+    assert "| commit | c0ffee |" in done.markdown
+    assert "| size | 25.8 GB |" in done.markdown
+    assert "| registered as | granite c0ffee |" in done.markdown
+    assert "| download | done | 20 min | 25.8 GB | 25.8 GB | 2.0 kB |" in done.markdown
+    assert done.summary == f"ibm-granite/granite-3.3-2b-instruct is in {MIRRORED}"
+    assert done.figures["seconds"] == 3014
+    assert done.figures["moved bytes"] == 3 * (24 << 30)
+    assert done.figures["build seconds"] == 1200
+
+
+def test_inference_service_is_what_kserve_reads() -> None:
+    service = yaml_in(write(RUN, Found(RECORDS)).markdown)
+
+    assert service["apiVersion"] == "serving.kserve.io/v1beta1"
+    assert service["kind"] == "InferenceService"
+    assert service["metadata"]["name"] == "granite-3-3-2b-instruct"
+    predictor = service["spec"]["predictor"]["model"]
+    assert predictor["storageUri"] == f"oci://{MIRRORED}"
+    assert predictor["modelFormat"] == {"name": "vLLM"}
+
+
+@given(st.text(), st.text(), st.text())
+def test_inference_service_is_yaml_whatever_the_names_are(image: str, model: str, model_format: str) -> None:
+    text = "".join(letter for letter in image + model + model_format if letter.isprintable())
+
+    service = yaml.safe_load(inference_service(text, model, text))
+
+    assert service["spec"]["predictor"]["model"]["storageUri"] == f"oci://{text}"
+    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", service_name(model))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("mistralai/Mistral-Small-24B-Instruct-2501", "mistral-small-24b-instruct-2501"),
+        ("org/2B_model.v1", "model-2b-model-v1"),
+        ("org/" + "x" * 90, "x" * 40),
+        ("org/" + "x" * 39 + "-y", "x" * 39),
+        ("org/ÄÖ", "model"),
+        ("", "model"),
+    ],
+)
+def test_service_has_a_name_that_the_cluster_takes(model: str, name: str) -> None:
+    assert service_name(model) == name
+
+
+def test_nothing_to_do_is_a_success() -> None:
+    done = write(RUN, Found((record("preflight", 0, 5, unchanged=True, image=IMAGE),)))
+
+    assert done.markdown.startswith("# ibm-granite/granite-3.3-2b-instruct is there already\n")
+    assert f"oci://{IMAGE}" in done.markdown
+
+
+def test_failure_says_which_step_why_and_what_helps() -> None:
+    done = write(
+        EndedRun("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED], ["Could not do that: no *reason*"])
+    )
+
+    assert done.failed
+    assert done.markdown.startswith("# The run failed at *build*\n")
+    assert "build was evicted: a \\*reason\\*." in done.markdown
+    assert "**What to do:** Label a node: `oc label node <name> a=b`" in done.markdown
+    assert "- Could not do that: no \\*reason\\*" in done.markdown
+    assert "InferenceService" not in done.markdown
+    assert done.summary.splitlines()[:2] == [
+        "build was evicted: a *reason*.",
+        "What to do: Label a node: `oc label node <name> a=b`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "failures", "failed"),
+    [
+        ("SUCCEEDED", [], False),
+        ("COMPLETE", [], False),
+        ("FAILED", [], True),
+        ("CANCELED", [], True),
+        # An evicted pod cannot tell Kubeflow that it has failed.
+        ("RUNNING", [FAILED], True),
+        # Kubeflow does not count what a condition left out as done.
+        ("RUNNING", [], False),
+        ("", [], False),
+    ],
+)
+def test_state_of_the_run(state: str, failures: list[Failure], failed: bool) -> None:
+    assert write(EndedRun("run-1", state), Found((), failures)).failed is failed
+
+
+def test_a_run_that_was_ended_is_not_called_done() -> None:
+    """Kubeflow deletes the pods of a run that somebody ends, and says RUNNING of it."""
+    running = EndedRun("run-1", "RUNNING", model="a/b")
+
+    for records in ((), RECORDS[:2]):
+        done = write(running, Found(records, complete=True))
+        assert done.failed
+        assert done.markdown.startswith("# The run was ended\n\nSomebody ended it, or a step's pod was deleted")
+    for records in (RECORDS, (record("preflight", 0, 5, unchanged=True, image=IMAGE),)):
+        assert not write(running, Found(records, complete=True)).failed
+
+
+def test_unexplained_failure_says_where_to_look() -> None:
+    done = write(EndedRun("run-1", "FAILED", "Kubeflow's *words*"), Found())
+
+    assert "Nothing that is left of the run says why. Kubeflow says: Kubeflow's \\*words\\*" in done.markdown
+    assert "`oc get pods -l pipeline/runid=run-1`" in done.markdown
+    assert write(EndedRun("run-1", "CANCELED"), Found()).markdown.startswith(
+        "# The run was cancelled\n\nSomebody ended it."
+    )
+
+
+@given(st.text())
+def test_text_of_others_stays_text(words: str) -> None:
+    hostile = f'<script>alert("1")</script> ![x](http://example.org/x) | `{words}` \x1b[31m\u202e'
+    failure = Failure(hostile, "Error", hostile)
+    known = record(hostile, 0, 1, (0, 1), failed=True, image=hostile, entry=hostile)
+    for state in ("FAILED", "COMPLETE"):
+        done = write(
+            EndedRun(hostile, state, hostile, model=hostile, target=hostile), Found([known], [failure], [words])
+        )
+        outside = re.sub(r"^(`{3,})\n.*?\n\1$", "", done.markdown, flags=re.MULTILINE | re.DOTALL)
+        assert "<script" not in outside
+        assert re.search(r"(?<!\\)!?(?<!\\)\[x", outside) is None
+        assert "\x1b" not in outside + done.summary
+        assert "script" not in Tags(done.html).tags
+        assert "img" not in Tags(done.html).tags
+
+
+def test_page_holds_all_of_the_report_and_the_picture() -> None:
+    done = write(RUN, Found(RECORDS))
+    texts = Tags(done.html).texts
+
+    assert "ibm-granite/granite-3.3-2b-instruct is there" in texts
+    assert inference_service(MIRRORED, RUN.model) in texts
+    assert {"0 bytes", "10.0 GB", "20.0 GB", "30.0 GB", "0 s", "30 min"} <= set(texts)
+    assert {"download", "build", "mirror", "claim", "the node's own disk"} <= set(texts)
+    assert len(done.html) < 30_000
+
+
+def test_page_of_a_failure_holds_why_and_the_command() -> None:
+    done = write(EndedRun("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED]))
+
+    assert "oc label node <name> a=b" in Tags(done.html).texts
+    assert "<svg" in done.html
+
+
+def test_curves_are_of_the_claim_since_the_run_and_of_the_node_since_the_step() -> None:
+    found = curves(RECORDS)
+
+    claims = [curve for curve in found if curve.disk == "claim"]
+    nodes = [curve for curve in found if curve.disk == "node"]
+    assert [count >> 30 for curve in claims for _seconds, count in curve.points] == [0, 10, 24, 24, 29, 24]
+    assert [count for curve in nodes for _seconds, count in curve.points] == [0, 1024, 2048] * 2
+    assert claims[1].points[0][0] == 1300
+    assert peak(RECORDS[2], "claim") == 5 << 30
+    assert peak(RECORDS[0], "claim") is None
+
+
+def test_page_without_any_record_has_no_picture() -> None:
+    assert "<svg" not in write(RUN, Found(())).html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (125, "2 min 5 s"),
+        (1525, "25 min"),
+        (3600, "1 h"),
+        (5400, "1 h 30 min"),
+        (3599.9, "1 h"),
+    ],
+)
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+class TestFromHere:
+    """What the report finds by itself, in a run on this machine and in a pod."""
+
+    @pytest.fixture(autouse=True)
+    def log(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Give the log of a local run's steps."""
+        file = tmp_path / "last-words"
+        file.touch()
+        monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(file))
+        return file
+
+    def test_local_run_reads_its_steps_records(self, log: Path) -> None:
+        lines = [each.line() for each in RECORDS[:2]]
+        lines += ["error: it broke. Mend it", record("build", 1300, 1301, failed=True).line(), "something else"]
+        log.write_text("\n".join(lines))
+
+        done = report.report(EndedRun("run-1", "FAILED"))
+
+        assert done.summary == "build failed: it broke. Mend it."
+        assert "| preflight | done |" in done.markdown
+
+    def test_step_that_was_mended_is_no_failure(self, log: Path) -> None:
+        log.write_text("\n".join([record("build", 0, 1, failed=True).line(), record("build", 2, 3).line()]))
+
+        assert not report.report(EndedRun("run-1", "RUNNING")).failed
+
+    def test_damaged_log_is_noted_and_fails_nothing(self, log: Path) -> None:
+        log.write_bytes(b"\xff\xfe\n")
+
+        done = report.report(EndedRun("run-1", "FAILED"))
+
+        assert "Could not read what the steps left" in done.markdown
+        assert done.failed
+
+    def test_abandoned_builds_are_removed_and_running_ones_are_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
+        here = tmp_path / "claim" / "a--b" / "c0ffee" / ".modelcar"
+        abandoned = here / "build-abandoned"
+        abandoned.mkdir(parents=True)
+        (abandoned / "lock").touch()
+        (here.parent / "model.safetensors").touch()
+        with scratch.scratch(here.parent.parent / "decaf" / ".modelcar") as running:
+            done = report.report(EndedRun("run-1", "SUCCEEDED"))
+            assert running.exists()
+
+        assert not abandoned.exists()
+        assert (here.parent / "model.safetensors").exists()
+        assert "1 working directories of builds that were killed were removed" in done.markdown
+
+    def test_cluster_that_cannot_be_reached_is_noted(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closed_port: int
+    ) -> None:
+        monkeypatch.delenv("MODELCAR_TERMINATION_LOG")
+        login = tmp_path / "kubeconfig"
+        server = {"clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{closed_port}"}}]}
+        context = {"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], "current-context": "c"}
+        login.write_text(yaml.safe_dump({**server, **context, "users": [{"name": "u", "user": {}}]}))
+        monkeypatch.setenv("KUBECONFIG", str(login))
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
+        begun = time.monotonic()
+
+        done = report.report(EndedRun("run-1", "FAILED"))
+
+        assert time.monotonic() - begun < 10
+        assert "Could not be read: the cluster's API server cannot be reached to list pods" in done.markdown
+
+    def test_cluster_that_does_not_answer_does_not_hold_up(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def never(*_: object) -> None:
+            time.sleep(60)
+
+        monkeypatch.delenv("MODELCAR_TERMINATION_LOG")
+        monkeypatch.setattr(report, "ANSWER_SECONDS", 0.2)
+        monkeypatch.setattr(Cluster, "find", never)
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
+
+        done = report.report(EndedRun("run-1", "FAILED"))
+
+        assert "Could not find the cluster: no answer within 0 s" in done.markdown
+
+    def test_neither_cluster_nor_log_is_no_trouble(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.delenv("MODELCAR_TERMINATION_LOG")
+        monkeypatch.delenv("KUBECONFIG", raising=False)
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
+
+        assert "Notes" not in report.report(EndedRun("run-1", "SUCCEEDED", model="a/b", target="q.io/a/b:1")).markdown
+
+
+def test_records_come_out_of_the_pods_statuses() -> None:
+    (found,) = run_state("own_error").records()
+
+    assert (found.step, found.failed, found.moved_bytes) == ("build", True, 17)
+    assert found.error == "a file is larger than max_layer_size. Raise it"
+    assert found.disk[0].node
+
+
+@pytest.fixture(params=["well", "badly"])
+def ended(request: pytest.FixtureRequest) -> str:
+    """Give how a run ends."""
+    return str(request.param)
+
+
+@dsl.component(base_image="python:3.11")
+def _work(ends: str):  # type: ignore[no-untyped-def]
+    from modelcar.errors import ModelcarError
+    from modelcar.records.step_record import recorded
+    from modelcar.records.termination_message import explained
+
+    with recorded("build") as record, explained():
+        record.image = "quay.io/team/granite@sha256:" + "a" * 64
+        if ends == "badly":
+            raise ModelcarError("the builder broke", "Mend it")
+
+
+@dsl.pipeline(name="ends")
+def _pipeline(ends: str):  # type: ignore[no-untyped-def]
+    reported = report_step(
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, model="team/granite", target="quay.io/team/granite:1"
+    )
+    with dsl.ExitHandler(reported), dsl.If(ends != "never"):
+        _work(ends=ends)
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the folder of a local run's artifacts."""
+    log = tmp_path / "last-words"
+    log.touch()
+    monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(log))
+    monkeypatch.setenv("MODELCAR_CLAIM", str(tmp_path / "claim"))
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+def test_exit_handler_reports_on_a_local_run(ended: str, artifacts: Path) -> None:
+    if ended == "well":
+        _pipeline(ends=ended)
+    else:
+        with pytest.raises(RuntimeError):
+            _pipeline(ends=ended)
+
+    (markdown,) = artifacts.glob("*/report/report")
+    (page,) = artifacts.glob("*/report/report_page")
+    words = (
+        "# team/granite is there\n" if ended == "well" else "# The run failed at *build*\n\nbuild failed: the builder"
+    )
+    assert markdown.read_text().startswith(words)
+    assert "<svg" in page.read_text()
+
+
+def test_exit_handler_compiles_to_what_the_backend_takes(tmp_path: Path) -> None:
+    Compiler().compile(_pipeline, str(tmp_path / "pipeline.yaml"))
+    document = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
+
+    task = document["root"]["dag"]["tasks"]["report"]
+    assert task["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert task["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
+    outputs = document["components"]["comp-report"]["outputDefinitions"]["artifacts"]
+    kinds = {name: artifact["artifactType"]["schemaTitle"] for name, artifact in outputs.items()}
+    assert kinds == {"report": "system.Markdown", "report_page": "system.HTML", "figures": "system.Metrics"}
+    inputs = document["components"]["comp-report"]["inputDefinitions"]["parameters"]
+    assert [name for name, given in inputs.items() if not given.get("description")] == []
+    assert [name for name, given in inputs.items() if name != "status" and not given.get("isOptional")] == []
