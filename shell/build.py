@@ -48,7 +48,7 @@ def write(programs: dict[str, bytes], folder: Path = TARGET) -> None:
     """Writes the programs, compressed, and the digests of the layers that they make, as Python."""
     packed = "".join(f'    "{name}": """\n{_packed(name, program)}\n""",\n' for name, program in programs.items())
     (folder / "programs.py").write_text(
-        '"""The shell of the default base image, for each architecture, as base85 of xz. Written by shell/build.py."""\n\n'
+        '"""The shell of the default base image, by architecture, as base85 of xz. Written by shell/build.py."""\n\n'
         f"PROGRAMS = {{\n{packed}}}\n"
     )
     layers = {name: make_layer(program) for name, program in programs.items()}

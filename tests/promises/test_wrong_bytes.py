@@ -90,7 +90,9 @@ def test_base_that_is_damaged_in_its_registry_is_named(
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("damage", [lambda text: text[:-100], lambda text: text[:500] + "~" * 9 + text[509:], lambda text: ""])
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:-100], lambda text: text[:500] + "~" * 9 + text[509:], lambda text: ""]
+)
 def test_base_of_the_package_that_is_damaged_on_this_machine_is_named(
     way: str,
     damage: Callable[[str], str],
@@ -105,7 +107,7 @@ def test_base_of_the_package_that_is_damaged_on_this_machine_is_named(
     monkeypatch.setattr(layer, "layer_of", layer.layer_of.__wrapped__)
     target = f"{plain_registry.host}/wrong-base/{way}-package-{len(PROGRAMS['arm64'])}:1"
 
-    with pytest.raises(WrongBytesError, match="the shell for arm64 .* is damaged.*Install modelcar again"):
+    with pytest.raises(WrongBytesError, match=r"the shell for arm64 .* is damaged.*Install modelcar again"):
         run(way, target)
 
     assert images.digest_at(target) == ""

@@ -50,7 +50,9 @@ def read_layer(digest: str, offset: int = 0) -> Iterator[bytes]:
     except (KeyError, ValueError, lzma.LZMAError):
         layer = b""
     if digest_of(layer) != digest:
-        raise WrongBytesError(f"the shell for {architecture} in modelcar.image.shell is damaged", "Install modelcar again")
+        raise WrongBytesError(
+            f"the shell for {architecture} in modelcar.image.shell is damaged", "Install modelcar again"
+        )
     yield layer[offset:]
 
 

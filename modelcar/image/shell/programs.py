@@ -1,4 +1,4 @@
-"""The shell of the default base image, for each architecture, as base85 of xz. Written by shell/build.py."""
+"""The shell of the default base image, by architecture, as base85 of xz. Written by shell/build.py."""
 
 PROGRAMS = {
     "amd64": """

@@ -162,11 +162,27 @@ def test_scripts_do_what_dash_makes_of_them(script: str, sh: Path, tmp_path: Pat
 
 
 WORDS = st.sampled_from(
-    ["a", "b c", "$x", '"$x"', "${y:-d}", "'$x'", '"$(echo in; exit 3)"', "$(echo p  q)", "$?", '""', "\\$x", "x=1", "#"]
+    [
+        "a",
+        "b c",
+        "$x",
+        '"$x"',
+        "${y:-d}",
+        "'$x'",
+        '"$(echo in; exit 3)"',
+        "$(echo p  q)",
+        "$?",
+        '""',
+        "\\$x",
+        "x=1",
+        "#",
+    ]
 )
 SIMPLE = st.one_of(
     st.lists(WORDS, max_size=3).map(lambda words: " ".join(["echo", *words])),
-    st.sampled_from(["true", "false", ":", "x=1", "x='a  b'", "y=$x", "(exit 3)", "[ a = b ]", '[ -n "$x" ]', "nothing"]),
+    st.sampled_from(
+        ["true", "false", ":", "x=1", "x='a  b'", "y=$x", "(exit 3)", "[ a = b ]", '[ -n "$x" ]', "nothing"]
+    ),
     st.sampled_from(["echo o > f", "cat f", "cat < f", "[ -f f ]", "rm -f f", "mkdir -p d/e", "[ -d d ]", "ls"]),
 )
 
@@ -180,7 +196,7 @@ def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map(lambda script: f"! {{ {script}\n}}"),
         pair.map(lambda given: f"if {given[0]}\nthen {given[1]}\nelse echo no; fi"),
         inner.map(lambda script: f"for x in 1 '2 3'; do {script}\ndone"),
-        inner.map(lambda script: f"i=; until [ \"$i\" = xx ]; do i=x$i; {script}\ndone"),
+        inner.map(lambda script: f'i=; until [ "$i" = xx ]; do i=x$i; {script}\ndone'),
         inner.map(lambda script: f"{{ {script}\n}} 2>/dev/null > g; cat g; rm -f g"),
         inner.map(lambda script: f"set -e; {script}"),
     )
