@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT_PACKAGES := buildah skopeo docker-registry umoci
-PROGRAMS := buildah skopeo docker-registry umoci
+APT_PACKAGES := buildah skopeo docker-registry umoci chromium
+PROGRAMS := buildah skopeo docker-registry umoci chromium
 STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
