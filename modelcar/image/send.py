@@ -10,6 +10,7 @@ from modelcar.image.annotations import FILES
 from modelcar.image.base_image import BaseImage
 from modelcar.image.manifest import ModelLayer
 from modelcar.image.push import Target
+from modelcar.image.shell.layer import read_layer
 from modelcar.oci import spec, transfer
 from modelcar.oci.parallel import run_together
 from modelcar.oci.registry import Repository
@@ -80,7 +81,8 @@ def send_layers(
         if target.repository.has_blob(layer.digest):
             progress.advance(layer.size)
         else:
-            copy_blob(layer, base.read, base.repository, target.repository, progress.advance, turns)
+            read = base.repository.read_blob if base.repository else read_layer
+            copy_blob(layer, read, base.repository, target.repository, progress.advance, turns)
 
     based = [(target, layer) for target in targets for layer in base.layers]
     total = sum(layer.size for layer in parts) + sum(layer.size for _, layer in based)
