@@ -9,6 +9,7 @@ import modelcar
 from modelcar.cli import usage
 from modelcar.cli.commands import presets
 from modelcar.cli.commands.compile import compile_pipelines
+from modelcar.cli.commands.doctor import doctor
 from modelcar.cli.commands.plan import plan
 from modelcar.cli.commands.run import run
 from modelcar.cli.commands.schedule import schedule
@@ -25,7 +26,7 @@ app = typer.Typer(
     help="Large models from Hugging Face to mirrored, registered, servable OCI images.",
 )
 
-for command in (plan, run, submit, status, cancel, schedule, verify):
+for command in (plan, run, submit, status, cancel, schedule, verify, doctor):
     app.command()(command)
 app.command("compile")(compile_pipelines)
 app.add_typer(presets.app, name="presets")

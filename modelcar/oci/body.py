@@ -10,6 +10,9 @@ from modelcar.oci.session import is_too_slow
 
 CHUNK_BYTES = 1 << 20
 
+MAX_MANIFEST_BYTES = 4 << 20
+"""OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
+
 
 def begins_at(response: requests.Response) -> int:
     """Returns the offset of an answer's first byte; a registry need not know ranges, nor keep to the one asked for."""

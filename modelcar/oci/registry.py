@@ -7,24 +7,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from urllib.parse import urljoin
 
 import requests
-from pydantic import ValidationError
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import error_format, spec, status
 from modelcar.oci.body import CHUNK_BYTES as CHUNK_BYTES
+from modelcar.oci.body import MAX_MANIFEST_BYTES as MAX_MANIFEST_BYTES
 from modelcar.oci.body import begins_at, received
 from modelcar.oci.capabilities import Capabilities, capabilities_of
 from modelcar.oci.connection import Connection, Scope
+from modelcar.oci.listing import list_referrers
 from modelcar.oci.reference import Reference
 from modelcar.oci.stored import Stored as Stored
 from modelcar.oci.upload import Upload
 from modelcar.retries import pause, retrying
-
-MAX_MANIFEST_BYTES = 4 << 20
-"""OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
 
 MAX_SMALL_BLOB_BYTES = 16 << 20
 """Of a config, or another document that is read as a whole."""
@@ -35,7 +32,6 @@ VISIBLE_SECONDS = 120.0
 _OTHERS_SECONDS = 5.0
 """How long one that another run may have written is looked at."""
 
-_MAX_PAGES = 100
 _SMALL_AT_ONCE = 4
 _LONGEST_PAUSE = 15.0
 _NOT_THERE_YET = frozenset({"BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
@@ -44,9 +40,6 @@ _NOT_THERE_YET = frozenset({"BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNK
 docker-registry reads its own note of a blob while another upload of the same blob writes it; storage behind others is
 consistent only after a while.
 """
-
-_UNKNOWN_SUBJECT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "MANIFEST_INVALID"})
-"""Of a registry that lists referrers, but does not know the image that was asked for."""
 
 _ACCEPT = {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}
 
@@ -79,6 +72,20 @@ class Repository:
         checked.
         """
         return self.plain_http or not self._connection.certificate_is_checked
+
+    @property
+    def scheme(self) -> str:
+        """How the registry is spoken to, in words; empty for TLS with a certificate that was checked."""
+        named = self._connection.settings.insecure_source
+        if self.plain_http:
+            return f"plain HTTP, named insecure in {named}" if named else "plain HTTP on this machine"
+        return f"TLS with a certificate that nobody checks, named insecure in {named}" if self.is_insecure else ""
+
+    @property
+    def storage(self) -> str:
+        """What was said of its storage on purpose, in words; empty for nothing."""
+        named = self._connection.settings.private_storage_source
+        return f"storage within this network, named in {named}" if named else ""
 
     def on_pressure(self, tell: Callable[[], None]) -> None:
         """Has somebody told when the registry answers that it is asked too much, or does not answer in time."""
@@ -211,47 +218,8 @@ class Repository:
             return list(pool.map(lambda stored: self.put_manifest(stored, stored.digest), manifests))
 
     def list_referrers(self, digest: str) -> list[spec.Descriptor]:
-        """Returns what names an image as its subject, as far as the registry itself knows; modelcar.oci.referrers finds
-        all.
-        """
-        found: list[spec.Descriptor] = []
-        path = self._path(f"referrers/{digest}")
-        for _ in range(_MAX_PAGES):
-            page = self._page_of_referrers(path)
-            if page is None:
-                break
-            index, path = page
-            found.extend(index.manifests)
-            if not path:
-                break
-        return found
-
-    def _page_of_referrers(self, path: str) -> tuple[spec.Index, str] | None:
-        if self.capabilities.lists_referrers is False:
-            return None
-        try:
-            expect = frozenset(range(200, 500)) - {408, 425, 429, 499}
-            response = self._connection.request("GET", path, self._scope, expect, stream=True)
-            with closing(response):
-                if response.status_code not in status.SUCCESS:
-                    self._lists_no_referrers(response)
-                    return None
-                content = b"".join(received(response, limit=MAX_MANIFEST_BYTES))
-            following = response.links.get("next", {}).get("url", "")
-            page = spec.Index.model_validate_json(content), urljoin(response.url, following) if following else ""
-        except (RegistryError, ValidationError) as error:
-            # Some registries answer each path that they do not know by a page, or send us elsewhere.
-            self.capabilities.lists_referrers = False
-            if isinstance(error, RegistryUnwellError):
-                print(f"{error.what}; attachments are looked for by their tags", flush=True)
-            return None
-        self.capabilities.lists_referrers = True
-        return page
-
-    def _lists_no_referrers(self, response: requests.Response) -> None:
-        known = response.status_code in status.ABSENT and error_format.codes(response) & _UNKNOWN_SUBJECT
-        if not known:
-            self.capabilities.lists_referrers = False
+        """Returns what names an image as its subject, as far as the registry itself knows (see modelcar.oci.referrers)."""
+        return list_referrers(self._connection, self._scope, self.capabilities, self._path(f"referrers/{digest}"))
 
     def has_blob(self, digest: str) -> bool:
         """Tells whether the registry keeps this blob in this repository, and can say so.

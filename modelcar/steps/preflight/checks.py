@@ -11,7 +11,7 @@ from modelcar import model_registry
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
-from modelcar.errors import ClusterError, HubError, RegistryError, TagError
+from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryError, TagError
 from modelcar.hub.client import Hub
 from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
@@ -20,6 +20,7 @@ from modelcar.steps.preflight import admission, claims
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
+from modelcar.steps.preflight.registries import check_registry
 from modelcar.steps.preflight.request import BuildMode, Run
 
 
@@ -41,19 +42,17 @@ def check_model(plan: Plan) -> Iterator[Finding]:
         yield Finding.of(about, problem)
 
 
-def check_push(about: str, target: str) -> Iterator[Finding]:
-    """Whether an image may be written."""
+def check_push(about: str, target: str, plan: Plan) -> Iterator[Finding]:
+    """Checks whether an image may be written, and what its registry takes."""
     if target:
-        with Repository(Reference.parse_target(target), push=True) as repository:
-            repository.check_push()
-        yield Finding(about, "ok", f"{target} may be written")
+        yield from check_registry(about, target, max((layer.size for layer in plan.layers), default=0))
 
 
 def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
     """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
         try:
-            yield from check_push("target", str(plan.target))
+            yield from check_push("target", str(plan.target), plan)
         except RegistryError as error:
             if run.target:
                 raise
@@ -126,7 +125,11 @@ def find_unchanged(run: Run, plan: Plan) -> Reference | None:
         return None
     # Asked for without the permission to push, which such a run does not need.
     with Repository(plan.target) as repository:
-        stored = repository.find_manifest(plan.target.tag)
+        try:
+            stored = repository.find_manifest(plan.target.tag)
+        except CredentialsError:
+            # Those who may only push are told so for what is not there; who may do nothing is told by the other checks.
+            return None
     same = stored is not None and plan.annotations.items() <= stored.annotations().items()
     image = plan.target.at(stored.digest) if stored and same else None
     if image is not None and run.mirror_target:

@@ -182,5 +182,5 @@ def test_tls_is_kept_on_the_same_host(origin: str, url: str, expected: str) -> N
 
 
 def test_tls_is_not_left_for_another_host() -> None:
-    with pytest.raises(RegistryError, match="from TLS to plain HTTP at other.example; not followed"):
+    with pytest.raises(RegistryError, match=r"from TLS to plain HTTP at other\.example; not followed"):
         session.with_tls("https://r.example/v2/", "http://other.example/x")
