@@ -205,13 +205,9 @@ SCRIPTS = {
     "stream": "from modelcar.steps.stream import stream; stream(sys.argv[1], sys.argv[2], mirror=sys.argv[3])",
     "mirror": "from modelcar.steps.mirror import mirror; mirror(sys.argv[1], sys.argv[2])",
 }
-<<<<<<< HEAD
 WORDS = """\
-import sys; from pathlib import Path; from modelcar.records.termination_message import explained
-with explained(): """
-=======
-WORDS = "import sys; from pathlib import Path; from modelcar.records.termination_message import exit_with_one_line\nwith exit_with_one_line(): "
->>>>>>> End in time on Ctrl-C and SIGTERM, with last words, whatever holds the process up; no traceback for a stdout that takes nothing
+import sys; from pathlib import Path; from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line(): """
 
 
 @pytest.mark.parametrize("way", WAYS)
