@@ -38,7 +38,8 @@ BOUND = {
 }
 REPORT = """
 import sys, time
-from modelcar.report import EndedRun, report
+from modelcar.steps.report.page import EndedRun
+from modelcar.steps.report.report import report
 begun = time.monotonic()
 done = report(EndedRun(sys.argv[1], "RUNNING", model="example/tiny-llama", target="quay.io/team/model:1"))
 print(done.markdown)
@@ -48,7 +49,7 @@ FAILS = """
 import sys
 from modelcar.errors import BuildError
 from modelcar.records.termination_message import exit_with_one_line
-from modelcar.record import recorded
+from modelcar.records.step_record import recorded
 with recorded("build") as record, exit_with_one_line():
     record.moved_bytes = 17
     raise BuildError("a file is larger than max_layer_size", "Raise it")
