@@ -55,9 +55,10 @@ def attach(
         sign(repository, image, statements, key)
     try:
         referrers.attach(repository, image.top, documents)
-    except (CredentialsError, RegistryUnwellError):
-        raise
     except RegistryError as error:
+        # What a registry answers to documents must not keep anybody from the image; one that answers nothing is down.
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
         print(f"{repository.reference.registry} takes no provenance and no inventory: {error}", flush=True)
 
 

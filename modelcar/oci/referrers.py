@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from modelcar.errors import RegistryError, RegistryUnwellError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import spec
 from modelcar.oci.registry import MAX_MANIFEST_BYTES, Repository, Stored
 
@@ -37,7 +37,7 @@ class Content:
     annotations: dict[str, str] = field(default_factory=dict)
 
     def descriptor(self) -> spec.Descriptor:
-        """Returns it as a manifest names it."""
+        """As a manifest names it."""
         return spec.describe(self.content, self.media_type, annotations=self.annotations or None)
 
 
@@ -72,7 +72,7 @@ class Attached:
 
 
 def attach(repository: Repository, subject: Stored, attachments: Sequence[Attachment]) -> None:
-    """Attaches documents and signatures to an image; what others attached stays.
+    """Attaches documents and signatures to an image; what others attached stays, and what is attached is not written.
 
     Args:
         repository: Where the image is, or will be.
@@ -82,10 +82,16 @@ def attach(repository: Repository, subject: Stored, attachments: Sequence[Attach
     Raises:
         RegistryError: The registry is unreachable or refused.
     """
-    contents = [content.content for attachment in attachments for content in attachment.contents]
-    described = [_manifest(subject, attachment) for attachment in attachments]
-    repository.put_small_blobs([*contents, *(config.content for config, _ in described)])
-    put(repository, subject, [attached for _, attached in described])
+    described = [(attachment, *_manifest(subject, attachment)) for attachment in attachments]
+    missing = _missing(repository, subject, [attached for _, _, attached in described])
+    contents = [
+        content.content
+        for attachment, config, attached in described
+        if attached in missing
+        for content in (config, *attachment.contents)
+    ]
+    repository.put_small_blobs(contents)
+    put(repository, subject, missing)
 
 
 def put(repository: Repository, subject: Stored, attached: Iterable[Attached]) -> None:
@@ -95,37 +101,82 @@ def put(repository: Repository, subject: Stored, attached: Iterable[Attached]) -
         repository: Where to.
         subject: The image in it.
         attached: What is attached to it; taken one by one, as each may be large.
+
+    Raises:
+        RegistryError: The registry is unreachable, or refused some of it; the others are there.
     """
-    unlisted = [entry for one in attached if (entry := _put_one(repository, subject, one)) is not None]
+    unlisted, refused = [], None
+    for one in attached:
+        try:
+            stored, listed = _put_tagged(repository, subject, one) if one.tag_end else _put(repository, one.stored)
+        except RegistryError as error:
+            # One that is not answered at all ends it; an answer is one to this attachment.
+            if not error.status:
+                raise
+            refused = refused or error
+            continue
+        if not listed and stored.manifest().subject is not None:
+            unlisted.append(_entry(stored))
     if unlisted:
         _list(repository, subject.digest, unlisted)
+    if refused is not None:
+        raise refused
 
 
-def _put_one(repository: Repository, subject: Stored, one: Attached) -> spec.Descriptor | None:
-    """Writes one; gives its entry for the list, if the registry will not list it itself."""
-    stored = _with_others(repository, subject, one) if one.tag_end else one.stored
-    version = tag(subject.digest, one.tag_end) if one.tag_end else stored.digest
-    known = repository.capabilities
-    if one.tag_end and known.takes_subject is False:
-        stored = _without_subject(stored)
+def _missing(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> list[Attached]:
+    """Returns what is not attached yet."""
+    listed = {
+        entry.digest for entry in [*repository.list_referrers(subject.digest), *_listed(repository, subject.digest)]
+    }
+    missing = []
+    for one in attached:
+        there = _at_tag(repository, tag(subject.digest, one.tag_end), subject.digest) if one.tag_end else None
+        stored = there if there is not None and _holds(there, one.stored) else one.stored
+        # What stands there without a subject is in no list.
+        is_listed = stored.digest in listed or stored.manifest().subject is None
+        if not is_listed or (one.tag_end and stored is not there):
+            missing.append(one)
+    return missing
+
+
+def _put(repository: Repository, stored: Stored) -> tuple[Stored, bool]:
+    return stored, repository.put_manifest(stored, stored.digest)
+
+
+def _put_tagged(repository: Repository, subject: Stored, one: Attached) -> tuple[Stored, bool]:
+    """Writes a tag of cosign's: several may sign an image, and their signatures share a manifest."""
+    name = tag(subject.digest, one.tag_end)
+    there = _at_tag(repository, name, subject.digest)
+    if there is None or _holds(one.stored, there):
+        return _put_bare_if_need_be(repository, one.stored, name)
+    if _holds(there, one.stored):
+        return _put(repository, there)
+    together = _together(repository, one.stored, there)
     try:
-        listed = repository.put_manifest(stored, version)
+        return _put_bare_if_need_be(repository, together, name)
+    except CredentialsError:
+        raise
     except RegistryError as error:
-        bare = _without_subject(stored)
-        # What has a tag is found by that; cosign itself writes no subject there.
-        if not (one.tag_end and error.status) or bare.content == stored.content:
+        # What others wrote there may be gone, or be too much: anybody who may push may write it.
+        print(f"the tag {name} is written anew, without what others put there: {error}", flush=True)
+        return _put_bare_if_need_be(repository, one.stored, name)
+
+
+def _put_bare_if_need_be(repository: Repository, stored: Stored, name: str) -> tuple[Stored, bool]:
+    """Writes a tag of cosign's; without a subject to a registry that takes none, as cosign itself writes it."""
+    known = repository.capabilities
+    bare = Stored(stored.manifest().model_copy(update={"subject": None}).encoded(), stored.media_type)
+    if known.takes_subject is False:
+        return bare, repository.put_manifest(bare, name)
+    try:
+        listed = repository.put_manifest(stored, name)
+    except RegistryError as error:
+        if not error.status or bare.content == stored.content:
             raise
-        repository.put_manifest(bare, version)
+        repository.put_manifest(bare, name)
         known.takes_subject = False
-        return None
-    if stored.manifest().subject is None:
-        return None
-    known.takes_subject = True
-    return None if listed else _entry(stored)
-
-
-def _without_subject(stored: Stored) -> Stored:
-    return Stored(stored.manifest().model_copy(update={"subject": None}).encoded(), stored.media_type)
+        return bare, False
+    return stored, listed
 
 
 def find(repository: Repository, digest: str) -> Iterator[Attached]:
@@ -167,7 +218,7 @@ def _at(repository: Repository, version: str) -> Stored | None:
 
 
 def tag(digest: str, tag_end: str = "") -> str:
-    """Returns the tag at which something of an image is found by its digest."""
+    """The tag at which something of an image is found by its digest."""
     return digest.replace(":", "-") + tag_end
 
 
@@ -186,20 +237,33 @@ def _manifest(subject: Stored, attachment: Attachment) -> tuple[Content, Attache
     return config, Attached(Stored(manifest.encoded(), spec.MANIFEST), attachment.tag_end)
 
 
-def _with_others(repository: Repository, subject: Stored, one: Attached) -> Stored:
-    """What a tag of cosign's will hold: several may sign an image, and their signatures share a manifest."""
-    there = repository.find_manifest(tag(subject.digest, one.tag_end))
-    # GitLab takes such a tag for the image's digest.
-    if there is None or there.is_index or there.digest == subject.digest:
-        return one.stored
-    ours, others = one.stored.manifest(), there.manifest().layers
-    layers = [*others, *(layer for layer in ours.layers if layer not in others)]
-    if layers == others:
-        return there
+def _at_tag(repository: Repository, name: str, subject: str) -> Stored | None:
+    """Returns the manifest under a tag; None if there is none, or something else that nobody can read."""
+    try:
+        stored = repository.find_manifest(name)
+        # GitLab takes such a tag for the image's digest.
+        if stored is None or stored.is_index or stored.digest == subject:
+            return None
+        stored.manifest()
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except RegistryError:
+        return None
+    return stored
+
+
+def _holds(whole: Stored, part: Stored) -> bool:
+    layers = whole.manifest().layers
+    return all(layer in layers for layer in part.manifest().layers)
+
+
+def _together(repository: Repository, ours: Stored, others: Stored) -> Stored:
+    layers = others.manifest().layers
+    layers = [*layers, *(layer for layer in ours.manifest().layers if layer not in layers)]
     config = _image_config(layers)
     repository.put_small_blob(config.content)
-    together = ours.model_copy(update={"layers": layers, "config": config.descriptor()})
-    return Stored(together.encoded(), spec.MANIFEST)
+    manifest = ours.manifest().model_copy(update={"layers": layers, "config": config.descriptor()})
+    return Stored(manifest.encoded(), spec.MANIFEST)
 
 
 def _image_config(layers: list[spec.Descriptor]) -> Content:
@@ -223,9 +287,20 @@ def _list(repository: Repository, digest: str, entries: Iterable[spec.Descriptor
     together = {entry.digest: _with_platform(entry) for entry in [*before, *entries]}
     if list(together.values()) == before:
         return
-    index = spec.Index(manifests=list(together.values())).encoded()
+    try:
+        _put_list(repository, digest, list(together.values()))
+    except CredentialsError:
+        raise
+    except RegistryError:
+        # Some registries take no list of what is gone.
+        _put_list(repository, digest, list({entry.digest: entry for entry in entries}.values()))
+
+
+def _put_list(repository: Repository, digest: str, entries: list[spec.Descriptor]) -> None:
+    index = spec.Index(manifests=entries).encoded()
     if len(index) > MAX_MANIFEST_BYTES:
-        bare = [entry.model_copy(update={"annotations": None}) for entry in together.values()]
+        # Annotations help those who look through the list; what is attached is found without.
+        bare = [entry.model_copy(update={"annotations": None}) for entry in entries]
         index = spec.Index(manifests=bare).encoded()
     repository.put_manifest(Stored(index, spec.INDEX), tag(digest))
 

@@ -218,7 +218,7 @@ class Repository:
             return list(pool.map(lambda stored: self.put_manifest(stored, stored.digest), manifests))
 
     def list_referrers(self, digest: str) -> list[spec.Descriptor]:
-        """Returns what names an image as its subject, as far as the registry itself knows (see modelcar.oci.referrers)."""
+        """Returns what names an image as its subject, as far as the registry knows itself; see oci/referrers.py."""
         return list_referrers(self._connection, self._scope, self.capabilities, self._path(f"referrers/{digest}"))
 
     def has_blob(self, digest: str) -> bool:
