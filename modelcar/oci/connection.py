@@ -40,14 +40,15 @@ class Connection:
 
     Args:
         host: The registry's host and port, as in an image reference.
+        repository: What will be asked for there, for settings that are for some repositories alone.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, repository: str = "") -> None:
         self.host = host
-        self.settings = registries_conf.settings_of(host)
+        self.settings = registries_conf.settings_of(host, repository)
         self.certificate_is_checked = True
         self.on_pressure: Callable[[], None] = _nobody
-        self._session = Session(host, _SERVED_BY.get(host, host))
+        self._session = Session(host, _SERVED_BY.get(host, host), private_storage=self.settings.private_storage)
         self.login = Login(host, self._session)
         self._lock = threading.Lock()
         self._origin = ""

@@ -55,7 +55,7 @@ class Repository:
     def __init__(self, reference: Reference, *, push: bool = False) -> None:
         self.reference = reference
         self.capabilities: Capabilities = capabilities_of(reference.registry)
-        self._connection = Connection(reference.registry)
+        self._connection = Connection(reference.registry, reference.repository)
         self._scope = Scope(reference.repository, "pull,push" if push else "pull")
         self._push = push
         self._has_access = False
@@ -169,11 +169,13 @@ class Repository:
         answers = status.SUCCESS | {400, 404}
         written = self._connection.request("PUT", path, self._scope, answers, headers=headers, body=stored.content)
         if written.status_code not in status.SUCCESS and error_format.codes(written) & _NOT_THERE_YET:
-            raise RegistryUnwellError(
+            error = RegistryUnwellError(
                 f"{self._name(version)} was refused ({error_format.server_message(written)}): "
                 f"{self.reference.registry} is missing a blob that the manifest names",
                 "It may have removed that meanwhile: run the same command again",
             )
+            error.status = written.status_code
+            raise error
         self._connection.checked(written, self._scope, status.SUCCESS)
         arrived = written.headers.get("Docker-Content-Digest", stored.digest)
         if not spec.is_digest_of(arrived, stored.content):

@@ -10,7 +10,6 @@ import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
 from modelcar.errors import RegistryError
-from modelcar.oci import registries_conf
 from modelcar.oci.addresses import Guard, name_of
 from modelcar.oci.sockets import LiveSockets, TooSlowError
 from modelcar.oci.trust import WatchedAdapter
@@ -33,9 +32,10 @@ class Session(requests.Session):
     Args:
         host: The registry's host and port, as in an image reference.
         server: The host and port that answers for it.
+        private_storage: Whether somebody said that its storage is within the network (registries_conf).
     """
 
-    def __init__(self, host: str, server: str = "") -> None:
+    def __init__(self, host: str, server: str = "", *, private_storage: bool = False) -> None:
         super().__init__()
         self.max_redirects = MAX_REDIRECTS
         # What is asked for is checked against digests of what is stored.
@@ -44,7 +44,7 @@ class Session(requests.Session):
         self.auth = _no_auth
         self._host = host
         self._live = LiveSockets()
-        self._guard = Guard(host, server or host, allowed=registries_conf.settings_of(host).private_storage)
+        self._guard = Guard(host, server or host, allowed=private_storage)
         self._mount(checked=True)
 
     def trust_any_certificate(self) -> None:
