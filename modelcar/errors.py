@@ -46,6 +46,10 @@ class HubUnwellError(HubError):
     may_pass = True
 
 
+class NoSuchRevisionError(HubError):
+    """The model has no such branch, tag or commit."""
+
+
 class SelectionError(ModelcarError):
     """The include and exclude patterns leave nothing, or name nothing."""
 
