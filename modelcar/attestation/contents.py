@@ -21,6 +21,7 @@ class Contents:
         base_digest: Its digest.
         recipe: The hash of all that decides it (modelcar.image.recipe).
         layers: The digest of the layer that each file is in, by the file's path.
+        by_hub: Whether the Hub told all of the snapshot, and not a statement its files alone.
     """
 
     snapshot: Snapshot
@@ -28,6 +29,7 @@ class Contents:
     base_digest: str
     recipe: str
     layers: Mapping[str, str]
+    by_hub: bool = True
 
     @property
     def name(self) -> str:

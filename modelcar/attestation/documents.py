@@ -7,6 +7,7 @@ Documents are read one after the other and none is kept, so memory does not grow
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,11 +35,13 @@ class Verdict:
 
     Attributes:
         found: How many there are, whoever made them.
+        counted: How many of those count: with a key, those that are signed with it.
         is_right: Whether one of those that count is right.
         problem: What is wrong with one that counts; empty for nothing.
     """
 
     found: int = 0
+    counted: int = 0
     is_right: bool = False
     problem: str = ""
 
@@ -89,6 +92,19 @@ def signed_provenance(repository: Repository, digest: str, key: PublicKey) -> Pr
     return find_provenance(repository, digest, key)
 
 
+def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
+    """Tells whether the owner of a key signed an image, as cosign does, under the tag where cosign looks."""
+    stored = repository.find_manifest(referrers.tag(digest, referrers.SIGNATURES))
+    if stored is None or stored.is_index:
+        return False
+    trouble, verdict = Verdict(), Verdict()
+    for layer in _layers(Attached(stored), trouble):
+        if layer.media_type == cosign.SIMPLE_SIGNING and layer.size <= LARGEST_SMALL_BLOB:
+            with suppress(WrongBytesError):
+                _check_signature(repository.small_blob(layer.digest), layer, digest, key, verdict)
+    return verdict.is_right
+
+
 def read_documents(repository: Repository, digest: str, key: PublicKey | None, contents: Contents | None) -> Documents:
     """Reads all that is attached to an image.
 
@@ -108,9 +124,8 @@ def read_documents(repository: Repository, digest: str, key: PublicKey | None, c
             continue
         payload = _payload(descriptor, content, key)
         if descriptor.media_type == sbom.MEDIA_TYPE:
-            found.inventory.found += 1
             if key is None:
-                found.inventory.note(_inventory_problem(_read(content), digest, contents))
+                _check_inventory(_read(content), digest, contents, found.inventory)
         elif payload is None:
             found.provenance.found += 1
         else:
@@ -186,23 +201,27 @@ def _check_statement(payload: bytes, digest: str, contents: Contents | None, fou
         # Others may attach theirs, with other build types.
         if said is not None:
             found.provenance.found += 1
-            found.provenance.note(_provenance_problem(statement.predicate, said, contents))
+            found.provenance.counted += 1
+            if contents is not None:
+                found.provenance.note(_provenance_problem(statement.predicate, said, contents))
     elif statement.predicate_type == sbom.PREDICATE:
-        found.inventory.found += 1
-        found.inventory.note(_inventory_problem(statement.predicate, digest, contents))
+        _check_inventory(statement.predicate, digest, contents, found.inventory)
 
 
-def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: Contents | None) -> str:
+def _check_inventory(document: Any, digest: str, contents: Contents | None, verdict: Verdict) -> None:
+    verdict.found += 1
+    # Offline a snapshot lacks what the Hub knows besides of the model, such as its licence.
+    if contents is not None and contents.by_hub:
+        verdict.note(_inventory_problem(document, digest, contents))
+
+
+def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: Contents) -> str:
     """Says how a statement differs from what this software would state; empty if it does not."""
-    if contents is None:
-        return "what it should say is not known"
     if _same(predicate, contents.provenance(said.version)):
         return ""
     snapshot = contents.snapshot
     if (said.model, said.commit) != (snapshot.model, snapshot.commit):
         return f"it is of {said.model} at {said.commit}"
-    if said.recipe != contents.recipe:
-        return "it is of another recipe"
     known = {file.path: file for file in said.files}
     for path, file in known.items():
         if snapshot.by_path.get(path) != file:
@@ -212,12 +231,10 @@ def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: C
     for path in snapshot.by_path:
         if path not in known:
             return f"it does not name {path}"
-    return "it says other than this image does"
+    return "it is of another recipe" if said.recipe != contents.recipe else "it says other than this image does"
 
 
-def _inventory_problem(document: Any, digest: str, contents: Contents | None) -> str:
-    if contents is None:
-        return "what it should say is not known"
+def _inventory_problem(document: Any, digest: str, contents: Contents) -> str:
     if not isinstance(document, dict):
         return "it is malformed"
     if _same(document, contents.inventory(digest, sbom.writer_version(document))):

@@ -38,6 +38,20 @@ class Found:
     claimed: dict[str, str] = field(default_factory=dict)
 
 
+def find_in_image(repository: Repository, image: Stored, key: SigningKey | None) -> Found:
+    """Finds the layers of an image: with a key, those that its provenance names which is signed with it.
+
+    Args:
+        repository: Where it is.
+        image: The image.
+        key: The key; None for none.
+    """
+    claimed = {name: layer.digest for name, layer in _layers(repository, image).items()}
+    said = signed_provenance(repository, image.digest, key.public) if key is not None else None
+    proved = {files_key(files): layer for layer, files in said.by_layer().items()} if said is not None else {}
+    return Found(proved, claimed)
+
+
 class Checkpoint:
     """The finished layers of an image that is being made. Safe to use from several threads.
 
@@ -55,31 +69,12 @@ class Checkpoint:
         self._done: dict[str, spec.Descriptor] = {}
         self._noted: frozenset[str] = frozenset()
 
-    def find_in_image(self, image: Stored | None) -> Found:
-        """Finds the layers of the image under the tag: with a key, those of the provenance that is signed with it.
-
-        Args:
-            image: What the image's tag holds now, if anything.
-        """
-        if image is None:
-            return Found()
-        claimed = {key: layer.digest for key, layer in _layers(self._repository, image).items()}
-        return Found(self._signed_layers(image.digest), claimed)
-
     def find_in_note(self) -> Found:
         """Finds the layers that an interrupted run noted."""
         self._done = _layers(self._repository, self._note())
         claimed = {key: layer.digest for key, layer in self._done.items()}
         proved = {key: layer.digest for key, layer in self._done.items() if self._is_ours(layer)}
         return Found(proved, claimed)
-
-    def _signed_layers(self, digest: str) -> dict[str, str]:
-        if self._key is None:
-            return {}
-        with_layers = signed_provenance(self._repository, digest, self._key.public)
-        if with_layers is None:
-            return {}
-        return {files_key(files): layer for layer, files in with_layers.by_layer().items()}
 
     def _is_ours(self, layer: spec.Descriptor) -> bool:
         signature = (layer.annotations or {}).get(layer_note.SIGNATURE, "")
@@ -127,8 +122,9 @@ class Checkpoint:
             self._repository.put_manifest(image, self._tag)
 
     def _removed(self, note: Stored) -> bool:
+        """Removes the note, and looks: OpenShift's registry answers that it did, and keeps the tag."""
         try:
-            return self._repository.delete_manifest(note.digest)
+            return self._repository.delete_manifest(note.digest) and self._note() is None
         except RegistryError:
             return False
 

@@ -1,10 +1,4 @@
-"""Where an image is made: what its tag holds, which layers are there already, and the last step, moving the tag.
-
-An image is there already if its digest is the one that would be made, and never because it says so of itself. Layers
-whose bytes this run did not read are of two kinds: those that a statement of our own key binds to their files, and
-those that the repository only claims to hold. Without a key a run goes on from either; what it makes is not signed.
-With a key the second kind is read back first, so that nothing is signed of which a byte was taken on trust.
-"""
+"""Where an image is made: what its tag holds, which layers are there already, and the last step, moving the tag."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +7,7 @@ from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import find_signing_key
 from modelcar.errors import WrongBytesError
 from modelcar.image.checkpoint import Checkpoint, Found
+from modelcar.image.existing import Existing
 from modelcar.image.manifest import Assembled, write_image
 from modelcar.image.model_image import ModelImage
 from modelcar.image.tag_policy import check_tag
@@ -45,40 +40,23 @@ class Push:
         self.image = image
         self._if_exists = if_exists
         self._signing_key = find_signing_key()
-        self._existing = self.repository.find_manifest(destination.tag)
+        self._existing = Existing(self.repository, destination.tag, image, self._signing_key)
         self._checkpoint = Checkpoint(self.repository, destination.tag, self._signing_key)
-        self._in_image = self._checkpoint.find_in_image(self._existing)
-        self._digests: Mapping[str, str] = {}
-        self.unchanged = self._find_unchanged()
+        held = self._existing.stored
+        self.unchanged = destination.at(held.digest) if held and self._existing.is_the_image else None
         self.stays = self.unchanged is not None
-        if self.unchanged is None and not self._is_existing(self._in_image.claimed):
-            check_tag(destination, self._existing, image.annotations, if_exists)
+        if not self.stays and not self._existing.may_be_the_image:
+            check_tag(destination, held, image.annotations, if_exists)
 
     @property
     def signs(self) -> bool:
         """Whether there is a key, so that nothing may be taken on trust."""
         return self._signing_key is not None
 
-    def _find_unchanged(self) -> Reference | None:
-        known = self._in_image.proved if self.signs else self._in_image.claimed
-        if self._existing is None or not self._is_existing(known):
-            return None
-        self._digests = known
-        return self.destination.at(self._existing.digest)
-
-    def _is_existing(self, digests: Mapping[str, str]) -> bool:
-        """Tells whether these layers make the very image that the tag holds."""
-        if self._existing is None or not set(self.image.keys) <= digests.keys():
-            return False
-        return self.image.assemble(digests).top.digest == self._existing.digest
-
     def find_layers(self) -> Found:
         """Finds the layers that the repository has already, or says to have."""
-        noted = self._checkpoint.find_in_note()
-        return Found(
-            {**self._in_image.proved, **noted.proved},
-            {**self._in_image.claimed, **noted.claimed},
-        )
+        noted, held = self._checkpoint.find_in_note(), self._existing.found
+        return Found({**held.proved, **noted.proved}, {**held.claimed, **noted.claimed})
 
     def note(self, layer: spec.Descriptor) -> None:
         """Remembers, in the registry, a layer that is there now; with a key, one of which every byte is proved."""
@@ -106,7 +84,7 @@ class Push:
     def sign_unchanged(self) -> None:
         """Sees to it that the image under the tag is signed, if there is a key."""
         if self.signs:
-            self._attach(self.image.assemble(self._digests), self._digests)
+            self._attach(self._existing.assemble(), self._existing.digests)
 
     def _attach(self, written: Assembled, digests: Mapping[str, str]) -> None:
         base = self.image.base

@@ -16,7 +16,7 @@ from modelcar.image.base_contents import refuse_models
 from modelcar.image.base_image import open_base_image
 from modelcar.image.builder import BUILDERS, BuilderName
 from modelcar.image.default_target import target_for
-from modelcar.image.model_image import ModelImage
+from modelcar.image.model_image import ModelImage, describe_layer
 from modelcar.image.push import Push, publish
 from modelcar.image.send import Sent, send_base, send_layers
 from modelcar.oci.reference import Reference
@@ -108,8 +108,9 @@ def _build_with_buildah(push: Push, directory: Path, noted: Mapping[str, str]) -
         room = max(layer.size for layer in image.layers) * (1 if linked else 2)
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
+        found = push.find_layers()
         # A claim is written to by others as well: what is signed is read here.
-        known = push.find_layers().proved if push.signs else noted
+        known = found.proved if push.signs else noted
 
         def ready(layer: Layer, key: str) -> tuple[str, bool, buildah.Container | None]:
             digest = known.get(key) or proof.digest(layer, image.snapshot)
@@ -126,6 +127,8 @@ def _build_with_buildah(push: Push, directory: Path, noted: Mapping[str, str]) -
                     else:
                         container = container or process.prepare(layer)
                         _put_layer(process, container, layer, digest, push, progress.advance)
+                        # Many registries remove what no tag leads to after an hour, and builds take longer.
+                        push.note(describe_layer(layer, key, digest))
                         sent.sent_bytes += layer.size
                     sent.digests[key] = digest
             except BaseException:

@@ -67,7 +67,8 @@ def recompute(image: FoundImage, base: BaseImage | None, origin: Origin, found: 
     if not differences:
         how = "made again from commit, files and base, it is this very image, to the byte"
         links.append(proved("recipe", how))
-    contents = attached.Contents(again.snapshot, base.name, base.digest, again.recipe, again.layer_of(digests))
+    layer_of = again.layer_of(digests)
+    contents = attached.Contents(again.snapshot, base.name, base.digest, again.recipe, layer_of, origin.by_hub)
     return Recomputed(links, contents)
 
 

@@ -59,9 +59,8 @@ def verify(
         contents = (trust_layers if quick else read_layers)(image, base, origin)
         again = recompute(image, base, origin, contents)
         documents = read_documents(repository, top.digest, key, again.contents)
-        done.add([*links, *_check_provenance(documents, origin, key), link, *contents.links, *again.links])
-        done.add(_check_inventory(documents))
-        done.add([_check_signature(documents, key)])
+        done.add([*links, *_check_provenance(documents, origin, key), link, *contents.links])
+        done.add([*again.links, *_check_inventory(documents), _check_signature(documents, key)])
         return done
 
 
@@ -81,9 +80,12 @@ def _check_provenance(documents: Documents, origin: Origin, key: PublicKey | Non
     verdict = documents.provenance
     if verdict.problem:
         yield broken("provenance", verdict.problem)
+    elif key is not None and not verdict.found:
+        yield broken("provenance", "there is none")
+    elif key is not None and not verdict.counted:
+        yield broken("provenance", "it is not signed with this key")
     elif key is not None and not verdict.is_right:
-        said = "it is not signed with this key" if verdict.found else "there is none"
-        yield broken("provenance", said)
+        yield not_proved("provenance", "signed with this key; it could not be held against the image")
     elif key is not None:
         yield proved("provenance", "signed with this key, and it says what this image is made of")
     elif not origin.by_hub:
