@@ -42,10 +42,10 @@ cluster-parts: setup ## install and build what the test cluster is made of (some
 	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps mariadb-server; \
 	fi
-	$(BIN)/python -m tests.cluster parts
+	$(BIN)/python -m tests.kubernetes parts
 
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
-	$(BIN)/python -m pytest -m cluster tests/cluster
+	$(BIN)/python -m pytest -m cluster tests/kubernetes
 
 soak: setup ## run 200 schedules of random faults over each step, and the loads (some hours)
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak --soak-runs 200

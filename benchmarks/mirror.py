@@ -42,7 +42,7 @@ def mirror(place: Place, source: str) -> Measurement:
     """Copies the image to a new registry with our own function, in a process of its own."""
     return _copied(
         place,
-        lambda target: place.python(f"from modelcar.mirror import mirror; mirror({source!r}, {target!r})"),
+        lambda target: place.python(f"from modelcar.steps.mirror import mirror; mirror({source!r}, {target!r})"),
     )
 
 

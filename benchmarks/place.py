@@ -76,7 +76,7 @@ class Place:
 
     def download_to(self, claim: Path) -> Measurement:
         """Downloads the model with our own function."""
-        code = "from pathlib import Path; from modelcar.download import download; "
+        code = "from pathlib import Path; from modelcar.steps.download import download; "
         return self.python(f"{code}download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)
 
     @cached_property
@@ -95,7 +95,7 @@ class Place:
             noted: Let it have the digests that the download noted.
         """
         (self.downloaded / DIGESTS).write_bytes(self.noted if noted else b"{}")
-        code = "from pathlib import Path; from modelcar.build import build; "
+        code = "from pathlib import Path; from modelcar.steps.build import build; "
         return self.python(f"{code}build(Path({str(self.downloaded)!r}), {target!r}, builder={builder!r})")
 
     @contextmanager

@@ -37,7 +37,7 @@ PEER = (
     f"--workers 4 --spool-dir $CLAIM/x` (`{OCI_MODELCAR}`)"
 )
 DOWN = "`curl --location --parallel --parallel-max 4 --output /dev/null FILE …`, all files in one call"
-IMPORTS = "`from modelcar.stream import stream`"
+IMPORTS = "`from modelcar.steps.stream import stream`"
 _IMAGE = "example/llama:1.0"
 
 
@@ -114,7 +114,7 @@ def measure_huge(place: Place) -> list[Figure]:
 def _stream(place: Place, host: str, more: str = "", *, slow: bool = False) -> Measurement:
     target = f"{host}/{_IMAGE}"
     env = place.slow_hub_env if slow else place.hub_env
-    return place.python(f"from modelcar.stream import stream; stream({MODEL!r}, {target!r}{more})", env)
+    return place.python(f"from modelcar.steps.stream import stream; stream({MODEL!r}, {target!r}{more})", env)
 
 
 def _both(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
@@ -123,7 +123,7 @@ def _both(place: Place, first: str, second: str, *, slow: bool = False) -> Measu
 
 def _two_steps(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
     source, target = f"{first}/{_IMAGE}", f"{second}/{_IMAGE}"
-    code = "from modelcar.stream import stream; from modelcar.mirror import mirror; "
+    code = "from modelcar.steps.stream import stream; from modelcar.steps.mirror import mirror; "
     env = place.slow_hub_env if slow else place.hub_env
     return place.python(f"{code}stream({MODEL!r}, {source!r}); mirror({source!r}, {target!r})", env)
 
@@ -168,7 +168,7 @@ def _unchanged(place: Place, runs: int) -> list[Figure]:
         before, stored = len(registry.requests()), _stored(registry)
         sides = (
             Side("unchanged", f"{OURS} once more", lambda: _stream(place, registry.host)),
-            Side("imports", IMPORTS, lambda: place.python("from modelcar.stream import stream")),
+            Side("imports", IMPORTS, lambda: place.python("from modelcar.steps.stream import stream")),
         )
         again, imports = alternate(sides, runs)
         read = sum(request.size for request in registry.requests()[before:] if "/blobs/" in request.path)

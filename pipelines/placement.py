@@ -10,7 +10,7 @@ from kfp import dsl, kubernetes
 from kfp.dsl import pipeline_channel
 
 CLAIM_PATH = "/modelcar"
-"""Where the claim is mounted; modelcar.claim expects it there."""
+"""Where the claim is mounted; modelcar.claim.space expects it there."""
 
 SECRETS_PATH = "/var/run/secrets/modelcar"
 """Where registry Secrets are mounted; modelcar.oci.credentials looks there."""
@@ -89,7 +89,7 @@ def with_model_registry_token(task: Task, secret: Value) -> None:
 
 
 def with_signing_key(task: Task, secret: Value) -> None:
-    """Mounts a Secret with a signing key, if there is one of that name; modelcar.signing_key looks there."""
+    """Mounts a Secret with a signing key, if there is one of that name; modelcar.attestation.keys looks there."""
     kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{SECRETS_PATH}/signing", optional=True)
 
 

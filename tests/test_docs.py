@@ -96,7 +96,7 @@ def test_documented_modelcar_command_works(
 def test_documented_remote_command_lacks_nothing_but_a_server(
     words: list[str], run_documented: Callable[[list[str]], subprocess.CompletedProcess[str]]
 ) -> None:
-    """That a server takes them all is shown in tests/cluster/test_docs.py."""
+    """That a server takes them all is shown in tests/kubernetes/test_docs.py."""
     done = run_documented(words)
     assert done.returncode == 1
     assert "no pipeline server was named" in done.stderr
@@ -109,7 +109,7 @@ def test_documented_target_exists(command: str) -> None:
 
 @pytest.mark.parametrize("command", [command for command in commands() if command.split()[0] == "oc"])
 def test_documented_oc_command_is_right(command: str) -> None:
-    """That a cluster takes them all is shown in tests/cluster/test_docs.py."""
+    """That a cluster takes them all is shown in tests/kubernetes/test_docs.py."""
     words = shlex.split(command)
     if words[1:3] in (["apply", "-k"], ["delete", "-k"]):
         assert (ROOT / words[3] / "kustomization.yaml").is_file()

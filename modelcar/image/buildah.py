@@ -2,7 +2,7 @@
 
 buildah compresses every layer that it pushes, whatever `--disable-compression` says, except where that would change a
 manifest whose digest was given beforehand. So it is given that digest: the layer's tar stream is known
-(modelcar.oci.layer), a small probe shows the form of this buildah's config and manifest, and from both follows the
+(modelcar.oci.tar_writer), a small probe shows the form of this buildah's config and manifest, and from both follows the
 manifest that it must arrive at, to the byte. The layer stays as it is, no tag is written, and a layer with any other
 bytes is refused by buildah and by the registry alike.
 
@@ -101,7 +101,7 @@ class Buildah:
                 "Choose build_mode=job, which takes a privileged service account (manifests/), or builder=direct, "
                 "which needs no privilege and gives the same image",
             )
-        # It inherits what of our files is inheritable, which is the lock on this directory (modelcar.claim).
+        # It inherits what of our files is inheritable, which is the lock on this directory (modelcar.claim.space).
         self._scratch = scratch
         self._temporary = scratch / "tmp"
         self._temporary.mkdir()

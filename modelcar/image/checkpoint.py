@@ -145,7 +145,12 @@ def _layers(repository: Repository, stored: Stored | None) -> dict[str, spec.Des
         raise
     except (RegistryError, WrongBytesError):
         return {}
-    return {_key(layer): layer for layer in layers if _key(layer)}
+    found: dict[str, spec.Descriptor] = {}
+    for layer in layers:
+        # Two that say to hold the same files do not both.
+        if (key := _key(layer)) and found.setdefault(key, layer).digest != layer.digest:
+            return {}
+    return found
 
 
 def _key(layer: spec.Descriptor) -> str:

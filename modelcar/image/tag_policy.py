@@ -19,7 +19,7 @@ def check_tag(goal: Reference, held: Stored | None, wanted: Mapping[str, str], i
     Args:
         goal: The image that will be written, with its tag.
         held: What its tag holds: nothing, or something else than that image.
-        wanted: What that image will say of itself (modelcar.annotations).
+        wanted: What that image will say of itself (modelcar.image.annotations).
         if_exists: `update` moves a tag that holds another commit or recipe of the same model; `replace` moves it
             whatever it holds; `refuse` moves none that holds anything.
 

@@ -65,7 +65,7 @@ def stream(
         allow_pickle: Take files that run code when they are loaded.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         max_layer_size: The largest layer that the registries take, in bytes.
-        if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.if_exists).
+        if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.image.tag_policy).
 
     Raises:
         HubError: The Hub refused.

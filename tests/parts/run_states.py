@@ -1,4 +1,4 @@
-"""What a real cluster said of runs that failed (tests/cluster/test_report.py), as Kubernetes' own objects."""
+"""What a real cluster said of runs that failed (tests/kubernetes/test_report.py), as Kubernetes' own objects."""
 
 import json
 from pathlib import Path

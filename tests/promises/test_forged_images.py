@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -17,7 +18,7 @@ from modelcar.oci.reference import Reference
 from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
-from tests.parts.forged import LAYER, Forgery, Member, Place, digest_of, directory, encoded, tar_of
+from tests.parts.forged import INDEX, LAYER, MANIFEST, Forgery, Member, Place, digest_of, directory, encoded, tar_of
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
@@ -113,7 +114,7 @@ def test_a_forged_image_is_replaced_without_a_key_too(published: Hub, place: Pla
 def test_an_image_that_other_tools_changed_is_not_there_already(
     published: Hub, place: Place, with_key: PublicKey, tmp_path: Path
 ) -> None:
-    """umoci gives an image of ours another entry point and one more file; its annotations stay."""
+    """Umoci gives an image of ours another entry point and one more file; its annotations stay."""
     honest = run(place)
     target, layout = f"docker://{place.host}/{place.name}:1", f"oci:{tmp_path}/image:1"
     plain = ("--src-tls-verify=false", "--dest-tls-verify=false", "--insecure-policy")
@@ -143,13 +144,14 @@ def note_of(place: Place, digests: dict[str, str], sizes: dict[str, int]) -> Non
         for key, digest in digests.items()
     ]
     described = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": place.put_blob(config), "size": 2}
-    kind = "application/vnd.oci.image.manifest.v1+json"
-    place.put_manifest(encoded({"schemaVersion": 2, "mediaType": kind, "config": described, "layers": layers}), "1.partial")
+    note = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": layers}
+    place.put_manifest(encoded(note), "1.partial")
 
 
 def evil_layer(place: Place, honest: str) -> tuple[str, str, int]:
     """Pushes a layer with another shard; gives the key of the honest one, the evil digest and the size."""
-    layer = next(one for one in Forgery.of(place, honest).manifests[0]["layers"] if "annotations" in one)
+    forged = Forgery.of(place, honest)
+    layer = forged.manifests[0]["layers"][forged.model_layers()[0]]
     content = bytearray(place.blob(layer["digest"]))
     content[700_000] ^= 1
     return layer["annotations"]["io.modelcar.files"], place.put_blob(bytes(content)), len(content)
@@ -185,9 +187,7 @@ def test_without_a_key_a_run_goes_on_from_a_note_and_says_so(
     assert not has(place, signature_tag(made.digest))
     done = checked(place, made.digest)
     assert done.outcome is Outcome.BROKEN
-    assert [link.name for link in done.links if link.state is State.BROKEN] == ["file", "provenance"] or any(
-        link.name == "file" for link in done.links
-    )
+    assert any(link.name == "file" and link.state is State.BROKEN for link in done.links)
 
 
 def test_an_unsigned_image_is_read_before_it_is_signed(
@@ -222,22 +222,23 @@ def test_a_signed_image_is_unchanged_without_reading_a_layer(
 
 
 def test_a_signed_note_is_gone_on_from_without_reading(
-    published: Hub, place: Place, plain_registry: Registry, with_key: PublicKey, waits: list[float]
+    published: Hub, place: Place, plain_registry: Registry, with_key: PublicKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = SHARD.replace("00001-of", "00002-of")
-    published.status(other, 503, times=None)
-    with pytest.raises(HubError):
-        run(place)
-    assert has(place, "1.partial")
+    def broken_off(*_: object) -> None:
+        raise HubError("broken off before the image was written")
+
+    with monkeypatch.context() as ending:
+        ending.setattr("modelcar.steps.stream.publish", broken_off)
+        with pytest.raises(HubError, match="broken off"):
+            run(place)
     done = {layer["digest"] for layer in json.loads(place.manifest("1.partial"))["layers"]}
-    published.faults.clear()
     published.requests.clear()
     before = len(plain_registry.requests())
 
     made = run(place)
 
-    assert done
-    assert not [one for one in published.requests if one.path.endswith(SHARD)], "a finished layer was read again"
+    assert len(done) == 3
+    assert not [one for one in published.requests if "/resolve/" in one.path], "a finished layer was read again"
     later = plain_registry.requests()[before:]
     assert not [one for one in later if one.method == "GET" and one.path.rpartition("/")[2] in done]
     assert checked(place, made.digest, with_key).is_whole
@@ -263,9 +264,6 @@ def test_a_note_that_another_key_signed_is_read_back(
     assert checked(place, made.digest, PublicKey.read(keys[1])).is_whole
 
 
-JUNK = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
-
-
 @pytest.mark.parametrize("junk", ["empty", "foreign", "index"])
 def test_a_junk_signature_is_no_signature(
     junk: str, published: Hub, place: Place, keys: Keys, monkeypatch: pytest.MonkeyPatch
@@ -279,9 +277,9 @@ def test_a_junk_signature_is_no_signature(
         kind = "application/vnd.dev.cosign.simplesigning.v1+json"
         said = {"dev.cosignproject.cosign/signature": "bm8gc2lnbmF0dXJl"}
         layers = [{"mediaType": kind, "digest": place.put_blob(payload), "size": len(payload), "annotations": said}]
-    document = encoded({**JUNK, "config": described, "layers": layers})
+    document = encoded({"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": layers})
     if junk == "index":
-        document = encoded({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []})
+        document = encoded({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})
     place.put_manifest(document, signature_tag(honest.digest))
     monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
 
@@ -415,6 +413,14 @@ def swap(forged: Forgery) -> None:
     forged.each(change)
 
 
+def parts_of(forged: Forgery) -> list[list[Any]]:
+    return [forged.manifests, forged.configs, forged.index["manifests"]]
+
+
+def in_index(**fields: Any) -> Change:
+    return lambda forged: forged.index["manifests"][0]["platform"].update(fields)
+
+
 CHANGES: dict[str, Change] = {
     "another entry point": in_configs(lambda config: config["config"].update(Entrypoint=["/x"])),
     "a command": in_configs(lambda config: config["config"].update(Cmd=["-c", "x"])),
@@ -447,16 +453,12 @@ CHANGES: dict[str, Change] = {
     "another recipe version": lambda forged: forged.say("io.modelcar.recipe-version", "99"),
     "an annotation of the index alone": lambda forged: forged.index["annotations"].update(x="y"),
     "an annotation of a manifest alone": lambda forged: forged.manifests[0]["annotations"].update(x="y"),
-    "one platform only": lambda forged: (forged.manifests.pop(), forged.configs.pop(), forged.index["manifests"].pop())
-    and None,
-    "platforms in another order": lambda forged: (
-        forged.manifests.reverse(), forged.configs.reverse(), forged.index["manifests"].reverse()
-    ) and None,
-    "another platform in the index": lambda forged: forged.index["manifests"][0]["platform"].update(architecture="s390x"),
-    "a variant in the index": lambda forged: forged.index["manifests"][0]["platform"].update(variant="v9"),
+    "one platform only": lambda forged: [part.pop() for part in parts_of(forged)] and None,
+    "platforms in another order": lambda forged: [part.reverse() for part in parts_of(forged)] and None,
+    "another platform in the index": in_index(architecture="s390x"),
+    "a variant in the index": in_index(variant="v9"),
     "no platform in the index": lambda forged: forged.index["manifests"][0].pop("platform") and None,
     "an annotation of an entry": lambda forged: forged.index["manifests"][0].update(annotations={"x": "y"}),
-    "a link for a layer": in_layers(lambda layer: layer.update(urls=["https://evil.example/layer"])),
     "data in a layer": in_layers(lambda layer: layer.update(data="eA==")),
     "an annotation of a layer": in_layers(lambda layer: layer["annotations"].update(x="y")),
     "another name for what a layer holds": in_layers(
@@ -545,7 +547,7 @@ MEMBERS: dict[str, Callable[[list[Member]], list[Member]]] = {
     "a file more": lambda found: [*found, Member("models/zzz.py", b"import os")],
     "a file under another name": lambda found: [*found[:-1], Member(f"{found[-1].name}x", found[-1].content)],
     "a file in another place": lambda found: [
-        *found[:-1], directory("models/zzz/"), Member(f"models/zzz/{found[-1].name.rpartition('/')[2]}", found[-1].content)
+        *found[:-1], directory("models/zzz/"), Member("models/zzz/config.json", found[-1].content)
     ],
     "other bytes": lambda found: [*found[:-1], Member(found[-1].name, b"x" + found[-1].content[1:])],
     "one byte more": lambda found: [*found[:-1], Member(found[-1].name, found[-1].content + b"\n")],

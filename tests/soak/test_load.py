@@ -26,13 +26,13 @@ MEMORY_MIB = 160
 
 FILES = (1_000, 10_000)
 PATH = "from pathlib import Path; "
-BUILD = f"{PATH}from modelcar.build import build; build(Path(sys.argv[1]), sys.argv[2], builder='direct')"
-STREAM = "from modelcar.stream import stream; stream(sys.argv[1], sys.argv[2], mirror=sys.argv[3])"
-MIRROR = "from modelcar.mirror import mirror; mirror(sys.argv[1], sys.argv[2])"
-DOWNLOAD = f"{PATH}from modelcar.download import download; download(sys.argv[1], Path(sys.argv[2]))"
+BUILD = f"{PATH}from modelcar.steps.build import build; build(Path(sys.argv[1]), sys.argv[2], builder='direct')"
+STREAM = "from modelcar.steps.stream import stream; stream(sys.argv[1], sys.argv[2], mirror=sys.argv[3])"
+MIRROR = "from modelcar.steps.mirror import mirror; mirror(sys.argv[1], sys.argv[2])"
+DOWNLOAD = f"{PATH}from modelcar.steps.download import download; download(sys.argv[1], Path(sys.argv[2]))"
 # The kernel's own account (wait4) counts what the parent had when it started the process.
 PEAK = "print(*[line for line in open('/proc/self/status') if line.startswith('VmHWM:')])"
-PLAN = "from modelcar.plan import plan; plan(sys.argv[1], 'localhost:5000/load/model:1')"
+PLAN = "from modelcar.steps.preflight.plan import plan; plan(sys.argv[1], 'localhost:5000/load/model:1')"
 
 
 class Figures:

@@ -1,15 +1,8 @@
 """Where the build will run: with the least privilege that works."""
 
-from typing import Literal, get_args
-
 from modelcar.image import builder
 from modelcar.steps.preflight.finding import Finding
-from modelcar.steps.preflight.request import Run
-
-BuildMode = Literal["pod", "job"]
-
-
-BUILD_MODES = ("auto", *get_args(BuildMode))
+from modelcar.steps.preflight.request import BuildMode, Run
 
 
 def choose_mode(run: Run, *, has_cluster: bool) -> tuple[BuildMode, Finding]:

@@ -21,11 +21,10 @@ from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.preflight import admission, claims
-from modelcar.steps.preflight.build_mode import BuildMode
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import BuildMode, Run
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
@@ -60,9 +59,7 @@ def check_origin(plan: Plan) -> Iterator[Finding]:
     model, commit = plan.snapshot.model, plan.snapshot.commit
     if not Hub().branch_of(model, commit):
         what = f"no branch and no tag of {model} leads to commit {commit}; a pull request may, which anybody can open"
-        yield Finding(
-            "model", "warning", what, "Take it only if you know who made it: `modelcar verify` refuses it"
-        )
+        yield Finding("model", "warning", what, "Take it only if you know who made it: `modelcar verify` refuses it")
 
 
 def check_base(plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:

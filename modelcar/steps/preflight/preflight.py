@@ -17,10 +17,10 @@ from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
-from modelcar.steps.preflight.build_mode import BuildMode, choose_mode, uses_buildah
+from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import NODE_NEED, Plan, plan
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import BuildMode, Run
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""

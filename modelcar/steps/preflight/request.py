@@ -1,19 +1,21 @@
-"""What a run is asked to do, and where its build will happen."""
+"""What a run is asked to do."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from kubernetes.utils.quantity import parse_quantity
 
 from modelcar.image import layout
 from modelcar.image.builder import BUILDERS
 from modelcar.image.tag_policy import IF_EXISTS
-from modelcar.steps.preflight.build_mode import BUILD_MODES
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE, Need
 from modelcar.steps.preflight.plan import NODE_NEED
+
+BuildMode = Literal["pod", "job"]
+BUILD_MODES = ("auto", *get_args(BuildMode))
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?", re.ASCII)
 
@@ -36,7 +38,7 @@ class Run:
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `job` (a privileged Job) or `auto`, the least privileged that works.
         max_layer_size: The largest layer that the registries take, in bytes.
-        if_exists: What happens to tags that hold something else (modelcar.if_exists).
+        if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime.
         streaming: Whether the model goes from the Hub into the registry without claim and build.

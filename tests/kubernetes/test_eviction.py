@@ -1,0 +1,88 @@
+"""The failure that this project is made against, and that it does not happen to our build on the very same node."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.local_cluster import LocalCluster
+from tests.kubernetes.namespace import Namespace
+from tests.kubernetes.pods import CLAIM_PATH, pod
+from tests.kubernetes.scripts import BUILD, DOWNLOAD
+from tests.kubernetes.stats import watching_disk
+from tests.parts.hub import Hub
+from tests.parts.models import tiny_llama
+from tests.parts.registries import BasicAuthRegistry
+
+MODEL = "example/large-llama"
+SHARDS, SHARD_BYTES = 4, 110_000_000
+"""Four times as much, which a plain build takes, is more than the small node may use and less than it has."""
+
+NODE_BYTES_ALLOWED = 16 << 20
+
+# With vfs, as the request's last attempt had it. It changes nothing: the storage is the container's own.
+PLAIN_BUILD = """
+set -e
+cd {directory}
+printf 'FROM scratch\\nCOPY *.safetensors /models/\\n' > /tmp/Containerfile
+buildah --storage-driver vfs bud --isolation chroot --format oci -f /tmp/Containerfile -t {image} .
+buildah --storage-driver vfs push --authfile /var/run/secrets/modelcar/registry/.dockerconfigjson {image}
+"""
+
+
+@pytest.fixture
+def downloaded(
+    namespace: Namespace, local_cluster: LocalCluster, pod_hub: Hub, pod_registry: BasicAuthRegistry, tmp_path: Path
+) -> Iterator[str]:
+    """Give the directory of a model on the claim `models`, downloaded by a pod."""
+    namespace.login("registry", pod_registry)
+    folder = tiny_llama(tmp_path / "model", shards=SHARDS, bytes_per_shard=SHARD_BYTES, consolidated=False)
+    pod_hub.publish(MODEL, folder)
+    with namespace.claim("models", 2 * SHARDS * SHARD_BYTES):
+        command = ["python3", "-c", DOWNLOAD, MODEL, CLAIM_PATH]
+        env = {"HF_ENDPOINT": pod_hub.url}
+        manifest = pod("download", command, local_cluster.image, node="large", claim="models", env=env)
+        yield namespace.run(manifest).splitlines()[-1]
+
+
+def test_a_plain_build_is_evicted_from_the_small_node(
+    downloaded: str, namespace: Namespace, local_cluster: LocalCluster, pod_registry: BasicAuthRegistry
+) -> None:
+    script = PLAIN_BUILD.format(directory=downloaded, image=f"{pod_registry.host}/team/plain:1")
+    manifest = pod(
+        "plain",
+        ["sh", "-c", script],
+        local_cluster.image,
+        node="small",
+        user=0,
+        privileged=True,
+        claim="models",
+        logins=["registry"],
+    )
+    namespace.create(manifest)
+
+    with watching_disk(local_cluster.api, "small", namespace.name, "plain") as peak:
+        status = namespace.finished("plain", seconds=180).status
+
+    assert status.phase == "Failed", namespace.told("plain")
+    assert status.reason == "Evicted", namespace.told("plain")
+    assert status.message.startswith("The node was low on resource: ephemeral-storage. Threshold quantity: ")
+    assert "Container main was using " in status.message
+    assert "request is 0, has larger consumption of ephemeral-storage." in status.message
+    assert peak.used_bytes > SHARDS * SHARD_BYTES
+
+
+def test_our_build_of_the_same_model_on_the_same_node_leaves_the_node_alone(
+    downloaded: str, namespace: Namespace, local_cluster: LocalCluster, pod_registry: BasicAuthRegistry
+) -> None:
+    command = ["python3", "-c", BUILD, downloaded, f"{pod_registry.host}/team/ours:1", "buildah"]
+    manifest = pod("ours", command, local_cluster.image, node="small", claim="models", logins=["registry"])
+    namespace.create(manifest)
+
+    with watching_disk(local_cluster.api, "small", namespace.name, "ours") as peak:
+        status = namespace.finished("ours", seconds=180).status
+
+    assert status.phase == "Succeeded", namespace.told("ours")
+    assert namespace.log("ours").splitlines()[-1].startswith(f"{pod_registry.host}/team/ours@sha256:")
+    assert peak.looks >= 2
+    assert 0 < peak.used_bytes < NODE_BYTES_ALLOWED

@@ -1,0 +1,205 @@
+"""The buildah pipeline on a real Kubeflow Pipelines: uploaded and started as a person would, by the stock client."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.kubernetes.kfp import project
+from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.kfp.objects import STORE_SECRET
+from tests.kubernetes.kfp.runs import ENDED, Pipeline, Run
+from tests.kubernetes.kfp.surroundings import MIRROR_SECRET, TARGET_SECRET, Surroundings
+from tests.parts.models import tiny_llama
+from tests.parts.registries import BasicAuthRegistry
+
+MODEL = "example/whole-way"
+NODE_LABEL = "ai-build-node"
+TAINT = {"key": "reserved", "operator": "Equal", "value": "builds", "effect": "NoSchedule"}
+DISK = "1Gi"
+
+
+@pytest.fixture(scope="module")
+def pipeline(kfp_backend: Backend, compiled_for_backend: Path) -> Pipeline:
+    """Upload the file."""
+    return Pipeline.upload(kfp_backend, compiled_for_backend / "model-to-registry.yaml", "Model to registry")
+
+
+@pytest.fixture(scope="module")
+def parameters(kfp_surroundings: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Publish a model, and give what a person fills in for it."""
+    kfp_surroundings.hub.publish(MODEL, tiny_llama(tmp_path_factory.mktemp("model") / "model"))
+    return {
+        "model": MODEL,
+        "target": f"{kfp_surroundings.target.host}/team/whole-way:1.0",
+        "mirror_target": f"{kfp_surroundings.mirror.host}/models/whole-way:1.0",
+        "model_registry": kfp_surroundings.entries.url,
+        "node_selector": {NODE_LABEL: "true"},
+        "tolerations": [TAINT],
+        "build_ephemeral_storage": DISK,
+    }
+
+
+@pytest.fixture(scope="module")
+def labelled(kfp_backend: Backend) -> Iterator[str]:
+    """Give a node the label that builds ask for."""
+    core = kfp_backend.namespace.core
+    core.patch_node("large", {"metadata": {"labels": {NODE_LABEL: "true"}}})
+    yield "large"
+    core.patch_node("large", {"metadata": {"labels": {NODE_LABEL: None}}})
+
+
+@pytest.fixture(scope="module")
+def first(pipeline: Pipeline, parameters: dict[str, Any], labelled: str) -> Run:
+    """Run it once, to its good end."""
+    return pipeline.start("first", parameters).succeeds()
+
+
+def digest(registry: BasicAuthRegistry, repository: str, tag: str) -> str:
+    answer = requests.head(
+        f"{registry.url}/v2/{repository}/manifests/{tag}",
+        headers={"Accept": "application/vnd.oci.image.index.v1+json"},
+        auth=(registry.username, registry.password),
+        verify=str(registry.ca_file),
+        timeout=10,
+    )
+    return str(answer.headers["Docker-Content-Digest"])
+
+
+def test_the_model_is_in_both_registries_and_has_an_entry(first: Run, kfp_surroundings: Surroundings) -> None:
+    pushed = digest(kfp_surroundings.target, "team/whole-way", "1.0")
+    found = requests.get(
+        f"{kfp_surroundings.entries.url}/api/model_registry/v1alpha3/model_artifacts", timeout=10
+    ).json()["items"]
+
+    assert digest(kfp_surroundings.mirror, "models/whole-way", "1.0") == pushed
+    assert [item["uri"] for item in found if pushed in item["uri"]], found
+
+
+def test_the_build_has_its_node_its_claim_and_its_disk(first: Run, labelled: str) -> None:
+    spec = first.pod("build").spec
+    (main,) = [container for container in spec.containers if container.name == "main"]
+    claims = {
+        volume.persistent_volume_claim.claim_name: volume.name
+        for volume in spec.volumes
+        if volume.persistent_volume_claim
+    }
+    mounted = {mount.name: mount.mount_path for mount in main.volume_mounts}
+
+    assert spec.node_selector == {NODE_LABEL: "true"}
+    assert spec.node_name == labelled
+    assert TAINT in [{key: getattr(each, key) for key in TAINT} for each in spec.tolerations]
+    assert mounted[claims[project.CLAIM]] == "/modelcar"
+    assert main.resources.limits["ephemeral-storage"] == DISK
+    assert main.resources.requests["ephemeral-storage"] == DISK
+    assert (main.resources.requests["cpu"], main.resources.requests["memory"]) == ("1", "1Gi")
+
+
+def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
+    secrets = {
+        task: {volume.secret.secret_name for volume in first.pod(task).spec.volumes if volume.secret} - {STORE_SECRET}
+        for task in ("preflight", "download", "build", "mirror", "register", "report")
+    }
+
+    both = {TARGET_SECRET, MIRROR_SECRET}
+    assert secrets == {
+        "preflight": {*both, "huggingface-token", "modelcar-model-registry"},
+        "download": {"huggingface-token"},
+        "build": {TARGET_SECRET, "modelcar-signing-key"},
+        "mirror": both,
+        "register": {*both, "modelcar-model-registry"},
+        "report": set(),
+    }
+
+
+def test_a_retried_run_downloads_only_what_is_missing(
+    pipeline: Pipeline, parameters: dict[str, Any], kfp_surroundings: Surroundings, tmp_path: Path, labelled: str
+) -> None:
+    hub = kfp_surroundings.hub
+    model = tiny_llama(tmp_path / "model", seed=3)
+    hub.publish("example/interrupted", model)
+    late = sorted(model.glob("model-*.safetensors"))[-1]
+    hub.status(f"/{late.name}", 404, times=None)
+    target = f"{kfp_surroundings.target.host}/team/interrupted:1.0"
+    given = {**parameters, "model": "example/interrupted", "target": target, "mirror_target": ""}
+    run = pipeline.start("interrupted", given)
+    assert run.ended() == "FAILED"
+    assert late.name in run.log("download")
+    assert run.pods("report")[-1].status.phase == "Succeeded"
+    hub.faults.clear()
+    served = hub.bytes_served
+
+    run.retry()
+    run.wait_for(lambda run: run.read().state not in ENDED)
+
+    assert run.succeeds()
+    assert late.stat().st_size <= hub.bytes_served - served < late.stat().st_size + (64 << 10)
+    assert digest(kfp_surroundings.target, "team/interrupted", "1.0")
+
+
+def test_again_it_ends_soon_and_moves_no_weights(
+    first: Run, pipeline: Pipeline, parameters: dict[str, Any], kfp_surroundings: Surroundings
+) -> None:
+    served = kfp_surroundings.hub.bytes_served
+
+    second = pipeline.start("second", parameters).succeeds()
+
+    assert second.seconds_at_work() < 30
+    assert kfp_surroundings.hub.bytes_served - served < 1 << 20
+    assert {pod_task for pod_task in ("download", "build", "mirror", "register") if second.pods(pod_task)} == set()
+    assert second.pods("report")
+
+
+@pytest.fixture
+def in_job(parameters: dict[str, Any], kfp_surroundings: Surroundings) -> dict[str, Any]:
+    """Give what a person fills in for a build in a Job, of an image that is not there yet."""
+    target = f"{kfp_surroundings.target.host}/team/in-job:{time.monotonic_ns()}"
+    return {**parameters, "target": target, "mirror_target": "", "model_registry": "", "build_mode": "job"}
+
+
+def test_a_job_gets_what_the_build_would_have_had(
+    first: Run, pipeline: Pipeline, in_job: dict[str, Any], labelled: str
+) -> None:
+    run = pipeline.start("in a Job", in_job)
+    (worker,) = run.wait_for(lambda run: run.job_pods())
+    run.succeeds()
+
+    spec = worker.spec
+    (container,) = spec.containers
+    (claim,) = [volume.persistent_volume_claim for volume in spec.volumes if volume.persistent_volume_claim]
+    assert run.jobs() == []
+    assert spec.node_selector == {NODE_LABEL: "true"}
+    assert TAINT in [{key: getattr(each, key) for key in TAINT} for each in spec.tolerations]
+    assert claim.claim_name == project.CLAIM
+    assert spec.service_account_name == "modelcar-build"
+    assert container.security_context.privileged
+    assert container.resources.requests["ephemeral-storage"] == DISK
+    assert container.resources.limits["ephemeral-storage"] == DISK
+    assert (container.resources.requests["cpu"], container.resources.requests["memory"]) == ("1", "1Gi")
+    (main,) = [each for each in run.pod("build-in-job").spec.containers if each.name == "main"]
+    assert "ephemeral-storage" not in (main.resources.limits or {})
+    assert not run.pods("build")
+    assert not first.pods("build-in-job")
+
+
+def test_a_terminated_run_leaves_no_job(
+    kfp_backend: Backend, pipeline: Pipeline, in_job: dict[str, Any], labelled: str
+) -> None:
+    core = kfp_backend.namespace.core
+    run = pipeline.start("terminated", in_job)
+    run.wait_for(lambda run: run.pods("download"))
+    core.patch_node(labelled, {"metadata": {"labels": {NODE_LABEL: None}}})
+    try:
+        run.wait_for(lambda run: run.jobs())
+        run.terminate()
+
+        # What a person sees in the end, as of a run that failed by itself.
+        assert run.ended() == "FAILED"
+        assert "CANCELING" in [each.state for each in run.read().state_history]
+        assert run.jobs() == []
+        assert f"{MODEL} is " not in run.log("report")
+    finally:
+        core.patch_node(labelled, {"metadata": {"labels": {NODE_LABEL: "true"}}})

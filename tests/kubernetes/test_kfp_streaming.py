@@ -1,0 +1,109 @@
+"""The streaming pipeline on a real Kubeflow Pipelines: forms, failures, retries, cancels."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp_server_api import ApiException
+
+from tests.kubernetes.kfp.backend import PROJECT, Backend
+from tests.kubernetes.kfp.runs import Pipeline, Run
+from tests.kubernetes.kfp.surroundings import Surroundings
+from tests.parts.models import tiny_llama
+
+MODEL = "example/streamed"
+
+
+@pytest.fixture(scope="module")
+def pipeline(kfp_backend: Backend, compiled_for_backend: Path) -> Pipeline:
+    """Upload the file."""
+    return Pipeline.upload(kfp_backend, compiled_for_backend / "model-to-registry-streaming.yaml", "Streaming")
+
+
+@pytest.fixture(scope="module")
+def parameters(kfp_surroundings: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Publish a model, and give what a person fills in for it."""
+    kfp_surroundings.hub.publish(MODEL, tiny_llama(tmp_path_factory.mktemp("model") / "model"))
+    return {
+        "model": MODEL,
+        "target": f"{kfp_surroundings.target.host}/team/streamed:1.0",
+        "mirror_target": f"{kfp_surroundings.mirror.host}/models/streamed:1.0",
+        "model_registry": kfp_surroundings.entries.url,
+    }
+
+
+@pytest.fixture(scope="module")
+def first(pipeline: Pipeline, parameters: dict[str, Any]) -> Run:
+    """Run it once, to its good end."""
+    return pipeline.start("first", parameters).succeeds()
+
+
+def test_streams_without_claim_and_privilege(first: Run) -> None:
+    spec = first.pod("stream").spec
+    (main,) = [container for container in spec.containers if container.name == "main"]
+
+    assert not [volume for volume in spec.volumes if volume.persistent_volume_claim]
+    assert main.security_context.allow_privilege_escalation is False
+    assert main.security_context.capabilities.drop == ["ALL"]
+
+
+def test_a_model_that_is_not_there_ends_the_run_with_a_report(pipeline: Pipeline, parameters: dict[str, Any]) -> None:
+    run = pipeline.start("no such model", {**parameters, "model": "example/nowhere"})
+
+    assert run.ended() == "FAILED"
+    assert "example/nowhere" in run.log("preflight")
+    assert run.pods("report")[-1].status.phase == "Succeeded"
+    assert not run.pods("stream")
+
+
+def test_the_form_refuses_a_parameter_that_it_does_not_have(pipeline: Pipeline, parameters: dict[str, Any]) -> None:
+    with pytest.raises(ApiException, match="modell"):
+        pipeline.start("misspelt", {**parameters, "modell": MODEL})
+
+
+def test_a_form_that_nobody_filled_in_is_refused_by_preflight(
+    kfp_surroundings: Surroundings, pipeline: Pipeline, model: Path
+) -> None:
+    kfp_surroundings.hub.publish("ibm-granite/granite-3.3-2b-instruct", model)
+    run = pipeline.start("all as it was", {})
+
+    assert run.ended() == "FAILED"
+    said = run.log("preflight")
+    assert "cannot reach the registry image-registry.openshift-image-registry.svc:5000" in said
+    assert "No target was named" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("max_layer_size", "large", "integer"),
+        ("include", "*.json", "list"),
+        ("include", '["*.json"]', "list"),
+        ("everything", "true", "bool"),
+    ],
+)
+def test_the_form_refuses_a_value_of_another_type(
+    name: str, value: object, kind: str, pipeline: Pipeline, parameters: dict[str, Any]
+) -> None:
+    with pytest.raises(ApiException, match=f"input parameter {name} requires type [a-z ]*{kind}"):
+        pipeline.start("mistyped", {**parameters, name: value})
+
+
+def test_a_gated_model_opens_to_the_token_of_the_secret(
+    kfp_backend: Backend, kfp_surroundings: Surroundings, pipeline: Pipeline, parameters: dict[str, Any]
+) -> None:
+    hub, core = kfp_surroundings.hub, kfp_backend.namespace.core
+    hub.publish("example/gated", {"config.json": "{}"}, gated="manual")
+    hub.tokens["granted"] = {"example/gated"}
+    target = f"{kfp_surroundings.target.host}/team/gated:1"
+    given = {**parameters, "model": "example/gated", "target": target, "mirror_target": ""}
+    refused = pipeline.start("without a token", given)
+    assert refused.ended() == "FAILED"
+    assert "the model example/gated is gated" in refused.log("preflight")
+    core.create_namespaced_secret(
+        PROJECT, {"metadata": {"name": "huggingface-token"}, "stringData": {"HF_TOKEN": "granted\n"}}
+    )
+    try:
+        pipeline.start("with a token", given).succeeds()
+    finally:
+        core.delete_namespaced_secret("huggingface-token", PROJECT)

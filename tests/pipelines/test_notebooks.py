@@ -1,0 +1,67 @@
+"""The notebooks as they lie in git; tests/kubernetes/test_notebooks.py runs them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.parts.hub import Hub
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+each = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
+
+
+def cells(notebook: Path, kind: str) -> list[dict[str, Any]]:
+    return [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def code(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def test_there_are_three() -> None:
+    assert len(NOTEBOOKS) == 3
+
+
+@each
+def test_outputs_and_counts_are_stripped(notebook: Path) -> None:
+    command = [sys.executable, "-m", "nbstripout", "--verify", str(notebook)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"run nbstripout {notebook}\n{done.stdout}{done.stderr}"
+
+
+@each
+def test_what_a_reader_fills_in_is_in_one_cell_above_all_code(notebook: Path) -> None:
+    first, *rest = cells(notebook, "code")
+    assert first["metadata"]["tags"] == ["parameters"]
+    assert all(re.match(r"#|[A-Z_]+ = |$", line) for line in code(first).splitlines())
+    assert [cell for cell in rest if cell["metadata"].get("tags")] == []
+
+
+@each
+def test_links_and_files_are_there(notebook: Path) -> None:
+    text = "\n".join(map(code, cells(notebook, "markdown")))
+    linked = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    named = re.findall(r'^PIPELINE = "(.+)"', code(cells(notebook, "code")[0]), re.MULTILINE)
+    assert [name for name in linked + named if not (notebook.parent / name).exists()] == []
+
+
+def test_the_plan_comes_from_the_hub_alone(hub: Hub, model: Path) -> None:
+    hub.publish("ibm-granite/granite-3.3-2b-instruct", model)
+    parameters, plan = map(code, cells(NOTEBOOKS[0], "code")[:2])
+    done = subprocess.run(
+        [sys.executable, "-c", f"{parameters}\n{plan}"], check=False, capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert "left out: consolidated.safetensors" in done.stdout
+    assert "5 layers, 6.1 MB; the largest has 1.5 MB" in done.stdout
+    assert "cannot work" not in done.stdout
+    # The metadata of one model; no file.
+    assert hub.bytes_served == 0
