@@ -224,7 +224,8 @@ def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: C
         return f"it is of {said.model} at {said.commit}"
     known = {file.path: file for file in said.files}
     for path, file in known.items():
-        if snapshot.by_path.get(path) != file:
+        held = snapshot.by_path.get(path)
+        if held is None or (held.identity, held.size) != (file.identity, file.size):
             return f"it names {path}, of which the image holds no such bytes"
         if said.layers[path] != contents.layers[path]:
             return f"it names another layer for {path}"

@@ -15,6 +15,7 @@ from modelcar.image.annotations import MODEL
 from modelcar.image.base_image import BaseImage
 from modelcar.image.recipe import MODELS
 from modelcar.oci import spec
+from modelcar.oci.registry import Repository
 
 MAX_READ_BYTES = 64 << 20
 """Of a layer, before a run. A layer that a model lies in begins with it: that is how `COPY … /models` is written."""
@@ -54,7 +55,7 @@ def refuse_models(base: BaseImage) -> None:
             raise _refused(base, "it is an image of a model itself")
         found = ""
         for layer in variant.layers:
-            held = look_into(layer.media_type, _begin(base, layer))
+            held = look_into(layer.media_type, _begin(base.repository, layer))
             found = held.path or ("" if held.cleared else found)
         if found:
             raise _refused(base, f"it holds /{found}")
@@ -83,7 +84,7 @@ def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:
                 cleared = cleared or path == f".wh.{MODELS}" or path == f"{MODELS}/{_OPAQUE}"
                 if top == MODELS and (rest or not member.isdir()) and not rest.startswith(".wh."):
                     found = found or path
-    except (tarfile.TarError, zlib.error, EOFError):
+    except (tarfile.TarError, zlib.error, EOFError, ValueError):
         pass
     return Held(found, cleared)
 
@@ -95,9 +96,9 @@ def _refused(base: BaseImage, why: str) -> BuildError:
     )
 
 
-def _begin(base: BaseImage, layer: spec.Descriptor) -> Iterator[bytes]:
+def _begin(repository: Repository, layer: spec.Descriptor) -> Iterator[bytes]:
     seen = 0
-    for chunk in base.read(layer.digest, 0):
+    for chunk in repository.read_blob(layer.digest):
         yield chunk
         seen += len(chunk)
         if seen >= MAX_READ_BYTES:

@@ -14,6 +14,7 @@ from modelcar.image.model_image import ModelImage, describe_layer
 from modelcar.image.push import Push
 from modelcar.image.read_back import read_layer
 from modelcar.image.recipe import files_key
+from modelcar.image.shell import layer as shell_layer
 from modelcar.oci import spec, transfer
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
@@ -196,4 +197,5 @@ def _bring_base_layer(
     if repository.has_blob(layer.digest):
         progress.advance(layer.size)
     else:
-        copy_blob(layer, base.read, base.repository, repository, progress.advance, turn)
+        read = base.repository.read_blob if base.repository else shell_layer.read_layer
+        copy_blob(layer, read, base.repository, repository, progress.advance, turn)
