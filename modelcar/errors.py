@@ -50,6 +50,10 @@ class NoSuchRevisionError(HubError):
     """The model has no such branch, tag or commit."""
 
 
+class HubBusyError(HubUnwellError):
+    """The Hub, or the storage behind it, takes no more connections or requests for now."""
+
+
 class SelectionError(ModelcarError):
     """The include and exclude patterns leave nothing, or name nothing."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelcar.errors import UnsafeNameError
 
-RECORD = Path(".modelcar", "snapshot.json")
+DOWNLOAD_NOTE = Path(".modelcar", "snapshot.json")
 """Where a download leaves its record, within the snapshot's directory."""
 
 
@@ -43,7 +43,7 @@ def safe_path(path: str) -> str:
         or any(unicodedata.category(character) in _UNPRINTED for character in path)
         or _CHANGES_DIRECTION.search(path)
         # On claims whose file system takes capitals for small letters as well.
-        or parts[0].casefold() == RECORD.parent.name
+        or parts[0].casefold() == DOWNLOAD_NOTE.parent.name
     ):
         raise _unsafe(f"the repository has a file named {_shown(path)!r}, which cannot be used as it stands")
     if any(part.startswith(WHITEOUT) for part in parts):

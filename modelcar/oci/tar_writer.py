@@ -33,11 +33,11 @@ def tar_order(path: str) -> list[bytes]:
     return [part.encode() for part in path.split("/")]
 
 
-class Source(Protocol):
+class Reader(Protocol):
     """Where a file's bytes come from."""
 
-    def read(self, offset: int) -> Iterator[bytes]:
-        """The bytes from an offset to the end, in chunks of at most about 1 MiB."""
+    def read(self, start: int = 0) -> Iterator[bytes]:
+        """Gives the bytes from an offset to the end, in chunks of at most about 1 MiB."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Entry:
     """
 
     path: str
-    source: Source
+    source: Reader
     size: int
 
 

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcar.claim.downloads import check_sizes, read_snapshot
+from modelcar.claim.downloads import Download, open_download
 from modelcar.claim.scratch import scratch
 from modelcar.claim.space import check_space, claim_errors
 from modelcar.errors import BuildError
-from modelcar.hub.paths import RECORD
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image import buildah, layer_digests, layout, proof
 from modelcar.image import builder as builder_module
 from modelcar.image.base_contents import refuse_models
@@ -72,9 +72,16 @@ def build(
     """
     if builder not in BUILDERS:
         raise BuildError(f"there is no builder {builder!r}", f"Choose one of {', '.join(BUILDERS)}")
-    snapshot = read_snapshot(directory)
+    with open_download(directory) as found:
+        return _build(found, target, base_image, builder, max_layer_size, if_exists)
+
+
+def _build(
+    found: Download, target: str, base_image: str, builder: BuilderName, max_layer_size: int, if_exists: str
+) -> Built:
+    snapshot, directory = found.snapshot, found.folder.path
     destination = Reference.parse_target(target) if target else target_for(snapshot)
-    layers = tuple(layout.part(snapshot, layout.on_disk(directory), max_layer_size))
+    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), max_layer_size))
     image = ModelImage(snapshot, layers, open_base_image(base_image))
     push = Push(destination, image, if_exists)
     with push.repository:
@@ -84,33 +91,37 @@ def build(
             return Built(push.unchanged, len(layers), 0, unchanged=True)
         refuse_models(image.base)
         with claim_errors(directory):
-            check_sizes(snapshot, directory)
+            found.check_sizes()
         print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)
-        noted = layer_digests.read_digests(directory)
+        noted = layer_digests.read_digests(found.folder)
         if builder == "direct" or (
             builder == "auto" and not (builder_module.is_there() and builder_module.may_run_here())
         ):
             sent = send_layers("build", image, [push], noted)
         else:
-            sent = _build_with_buildah(push, directory, noted)
+            sent = _build_with_buildah(push, found, noted)
             send_base(image.base, push)
         sent.tell()
-        layer_digests.write_digests(directory, sent.read)
+        layer_digests.write_digests(found.folder, noted | sent.read)
         (written,) = publish([push], sent.digests)
         return Built(written, len(layers), sent.sent_bytes, unchanged=push.stays)
 
 
-def _build_with_buildah(push: Push, directory: Path, noted: Mapping[str, str]) -> Sent:
+def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -> Sent:
     """Has buildah make and push the layers, one after the other, for each takes its size in scratch space."""
     image, sent = push.image, Sent()
-    with scratch(directory / RECORD.parent) as place, claim_errors(directory):
+    with (
+        found.folder.below(str(DOWNLOAD_NOTE.parent)) as ours,
+        scratch(ours) as place,
+        claim_errors(found.folder.path),
+    ):
         linked = all(buildah.links(layer, place) for layer in image.layers)
         room = max(layer.size for layer in image.layers) * (1 if linked else 2)
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
-        found = push.find_layers()
+        held = push.find_layers()
         # A claim is written to by others as well: what is signed is read here.
-        known = found.proved if push.signs else noted
+        known = held.proved if push.signs else noted
 
         def ready(layer: Layer, key: str) -> tuple[str, bool, buildah.Container | None]:
             digest = known.get(key) or proof.digest(layer, image.snapshot)

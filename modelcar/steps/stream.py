@@ -84,7 +84,7 @@ def stream(
         selection.refuse_pickles(choice)
     destinations = [Reference.parse_target(target) if target else target_for(snapshot)]
     destinations += [Reference.parse_target(mirror)] if mirror else []
-    layers = tuple(layout.part(snapshot, hub.sources(snapshot), max_layer_size))
+    layers = tuple(layout.part(snapshot, hub.readers(snapshot), max_layer_size))
     image = ModelImage(snapshot, layers, open_base_image(base_image))
     pushes = [Push(destination, image, if_exists) for destination in destinations]
     lacking = [push for push in pushes if push.unchanged is None]
