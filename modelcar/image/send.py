@@ -1,106 +1,205 @@
-"""Sends the layers that an image lacks to all of its targets, several at a time."""
+"""Sends the layers that an image lacks to all of its destinations, several at a time."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from modelcar.errors import DamagedUploadError
 from modelcar.hub.snapshot import Snapshot
-from modelcar.image import proof, recipe
-from modelcar.image.annotations import FILES
+from modelcar.image import proof
 from modelcar.image.base_image import BaseImage
-from modelcar.image.manifest import ModelLayer
-from modelcar.image.push import Target
-from modelcar.image.shell.layer import read_layer
+from modelcar.image.checkpoint import Found
+from modelcar.image.model_image import ModelImage, describe_layer
+from modelcar.image.push import Push
+from modelcar.image.read_back import read_layer
+from modelcar.image.recipe import files_key
+from modelcar.image.shell import layer as shell_layer
 from modelcar.oci import spec, transfer
 from modelcar.oci.parallel import run_together
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
 from modelcar.oci.transfer import copy_blob, send_layer
-from modelcar.oci.turns import MOST, Turn, Turns
+from modelcar.oci.turns import MOST, Turns
 from modelcar.progress import Count, Progress
 
 
-def describe_layer(layer: Layer, digest: str, snapshot: Snapshot) -> ModelLayer:
-    """A layer as the image's manifest will name it."""
-    key = recipe.key(layer, snapshot)
-    return ModelLayer(spec.descriptor(spec.LAYER, digest, layer.size, annotations={FILES: key}), layer.title, key)
+@dataclass
+class Sent:
+    """What a pass over an image's layers did.
+
+    Attributes:
+        digests: The digests of the layers, by their keys (modelcar.image.recipe); all are in every destination.
+        sent_bytes: Bytes that were read to be sent.
+        unread: Keys of those that were there and were not read: what they hold is as the repository says.
+    """
+
+    digests: dict[str, str] = field(default_factory=dict)
+    sent_bytes: int = 0
+    unread: set[str] = field(default_factory=set)
+
+    @property
+    def read(self) -> dict[str, str]:
+        """The digests of those layers whose bytes gave them, in this run or in one that our side noted."""
+        return {key: digest for key, digest in self.digests.items() if key not in self.unread}
+
+    def tell(self) -> None:
+        """Prints what was taken on trust, if anything."""
+        if self.unread:
+            print(
+                f"{len(self.unread)} layers were there already and were not read: that they hold the model is as the "
+                "registry says. `modelcar verify` reads them",
+                flush=True,
+            )
 
 
-def send_layers(
-    verb: str,
-    base: BaseImage,
-    parts: Sequence[Layer],
-    snapshot: Snapshot,
-    targets: Sequence[Target],
-    proved: Mapping[str, str] | None = None,
-) -> tuple[list[ModelLayer], int]:
-    """Sends the layers that are missing, several at a time, each in one pass to all targets that lack it.
+def send_layers(verb: str, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str] | None = None) -> Sent:
+    """Sends the layers that are missing, several at a time, each in one pass to all destinations that lack it.
 
     The layers of the base image go first, and go with them.
 
     Args:
         verb: What is being done, for the progress.
-        base: The image under the model.
-        parts: The model's layers.
-        snapshot: What was published.
-        targets: Where to.
-        proved: Digests of layers, by their keys, that a pass over the same bytes gave before; the registries hold what
-            they receive against them, and the bytes are not hashed again.
-
-    Returns:
-        The layers as they are in every target now, and how many bytes were read to send them.
+        image: The image.
+        pushes: Where to.
+        noted: Digests of layers, by their keys, that stand beside a download. Where nothing is signed, the registries
+            hold what they receive against them, and the bytes are not hashed again.
 
     Raises:
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
     """
-    proved = proved or {}
-    repositories = [target.repository for target in targets]
-    turns = Turns(MOST // len(repositories)) if repositories else Turns()
+    repositories = [push.repository for push in pushes]
+    with Progress(verb, _total(image.base, image.layers, pushes)) as progress:
+        turns = _turns(repositories)
+        bringing = _Bringing(image, pushes, noted or {}, progress.advance, turns)
+        jobs = _base_jobs(image.base, pushes, progress.advance, turns)
+        jobs += [partial(bringing.bring, layer, key) for layer, key in zip(image.layers, image.keys, strict=True)]
+        run_together(jobs, progress.stop, repositories)
+    return bringing.sent
+
+
+def send_base(base: BaseImage, push: Push) -> None:
+    """Sends the layers of the base image alone, where a builder sends the others."""
+    with Progress("base", _total(base, (), [push])) as progress:
+        jobs = _base_jobs(base, [push], progress.advance, _turns([push.repository]))
+        run_together(jobs, progress.stop, [push.repository])
+
+
+def _turns(repositories: Sequence[Repository]) -> Turns:
+    """Makes the turns of a run: of layers that go to two registries, half as many fit into memory."""
+    turns = Turns(MOST // max(len(repositories), 1))
     for repository in repositories:
         repository.on_pressure(turns.slow_down)
-    digests = dict(proved)
-    for target in targets:
-        digests.update(target.known())
+    return turns
 
-    def bring(layer: Layer) -> tuple[ModelLayer, int]:
-        key = recipe.key(layer, snapshot)
-        digest = digests.get(key, "")
-        lacking = [target for target in targets if not digest or not target.repository.has_blob(digest)]
+
+class _Bringing:
+    """Brings layers to where they are missing. Safe to use from several threads."""
+
+    def __init__(
+        self, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str], count: Count, turns: Turns
+    ) -> None:
+        self.sent = Sent()
+        self._snapshot: Snapshot = image.snapshot
+        self._pushes = pushes
+        self._count = count
+        self._turns = turns
+        self._lock = threading.Lock()
+        self._signs = any(push.signs for push in pushes)
+        found = [push.find_layers() for push in pushes]
+        self._found = Found(
+            {key: digest for one in found for key, digest in one.proved.items()},
+            {key: digest for one in found for key, digest in one.claimed.items()},
+        )
+        # A claim is written to by others as well.
+        self._noted = {} if self._signs else noted
+
+    def bring(self, layer: Layer, key: str) -> None:
+        """Sees to it that a layer is in every destination."""
+        digest = self._find(layer, key)
+        done: list[Push] = []
+        lacking = [push for push in self._pushes if not digest or not push.repository.has_blob(digest)]
         if not lacking:
-            progress.advance(layer.size)
-            return describe_layer(layer, digest, snapshot), 0
-        destinations = [target.repository for target in lacking]
-        with turns.prepare():
-            sent = _send(layer, snapshot, proved.get(key, ""), destinations, progress.advance, turns)
-        placed = describe_layer(layer, sent, snapshot)
-        for target in lacking:
-            target.note(placed)
-        return placed, layer.size
+            self._count(layer.size)
+        while lacking:
+            sent = self._send(layer, key, lacking)
+            done += lacking
+            others = [push for push in self._pushes if push not in done]
+            # A registry that claimed to have the layer has another one under that name.
+            lacking = [push for push in others if sent != digest and not push.repository.has_blob(sent)]
+            digest = sent
+        with self._lock:
+            self.sent.digests[key] = digest
+            self.sent.sent_bytes += layer.size if done else 0
+            if not done and not self._signs and key not in self._noted:
+                self.sent.unread.add(key)
 
-    def bring_base_layer(target: Target, layer: spec.Descriptor) -> None:
-        if target.repository.has_blob(layer.digest):
-            progress.advance(layer.size)
-        else:
-            read = base.repository.read_blob if base.repository else read_layer
-            copy_blob(layer, read, base.repository, target.repository, progress.advance, turns)
+    def _find(self, layer: Layer, key: str) -> str:
+        """Finds the layer's digest, if it may be relied on; empty if not."""
+        if not self._signs:
+            return self._noted.get(key, "") or self._found.claimed.get(key, "")
+        if key in self._found.proved:
+            return self._found.proved[key]
+        claimed = self._found.claimed.get(key, "")
+        holders = [push for push in self._pushes if claimed and push.repository.has_blob(claimed)]
+        if not holders or not self._is_right(layer, key, claimed, holders[0].repository):
+            return ""
+        for push in holders:
+            push.note(describe_layer(layer, key, claimed))
+        return claimed
 
-    based = [(target, layer) for target in targets for layer in base.layers]
-    total = sum(layer.size for layer in parts) + sum(layer.size for _, layer in based)
-    with Progress(verb, total) as progress:
-        under = [partial(bring_base_layer, target, layer) for target, layer in based]
-        jobs: list[Callable[[], tuple[ModelLayer, int] | None]] = [*under, *(partial(bring, layer) for layer in parts)]
-        done = run_together(jobs, progress.stop, repositories)
-    results = [result for result in done if result is not None]
-    return [placed for placed, _ in results], sum(sent for _, sent in results)
+    def _is_right(self, layer: Layer, key: str, digest: str, repository: Repository) -> bool:
+        """Reads a layer back, and tells whether it is the one that would be sent."""
+        seen = 0
+
+        def count(number: int) -> None:
+            nonlocal seen
+            seen += number
+            self._count(number)
+
+        try:
+            with self._turns:
+                read = read_layer(repository, describe_layer(layer, key, digest), self._snapshot.by_path, count)
+        finally:
+            # It is counted once, by whoever brings it.
+            self._count(-seen)
+        return read.is_right and files_key(read.files) == key
+
+    def _send(self, layer: Layer, key: str, lacking: Sequence[Push]) -> str:
+        repositories = [push.repository for push in lacking]
+        with self._turns.prepare():
+            digest = self._send_to(repositories, layer, self._noted.get(key, ""))
+        for push in lacking:
+            push.note(describe_layer(layer, key, digest))
+        return digest
+
+    def _send_to(self, repositories: Sequence[Repository], layer: Layer, noted: str) -> str:
+        if not noted:
+            return send_layer(layer, proof.Hashed(layer, self._snapshot), repositories, self._count, self._turns)
+        try:
+            return send_layer(layer, transfer.Noted(noted), repositories, self._count, self._turns)
+        except DamagedUploadError:
+            proof.check_noted(layer, self._snapshot, noted)
+            raise
 
 
-def _send(
-    layer: Layer, snapshot: Snapshot, proved: str, repositories: Sequence[Repository], count: Count, turn: Turn
-) -> str:
-    if not proved:
-        return send_layer(layer, proof.Hashed(layer, snapshot), repositories, count, turn)
-    try:
-        return send_layer(layer, transfer.Noted(proved), repositories, count, turn)
-    except DamagedUploadError:
-        proof.check_noted(layer, snapshot, proved)
-        raise
+def _total(base: BaseImage, layers: Sequence[Layer], pushes: Sequence[Push]) -> int:
+    return sum(layer.size for layer in layers) + len(pushes) * sum(layer.size for layer in base.layers)
+
+
+def _base_jobs(base: BaseImage, pushes: Sequence[Push], count: Count, turns: Turns) -> list[Callable[[], None]]:
+    return [
+        partial(_bring_base_layer, base, layer, push.repository, count, turns)
+        for push in pushes
+        for layer in base.layers
+    ]
+
+
+def _bring_base_layer(
+    base: BaseImage, layer: spec.Descriptor, repository: Repository, count: Count, turns: Turns
+) -> None:
+    if repository.has_blob(layer.digest):
+        count(layer.size)
+    else:
+        read = base.repository.read_blob if base.repository else shell_layer.read_layer
+        copy_blob(layer, read, base.repository, repository, count, turns)

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import spec
 from modelcar.oci.registry import MAX_MANIFEST_BYTES, Repository, Stored
@@ -179,10 +177,15 @@ def _put_bare_if_need_be(repository: Repository, stored: Stored, name: str) -> t
     return stored, listed
 
 
-def find(repository: Repository, digest: str) -> Iterator[Attached]:
-    """Finds everything that is attached to an image, each once; one at a time, as each may be large.
+def find(repository: Repository, digest: str) -> list[Attached]:
+    """Returns everything that is attached to an image, see each."""
+    return list(each(repository, digest))
 
-    Indexes are passed over: nothing we know of attaches any.
+
+def each(repository: Repository, digest: str) -> Iterator[Attached]:
+    """Yields everything that is attached to an image, each once, of which it keeps none.
+
+    Indexes are passed over: nothing we know of attaches any. What cosign's tags name comes first.
 
     Args:
         repository: Where the image is.
@@ -317,7 +320,7 @@ def _listed(repository: Repository, digest: str) -> list[spec.Descriptor]:
 
 
 def _subject(stored: Stored) -> str:
-    with suppress(ValidationError):
+    with suppress(RegistryError):
         subject = stored.manifest().subject
         return subject.digest if subject else ""
     return ""

@@ -136,7 +136,7 @@ def test_each_row_of_the_docs_names_a_test_that_there_is() -> None:
         line
         for line in text.splitlines()
         if line.startswith("| ") and not line.startswith(("| registry |", "| answer |", "| case |", "| where |"))
-    ]  # noqa: E501
+    ]
     assert len(named) > 30
     assert all("::test_" in row for row in rows), [row for row in rows if "::test_" not in row]
     for file, name in named:
