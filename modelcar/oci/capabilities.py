@@ -51,6 +51,9 @@ class Capabilities:
         Args:
             size: Bytes of the body that was refused.
         """
+        if 0 < self.max_body < size:
+            # Another upload met the limit meanwhile.
+            return True
         smaller = [body for body in BODIES if body < min(size, self.max_body or size) and body >= self.min_chunk]
         self.max_body = smaller[0] if smaller else self.max_body
         return bool(smaller)

@@ -66,8 +66,7 @@ class Noted(Proof):
         return self._digest
 
 
-CHUNKS_IN_FLIGHT = 4
-SMALL = CHUNKS_IN_FLIGHT << 20
+SMALL = 4 << 20
 """Bytes of a layer that waits for no turn: it is in flight as a whole."""
 
 STALE_SECONDS = 60.0
@@ -82,12 +81,12 @@ _END = b""
 class _Lane:
     """One registry's share of a pass: a thread that sends what it is fed, as long as that goes well."""
 
-    def __init__(self, upload: Upload, size: int) -> None:
+    def __init__(self, upload: Upload, size: int, chunks: int) -> None:
         self.start = upload.offset
         self.error: BaseException | None = None
         self._upload = upload
         self._size = size
-        self._feed: queue.Queue[bytes] = queue.Queue(CHUNKS_IN_FLIGHT)
+        self._feed: queue.Queue[bytes] = queue.Queue(chunks)
         self._aborted = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -338,7 +337,7 @@ def _pass(
         _ = destination.upload
     try:
         with turn:
-            lanes.extend(_Lane(destination.upload, layer.size) for destination in destinations)
+            lanes.extend(_Lane(destination.upload, layer.size, turn.chunks) for destination in destinations)
             complete = _feed(layer, proof, lanes, count, turn)
     finally:
         for lane in lanes:

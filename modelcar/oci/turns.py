@@ -15,6 +15,9 @@ PREPARED = 4
 has.
 """
 
+CHUNKS = 2
+"""Chunks of a layer that wait to be sent."""
+
 WINDOW_SECONDS = 2.0
 """How long is measured before the number is changed."""
 
@@ -28,6 +31,10 @@ _REST_WINDOWS = 10
 
 class Turn(Protocol):
     """Held while the bytes of a layer are read and sent, and not while registries put them away."""
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of 1 MiB between reading and sending, for each registry."""
 
     def __enter__(self) -> object:
         """Waits for a turn."""
@@ -43,6 +50,8 @@ class Turn(Protocol):
 
 class AnyTime:
     """A turn that is never waited for."""
+
+    chunks = CHUNKS
 
     def __enter__(self) -> None:
         return None
@@ -78,6 +87,11 @@ class Turns:
         self._before = 0.0
         self._raised_from = 0
         self._rest = 0
+
+    @property
+    def chunks(self) -> int:
+        """Fewer the more layers there are: sixteen, and what is read ahead for them, stay below 256 MiB of memory."""
+        return CHUNKS if self.limit <= MOST // 2 else 1
 
     def __enter__(self) -> "Turns":
         with self._free:

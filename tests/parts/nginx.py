@@ -12,6 +12,7 @@ from tests.parts.process import listening
 from tests.parts.registries import Registry
 
 _CONFIGURATION = """
+{user}
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -78,6 +79,8 @@ def nginx_before(
     configuration.write_text(
         _CONFIGURATION.format(
             folder=folder,
+            # Its workers would be nobody, who may not write into a test's folder.
+            user="user root;" if os.geteuid() == 0 else "",
             port=port,
             tls="ssl" if tls else "",
             certificate=certificate,
