@@ -5,19 +5,22 @@ from typing import Annotated
 
 import typer
 
-from modelcar.cli.options import BackendOption, ImageOption
-from modelcar.pipelines import compilation
+from modelcar.cli.options import CompileOptions, takes_options
+from modelcar.pipelines.compilation import compile_all
 
 
-def compile_pipelines(
+@takes_options
+def compile_command(
+    compiled: CompileOptions,
     output: Annotated[Path, typer.Option(help="Folder for the YAML files.")] = Path("compiled"),
-    image: ImageOption = "",
-    backend: BackendOption = compilation.Backend.CURRENT,
 ) -> None:
     """Compile the pipelines to YAML, to be uploaded in the OpenShift AI dashboard or with the kfp client.
 
-    Without `--image` the steps carry their code and install pinned packages when they start, and need no image of ours.
-    The pipeline for Vertex AI is among them where `modelcar-pipelines[vertex]` is installed.
+    The steps carry their code and install pinned packages when they start. Instead they may install modelcar as well,
+    with `--package`, or run in an image that has all of it, with `--image`. The pipeline for Vertex AI is among them
+    where `modelcar-pipelines[vertex]` is installed.
+
+    Example: `modelcar compile --package modelcar-pipelines==0.1.0 --index-url https://nexus.example.com/pypi/simple`
     """
-    for file in compilation.compile_all(output, image, backend):
+    for file in compile_all(output, compiled.delivery, compiled.backend):
         print(file)

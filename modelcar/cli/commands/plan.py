@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from modelcar import pod
-from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, PresetOption, StreamingOption, wanted
+from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, RequestOptions
 from modelcar.cli.parameters import parameters, takes_parameters
 from modelcar.cli.preset import Wanted
 from modelcar.cli.server.login import find_cluster
@@ -28,9 +28,8 @@ _SEEN_FROM_HERE = {"target": "target_secret", "mirror": "mirror_secret", "Model 
 
 @takes_parameters()
 def plan(
+    request: RequestOptions,
     model_id: Annotated[str, typer.Argument(metavar="[MODEL]", help="Id of the model, organisation/name.")] = "",
-    preset: PresetOption = "",
-    streaming: StreamingOption = None,
     here: Annotated[
         bool,
         typer.Option("--here", help="Plan `modelcar run`, on this machine, and ask no cluster.", show_default=False),
@@ -52,7 +51,7 @@ def plan(
     """
     if model_id:
         parameters["model"] = model_id
-    asked = wanted(preset, streaming, parameters)
+    asked = request.with_parameters(parameters)
     cluster = None if here else find_cluster(namespace)
     if here:
         os.environ.setdefault(LOCAL_CLAIM, "modelcar-claim")

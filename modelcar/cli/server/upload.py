@@ -13,6 +13,7 @@ import modelcar
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.errors import ClusterError
 from modelcar.pipelines.compilation import Backend, compile_one
+from modelcar.pipelines.delivery import Delivery
 
 _DIGITS = 12
 _EQUALS = 1
@@ -43,20 +44,20 @@ class Version:
         return kfp_server_api.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id, pipeline_version_id=self.id)
 
 
-def upload(client: Client, pipeline: str, image: str, backend: Backend) -> Version:
+def upload(client: Client, pipeline: str, delivery: Delivery, backend: Backend) -> Version:
     """Compiles a pipeline, and uploads it unless this very content is there.
 
     Args:
         client: The server.
         pipeline: The pipeline, as its folder is called.
-        image: An image with everything in it; empty for steps that carry our code.
+        delivery: How our code reaches the steps' pods.
         backend: What the server is.
 
     Raises:
         ClusterError: The server refused.
     """
     with tempfile.TemporaryDirectory(prefix="modelcar-upload-") as folder:
-        file = compile_one(pipeline, Path(folder), image, backend)
+        file = compile_one(pipeline, Path(folder), delivery, backend)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:_DIGITS]
         name = f"{modelcar.__version__}-{digest}"
         pipeline_id = _find_pipeline(client, file.stem) or _create_pipeline(client, file.stem)
