@@ -9,15 +9,16 @@ from modelcar.attestation.keys import SigningError, SigningKey
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.hub.snapshot import Snapshot
 from modelcar.oci import referrers, spec
+from modelcar.oci.image import Image
 from modelcar.oci.referrers import Attachment, Content
-from modelcar.oci.registry import Repository, Stored
+from modelcar.oci.registry import Repository
 
 PREDICATE_TYPE = "in-toto.io/predicate-type"
 
 
 def attach(
     repository: Repository,
-    image: Stored,
+    image: Image,
     snapshot: Snapshot,
     base_name: str,
     base_digest: str,
@@ -28,7 +29,7 @@ def attach(
 
     Args:
         repository: Where the image is.
-        image: The image.
+        image: The image; a tag need not lead to it yet.
         snapshot: The files in it.
         base_name: The image under them.
         base_digest: Its digest.
@@ -40,11 +41,11 @@ def attach(
         RegistryError: It is unreachable, or refuses the credentials.
     """
     origin = provenance.provenance(snapshot, base_name, base_digest, recipe)
-    contents = sbom.inventory(snapshot, base_name, base_digest, image.digest)
+    contents = sbom.inventory(snapshot, base_name, base_digest, image.top.digest)
     name = provenance.model_url(snapshot.model, snapshot.commit)
     statements = [
-        provenance.statement(provenance.PREDICATE, origin, name, image.digest),
-        provenance.statement(sbom.PREDICATE, contents, name, image.digest),
+        provenance.statement(provenance.PREDICATE, origin, name, image.top.digest),
+        provenance.statement(sbom.PREDICATE, contents, name, image.top.digest),
     ]
     documents = [
         _document(cosign.IN_TOTO, statements[0], {PREDICATE_TYPE: provenance.PREDICATE}),
@@ -53,14 +54,14 @@ def attach(
     if key is not None:
         sign(repository, image, statements, key)
     try:
-        referrers.attach(repository, image, documents)
+        referrers.attach(repository, image.top, documents)
     except (CredentialsError, RegistryUnwellError):
         raise
     except RegistryError as error:
         print(f"{repository.reference.registry} takes no provenance and no inventory: {error}", flush=True)
 
 
-def sign(repository: Repository, image: Stored, statements: Sequence[dict[str, Any]], key: SigningKey) -> None:
+def sign(repository: Repository, image: Image, statements: Sequence[dict[str, Any]], key: SigningKey) -> None:
     """Signs an image and statements on it, as cosign does. What is signed with this key already stays as it is.
 
     The image of each platform is signed as well, as by `cosign sign --recursive`: podman and CRI-O look for a signature
@@ -68,7 +69,7 @@ def sign(repository: Repository, image: Stored, statements: Sequence[dict[str, A
 
     Args:
         repository: Where the image is.
-        image: The image.
+        image: The image; a tag need not lead to it yet.
         statements: in-toto statements whose subject it is.
         key: What to sign with.
 
@@ -76,12 +77,11 @@ def sign(repository: Repository, image: Stored, statements: Sequence[dict[str, A
         SigningError: The registry takes no signature.
         RegistryError: It is unreachable, or refuses the credentials.
     """
-    platforms = [repository.manifest(entry.digest) for entry in image.index().manifests] if image.is_index else []
     try:
-        for platform in platforms:
+        for platform in image.platforms:
             referrers.attach(repository, platform, [cosign.signature(repository.reference, platform.digest, key)])
-        signature = cosign.signature(repository.reference, image.digest, key)
-        referrers.attach(repository, image, [signature, cosign.attestations(statements, key)])
+        signature = cosign.signature(repository.reference, image.top.digest, key)
+        referrers.attach(repository, image.top, [signature, cosign.attestations(statements, key)])
     except (CredentialsError, RegistryUnwellError):
         raise
     except RegistryError as error:

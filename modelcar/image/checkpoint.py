@@ -78,8 +78,9 @@ class Checkpoint:
             self._repository.put_manifest(image, self._tag)
 
     def _removed(self, note: Stored) -> bool:
+        """Removes the note, and looks: OpenShift's registry answers that it did, and keeps the tag."""
         try:
-            return self._repository.delete_manifest(note.digest)
+            return self._repository.delete_manifest(note.digest) and self._note() is None
         except RegistryError:
             return False
 

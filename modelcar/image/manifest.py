@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from modelcar.image.base_image import BaseImage, Variant
 from modelcar.oci import spec
+from modelcar.oci.image import Image
 from modelcar.oci.registry import Repository, Stored
 
 
@@ -28,7 +29,7 @@ class ModelLayer:
 
 def write_image(
     repository: Repository, base: BaseImage, layers: list[ModelLayer], annotations: dict[str, str]
-) -> Stored:
+) -> Image:
     """Writes configs, manifests and, for a base with several platforms, the index. No tag is written.
 
     Args:
@@ -38,7 +39,7 @@ def write_image(
         annotations: What is known of the model. They become labels of the config as well.
 
     Returns:
-        The image, as the repository has it under its digest.
+        The image, as the repository has it under its digests.
     """
     annotations = {**annotations, spec.BASE_NAME: base.name, spec.BASE_DIGEST: base.digest}
     configs = [_config(variant.config, layers, annotations).encoded() for variant in base.variants]
@@ -48,10 +49,10 @@ def write_image(
     ]
     repository.put_manifests(manifests)
     if len(manifests) == 1:
-        return manifests[0]
+        return Image(manifests[0])
     index = _index(manifests, base, annotations)
     repository.put_manifest(index, index.digest)
-    return index
+    return Image(index, tuple(manifests))
 
 
 def _manifest(variant: Variant, config: bytes, layers: list[ModelLayer], annotations: dict[str, str]) -> Stored:

@@ -11,6 +11,7 @@ from modelcar.image.base_image import BaseImage
 from modelcar.image.checkpoint import Checkpoint
 from modelcar.image.manifest import ModelLayer, write_image
 from modelcar.image.tag_policy import check_tag
+from modelcar.oci.image import Image
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 
@@ -65,16 +66,18 @@ class Target:
         written = write_image(self.repository, base, placed, self._wanted)
         self._attach(written, base, snapshot)
         held = self.repository.find_manifest(self.goal.tag)
-        if held is None or held.digest != written.digest:
+        if held is None or held.digest != written.top.digest:
             check_tag(self.goal, held, self._wanted, self._if_exists)
-        return written
+        return written.top
 
     def sign_unchanged(self, base: BaseImage, snapshot: Snapshot) -> None:
         """Signs the image under the tag, if it is to be signed and nobody did."""
         if self._existing and self._signing_key and not attach.is_signed(self.repository, self._existing.digest):
-            self._attach(self._existing, base, snapshot)
+            entries = self._existing.index().manifests if self._existing.is_index else []
+            platforms = tuple(self.repository.manifest(entry.digest) for entry in entries)
+            self._attach(Image(self._existing, platforms), base, snapshot)
 
-    def _attach(self, image: Stored, base: BaseImage, snapshot: Snapshot) -> None:
+    def _attach(self, image: Image, base: BaseImage, snapshot: Snapshot) -> None:
         attach.attach(self.repository, image, snapshot, base.name, base.digest, self._wanted[RECIPE], self._signing_key)
 
     def move_tag(self, written: Stored) -> Reference:

@@ -17,6 +17,9 @@ from modelcar.oci.registry import Repository, Stored
 SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
 """Ends of the tags under which cosign keeps them."""
 
+_NO_PLATFORM = spec.Platform(architecture="unknown", os="unknown")
+"""Of what runs nowhere, as buildx writes it too. OpenShift's API server refuses an index with an entry without one."""
+
 
 @dataclass(frozen=True)
 class Content:
@@ -173,15 +176,21 @@ def _entry(stored: Stored) -> spec.Descriptor:
         stored.media_type,
         artifactType=manifest.artifact_type or manifest.config.media_type,
         annotations=manifest.annotations,
+        platform=_NO_PLATFORM,
     )
 
 
 def _list(repository: Repository, digest: str, entries: Iterable[spec.Descriptor]) -> None:
     before = _listed(repository, digest)
-    together = {entry.digest: entry for entry in [*before, *entries]}
+    together = {entry.digest: _with_platform(entry) for entry in [*before, *entries]}
     if list(together.values()) != before:
         index = spec.Index(manifests=list(together.values()))
         repository.put_manifest(Stored(index.encoded(), spec.INDEX), tag(digest))
+
+
+def _with_platform(entry: spec.Descriptor) -> spec.Descriptor:
+    """Completes an entry that another client, or an earlier release, wrote without a platform."""
+    return entry if entry.has_platform else entry.model_copy(update={"platform": _NO_PLATFORM})
 
 
 def _listed(repository: Repository, digest: str) -> list[spec.Descriptor]:

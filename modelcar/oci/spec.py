@@ -54,6 +54,11 @@ class Descriptor(_Document):
     platform: Platform | None = None
     artifact_type: str | None = Field(None, alias="artifactType")
 
+    @property
+    def has_platform(self) -> bool:
+        """Whether it names an architecture and an operating system, as OpenShift asks of each entry of an index."""
+        return self.platform is not None and bool(self.platform.architecture and self.platform.os)
+
 
 class Manifest(_Document):
     """An image for one platform: its config and its layers, lowest first; or what is attached to its subject."""

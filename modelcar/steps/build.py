@@ -20,7 +20,6 @@ from modelcar.image.manifest import ModelLayer
 from modelcar.image.push import Target, publish
 from modelcar.image.send import describe_layer, send_layers
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
 from modelcar.progress import Progress
 
@@ -93,7 +92,7 @@ def build(
                 "build", base, parts, snapshot, [place], proved=layer_digests.read_digests(directory)
             )
         else:
-            placed, sent = _build_with_buildah(place.repository, directory, parts, snapshot)
+            placed, sent = _build_with_buildah(place, directory, parts, snapshot)
             send_layers("base", base, (), snapshot, [place])
         layer_digests.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
         (image,) = publish([place], base, placed, snapshot)
@@ -101,15 +100,20 @@ def build(
 
 
 def _build_with_buildah(
-    repository: Repository, directory: Path, parts: list[Layer], snapshot: Snapshot
+    target: Target, directory: Path, parts: list[Layer], snapshot: Snapshot
 ) -> tuple[list[ModelLayer], int]:
-    """Has buildah make and push the layers, one after the other, for each takes its size in scratch space."""
+    """Has buildah make and push the layers, one after the other, for each takes its size in scratch space.
+
+    Finished layers are noted in the registry: many remove what no tag leads to after an hour, and builds take longer.
+    """
+    repository = target.repository
     with scratch(directory / RECORD.parent) as place, claim_errors(directory):
         linked = all(buildah.links(layer, place) for layer in parts)
         room = max(layer.size for layer in parts) * (1 if linked else 2)
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
         proved = layer_digests.read_digests(directory)
+        target.known()
 
         def ready(layer: Layer) -> tuple[str, bool, buildah.Container | None]:
             digest = proved.get(recipe.key(layer, snapshot)) or proof.digest(layer, snapshot)
@@ -138,6 +142,7 @@ def _build_with_buildah(
                     except BuildError:
                         proof.check_noted(layer, snapshot, digest)
                         raise
+                    target.note(placed[-1])
                     sent += layer.size
             except BaseException:
                 ahead.shutdown(wait=False, cancel_futures=True)

@@ -59,7 +59,7 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
             attached = list(pool.map(lambda image: referrers.find(pulled, image.digest), images))
         copied = _copy_blobs(pulled, pushed, [*manifests, *(one.stored for found in attached for one in found)])
         for image, found in zip(images, attached, strict=True):
-            pushed.put_manifest(image, image.digest)
+            _put(pushed, image)
             _attach(pushed, image, found)
         if not _is_there(pushed, goal, top, if_exists):
             pushed.put_manifest(top, goal.version)
@@ -93,6 +93,22 @@ def _is_there(repository: Repository, goal: Reference, image: Stored, if_exists:
         return True
     check_tag(goal, held, image.annotations(), if_exists)
     return False
+
+
+def _put(repository: Repository, image: Stored) -> None:
+    try:
+        repository.put_manifest(image, image.digest)
+    except CredentialsError:
+        raise
+    except RegistryError as error:
+        bare = [entry for entry in image.index().manifests if not entry.has_platform] if image.is_index else []
+        if not bare:
+            raise
+        raise RegistryError(
+            f"{image.digest} names no platform for {len(bare)} of its images, and {repository.reference.registry} does "
+            f"not take it: {error}",
+            f"OpenShift's registry wants a platform for each: mirror one of its images by digest, @{bare[0].digest}",
+        ) from None
 
 
 def _attach(repository: Repository, image: Stored, attached: list[Attached]) -> None:

@@ -26,7 +26,7 @@ NO_NAMESPACES = (
 )
 WITHOUT_CAPABILITIES = "setpriv --bounding-set -all --inh-caps -all"
 
-ASKS = "from modelcar import buildah; print(buildah.may_run_here())"
+ASKS = "from modelcar.image import builder; print(builder.may_run_here())"
 BUILDS = """
 import sys
 from pathlib import Path

@@ -205,7 +205,9 @@ SCRIPTS = {
     "stream": "from modelcar.steps.stream import stream; stream(sys.argv[1], sys.argv[2], mirror=sys.argv[3])",
     "mirror": "from modelcar.steps.mirror import mirror; mirror(sys.argv[1], sys.argv[2])",
 }
-WORDS = "import sys; from pathlib import Path; from modelcar.errors import explained\nwith explained(): "
+WORDS = """\
+import sys; from pathlib import Path; from modelcar.records.termination_message import explained
+with explained(): """
 
 
 @pytest.mark.parametrize("way", WAYS)
