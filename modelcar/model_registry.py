@@ -204,7 +204,7 @@ def _token() -> str:
     """The environment's token, or that of a file, read anew each time for it rotates: the pod's own last."""
     if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
         return token
-    named = (os.environ.get(variable) for variable in ("MODEL_REGISTRY_TOKEN_PATH", "KF_PIPELINES_SA_TOKEN_PATH"))
+    named = (os.environ.get(variable) for variable in (pod.MODEL_REGISTRY_TOKEN_FILE, "KF_PIPELINES_SA_TOKEN_PATH"))
     files = (*(Path(name) for name in named if name), pod.SERVICE_ACCOUNT / "token")
     return next((file.read_text().strip() for file in files if file.is_file()), "")
 

@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import modelcar
+from modelcar import pod
 from modelcar.bootstrap import sources
 from modelcar.errors import BuildError
 
 MAX_ARGUMENT_BYTES = 128 << 10
 """Linux's MAX_ARG_STRLEN: no single argument of a process may be longer, with the zero at its end."""
-
-REQUIREMENTS = "MODELCAR_REQUIREMENTS"
-"""Names the packages that the script installed, for a step that passes our code on; unset where it did nothing."""
 
 DISTRIBUTION = "modelcar-pipelines"
 """Our name in package indexes."""
@@ -42,7 +40,7 @@ tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.argv[1])), mode="r:bz2").ex
   printf "%s\\n" "$1" > "$place/requirements.txt"
   python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \\
     --target "$place" --requirement "$place/requirements.txt"
-  export PYTHONPATH="$place${{PYTHONPATH:+:$PYTHONPATH}}" {REQUIREMENTS}="$place/requirements.txt"
+  export PYTHONPATH="$place${{PYTHONPATH:+:$PYTHONPATH}}" {pod.REQUIREMENTS}="$place/requirements.txt"
 fi
 shift 2
 exec "$@"
@@ -107,7 +105,7 @@ def self_contained_command(command: Sequence[str], requirements: str, code: str 
 
 def command_for_other_pod(command: Sequence[str]) -> list[str]:
     """Returns a command for another pod of this one's image, which brings our code as this pod's own command did."""
-    file = os.environ.get(REQUIREMENTS)
+    file = os.environ.get(pod.REQUIREMENTS)
     if not file:
         return list(command)
     requirements = Path(file).read_text().strip()

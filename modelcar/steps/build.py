@@ -1,8 +1,12 @@
 """Makes an image of a downloaded model and puts it into a registry."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from modelcar.claim.downloads import check_sizes, read_snapshot
 from modelcar.claim.scratch import scratch
@@ -11,13 +15,12 @@ from modelcar.errors import BuildError
 from modelcar.hub.paths import RECORD
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image import buildah, layer_digests, layout, proof, recipe
-from modelcar.image import builder as builder_module
 from modelcar.image.annotations import describe
 from modelcar.image.base_image import open_base_image
-from modelcar.image.builder import BUILDERS, BuilderName
-from modelcar.image.default_target import target_for
+from modelcar.image.builder import uses_buildah
 from modelcar.image.manifest import ModelLayer
 from modelcar.image.push import Target, publish
+from modelcar.image.request import ImageRequest
 from modelcar.image.send import describe_layer, send_layers
 from modelcar.oci.reference import Reference
 from modelcar.oci.tar_writer import Layer
@@ -41,27 +44,35 @@ class Built:
     unchanged: bool
 
 
-def build(
-    directory: Path,
-    target: str,
-    *,
-    base_image: str = "",
-    builder: BuilderName = "auto",
-    max_layer_size: int = layout.MAX_LAYER_SIZE,
-    if_exists: str = "update",
-) -> Built:
+class BuildRequest(BaseModel):
+    """What to build; as JSON it is the argument of a build's Job.
+
+    Attributes:
+        directory: A finished download, as the pod that builds sees it.
+        image: The image that is asked for.
+        builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
+            space; or `auto`: buildah where there is one and it may work.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    directory: Path
+    image: ImageRequest = ImageRequest()
+    builder: str = "auto"
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "BuildRequest":
+        """Takes what it needs of a step's parameters."""
+        return cls(directory=given["directory"], image=ImageRequest.of(given), builder=given["builder"])
+
+
+def build(request: BuildRequest) -> Built:
     """Builds the image of a downloaded model and pushes it; the tag is written last.
 
     The same commit gives the same image, to the digest, on any machine, on any day and with either builder.
 
     Args:
-        directory: A finished download.
-        target: Where to put the image, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
-        base_image: The image under the model; empty for the one that KServe's modelcars need.
-        builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
-            space; or `auto`: buildah where there is one and it may work.
-        max_layer_size: The largest layer that the registry takes, in bytes.
-        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.image.tag_policy).
+        request: What to build.
 
     Raises:
         BuildError: A file is too large for a layer, or the builder failed.
@@ -70,13 +81,13 @@ def build(
         TagError: The tag holds something that may not be replaced.
         WrongBytesError: A file on the claim is not what the Hub published.
     """
-    if builder not in BUILDERS:
-        raise BuildError(f"there is no builder {builder!r}", f"Choose one of {', '.join(BUILDERS)}")
+    with_buildah = uses_buildah(request.builder)
+    directory = request.directory
     snapshot = read_snapshot(directory)
-    goal = Reference.parse_target(target) if target else target_for(snapshot)
-    parts = layout.part(snapshot, layout.on_disk(directory), max_layer_size)
-    base = open_base_image(base_image)
-    place = Target(goal, describe(snapshot, recipe.recipe(parts, base.digest, snapshot)), if_exists)
+    goal = request.image.destination(snapshot)
+    parts = layout.part(snapshot, layout.on_disk(directory), request.image.max_layer_size)
+    base = open_base_image(request.image.base_image)
+    place = Target(goal, describe(snapshot, recipe.recipe(parts, base.digest, snapshot)), request.image.if_exists)
     with place.repository:
         if place.unchanged:
             place.sign_unchanged(base, snapshot)
@@ -85,15 +96,12 @@ def build(
         with claim_errors(directory):
             check_sizes(snapshot, directory)
         print(f"{len(parts)} layers for {goal}, on {base.name}", flush=True)
-        if builder == "direct" or (
-            builder == "auto" and not (builder_module.is_there() and builder_module.may_run_here())
-        ):
-            placed, sent = send_layers(
-                "build", base, parts, snapshot, [place], proved=layer_digests.read_digests(directory)
-            )
-        else:
+        if with_buildah:
             placed, sent = _build_with_buildah(place, directory, parts, snapshot)
             send_layers("base", base, (), snapshot, [place])
+        else:
+            proved = layer_digests.read_digests(directory)
+            placed, sent = send_layers("build", base, parts, snapshot, [place], proved=proved)
         layer_digests.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
         (image,) = publish([place], base, placed, snapshot)
         return Built(image, len(parts), sent, unchanged=False)

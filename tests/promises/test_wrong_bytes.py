@@ -13,13 +13,12 @@ import pytest
 from modelcar_base_image.constants import EMBEDDED_OCI_LAYOUT_DIR
 
 from modelcar.errors import ModelcarError
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry, registry_plain
+from tests.parts.steps import build, stream
 from tests.soak import images
 
 MODEL = "example/tiny-llama"

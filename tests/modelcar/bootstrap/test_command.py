@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import modelcar
+from modelcar import pod
 from modelcar.bootstrap.command import (
     MAX_ARGUMENT_BYTES,
-    REQUIREMENTS,
     Bootstrapped,
     command_for_other_pod,
     self_contained_command,
@@ -25,13 +25,13 @@ SHOWS = (
 
 
 def run(command: list[str], python: Path | str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", REQUIREMENTS)}
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", pod.REQUIREMENTS)}
     environment |= {"PATH": f"{python}:/usr/bin:/bin", "TMPDIR": str(folder)}
     return subprocess.run(command, check=False, env=environment, cwd=folder, capture_output=True, text=True)
 
 
 def test_where_modelcar_is_installed_nothing_is_carried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(REQUIREMENTS, raising=False)
+    monkeypatch.delenv(pod.REQUIREMENTS, raising=False)
     assert command_for_other_pod(["python3", "-m", "modelcar"]) == ["python3", "-m", "modelcar"]
 
     command = self_contained_command([sys.executable, "-c", SHOWS], "no-such-package==1")
@@ -61,7 +61,7 @@ def test_a_step_that_installed_a_published_package_has_the_next_pod_install_it(
 ) -> None:
     lines = "--index-url https://nexus.example/simple\nsix==1.17.0\nmodelcar-pipelines==9.8"
     (tmp_path / "requirements.txt").write_text(f"{lines}\n")
-    monkeypatch.setenv(REQUIREMENTS, str(tmp_path / "requirements.txt"))
+    monkeypatch.setenv(pod.REQUIREMENTS, str(tmp_path / "requirements.txt"))
 
     parts = Bootstrapped.parse(command_for_other_pod(["true"]))
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from modelcar.image import builder
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from tests.parts.registries import Registry
+from tests.parts.steps import build
 
 # As Kubernetes runs a pod of the restricted profile, and with a user that /etc/passwd does not know.
 RESTRICTED = "setpriv --reuid 1000700000 --regid 0 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs"

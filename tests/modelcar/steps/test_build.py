@@ -22,12 +22,13 @@ from modelcar.image.builder import BuilderName
 from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.tar_writer import Layer
 from modelcar.retries import ATTEMPTS
-from modelcar.steps.build import Built, build
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.build import Built
+from modelcar.steps.download import Downloaded
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import Registry, TokenAuthRegistry, registry_with_basic_auth
+from tests.parts.steps import build, download
 
 ROOT = Path(__file__).parents[3]
 BUILDERS: tuple[BuilderName, ...] = ("buildah", "direct")
