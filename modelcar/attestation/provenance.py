@@ -53,7 +53,7 @@ def provenance(snapshot: Snapshot, base_name: str, base_digest: str, recipe: str
         snapshot: The files that were taken, at their commit.
         base_name: The image under the model.
         base_digest: Its digest.
-        recipe: The hash of all that decides the image (modelcar.layers.recipe).
+        recipe: The hash of all that decides the image (modelcar.image.recipe.recipe).
     """
     at_commit = f"{snapshot.source}/resolve/{snapshot.commit}"
     return {

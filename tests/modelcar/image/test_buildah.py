@@ -30,10 +30,12 @@ ASKS = "from modelcar.image import builder; print(builder.may_run_here())"
 BUILDS = """
 import sys
 from pathlib import Path
-from modelcar.build import build
-from modelcar.errors import explained
+from modelcar.image.request import ImageRequest
+from modelcar.records.termination_message import explained
+from modelcar.steps.build import BuildRequest, build
 with explained():
-    print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image.digest)
+    request = BuildRequest(directory=Path(sys.argv[1]), image=ImageRequest(sys.argv[2]), builder=sys.argv[3])
+    print(build(request).image.digest)
 """
 
 

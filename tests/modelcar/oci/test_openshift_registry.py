@@ -22,7 +22,7 @@ from tests.parts.models import tiny_llama
 from tests.parts.openshift_registry import OpenShiftRegistry
 from tests.parts.registries import Registry, registry_plain
 from tests.parts.signing_keys import write_keys
-from tests.parts.steps import build, download, stream
+from tests.parts.steps import PROGRAMS, build, download, stream
 from tests.soak.images import digest_at, layers_of, pulled_whole
 
 MODEL = "example/tiny-llama"
@@ -201,8 +201,10 @@ def test_killed_run_is_taken_up_by_another(
 ) -> None:
     """What was finished stays, although the pruner comes between."""
     published.cut(MODEL, SHARD, after=0, times=None)
-    script = f"from modelcar.stream import stream; stream({MODEL!r}, {target!r})"
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    script = f"import sys; {PROGRAMS['stream']}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, MODEL, target], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while process.poll() is None and not layers_of_note(openshift, target):
         pass
     process.kill()

@@ -625,7 +625,8 @@ exec chroot "$0" "$@"
 WATCHER = """
 import json, os, sys, threading
 from pathlib import Path
-from modelcar.build import build
+from modelcar.image.request import ImageRequest
+from modelcar.steps.build import BuildRequest, build
 directory, target = Path(sys.argv[1]), sys.argv[2]
 def used(path):
     state = os.statvfs(path)
@@ -640,7 +641,7 @@ def watch():
             peaks[name] = max(peaks[name], used(path) - before[name])
 watcher = threading.Thread(target=watch)
 watcher.start()
-build(directory, target, builder="buildah")
+build(BuildRequest(directory=directory, image=ImageRequest(target), builder="buildah"))
 done.set()
 watcher.join()
 print(json.dumps(peaks))
