@@ -4,7 +4,6 @@ A command takes such a value as a parameter, `server: ServerOptions`, and `takes
 """
 
 import inspect
-import sys
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -20,7 +19,6 @@ from modelcar.pipelines.compilation import Backend
 from modelcar.pipelines.delivery import Delivery
 
 if TYPE_CHECKING:
-    from modelcar.cli.preset import Wanted
     from modelcar.cli.server.client import Client
 
 _SERVER = "Pipeline server"
@@ -105,29 +103,6 @@ class RequestOptions:
             show_default=False,
         ),
     ] = None
-
-    def with_parameters(self, typed: dict[str, Any]) -> "Wanted":
-        """Returns what a command is asked to run, and says what of it the pipeline has no use for.
-
-        Args:
-            typed: The parameters of the command line, which win over those of the preset.
-
-        Raises:
-            UsageError: There is no such preset, or it is wrong, or no model was named.
-            UnsafeNameError: An image's name is none.
-        """
-        from modelcar.cli.parameters import parameters
-        from modelcar.cli.preset import Wanted
-        from modelcar.oci.reference import Reference
-
-        asked = Wanted.of(self.preset, self.streaming, typed)
-        for name in asked.left_out:
-            print(f"{parameters()[name].option} is not used by this pipeline", file=sys.stderr)
-        for name in ("target", "mirror_target"):
-            if asked.arguments.get(name):
-                # Before anything is uploaded, and before hours of downloading.
-                Reference.parse_target(asked.arguments[name])
-        return asked
 
 
 @dataclass(frozen=True)

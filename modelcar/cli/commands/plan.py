@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from modelcar import pod
 from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, RequestOptions
 from modelcar.cli.parameters import parameters, takes_parameters
-from modelcar.cli.preset import Wanted
+from modelcar.cli.preset import Wanted, wanted
 from modelcar.cli.server.login import find_cluster
 from modelcar.cluster.connection import Cluster
 from modelcar.pipelines.compilation import STREAMING
@@ -51,7 +51,7 @@ def plan(
     """
     if model_id:
         parameters["model"] = model_id
-    asked = request.with_parameters(parameters)
+    asked = wanted(request, parameters)
     cluster = None if here else find_cluster(namespace)
     if here:
         os.environ.setdefault(pod.LOCAL_CLAIM, "modelcar-claim")

@@ -11,6 +11,7 @@ from rich.table import Table
 from modelcar.cli.commands.status import last_runs
 from modelcar.cli.options import CompileOptions, JsonOption, RequestOptions, RunOptions, ServerOptions, takes_options
 from modelcar.cli.parameters import takes_parameters
+from modelcar.cli.preset import wanted
 from modelcar.cli.server import schedules
 from modelcar.cli.server.upload import upload
 
@@ -60,13 +61,13 @@ def create(
     Example: `modelcar schedule create --cron "0 0 3 * * *" --model ibm-granite/granite-3.3-2b-instruct`
     """
     schedules.check_cron(cron)
-    asked = request.with_parameters(parameters)
+    asked = wanted(request, parameters)
     delivery = compiled.delivery
     client = server.connect()
     called = name or asked.arguments["model"].rpartition("/")[2]
     version = upload(client, asked.pipeline, delivery, compiled.backend)
-    wanted = schedules.scheduled_run(client, called, cron, version, asked, run)
-    made, is_new = schedules.create_schedule(client, wanted, replace=replace)
+    new = schedules.scheduled_run(client, called, cron, version, asked, run)
+    made, is_new = schedules.create_schedule(client, new, replace=replace)
     out = sys.stderr if as_json else sys.stdout
     if is_new:
         print(f"{called}: {cron}, {version.pipeline} {version.name}", file=out)
