@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "errors": set(),
     "given": set(),
+    "html_page": set(),
     "markdown": set(),
     "pod": set(),
     "progress": {"errors", "pod"},
@@ -27,7 +28,7 @@ FLOORS = {
     "image": {"attestation", "claim"},
     "model_registry": {"image"},
     "cluster": {"bootstrap", "markdown", "records"},
-    "steps": {"cluster", "model_registry"},
+    "steps": {"cluster", "html_page", "model_registry"},
     "components": {"steps"},
     "pipelines": {"components"},
     "cli": {"pipelines"},

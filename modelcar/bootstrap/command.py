@@ -29,20 +29,27 @@ MAX_ARGUMENT_BYTES = 128 << 10
 DISTRIBUTION = "modelcar-pipelines"
 """Our name in package indexes."""
 
-# $0 is the archive (empty for a published package), $1 lines of a requirements.txt and $2 our version; the command
-# follows. Where that version is installed, as in an image of one's own or under kfp's local runner, nothing is done.
+PART_BYTES = 64 << 10
+"""An archive that is longer is given in parts, one argument each."""
+
+# $0 is our version, $1 the lines of a requirements.txt, $2 how many parts of an archive follow; then comes the command.
+# Where that version is installed, as in an image of one's own or under kfp's local runner, nothing is done.
 BOOTSTRAP = f"""\
+requirements=$1 parts=$2
+shift 2
 if ! python3 -P -c 'import importlib.metadata as m, sys
-sys.exit(m.version("{DISTRIBUTION}") != sys.argv[1])' "$2" 2>/dev/null; then
+sys.exit(m.version("{DISTRIBUTION}") != sys.argv[1])' "$0" 2>/dev/null; then
   place=$(mktemp -d)
-  [ -z "$0" ] || python3 -c 'import base64, io, sys, tarfile
-tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.argv[1])), mode="r:bz2").extractall(sys.argv[2])' "$0" "$place"
-  printf "%s\\n" "$1" > "$place/requirements.txt"
+  [ "$parts" = 0 ] || python3 -c 'import base64, io, sys, tarfile
+place, parts, *rest = sys.argv[1:]
+archive = io.BytesIO(base64.b64decode("".join(rest[:int(parts)])))
+tarfile.open(fileobj=archive, mode="r:bz2").extractall(place)' "$place" "$parts" "$@"
+  printf "%s\\n" "$requirements" > "$place/requirements.txt"
   python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \\
     --target "$place" --requirement "$place/requirements.txt"
   export PYTHONPATH="$place${{PYTHONPATH:+:$PYTHONPATH}}" {pod.REQUIREMENTS}="$place/requirements.txt"
 fi
-shift 2
+shift "$parts"
 exec "$@"
 """
 
@@ -70,8 +77,8 @@ class Bootstrapped(NamedTuple):
         """Returns the parts of a command; None if it brings no code of ours."""
         if list(command[: len(_SHELL)]) != _SHELL:
             return None
-        archive, requirements, version, *rest = command[len(_SHELL) :]
-        return cls(archive, requirements, version, rest)
+        version, requirements, parts, *rest = command[len(_SHELL) :]
+        return cls("".join(rest[: int(parts)]), requirements, version, rest[int(parts) :])
 
     def whole(self) -> list[str]:
         """Returns the command.
@@ -79,7 +86,8 @@ class Bootstrapped(NamedTuple):
         Raises:
             BuildError: A part of it is longer than Linux lets an argument be.
         """
-        whole = [*_SHELL, self.archive, self.requirements, self.version, *self.command]
+        parts = [self.archive[start : start + PART_BYTES] for start in range(0, len(self.archive), PART_BYTES)]
+        whole = [*_SHELL, self.version, self.requirements, str(len(parts)), *parts, *self.command]
         longest = max(len(part.encode()) for part in whole)
         if longest >= MAX_ARGUMENT_BYTES:
             raise BuildError(

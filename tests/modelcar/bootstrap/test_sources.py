@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from modelcar.bootstrap import sources
-from modelcar.bootstrap.command import archive
+from modelcar.bootstrap.command import archive, self_contained_command
 
 COMPONENTS = Path(__file__).parents[3] / "components"
 STEPS = [file.parent.name for file in sorted(COMPONENTS.glob("*/component.py"))]
 
-MAX_STEP_BYTES = 96 << 10
-"""Of the 128 KiB that Linux allows, so that there is room to grow. `reachable` shows what a step carries and why."""
+MAX_ARGUMENT = 96 << 10
+"""Of the 128 KiB that Linux allows."""
+
+MAX_STEP_BYTES = 160 << 10
+"""A run's record in the cluster holds all steps' commands, several times, and etcd takes 1.5 MiB of it."""
 
 SAMPLE = '''"""A module.
 
@@ -91,7 +94,10 @@ def test_names_that_are_not_ours_bring_nothing() -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_what_a_step_carries_has_room_to_grow(name: str) -> None:
-    assert 0 < len(archive(step(name))) < MAX_STEP_BYTES
+    code = step(name)
+    whole = self_contained_command(["true"], "", code)
+    assert max(map(len, whole)) < MAX_ARGUMENT
+    assert 0 < len(archive(code)) < MAX_STEP_BYTES
 
 
 @pytest.mark.parametrize("name", STEPS)
