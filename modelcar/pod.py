@@ -15,8 +15,11 @@ CLAIM_MOUNT = Path("/modelcar")
 CLAIM = Path(os.environ.get(LOCAL_CLAIM, CLAIM_MOUNT))
 """Where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
 
-SECRETS = Path("/var/run/secrets/modelcar")
+SECRETS_MOUNT = Path("/var/run/secrets/modelcar")
 """Where the pipelines mount Secrets, a folder each: target, mirror, huggingface, model-registry, signing."""
+
+SECRETS = SECRETS_MOUNT
+"""Where the steps look for them."""
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts the pod's own token, its project's name and the cluster's authority."""

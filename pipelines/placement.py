@@ -61,7 +61,7 @@ def _consumes(task: Task, *values: Value) -> None:
 
 def with_registry_login(task: Task, name: str, secret: Value) -> None:
     """Mounts a registry's Secret (kubernetes.io/dockerconfigjson), if there is one of that name."""
-    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS}/{name}", optional=True)
+    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS_MOUNT}/{name}", optional=True)
 
 
 def with_token(task: Task, name: str, secret: Value, key: str, variable: str) -> None:
@@ -69,7 +69,7 @@ def with_token(task: Task, name: str, secret: Value, key: str, variable: str) ->
 
     Only from KFP 2.15 on may the Secret of a variable be absent; older ones refuse the pipeline that says so.
     """
-    place = f"{pod.SECRETS}/{name}"
+    place = f"{pod.SECRETS_MOUNT}/{name}"
     kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=place, optional=True)
     task.set_env_variable(variable, f"{place}/{key}")
 
@@ -86,7 +86,7 @@ def with_model_registry_token(task: Task, secret: Value) -> None:
 
 def with_signing_key(task: Task, secret: Value) -> None:
     """Mounts a Secret with a signing key, if there is one of that name; modelcar.attestation.keys looks there."""
-    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS}/signing", optional=True)
+    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS_MOUNT}/signing", optional=True)
 
 
 def pulled_with(task: Task, secret: Value) -> None:
