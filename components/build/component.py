@@ -39,11 +39,11 @@ def build(
     from collections import namedtuple
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps.build import BuildRequest
     from modelcar.steps.build import build as run_build
 
-    with recorded("build") as record, explained():
+    with recorded("build") as record, exit_with_one_line():
         done = run_build(BuildRequest.of(given))
         record.image, record.moved_bytes, record.unchanged = str(done.image), done.sent_bytes, done.unchanged
     outputs = namedtuple("Outputs", ["image", "sent_bytes", "unchanged"])

@@ -40,10 +40,10 @@ def download(
     from modelcar import pod
     from modelcar.hub.selection import Selection
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps.download import download as run_download
 
-    with recorded("download") as record, explained():
+    with recorded("download") as record, exit_with_one_line():
         done = run_download(Selection.of(given), pod.CLAIM)
         record.commit, record.size, record.moved_bytes = done.snapshot.commit, done.snapshot.size, done.fetched_bytes
     outputs = namedtuple("Outputs", ["directory", "commit", "size"])

@@ -26,14 +26,14 @@ def mirror(
     from collections import namedtuple
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps.mirror import mirror as run_mirror
 
     outputs = namedtuple("Outputs", ["image", "copied_bytes"])
     if not mirror_target:
         print("no mirror was asked for")
         return outputs(image, 0)
-    with recorded("mirror") as record, explained():
+    with recorded("mirror") as record, exit_with_one_line():
         done = run_mirror(image, mirror_target, if_exists=if_exists)
         record.image, record.moved_bytes = str(done.image), done.copied_bytes
     return outputs(str(done.image), done.copied_bytes)

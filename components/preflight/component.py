@@ -96,12 +96,12 @@ def preflight(
     from pathlib import Path
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps.preflight.page import page, show, web_page
     from modelcar.steps.preflight.preflight import preflight as run_preflight
     from modelcar.steps.preflight.request import RunRequest
 
-    with recorded("preflight") as record, explained():
+    with recorded("preflight") as record, exit_with_one_line():
         found = run_preflight(RunRequest.of(given))
         found.note(record)
         Path(plan.path).write_text(page(found), encoding="utf-8")

@@ -29,14 +29,14 @@ def register(
     from collections import namedtuple
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps.register import register as run_register
 
     outputs = namedtuple("Outputs", ["model", "version"])
     if not model_registry:
         print("no Model Registry was named")
         return outputs("", "")
-    with recorded("register") as record, explained():
+    with recorded("register") as record, exit_with_one_line():
         done = run_register(
             image, model_registry, name=registered_name, model_format=model_format, pipeline_run=pipeline_run
         )

@@ -52,10 +52,10 @@ def stream(
     from modelcar.hub.selection import Selection
     from modelcar.image.request import ImageRequest
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps.stream import stream as run_stream
 
-    with recorded("stream") as record, explained():
+    with recorded("stream") as record, exit_with_one_line():
         done = run_stream(Selection.of(given), ImageRequest.of(given))
         record.image, record.commit = str(done.mirrored or done.image), done.commit
         record.moved_bytes, record.unchanged = done.read_bytes, done.unchanged

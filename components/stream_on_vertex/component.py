@@ -53,11 +53,11 @@ def stream_on_vertex(
     from modelcar.hub.selection import Selection
     from modelcar.image.request import ImageRequest
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import vertex_upload
     from modelcar.steps.stream import stream as run_stream
 
-    with recorded("stream") as record, explained():
+    with recorded("stream") as record, exit_with_one_line():
         vertex_upload.check_target(target)
         if hf_token_secret:
             # Where the Hub's own client looks for it.

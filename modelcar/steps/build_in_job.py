@@ -12,7 +12,7 @@ from modelcar.cluster.job import Work
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.records.step_record import Record, recorded
-from modelcar.records.termination_message import explained
+from modelcar.records.termination_message import exit_with_one_line
 from modelcar.steps.build import BuildRequest, build
 
 SERVICE_ACCOUNT = "modelcar-build"
@@ -70,7 +70,7 @@ def build_in_job(
 def main() -> None:
     """Builds, in the Job; what was done goes into the container's termination log, from where the step reads it."""
     request = BuildRequest.model_validate_json(sys.argv[1])
-    with recorded(STEP) as record, explained():
+    with recorded(STEP) as record, exit_with_one_line():
         done = build(request)
         record.image, record.moved_bytes, record.unchanged = str(done.image), done.sent_bytes, done.unchanged
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from modelcar.hub.client import Hub
 from modelcar.hub.selection import Selection, refuse_pickles, tell
-from modelcar.image import layout, recipe
-from modelcar.image.annotations import describe
+from modelcar.image import layout
+from modelcar.image.base_contents import refuse_models
 from modelcar.image.base_image import open_base_image
-from modelcar.image.manifest import ModelLayer
-from modelcar.image.push import Target, publish
+from modelcar.image.model_image import ModelImage
+from modelcar.image.push import Push, publish
 from modelcar.image.request import ImageRequest
-from modelcar.image.send import send_layers
+from modelcar.image.send import Sent, send_layers
 from modelcar.oci.reference import Reference
 
 
@@ -56,23 +56,23 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
     hub = Hub()
     snapshot, choice = selection.resolve(hub)
     refuse_pickles(snapshot, choice)
-    goals = [request.destination(snapshot)]
-    goals += [Reference.parse_target(request.mirror_target)] if request.mirror_target else []
-    parts = layout.part(snapshot, hub.sources(snapshot), request.max_layer_size)
-    base = open_base_image(request.base_image)
-    wanted = describe(snapshot, recipe.recipe(parts, base.digest, snapshot))
-    targets = [Target(goal, wanted, request.if_exists) for goal in goals]
-    lacking = [place for place in targets if place.unchanged is None]
-    placed: list[ModelLayer] = []
-    read = 0
+    destinations = [request.destination(snapshot)]
+    destinations += [Reference.parse_target(request.mirror_target)] if request.mirror_target else []
+    layers = tuple(layout.part(snapshot, hub.readers(snapshot), request.max_layer_size))
+    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
+    pushes = [Push(destination, image, request.if_exists) for destination in destinations]
+    lacking = [push for push in pushes if push.unchanged is None]
+    sent = Sent()
     if lacking:
+        refuse_models(image.base)
         tell(snapshot, choice)
-        print(
-            f"{len(parts)} layers for {' and '.join(str(place.goal) for place in lacking)}, on {base.name}", flush=True
-        )
-        placed, read = send_layers("stream", base, parts, snapshot, lacking)
+        targets = " and ".join(str(push.destination) for push in lacking)
+        print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)
+        sent = send_layers("stream", image, lacking)
+        sent.tell()
     else:
-        print(f"{' and '.join(map(str, goals))} already hold commit {snapshot.commit}; nothing to do")
-    images = publish(targets, base, placed, snapshot)
+        print(f"{' and '.join(map(str, destinations))} already hold commit {snapshot.commit}; nothing to do")
+    images = publish(pushes, sent.digests)
     mirrored = images[1] if request.mirror_target else None
-    return Streamed(images[0], mirrored, snapshot.commit, read, unchanged=not lacking)
+    unchanged = all(push.stays for push in pushes)
+    return Streamed(images[0], mirrored, snapshot.commit, sent.sent_bytes, unchanged)

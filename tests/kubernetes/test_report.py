@@ -49,8 +49,8 @@ FAILS = """
 import sys
 from modelcar.errors import BuildError
 from modelcar.records.step_record import recorded
-from modelcar.records.termination_message import explained
-with recorded("build") as record, explained():
+from modelcar.records.termination_message import exit_with_one_line
+with recorded("build") as record, exit_with_one_line():
     record.moved_bytes = 17
     raise BuildError("a file is larger than max_layer_size", "Raise it")
 """

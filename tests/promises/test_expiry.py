@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from huggingface_hub import constants
 
 from modelcar import pod
 from modelcar.errors import HubError
+from modelcar.hub.reader import MAX_CHUNK_BYTES
 from modelcar.oci.transfer import WORKERS
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
@@ -21,7 +21,7 @@ from tests.parts.registries import Registry, registry_with_basic_auth, registry_
 from tests.parts.steps import build, download, stream
 
 MODEL = "example/expiry"
-CHUNK = constants.DOWNLOAD_CHUNK_SIZE
+CHUNK = MAX_CHUNK_BYTES
 LINK_SECONDS, TOKEN_SECONDS = 0.5, 1
 
 
@@ -86,7 +86,9 @@ def test_storage_that_refuses_every_link_is_named(
             return download(MODEL, tmp_path / "claim")
         return stream(MODEL, f"{plain_registry.host}/expiry/refused:1")
 
-    with pytest.raises(HubError, match=r"takes the Hub's link to .*safetensors no more \(403\)\. Check the clock"):
+    with pytest.raises(
+        HubError, match=r"rejected the Hub's signed link to .*safetensors \(403\): it has expired\. Check the clock"
+    ):
         run()
 
 

@@ -23,7 +23,7 @@ import modelcar.steps.register
 import modelcar.steps.stream
 from modelcar.hub.selection import Selection
 from modelcar.image.request import ImageRequest
-from modelcar.records.termination_message import ERROR, explained
+from modelcar.records.termination_message import ERROR, exit_with_one_line
 from modelcar.steps.build import BuildRequest
 
 PAUSES = 0.02
@@ -116,7 +116,7 @@ def _run(step: str, arguments: dict[str, Any], environment: dict[str, str], log:
     for stream in (1, 2):
         os.dup2(words, stream)
     _hurry()
-    with explained():
+    with exit_with_one_line():
         done = STEPS[step](**arguments)
     result.write_text(json.dumps(done))
 

@@ -44,19 +44,26 @@ def create(
         str,
         typer.Option(
             metavar="CRON",
-            help='When to run, in the server\'s time: six fields, seconds first, such as "0 0 3 * * *" for 03:00:00.',
+            help='When to run, in UTC: six fields, seconds first, such as "0 0 3 * * *" for 03:00:00.',
         ),
     ],
     name: Annotated[str, typer.Option(help="Name of the schedule. Default: the model's.", show_default=False)] = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the schedule of this name.", show_default=False)
     ] = False,
+    pin: Annotated[
+        bool,
+        typer.Option(
+            "--pin", help="Stay with the pipeline's version of today, instead of its latest one.", show_default=False
+        ),
+    ] = False,
     as_json: JsonOption = False,
     **parameters: Any,
 ) -> None:
     """Create a schedule, or replace one.
 
-    It runs the pipeline as it is now; after an upgrade of modelcar, create it again with `--replace`.
+    It takes the pipeline's latest version on the server, so an upgrade needs no new schedule, only a `modelcar submit`
+    that uploads it; with `--pin` it stays with that of today.
 
     Example: `modelcar schedule create --cron "0 0 3 * * *" --model ibm-granite/granite-3.3-2b-instruct`
     """
@@ -66,11 +73,13 @@ def create(
     client = server.connect()
     called = name or asked.arguments["model"].rpartition("/")[2]
     version = upload(client, asked.pipeline, delivery, compiled.backend)
-    new = schedules.scheduled_run(client, called, cron, version, asked, run)
+    reference = version.reference if pin else version.latest
+    new = schedules.scheduled_run(client, called, cron, reference, asked, run)
     made, is_new = schedules.create_schedule(client, new, replace=replace)
     out = sys.stderr if as_json else sys.stdout
     if is_new:
-        print(f"{called}: {cron}, {version.pipeline} {version.name}", file=out)
+        which = version.name if pin else "in its latest version"
+        print(f"{called}: {cron} (UTC), {version.pipeline} {which}", file=out)
     else:
         print(f"{called} is scheduled like this already", file=out)
     if as_json:
@@ -145,6 +154,7 @@ def _as_json(one: Any) -> dict[str, Any]:
         "name": one.display_name,
         "cron": schedules.cron_of(one),
         "on": schedules.is_on(one),
+        "version": schedules.version_of(one)[1] or "latest",
         "parameters": one.runtime_config.parameters if one.runtime_config else {},
         "created": one.created_at,
     }

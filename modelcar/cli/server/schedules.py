@@ -7,7 +7,7 @@ import kfp_server_api  # type: ignore[import-untyped]
 from modelcar.cli.options import RunOptions
 from modelcar.cli.preset import Wanted
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
-from modelcar.cli.server.upload import Version, find_experiment
+from modelcar.cli.server.upload import find_experiment
 from modelcar.cli.usage import UsageError
 from modelcar.errors import ClusterError
 
@@ -58,12 +58,21 @@ def schedules_named(client: Client, name: str) -> list[Any]:
     raise ClusterError(f"there is no schedule {name!r}", "To see them: modelcar schedule list")
 
 
-def scheduled_run(client: Client, name: str, cron: str, version: Version, asked: Wanted, run: RunOptions) -> Any:
-    """Returns a schedule as Kubeflow takes it: one run at a time, and times that were missed are not made up for."""
+def scheduled_run(client: Client, name: str, cron: str, version: Any, asked: Wanted, run: RunOptions) -> Any:
+    """Returns a schedule as Kubeflow takes it: one run at a time, and times that were missed are not made up for.
+
+    Args:
+        client: The server.
+        name: The schedule's name.
+        cron: When it runs.
+        version: The version of the pipeline, as the server refers to it.
+        asked: The pipeline and its arguments.
+        run: How the server keeps and runs its runs.
+    """
     return kfp_server_api.V2beta1RecurringRun(
         display_name=name,
         experiment_id=find_experiment(client, run.experiment),
-        pipeline_version_reference=version.reference,
+        pipeline_version_reference=version,
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=asked.arguments),
         trigger=kfp_server_api.V2beta1Trigger(cron_schedule=kfp_server_api.V2beta1CronSchedule(cron=cron)),
         mode=kfp_server_api.RecurringRunMode.ENABLE,
@@ -142,11 +151,17 @@ def is_on(schedule: Any) -> bool:
     return bool(schedule.status == "ENABLED" or (schedule.status is None and schedule.mode == "ENABLE"))
 
 
+def version_of(schedule: Any) -> tuple[str, str]:
+    """Returns the ids of a schedule's pipeline and of its version; the latter empty for the latest."""
+    reference = schedule.pipeline_version_reference
+    return (reference.pipeline_id or "", reference.pipeline_version_id or "") if reference else ("", "")
+
+
 def _is_same(old: Any, new: Any) -> bool:
     """Tells whether a schedule does already what is asked for, and is not paused."""
     return bool(
         cron_of(old) == cron_of(new)
-        and old.pipeline_version_reference == new.pipeline_version_reference
+        and version_of(old) == version_of(new)
         and (old.runtime_config.parameters or {}) == new.runtime_config.parameters
         and old.experiment_id == new.experiment_id
         and (not new.service_account or old.service_account == new.service_account)

@@ -31,9 +31,9 @@ BUILDS = """
 import sys
 from pathlib import Path
 from modelcar.image.request import ImageRequest
-from modelcar.records.termination_message import explained
+from modelcar.records.termination_message import exit_with_one_line
 from modelcar.steps.build import BuildRequest, build
-with explained():
+with exit_with_one_line():
     request = BuildRequest(directory=Path(sys.argv[1]), image=ImageRequest(sys.argv[2]), builder=sys.argv[3])
     print(build(request).image.digest)
 """
