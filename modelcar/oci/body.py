@@ -34,5 +34,6 @@ def received(response: requests.Response, limit: int | None = None) -> Iterator[
             yield chunk
     except (urllib3.exceptions.HTTPError, OSError) as error:
         # A document that drips is given up; of a blob, what is missing is asked for anew some times.
-        kind = RegistryError if limit is not None and is_too_slow(error) else RegistryUnwellError
-        raise kind(f"the connection to {response.url} broke after {seen} bytes: {error}") from None
+        if limit is not None and is_too_slow(error):
+            raise RegistryError(f"{response.url} answers too slowly to be waited for") from None
+        raise RegistryUnwellError(f"the connection to {response.url} broke after {seen} bytes: {error}") from None

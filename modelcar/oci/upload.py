@@ -317,8 +317,9 @@ class Upload:
 
     def _check_login(self, response: requests.Response) -> None:
         if response.status_code == requests.codes.unauthorized:
+            said = self._connection.login.cleaned(error_format.server_message(response), self._scope)
             self._connection.forget(self._scope, response)
-            raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload")
+            raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload: {said}")
 
 
 class _Source:

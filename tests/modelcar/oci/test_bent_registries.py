@@ -18,7 +18,7 @@ from modelcar.oci.capabilities import capabilities_of
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import Streamed, stream
+from modelcar.steps.stream import Streamed
 from tests.conftest import LogIn
 from tests.parts.bent_registry import (
     BLOBS,
@@ -36,6 +36,7 @@ from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry, Registry
 from tests.parts.signing_keys import write_keys
+from tests.parts.steps import stream
 
 MODEL = "example/tiny-llama"
 LARGE = 500_000

@@ -14,13 +14,13 @@ from modelcar.oci import trust
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from tests.parts.access_log import read_access_log
 from tests.parts.bent_registry import UPLOADS, BentRegistry, error
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.nginx import HARBOR, HARBOR_LOCATION, nginx_before
 from tests.parts.registries import Registry
+from tests.parts.steps import stream
 
 MODEL = "example/tiny-llama"
 
