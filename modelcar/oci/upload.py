@@ -319,7 +319,10 @@ class Upload:
         if response.status_code == requests.codes.unauthorized:
             said = self._connection.login.cleaned(error_format.server_message(response), self._scope)
             self._connection.forget(self._scope, response)
-            raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload: {said}")
+            host = self._connection.host
+            raise RegistryUnwellError(
+                f"{host} ended our login in the middle of an upload: {said}", f"Log in again: podman login {host}"
+            )
 
 
 class _Source:
