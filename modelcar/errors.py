@@ -46,6 +46,10 @@ class HubUnwellError(HubError):
     may_pass = True
 
 
+class HubBusyError(HubUnwellError):
+    """The Hub, or the storage behind it, takes no more connections or requests for now."""
+
+
 class SelectionError(ModelcarError):
     """The include and exclude patterns leave nothing, or name nothing."""
 

@@ -121,8 +121,8 @@ def plan(
             selection.refuse_pickles(choice)
     parts: list[Layer] = []
     with _noted(problems):
-        parts = layout.part(snapshot, hub.sources(snapshot), max_layer_size)
-    parts = parts or layout.part(snapshot, hub.sources(snapshot), _NO_LIMIT)
+        parts = layout.part(snapshot, hub.readers(snapshot), max_layer_size)
+    parts = parts or layout.part(snapshot, hub.readers(snapshot), _NO_LIMIT)
     with _noted(problems):
         base = open_base_image(base_image)
     with _noted(problems):

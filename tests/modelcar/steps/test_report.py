@@ -15,6 +15,7 @@ from kfp.compiler import Compiler
 
 from modelcar import pod
 from modelcar.claim import scratch
+from modelcar.claim.folder import Folder
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
@@ -303,7 +304,7 @@ class TestFromHere:
         abandoned.mkdir(parents=True)
         (abandoned / "lock").touch()
         (here.parent / "model.safetensors").touch()
-        with scratch.scratch(here.parent.parent / "decaf" / ".modelcar") as running:
+        with scratch.scratch(Folder(here.parent.parent / "decaf" / ".modelcar")) as running:
             done = report.report(EndedRun("run-1", "SUCCEEDED"))
             assert running.exists()
 
