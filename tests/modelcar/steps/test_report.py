@@ -370,9 +370,9 @@ def ended(request: pytest.FixtureRequest) -> str:
 def _work(ends: str):  # type: ignore[no-untyped-def]
     from modelcar.errors import ModelcarError
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
 
-    with recorded("build") as record, explained():
+    with recorded("build") as record, exit_with_one_line():
         record.image = "quay.io/team/granite@sha256:" + "a" * 64
         if ends == "badly":
             raise ModelcarError("the builder broke", "Mend it")
