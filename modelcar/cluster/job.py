@@ -42,19 +42,20 @@ _ON_THE_CLAIM = ("fsGroup", "fsGroupChangePolicy", "supplementalGroups")
 
 
 NESTED_POD_SECURITY: Json = {"fsGroup": 0, "fsGroupChangePolicy": "OnRootMismatch"}
-"""The claim's files belong to group 0 there: users and groups of a project's range are not in the pod's namespace, which
+"""The claim's files belong to group 0 there: users and groups of a project's range are not in the pod's namespace. That
 has 0 to 65535 (Kubernetes), and `nested-container` takes 0 to 65534."""
 
 NESTED_SECURITY: Json = {
-    "runAsUser": 0,
+    "runAsUser": 1000,
     "runAsGroup": 0,
-    "runAsNonRoot": False,
+    "runAsNonRoot": True,
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "Unconfined"},
 }
-"""The root of the pod's own user namespace, nobody on the node, without capabilities even in there. What it has more
-than other steps is that no seccomp profile forbids buildah to make a user namespace."""
+"""An ordinary user of the pod's own user namespace, who is nobody on the node. What it has more than other steps is that
+no seccomp profile forbids buildah to make a user namespace. Not root: without CAP_SETFCAP a root may not map itself into
+a namespace that it makes (user_namespaces(7), since Linux 5.12)."""
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def test_the_report_comes_whatever_happens_and_is_told_how_the_run_ended(name: s
 
 def test_preflight_decides_where_the_build_runs(pipeline: PipelineSpec) -> None:
     in_job, in_pod = (group_of(pipeline, step).trigger_policy.condition for step in ("build-in-job", "build"))
-    assert in_job == "inputs.parameter_values['pipelinechannel--preflight-build_mode'] == 'job'"
+    assert in_job == "inputs.parameter_values['pipelinechannel--preflight-build_mode'] != 'pod'"
     assert in_pod == f"!({in_job})"
 
 
