@@ -53,9 +53,9 @@ NESTED_SECURITY: Json = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "Unconfined"},
 }
-"""An ordinary user of the pod's own user namespace, who is nobody on the node. What it has more than other steps is that
-no seccomp profile forbids buildah to make a user namespace. Not root: without CAP_SETFCAP a root may not map itself into
-a namespace that it makes (user_namespaces(7), since Linux 5.12)."""
+"""An ordinary user of the pod's own user namespace, who is nobody on the node. It has more than other steps in that no
+seccomp profile forbids buildah to make a user namespace. It is not root: without CAP_SETFCAP a root may not map itself
+into a namespace that it makes (user_namespaces(7), since Linux 5.12)."""
 
 
 @dataclass(frozen=True)
