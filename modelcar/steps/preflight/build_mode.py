@@ -5,14 +5,14 @@ from collections.abc import Callable
 from modelcar.cluster.job import Privilege
 from modelcar.image import builder
 from modelcar.steps.preflight.finding import Finding
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.request import BuildMode, RunRequest
 
 PRIVILEGES: dict[BuildMode, Privilege] = {"pod": "none", "nested": "nested", "job": "privileged"}
 """What the container that builds may do more than a step's."""
 
 
 def choose_mode(
-    run: Run, *, has_cluster: bool, takes_nested: Callable[[], bool] = lambda: False
+    run: RunRequest, *, has_cluster: bool, takes_nested: Callable[[], bool] = lambda: False
 ) -> tuple[BuildMode, Finding]:
     """Where the build will run: with the least privilege that works.
 
@@ -53,11 +53,11 @@ def choose_mode(
     return mode, Finding(about, "ok", f"in the step's own pod, {'by buildah' if with_buildah else 'without buildah'}")
 
 
-def uses_buildah(run: Run, mode: BuildMode) -> bool:
+def uses_buildah(run: RunRequest, mode: BuildMode) -> bool:
     """Whether buildah will make the layers, as far as can be told from here."""
-    if run.streaming or run.builder == "direct":
+    if run.streaming or run.builder not in builder.BUILDERS:
         return False
-    return mode != "pod" or run.builder == "buildah" or (builder.is_there() and builder.may_run_here())
+    return (mode != "pod" and run.builder != "direct") or builder.uses_buildah(run.builder)
 
 
 _WITHOUT_PRIVILEGE = "Choose builder=direct, which needs no privilege and gives the same image"
