@@ -1,4 +1,4 @@
-"""The ways of our code to the pods of a compiled pipeline: a package from an index of one's own, an image, or embedded."""
+"""The ways of our code to the pods of a compiled pipeline: embedded, in an image, or as a package of an index."""
 
 import json
 import os
