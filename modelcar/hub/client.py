@@ -7,7 +7,7 @@ by a later run on another node, and memory stays small. Its Xet transport does n
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -31,7 +31,9 @@ from pydantic import ValidationError
 from tqdm.std import tqdm
 
 from modelcar import __version__
-from modelcar.errors import HubError, HubUnwellError
+from modelcar.errors import HubError, HubUnwellError, first_line
+from modelcar.hub.card import described_by_card
+from modelcar.hub.peek import Peek
 from modelcar.hub.snapshot import READ_BYTES, PublishedFile, Snapshot
 from modelcar.progress import Count, silent
 from modelcar.retries import getting_further, going_on, retrying
@@ -88,9 +90,7 @@ class OnHub:
                 self._check(response, offset)
                 yield from response.raw.stream(READ_BYTES, decode_content=False)
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise HubUnwellError(
-                f"the connection to the Hub broke while reading {self}: {_first_line(error)}"
-            ) from None
+            raise HubUnwellError(f"the connection to the Hub broke while reading {self}: {first_line(error)}") from None
 
     def _check(self, response: requests.Response, offset: int) -> None:
         status = response.status_code
@@ -135,10 +135,8 @@ class Hub:
                 commit=commit,
                 created=made,
                 source=f"{HUB}/{info.id}",
-                licence=_licence(info),
-                base_models=_base_models(info),
-                quantization=_quantization(info),
                 files=self._files(info, commit),
+                **described_by_card(info),
             )
 
     def _files(self, info: ModelInfo, commit: str) -> tuple[PublishedFile, ...]:
@@ -154,6 +152,16 @@ class Hub:
             for file in found
             if isinstance(file, RepoFile)
         )
+
+    def peek(self, snapshot: Snapshot) -> Peek:
+        """Gives a reader of small parts of a commit's files."""
+        return Peek(snapshot, self._api.endpoint)
+
+    def branches(self, model: str) -> tuple[str, ...]:
+        """Names a model's branches; none if the Hub does not list them."""
+        with suppress(Exception):
+            return tuple(ref.name for ref in self._api.list_repo_refs(model).branches)
+        return ()
 
     def sources(self, snapshot: Snapshot) -> Callable[[PublishedFile], OnHub]:
         """Gives, for the files of a commit, where to read them from while they are sent on."""
@@ -250,28 +258,6 @@ def _published(sibling: Any) -> PublishedFile:
     return PublishedFile(path=sibling.rfilename, size=sibling.size or 0, sha256=sha256, git_blob=sibling.blob_id or "")
 
 
-def _licence(info: ModelInfo) -> str:
-    card = info.card_data
-    if card is None:
-        return ""
-    licence = card.get("license") or ""
-    return str(card.get("license_name") or licence) if licence == "other" else _joined(licence)
-
-
-def _base_models(info: ModelInfo) -> tuple[str, ...]:
-    named = (info.card_data.get("base_model") if info.card_data else None) or ()
-    return (named,) if isinstance(named, str) else tuple(str(name) for name in named)
-
-
-def _quantization(info: ModelInfo) -> str:
-    settings = (info.config or {}).get("quantization_config") or {}
-    return str(settings.get("quant_method") or "")
-
-
-def _joined(value: Any) -> str:
-    return value if isinstance(value, str) else ", ".join(str(item) for item in value)
-
-
 def _meter(count: Count) -> type:
     """A progress bar that shows nothing and passes on what it is told."""
 
@@ -342,12 +328,12 @@ def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_CLAIM:
             raise
-        raise HubError(f"{model} could not be read from {endpoint}: {_first_line(error)}") from None
+        raise HubError(f"{model} could not be read from {endpoint}: {first_line(error)}") from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
             raise
         raise HubUnwellError(
-            f"cannot reach {endpoint}: {_first_line(error)}",
+            f"cannot reach {endpoint}: {first_line(error)}",
             "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
         ) from None
 
@@ -357,8 +343,4 @@ def _refused(endpoint: str, model: str, error: HfHubHTTPError) -> HubError:
     if status in (401, 403):
         return HubError(f"{endpoint} refused the token for {model} ({status})", _ACCESS_REMEDY)
     kind = HubUnwellError if status >= 500 or status in (408, 429) else HubError
-    return kind(f"{endpoint} answered {status} for {model}: {_first_line(error)}", "Try again later")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return kind(f"{endpoint} answered {status} for {model}: {first_line(error)}", "Try again later")

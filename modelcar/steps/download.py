@@ -87,11 +87,16 @@ def download(
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
-    whole = hub.snapshot(model, revision)
-    choice = selection.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
-    if not allow_pickle:
-        selection.refuse_pickles(choice)
+    selected = selection.Selection(
+        model=model,
+        revision=revision,
+        include=include,
+        exclude=exclude,
+        everything=everything,
+        allow_pickle=allow_pickle,
+    ).resolve(hub)
+    selected.check()
+    snapshot, choice = selected.snapshot, selected.choice
     selection.tell(snapshot, choice)
     directory = claim / _folder(snapshot.model) / snapshot.commit
     with claim_errors(directory):
@@ -206,7 +211,7 @@ class _Run:
         layer = layout.alone(file, path)
         key = recipe.key(layer, self.snapshot) if layer else ""
         if layer is None or key in self.digests or path.is_symlink():
-            return matches(file, path, allow_pickle=self.snapshot.allow_pickle)
+            return matches(file, path, allow_pickle=self.snapshot.allows_pickle(file.path))
         try:
             self.digests[key] = proof.digest(layer, self.snapshot)
         except WrongBytesError:

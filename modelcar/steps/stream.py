@@ -77,11 +77,16 @@ def stream(
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
-    whole = hub.snapshot(model, revision)
-    choice = selection.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
-    if not allow_pickle:
-        selection.refuse_pickles(choice)
+    selected = selection.Selection(
+        model=model,
+        revision=revision,
+        include=include,
+        exclude=exclude,
+        everything=everything,
+        allow_pickle=allow_pickle,
+    ).resolve(hub)
+    selected.check()
+    snapshot, choice = selected.snapshot, selected.choice
     goals = [Reference.parse_target(target) if target else target_for(snapshot)]
     goals += [Reference.parse_target(mirror)] if mirror else []
     parts = layout.part(snapshot, hub.sources(snapshot), max_layer_size)

@@ -34,7 +34,7 @@ def check_model(plan: Plan) -> Iterator[Finding]:
     if not problems:
         size = decimal(plan.snapshot.size)
         yield Finding(about, "ok", f"{len(plan.choice.taken)} files, {size}, in {len(plan.layers)} layers")
-        if pickles := plan.choice.pickles:
+        if pickles := plan.pickles:
             what = f"{len(pickles)} of the files may hold pickles, which run code when they are loaded; you allowed it"
             yield Finding(about, "warning", what)
     for problem in problems:

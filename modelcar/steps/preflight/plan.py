@@ -9,7 +9,7 @@ from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
 from modelcar.hub import selection
 from modelcar.hub.client import DEFAULT_REVISION, Hub
-from modelcar.hub.snapshot import Snapshot
+from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layout
 from modelcar.image import recipe as recipe_module
 from modelcar.image.annotations import describe
@@ -33,6 +33,7 @@ class Plan:
     Attributes:
         snapshot: The files that will be taken.
         choice: Which those are, and which are left out and why.
+        pickles: Those of the files that run code when they are loaded, or may.
         layers: The layers that they will be; where one is too large, as they would be without a limit.
         max_layer_size: The largest layer that the registries take, in bytes.
         base: The image under them; None if it cannot be read.
@@ -51,6 +52,7 @@ class Plan:
     fetch_bytes: int = 0
     scratch_bytes: int = 0
     problems: tuple[ModelcarError, ...] = ()
+    pickles: tuple[PublishedFile, ...] = ()
 
     @property
     def claim_bytes(self) -> int:
@@ -111,14 +113,17 @@ def plan(
         SelectionError: The patterns leave nothing, or match nothing.
     """
     hub = Hub()
-    whole = hub.snapshot(model, revision)
-    choice = selection.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
-    problems: list[ModelcarError] = []
+    selected = selection.Selection(
+        model=model,
+        revision=revision,
+        include=include,
+        exclude=exclude,
+        everything=everything,
+        allow_pickle=allow_pickle,
+    ).resolve(hub)
+    snapshot, choice = selected.snapshot, selected.choice
+    problems = list(selected.problems)
     base = goal = None
-    with _noted(problems):
-        if not allow_pickle:
-            selection.refuse_pickles(choice)
     parts: list[Layer] = []
     with _noted(problems):
         parts = layout.part(snapshot, hub.sources(snapshot), max_layer_size)
@@ -127,7 +132,9 @@ def plan(
         base = open_base_image(base_image)
     with _noted(problems):
         goal = Reference.parse_target(target) if target else _default_target(snapshot)
-    planned = Plan(snapshot, choice, tuple(parts), max_layer_size, base, goal, problems=tuple(problems))
+    planned = Plan(
+        snapshot, choice, tuple(parts), max_layer_size, base, goal, problems=tuple(problems), pickles=selected.pickles
+    )
     if not with_claim:
         return planned
     return replace(
