@@ -175,4 +175,3 @@ def _with_branches(problem: ModelcarError, hub: Hub, whole: Snapshot) -> Modelca
     return WeightsError(problem.what, f"Its branches may hold them (--revision): {', '.join(branches)}")
 
 
-__all__ = ["Choice", "Selected", "Selection", "choose", "facts_of", "find_pickles", "tell"]
