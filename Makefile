@@ -3,12 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT_PACKAGES := buildah skopeo docker-registry umoci
-PROGRAMS := buildah skopeo docker-registry umoci
+APT_PACKAGES := buildah skopeo docker-registry umoci chromium
+PROGRAMS := buildah skopeo docker-registry umoci chromium
 STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster cluster-parts soak check audit compile docs bench lock clean
+.PHONY: help setup demo test test-cluster cluster-parts soak check audit compile shell docs bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -56,12 +56,15 @@ check: setup ## lint, format and types
 	$(BIN)/mypy
 
 audit: setup ## ask for known weaknesses of all pinned packages (needs PyPI's advisories, or a mirror that has them)
-	for file in requirements/dev.txt requirements/runtime.txt requirements/go.txt; do \
+	for file in requirements/dev.txt requirements/runtime.txt requirements/go.txt requirements/zig.txt; do \
 	  $(BIN)/pip-audit --strict --disable-pip --requirement $$file || exit 1; \
 	done
 
 compile: setup ## compile the pipelines into compiled/
 	$(BIN)/modelcar compile --output compiled
+
+shell: setup ## build the shell of the default base image anew
+	$(BIN)/python -m shell.build "$$($(BIN)/python -c "from tests.parts.zig import python_with_zig as zig; print(zig())")"
 
 docs: setup ## write docs/parameters.md anew, and the API reference into build/api
 	$(BIN)/python docs/parameters.py
@@ -77,6 +80,8 @@ lock: setup ## pin all dependencies anew
 	  pyproject.toml requirements/packaging.in --constraint requirements/dev.txt -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  requirements/go.in -o requirements/go.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  requirements/zig.in -o requirements/zig.txt
 	for step in $(STEPS); do \
 	  $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 --python-platform linux \
 	    components/$$step/requirements.in --constraint requirements/dev.txt -o components/$$step/requirements.txt; \

@@ -11,6 +11,7 @@ from modelcar.components.self_contained import self_contained
 def preflight(
     model: str,
     plan: dsl.Output[dsl.Markdown],
+    plan_page: dsl.Output[dsl.HTML],
     target: str = "",
     mirror_target: str = "",
     model_registry: str = "",
@@ -82,6 +83,7 @@ def preflight(
 
     Returns:
         plan: Files, bytes, layers, what claim and node need, and what was checked.
+        plan_page: The same as a web page.
         node_selector: Labels of the nodes for the build task.
         ephemeral_storage: Node disk for the build task to reserve.
         build_mode: Where the build will run: pod or job.
@@ -128,7 +130,8 @@ def preflight(
             )
         )
         found.note(record)
-        Path(plan.path).write_text(page.page(found))
+        Path(plan.path).write_text(page.page(found), encoding="utf-8")
+        Path(plan_page.path).write_text(page.web_page(found), encoding="utf-8")
         # The artifact of a step that fails is not kept; its log is.
         page.show(found)
         found.check()

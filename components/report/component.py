@@ -10,7 +10,7 @@ from modelcar.components.self_contained import self_contained
 def report(
     status: dsl.PipelineTaskFinalStatus,
     report: dsl.Output[dsl.Markdown],
-    disk_use: dsl.Output[dsl.HTML],
+    report_page: dsl.Output[dsl.HTML],
     figures: dsl.Output[dsl.Metrics],
     run_id: str = "",
     model: str = "",
@@ -33,7 +33,7 @@ def report(
 
     Returns:
         report: The report; on success with the InferenceService to apply.
-        disk_use: Disk use over time, on the claim and on the nodes' own disks.
+        report_page: The same as a web page, with a picture of the disks: the claim's use, and the nodes' own.
         figures: Seconds and bytes of the run and its steps.
     """
     from pathlib import Path
@@ -54,6 +54,6 @@ def report(
     )
     print(done.summary)
     Path(report.path).write_text(done.markdown, encoding="utf-8")
-    Path(disk_use.path).write_text(done.html, encoding="utf-8")
+    Path(report_page.path).write_text(done.html, encoding="utf-8")
     for name, value in done.figures.items():
         figures.log_metric(name, value)

@@ -1,21 +1,27 @@
-"""The image under the model: by default the tiny one in the PyPI wheel `modelcar-base-image`, else any in a registry.
+"""The image under the model: by default our own, which holds a small shell and nothing else, or any in a registry.
 
-KServe starts a modelcar beside the server and expects it to link `/models` into a shared place. The default base holds
-one static binary that does just that, for amd64 and arm64 (https://github.com/opendatahub-io/modelcar-base-image).
+KServe starts the image of a model beside the server and runs `sh` in it, to link `/models` into a shared place; a
+pipeline's importer does so too. What the default base's shell knows, and why it is ours: shell/README.md.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import modelcar_base_image
-from modelcar_base_image.constants import EMBEDDED_OCI_LAYOUT_DIR, ODH_MODELCAR_BASE_IMAGE
 from pydantic import ValidationError
 
-from modelcar.errors import BuildError, WrongBytesError
+from modelcar.errors import BuildError
+from modelcar.image.shell.digests import LAYERS
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import CHUNK_BYTES, Repository, Stored
+from modelcar.oci.registry import Repository, Stored
+
+DEFAULT_REPOSITORY = "localhost/modelcar-base"
+"""The default base is in no registry: it is made anew from what this package carries. `localhost` is what podman, too,
+calls the home of images that were made on the spot."""
+
+DEFAULT_NAME = f"{DEFAULT_REPOSITORY}:1"
+LINK_AND_WAIT = "ln -sf /proc/$$/root/models /mnt/models && sleep infinity"
+"""What KServe has a model's image do; the default base does so of itself, too."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,13 @@ class BaseImage:
         name: Its reference.
         digest: The digest of its index, or of its manifest where it has no index.
         variants: The base for each platform, in the order of the index.
-        read: Gives the bytes of a layer, by its digest, from an offset on.
-        repository: The repository it lives in, or None for the one in the wheel.
+        repository: The repository that its layers are in; None for the default base, whose layers are in
+            modelcar.image.shell.layer.
     """
 
     name: str
     digest: str
     variants: list[Variant]
-    read: Callable[[str, int], Iterator[bytes]]
     repository: Repository | None = None
 
     @property
@@ -59,46 +64,51 @@ def open_base_image(reference: str) -> BaseImage:
         RegistryError: It cannot be read.
     """
     if not reference:
-        return _from_layout(Path(modelcar_base_image.__file__).parent / EMBEDDED_OCI_LAYOUT_DIR)
+        return _default()
     parsed = Reference.parse(reference)
+    if f"{parsed.registry}/{parsed.repository}" == DEFAULT_REPOSITORY:
+        return _default_of(parsed)
     repository = Repository(parsed)
     top = repository.manifest(parsed.version)
     return BaseImage(
         name=reference,
         digest=top.digest,
         variants=_variants(top, repository.manifest, repository.small_blob, reference),
-        read=repository.read_blob,
         repository=repository,
     )
 
 
-def _from_layout(layout: Path) -> BaseImage:
-    """Reads an OCI image layout, https://github.com/opencontainers/image-spec/blob/main/image-layout.md."""
+def _default() -> BaseImage:
+    variants = [_default_variant(architecture) for architecture in LAYERS]
+    manifests = []
+    for variant in variants:
+        config = spec.describe(variant.config.encoded(), spec.CONFIG)
+        manifest = spec.Manifest(config=config, layers=variant.layers).encoded()
+        platform = spec.Platform(architecture=variant.config.architecture, os="linux")
+        manifests.append(spec.describe(manifest, spec.MANIFEST, platform=platform))
+    return BaseImage(DEFAULT_NAME, spec.digest_of(spec.Index(manifests=manifests).encoded()), variants)
 
-    def blob(digest: str) -> Path:
-        return layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
-    def document(digest: str) -> bytes:
-        content = blob(digest).read_bytes()
-        if spec.digest_of(content) != digest:
-            raise WrongBytesError(f"{blob(digest)} is damaged", "Install the package modelcar-base-image again")
-        return content
+def _default_variant(architecture: str) -> Variant:
+    digest, size = LAYERS[architecture]
+    config = spec.Config(
+        architecture=architecture,
+        os="linux",
+        config={"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]}
+        | {"Cmd": ["sh", "-c", LINK_AND_WAIT]},
+        rootfs=spec.RootFs(diff_ids=[digest]),
+        history=[{"created": "1970-01-01T00:00:00Z", "created_by": "modelcar", "comment": "a small shell"}],
+    )
+    return Variant(config, [spec.descriptor(spec.LAYER, digest, size)])
 
-    def manifest(digest: str) -> Stored:
-        content = document(digest)
-        media_type = spec.INDEX if b'"manifests"' in content else spec.MANIFEST
-        return Stored(content, media_type)
 
-    def read(digest: str, offset: int) -> Iterator[bytes]:
-        with blob(digest).open("rb") as file:
-            file.seek(offset)
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
-
-    entry = spec.Index.model_validate_json((layout / "index.json").read_bytes()).manifests[0]
-    top = manifest(entry.digest)
-    variants = _variants(top, manifest, document, ODH_MODELCAR_BASE_IMAGE)
-    return BaseImage(ODH_MODELCAR_BASE_IMAGE, top.digest, variants, read)
+def _default_of(named: Reference) -> BaseImage:
+    base = _default()
+    if named.digest not in ("", base.digest):
+        raise BuildError(
+            f"{named} is the default base image of another version of modelcar", "Use the version that made the image"
+        )
+    return base
 
 
 def _variants(top: Stored, manifest: Callable[[str], Stored], blob: Callable[[str], bytes], name: str) -> list[Variant]:

@@ -11,6 +11,7 @@ from modelcar.image.annotations import FILES
 from modelcar.image.base_image import BaseImage
 from modelcar.image.manifest import ModelLayer
 from modelcar.image.push import Target
+from modelcar.image.shell.layer import read_layer
 from modelcar.oci import spec, transfer
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
@@ -91,7 +92,8 @@ def _bring_base_layer(base: BaseImage, layer: spec.Descriptor, target: Target, p
     if target.repository.has_blob(layer.digest):
         progress.advance(layer.size)
     else:
-        copy_blob(layer, base.read, base.repository, target.repository, progress.advance, turn)
+        read = base.repository.read_blob if base.repository else read_layer
+        copy_blob(layer, read, base.repository, target.repository, progress.advance, turn)
 
 
 def _send(

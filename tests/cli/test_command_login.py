@@ -3,6 +3,7 @@
 The servers are stand-ins; kfp's own client and Kubernetes' own client are what judges them.
 """
 
+import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ import kfp
 import pytest
 
 from modelcar import pod
+from modelcar.cli.server import discovery
 from modelcar.cli.server.client import Client
 from modelcar.cli.server.login import authorities
 from modelcar.errors import ClusterError
+from tests.parts import certificates
 from tests.parts.certificates import CertificateAuthority
 from tests.parts.command import modelcar
 from tests.parts.recorded_api import RecordedApi
@@ -166,6 +169,124 @@ def test_in_a_pod_it_is_the_service_with_the_pods_own_token(
         Client.connect()
 
 
+SERVICE = "ds-pipeline-dspa.my-project.svc"
+FORBIDDEN = (403, {"kind": "Status", "message": "datasciencepipelinesapplications is forbidden", "code": 403})
+
+
+@pytest.fixture
+def workbench(
+    cluster: RecordedApi, authority: CertificateAuthority, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RecordedApi]:
+    """Give the pipeline server of a project to a pod in it that may use it and look nothing up, as workbenches may."""
+    folder = isolated / "serviceaccount"
+    folder.mkdir()
+    for name, content in (("namespace", "my-project"), ("token", TOKEN), ("ca.crt", authority.cert_file.read_text())):
+        (folder / name).write_text(content)
+    monkeypatch.setattr(pod, "SERVICE_ACCOUNT", folder)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(isolated / "kubeconfig", TOKEN)))
+    cluster.answers[DSPAS] = FORBIDDEN
+    with RecordedApi(authority.issue("service", [SERVICE]), TOKEN) as api:
+        api.answers = {HEALTH: (200, {"multi_user": False}), RUNS: (200, {"runs": [], "total_size": 0})}
+        found = socket.getaddrinfo
+        here = lambda host, *more, **words: found("127.0.0.1" if host == SERVICE else host, *more, **words)  # noqa: E731
+        monkeypatch.setattr(socket, "getaddrinfo", here)
+        monkeypatch.setattr(discovery, "PORT", api.server_address[1])
+        yield api
+
+
+@pytest.mark.parametrize("bundle", ["service account", "PIPELINES_SSL_SA_CERTS", "mounted", "ConfigMap"])
+def test_a_workbench_needs_no_right_to_look_for_the_server(
+    bundle: str,
+    workbench: RecordedApi,
+    cluster: RecordedApi,
+    authority: CertificateAuthority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = pod.SERVICE_ACCOUNT / "ca.crt"
+    if bundle == "service account":
+        own.rename(own.with_name("service-ca.crt"))
+    elif bundle == "ConfigMap":
+        data = {"dsp-ca.crt": own.read_text()}
+        cluster.answers["/api/v1/namespaces/my-project/configmaps/dsp-trusted-ca-dspa"] = (200, {"data": data})
+        own.unlink()
+    else:
+        file = own.rename(tmp_path / "ca-bundle.crt")
+        if bundle == "mounted":
+            monkeypatch.setattr("modelcar.cli.server.login._MOUNTED", (file,))
+        else:
+            monkeypatch.setenv(bundle, str(file))
+
+    client = Client.connect()
+
+    assert client.address == f"https://{SERVICE}:{workbench.server_address[1]}"
+    assert (client.kfp().list_runs().runs or []) == []
+    assert {token for _, token in workbench.seen} == {f"Bearer {TOKEN}"}
+
+
+def test_a_workbench_without_a_server_is_told_that_it_was_assumed(workbench: RecordedApi, closed_port: int) -> None:
+    workbench.answers.clear()
+    discovery.PORT = closed_port
+    with pytest.raises(
+        ClusterError, match=r"may not look for the pipeline server; the dashboard puts it there"
+    ) as told:
+        Client.connect()
+    assert "--server https://ds-pipeline-NAME.PROJECT.svc" in told.value.remedy
+
+
+def test_outside_without_the_right_to_look_it_is_the_dashboards_route(
+    logged_in: Path, cluster: RecordedApi, pipelines: RecordedApi, authority: CertificateAuthority
+) -> None:
+    trust(cluster, authority)
+    cluster.answers[DSPAS] = FORBIDDEN
+    refused = modelcar("status")
+    assert (
+        "may not look for a pipeline server in project my-project, and sees no route ds-pipeline-dspa" in refused.stderr
+    )
+    assert "Traceback" not in refused.stderr
+    cluster.answers[ROUTE] = (200, {"spec": {"host": pipelines.url.removeprefix("https://")}})
+    assert modelcar("status").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("namespace", "names", "works"),
+    [
+        ("my-project", [SERVICE], True),
+        ("other", [SERVICE], False),
+        ("my-project", ["somebody.my-project.svc"], False),
+    ],
+)
+def test_a_forwarded_port_speaks_tls_in_its_services_name(
+    namespace: str,
+    names: list[str],
+    works: bool,
+    cluster: RecordedApi,
+    authority: CertificateAuthority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`oc port-forward svc/ds-pipeline-dspa 8443:8443`: the certificate is of the service and not of localhost."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "kubeconfig", TOKEN, namespace)))
+    monkeypatch.setattr(certificates, "_LOOPBACK", ())
+    with RecordedApi(authority.issue("forwarded", names), TOKEN) as api:
+        api.answers = {HEALTH: (200, {"multi_user": False}), RUNS: (200, {"runs": []})}
+        server = f"https://localhost:{api.server_address[1]}"
+        if works:
+            assert Client.connect(server, ca=authority.cert_file).address == server
+            assert api.seen == [(HEALTH, f"Bearer {TOKEN}")]
+        else:
+            with pytest.raises(ClusterError, match=r"certificate"):
+                Client.connect(server, ca=authority.cert_file)
+            assert api.seen == []
+
+
+def test_a_port_that_speaks_tls_says_so(pipelines: RecordedApi) -> None:
+    with RecordedApi() as plain:
+        plain.answers[HEALTH] = (400, "Client sent an HTTP request to an HTTPS server.")
+        done = modelcar("status", "--server", plain.url)
+    assert f"speaks TLS. Write --server {plain.url.replace('http:', 'https:')}" in done.stderr
+
+
 def test_a_login_that_ended_says_what_to_type(
     logged_in: Path, cluster: RecordedApi, pipelines: RecordedApi, authority: CertificateAuthority
 ) -> None:
@@ -205,7 +326,7 @@ def test_a_token_does_not_go_over_an_open_line(logged_in: Path) -> None:
         (
             [dspa(ready="the database is not there")],
             "has no route, and it is not ready: the database is not there. Forward its port: "
-            "oc port-forward -n my-project svc/ds-pipeline-dspa 8888:8888",
+            "oc port-forward -n my-project svc/ds-pipeline-dspa 8443:8443, then --server https://localhost:8443",
         ),
     ],
 )

@@ -3,7 +3,7 @@
 DOWNLOAD = """
 import sys
 from pathlib import Path
-from modelcar.download import download
+from modelcar.steps.download import download
 print(download(sys.argv[1], Path(sys.argv[2])).directory)
 """
 """Takes the model and the claim; tells the directory."""
@@ -11,8 +11,8 @@ print(download(sys.argv[1], Path(sys.argv[2])).directory)
 BUILD = """
 import sys
 from pathlib import Path
-from modelcar.build import build
-from modelcar.errors import explained
+from modelcar.steps.build import build
+from modelcar.records.termination_message import explained
 with explained():
     print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image)
 """

@@ -38,7 +38,8 @@ BOUND = {
 }
 REPORT = """
 import sys, time
-from modelcar.report import EndedRun, report
+from modelcar.steps.report.page import EndedRun
+from modelcar.steps.report.report import report
 begun = time.monotonic()
 done = report(EndedRun(sys.argv[1], "RUNNING", model="example/tiny-llama", target="quay.io/team/model:1"))
 print(done.markdown)
@@ -47,7 +48,7 @@ print("seconds:", time.monotonic() - begun, "failed:", done.failed)
 FAILS = """
 import sys
 from modelcar.errors import BuildError, explained
-from modelcar.record import recorded
+from modelcar.records.step_record import recorded
 with recorded("build") as record, explained():
     record.moved_bytes = 17
     raise BuildError("a file is larger than max_layer_size", "Raise it")

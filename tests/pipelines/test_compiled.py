@@ -185,8 +185,8 @@ def test_a_backend_without_task_config_gets_the_same_as_parameters(tmp_path: Pat
 
 
 ARTIFACTS = {
-    "preflight": {"plan": "system.Markdown"},
-    "report": {"report": "system.Markdown", "disk_use": "system.HTML", "figures": "system.Metrics"},
+    "preflight": {"plan": "system.Markdown", "plan_page": "system.HTML"},
+    "report": {"report": "system.Markdown", "report_page": "system.HTML", "figures": "system.Metrics"},
 }
 PLACE = {
     "claim": "claim",

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 import kfp_server_api  # type: ignore[import-untyped]
 import urllib3
+from kfp.client.token_credentials_base import TokenCredentialsBase
 from requests.utils import get_environ_proxies, select_proxy
 
-from modelcar.cli.server.discovery import discover
+from modelcar.cli.server.certificate import service_behind
+from modelcar.cli.server.discovery import PORT, discover, forward_port, trust_bundle
 from modelcar.cli.server.login import (
     LOG_IN,
     TOKEN_FILE_VARIABLE,
@@ -42,12 +44,14 @@ class Client:
         api: kfp's client for it.
         cluster: The cluster that its runs are in, if we may talk to that as well.
         has_token: Whether we say who we are.
+        is_assumed: Whether the address was not looked up, for lack of rights.
     """
 
     address: str
     api: Any
     cluster: Cluster | None
     has_token: bool
+    is_assumed: bool = False
 
     @classmethod
     def connect(cls, server: str = "", namespace: str = "", ca: Path | None = None) -> "Client":
@@ -70,13 +74,16 @@ class Client:
         settings.proxy = select_proxy(address, get_environ_proxies(address))
         is_safe = address.startswith("https://")
         if is_safe:
-            settings.ssl_ca_cert = authorities(cluster, ca, found.config_maps if found else None)
+            settings.ssl_ca_cert = authorities(cluster, ca, found.config_maps if found else trust_bundle())
+            project = cluster.namespace if cluster else ""
+            settings.assert_hostname = service_behind(address, settings.ssl_ca_cert, project)
         # A login is not for everybody on the way to read, unless somebody gave us one for this.
         is_given = TOKEN_VARIABLE in os.environ or TOKEN_FILE_VARIABLE in os.environ
         token = find_token(cluster) if is_safe or is_given else None
         if token is not None:
             _with_token(settings, token)
-        client = cls(address, kfp_server_api.ApiClient(settings), cluster, token is not None)
+        is_assumed = found is not None and found.is_assumed
+        client = cls(address, kfp_server_api.ApiClient(settings), cluster, token is not None, is_assumed)
         client.multi_user  # noqa: B018
         return client
 
@@ -97,6 +104,17 @@ class Client:
         if self.cluster is None:
             raise ClusterError(f"{self.address} serves many projects", f"{LOG_IN}; or name one: --namespace NAME")
         return self.cluster.namespace
+
+    def kfp(self) -> Any:
+        """Returns the kfp SDK's own client for the same server, with the same login: for notebooks."""
+        import kfp
+
+        settings = self.api.configuration
+        return kfp.Client(
+            host=self.address,
+            credentials=_Login(settings.refresh_api_key_hook) if self.has_token else None,
+            ssl_ca_cert=settings.ssl_ca_cert,
+        )
 
     @property
     def pipelines(self) -> Any:
@@ -158,6 +176,9 @@ class Client:
             if urlsplit(moved).netloc == urlsplit(self.address).netloc:
                 return ClusterError(f"{self.address} sends us on to {moved}", f"Write --server {_origin(moved)}")
             return ClusterError(f"{self.address} wants a login in a browser ({status})", _remedy_for_login(False))
+        if status == 400 and "HTTPS server" in str(error.body):
+            secure = self.address.replace("http://", "https://", 1)
+            return ClusterError(f"{self.address} speaks TLS", f"Write --server {secure}")
         if status == 404 and not _server_said(error):
             return ClusterError(
                 f"there is no pipelines' API at {self.address} (404)",
@@ -179,10 +200,32 @@ class Client:
             )
         remedy = "Is the address right, and can it be reached from here?"
         if urlsplit(self.address).hostname in ("localhost", "127.0.0.1"):
-            remedy = "Is the port forwarded? kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80"
+            remedy = f"Is the port forwarded? {_port_forward(self.address, self.cluster)}"
+        elif self.is_assumed:
+            remedy = (
+                "This login may not look for the pipeline server; the dashboard puts it there. If it has another name, "
+                f"give its address: --server https://ds-pipeline-NAME.PROJECT.svc:{PORT}"
+            )
         return ClusterError(
             f"the pipelines' API at {self.address} cannot be reached: {_short(cause)}", remedy, may_pass=True
         )
+
+
+class _Login(TokenCredentialsBase):  # type: ignore[misc]
+    """A token for kfp's own client, read again for each request."""
+
+    def __init__(self, refresh: Callable[[Any], None]) -> None:
+        self._refresh = refresh
+
+    def refresh_api_key_hook(self, config: Any) -> None:
+        """Puts the token of this moment into a client's settings."""
+        self._refresh(config)
+
+
+def _port_forward(address: str, cluster: Cluster | None) -> str:
+    if address.startswith("https://"):
+        return forward_port(cluster.namespace if cluster else "PROJECT").partition(": ")[2].partition(", then")[0]
+    return "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80"
 
 
 def _with_token(settings: Any, token: Token) -> None:

@@ -26,12 +26,19 @@ TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105
 LOG_IN = "Log in: oc login --server https://api.<cluster>:6443"
 
 _BEARER = "Bearer "
-_SERVICE_CA = "service-ca.crt"
-"""OpenShift's authority for services, beside a service account's token."""
+_CLUSTER_CA, _SERVICE_CA = "ca.crt", "service-ca.crt"
+"""The cluster's authority, and OpenShift's for services, beside a service account's token."""
 
-_AUTHORITIES = ("kube-root-ca.crt", "odh-trusted-ca-bundle")
-"""ConfigMaps with authorities, in every project: the cluster's (on OpenShift also the router's), and the organisation's
-where OpenShift AI was told of them."""
+_AUTHORITIES = ("kube-root-ca.crt", "openshift-service-ca.crt", "odh-trusted-ca-bundle")
+"""ConfigMaps with authorities, in every project: the cluster's (on OpenShift also the router's), that of OpenShift's
+services, and the organisation's where OpenShift AI was told of them."""
+
+_MOUNTED = (Path("/etc/pki/tls/custom-certs/ca-bundle.crt"), Path("/dsp-custom-certs/dsp-ca.crt"))
+"""Where OpenShift AI mounts authorities: the first into workbenches (odh-notebook-controller, which merges
+`odh-trusted-ca-bundle` and the cluster's own), the second into what the pipeline server runs."""
+
+_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIPELINES_SSL_SA_CERTS")
+"""Variables that name such a file; a workbench has all three."""
 
 _ANSWER_SECONDS = (5, 10)
 
@@ -78,14 +85,15 @@ def authorities(cluster: Cluster | None, own: Path | None, config_maps: dict[str
     """
     # One file, for kfp's client takes one, and that instead of the public authorities.
     parts = [Path(certifi.where()).read_text()]
-    named = [own, *(Path(os.environ[name]) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if name in os.environ)]
-    for file in filter(None, named):
+    named = [own, *(Path(os.environ[name]) for name in _VARIABLES if name in os.environ)]
+    for file in dict.fromkeys(filter(None, named)):
         try:
             parts.append(file.read_text())
         except (OSError, UnicodeDecodeError) as error:
             raise ClusterError(f"the authorities' file {file} cannot be read: {error}", "Name another: --ca") from None
-    with suppress(OSError):
-        parts.append((pod.SERVICE_ACCOUNT / _SERVICE_CA).read_text())
+    for file in (*_MOUNTED, pod.SERVICE_ACCOUNT / _CLUSTER_CA, pod.SERVICE_ACCOUNT / _SERVICE_CA):
+        with suppress(OSError, UnicodeDecodeError):
+            parts.append(file.read_text())
     if cluster is not None:
         for name, key in {**dict.fromkeys(_AUTHORITIES, ""), **(config_maps or {})}.items():
             parts += _config_map(cluster, name, key)

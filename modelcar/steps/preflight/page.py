@@ -1,4 +1,4 @@
-"""A preflight as a page in Markdown: what stops the run, what it will do, what was checked."""
+"""A preflight as a page, in Markdown and in HTML: what stops the run, what it will do, what was checked."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.markdown import Markdown
 
+from modelcar import html_page
 from modelcar.image.recipe import MODELS
-from modelcar.markdown import code, sentence, table, text
+from modelcar.markdown import code, line, sentence, table, text
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.preflight import Preflight
@@ -21,8 +22,13 @@ _SIGNS = {"ok": "✅", "warning": "⚠️", "refusal": "❌"}
 
 
 def page(found: Preflight) -> str:
-    """The page that the pipeline's UI shows."""
-    return "\n\n".join(_sections(found)) + "\n"
+    """The page in Markdown, which Kubeflow's UI shows, and OpenShift AI's from 3.6 on."""
+    return html_page.markdown(_sections(found))
+
+
+def web_page(found: Preflight) -> str:
+    """The same page in HTML, which every dashboard shows."""
+    return html_page.page(f"Plan for {line(found.run.model)}", _sections(found))
 
 
 def show(found: Preflight) -> None:

@@ -1,20 +1,24 @@
-"""A picture of what a run's steps used of the claim and of the node's own disk: SVG within one HTML page.
+"""A picture of what a run's steps used of the claim and of the node's own disk: SVG, for screens and for phones.
 
-It needs nothing from elsewhere, runs nothing, and can be read on a light and on a dark page.
+Its colours are those of the page (modelcar.html_page), so that it can be read on a light and on a dark one.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from xml.etree import ElementTree
 
 from rich.filesize import decimal
 
+from modelcar.html_page import Picture
 from modelcar.records.disk_usage import KIB, Point
 from modelcar.records.step_record import Record
 
-WIDTH, HEIGHT = 860, 340
+HEIGHT = 340
+WIDTHS = {"on-screens": 860, "on-phones": 400}
+"""Units across, of 1 CSS pixel where the picture is shown as wide; letters get no smaller than people can read."""
+
 LEFT, RIGHT, TOP, BOTTOM = 78, 14, 34, 50
 LEAST_BYTES = 1_000_000
 """An axis is never shorter, or else the noise of a disk that nobody writes to would fill the picture."""
@@ -24,32 +28,14 @@ NOISE = 0.02
 """Of the picture's height; less than that below zero is not worth an axis that goes there."""
 
 TICKS = 5
+TICK_WIDTH = 130
+"""Units from one time to the next, at least."""
+
 LETTER = 7
 STEPS_IN_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 Disk = Literal["claim", "node"]
 DISKS: tuple[Disk, ...] = ("claim", "node")
 LEGEND = {"claim": "claim", "node": "the node's own disk"}
-
-# Blue and orange are told apart by everybody; the dashes, in print as well.
-STYLE = """
-:root { color-scheme: light dark; --page: #ffffff; --text: #1b1b1b; --faint: #6a6e73; --line: #d2d2d2; --band: #f3f4f6;
-  --claim: #0066b3; --node: #c2410c; --bad: #b1380b; }
-@media (prefers-color-scheme: dark) { :root { --page: #1b1d21; --text: #ececec; --faint: #a8adb3; --line: #43474d;
-  --band: #25282d; --claim: #63b3f5; --node: #ff9d5c; --bad: #ff9d5c; } }
-body { margin: 0; padding: 16px; background: var(--page); color: var(--text);
-  font: 14px/1.45 "Red Hat Text", "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
-h1 { font-size: 17px; margin: 0 0 4px; } p { margin: 0 0 10px; color: var(--faint); }
-svg { display: block; width: 100%; max-width: 1100px; height: auto; }
-svg text { fill: var(--text); font-size: 12px; } svg .faint { fill: var(--faint); }
-.grid { stroke: var(--line); stroke-width: 1; } .zero { stroke: var(--faint); stroke-width: 1; }
-.band { fill: var(--band); }
-.claim, .node { fill: none; stroke-width: 2; stroke-linejoin: round; }
-.claim { stroke: var(--claim); } .node { stroke: var(--node); stroke-dasharray: 6 3; }
-.failed { fill: var(--bad) !important; font-weight: bold; }
-table { border-collapse: collapse; margin-top: 10px; font-variant-numeric: tabular-nums; }
-th, td { padding: 3px 14px 3px 0; text-align: right; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; } th { color: var(--faint); font-weight: normal; }
-"""
 
 
 @dataclass(frozen=True)
@@ -68,13 +54,14 @@ class Curve:
 class Scale:
     """From seconds and bytes to the picture's units."""
 
+    width: int
     seconds: float
     lowest: float
     highest: float
 
     def x(self, seconds: float) -> float:
         """From the left."""
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * seconds / self.seconds, 1)
+        return round(LEFT + (self.width - LEFT - RIGHT) * seconds / self.seconds, 1)
 
     def y(self, count: float) -> float:
         """From the top."""
@@ -105,33 +92,17 @@ def peak(record: Record, disk: Disk) -> int | None:
     return max(values[0] - min(values), 0) * KIB if values else None
 
 
-def page(records: Sequence[Record], title: str) -> str:
-    """The HTML page.
+def pictures(records: Sequence[Record]) -> Iterator[Picture]:
+    """The picture, if any step has left a record of the disks.
 
     Args:
         records: What the steps left, by the time they began.
-        title: What the run was about.
     """
-    html = ElementTree.Element("html", lang="en")
-    head = ElementTree.SubElement(html, "head")
-    ElementTree.SubElement(head, "meta", charset="utf-8")
-    _text(head, "title", title)
-    _text(head, "style", STYLE)
-    body = ElementTree.SubElement(html, "body")
-    _text(body, "h1", title)
     shown = curves(records)
     if shown:
-        _text(
-            body,
-            "p",
-            EXPLANATION,
-        )
-        body.append(_picture(records, shown))
-    else:
-        _text(body, "p", "No step of this run has left a record of the disks.")
-    if records:
-        body.append(_table(records))
-    return "<!DOCTYPE html>\n" + ElementTree.tostring(html, encoding="unicode", method="html")
+        drawings = [_picture(records, shown, width, kind) for kind, width in WIDTHS.items()]
+        svg = "\n".join(ElementTree.tostring(one, encoding="unicode", method="html") for one in drawings)
+        yield Picture(svg, EXPLANATION)
 
 
 def clock(seconds: float) -> str:
@@ -145,26 +116,34 @@ def clock(seconds: float) -> str:
     return f"{rest} s"
 
 
-def _picture(records: Sequence[Record], shown: Sequence[Curve]) -> ElementTree.Element:
+def _picture(records: Sequence[Record], shown: Sequence[Curve], width: int, kind: str) -> ElementTree.Element:
     begun = records[0].start
     end = max([record.end - begun for record in records] + [curve.points[-1][0] for curve in shown])
     values = [count for curve in shown for _seconds, count in curve.points]
     highest = max([LEAST_BYTES, *values])
     lowest = min([0, *values])
     rungs = list(_rungs(lowest if -lowest > NOISE * highest else 0, highest))
-    scale = Scale(max(end, 1.0), rungs[0], rungs[-1])
+    scale = Scale(width, max(end, 1.0), rungs[0], rungs[-1])
     label = "Disk in use over time, " + ", ".join(
         f"{record.step} from {clock(record.start - begun)}" for record in records
     )
     svg = ElementTree.Element(
         "svg",
-        {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": label, "xmlns": "http://www.w3.org/2000/svg"},
+        {
+            "class": kind,
+            "viewBox": f"0 0 {width} {HEIGHT}",
+            "role": "img",
+            "aria-label": label,
+            "xmlns": "http://www.w3.org/2000/svg",
+        },
     )
     _bands(svg, records, scale)
     _axes(svg, scale, rungs)
     for curve in shown:
         points = " ".join(f"{scale.x(seconds)},{scale.y(count)}" for seconds, count in curve.points)
-        ElementTree.SubElement(svg, "polyline", {"class": curve.disk, "points": points})
+        # Where a policy drops the page's style, lines are still lines.
+        line = {"class": curve.disk, "points": points, "fill": "none", "stroke": "currentColor"}
+        ElementTree.SubElement(svg, "polyline", line)
     _legend(svg, {curve.disk for curve in shown})
     return svg
 
@@ -174,10 +153,12 @@ def _bands(svg: ElementTree.Element, records: Sequence[Record], scale: Scale) ->
     for record in records:
         left, right = scale.x(record.start - begun), scale.x(max(record.end, record.start) - begun)
         box = {"x": left, "y": TOP, "width": round(right - left, 1), "height": HEIGHT - TOP - BOTTOM}
-        ElementTree.SubElement(svg, "rect", {"class": "band", **{key: str(value) for key, value in box.items()}})
+        ElementTree.SubElement(
+            svg, "rect", {"class": "band", "fill": "none", **{key: str(value) for key, value in box.items()}}
+        )
         room = LETTER * len(record.step)
         if record.failed:
-            middle = min(max((left + right) / 2, LEFT + room / 2), WIDTH - RIGHT - room / 2)
+            middle = min(max((left + right) / 2, LEFT + room / 2), scale.width - RIGHT - room / 2)
             _label(svg, f"{record.step} \N{BALLOT X}", middle, TOP - 8, "middle", "failed")
         elif right - left > room:
             _label(svg, record.step, (left + right) / 2, TOP - 8, "middle")
@@ -188,11 +169,12 @@ def _axes(svg: ElementTree.Element, scale: Scale, rungs: Sequence[float]) -> Non
         y = str(scale.y(rung))
         kind = "zero" if rung == 0 else "grid"
         ElementTree.SubElement(
-            svg, "line", {"class": kind, "x1": str(LEFT), "x2": str(WIDTH - RIGHT), "y1": y, "y2": y}
+            svg, "line", {"class": kind, "x1": str(LEFT), "x2": str(scale.width - RIGHT), "y1": y, "y2": y}
         )
         sign = "-" if rung < 0 else ""
         _label(svg, sign + decimal(int(abs(rung))), LEFT - 8, scale.y(rung) + 4, "end", "faint")
-    step = next((step for step in STEPS_IN_SECONDS if scale.seconds / step <= TICKS + 1), STEPS_IN_SECONDS[-1])
+    most = max((scale.width - LEFT) // TICK_WIDTH, 1)
+    step = next((step for step in STEPS_IN_SECONDS if scale.seconds / step <= most), STEPS_IN_SECONDS[-1])
     for number in range(math.floor(scale.seconds / step) + 1):
         x = scale.x(number * step)
         ElementTree.SubElement(
@@ -202,7 +184,7 @@ def _axes(svg: ElementTree.Element, scale: Scale, rungs: Sequence[float]) -> Non
         )
         words = clock(number * step)
         room = LETTER * len(words) / 2
-        anchor = "start" if x - LEFT < room else "end" if WIDTH - x < room else "middle"
+        anchor = "start" if x - LEFT < room else "end" if scale.width - x < room else "middle"
         _label(svg, words, x, HEIGHT - BOTTOM + 19, anchor, "faint")
 
 
@@ -216,26 +198,6 @@ def _legend(svg: ElementTree.Element, disks: set[Disk]) -> None:
             )
             _label(svg, LEGEND[disk], x + 32, y, "start")
             x += 60 + LETTER * len(LEGEND[disk])
-
-
-def _table(records: Sequence[Record]) -> ElementTree.Element:
-    table = ElementTree.Element("table")
-    _row(table, "th", ["step", "time", "moved", "peak on the claim", "peak on the node"])
-    for record in records:
-        name = f"{record.step} (failed)" if record.failed else record.step
-        peaks = [_size(peak(record, disk)) for disk in DISKS]
-        _row(table, "td", [name, clock(record.seconds), _size(record.moved_bytes), *peaks])
-    return table
-
-
-def _row(table: ElementTree.Element, kind: str, cells: Iterable[str]) -> None:
-    row = ElementTree.SubElement(table, "tr")
-    for cell in cells:
-        _text(row, kind, cell)
-
-
-def _size(count: int | None) -> str:
-    return "not seen" if count is None else decimal(count)
 
 
 def _rungs(lowest: float, highest: float) -> Iterator[float]:

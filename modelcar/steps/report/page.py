@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rich.filesize import decimal
 
-from modelcar import markdown
+from modelcar import html_page, markdown
 from modelcar.cluster.failures import Failure
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.records.step_record import Record
@@ -70,8 +70,8 @@ class Report:
     Attributes:
         failed: Whether the run failed.
         summary: A few lines of plain text, for the log.
-        markdown: The whole of it.
-        html: The picture of the disks.
+        markdown: The whole of it, but for the picture of the disks.
+        html: The whole of it as a web page.
         figures: Seconds and bytes, by name.
     """
 
@@ -87,11 +87,11 @@ def write(run: EndedRun, found: Found) -> Report:
     # Where the run's state is uncertain, its pods are not.
     failed = run.state in FAILED or (run.state not in SUCCEEDED and (bool(found.failures) or _is_broken_off(found)))
     sections = _failure(run, found) if failed else _success(run, found)
-    page = "\n\n".join([*sections, *_steps(found.records), *_notes(found.notes)]) + "\n"
-    title = run.model or (f"run {run.id}" if run.id else "this run")
-    picture = disk_chart.page(found.records, f"Disk use of {markdown.line(title)}")
+    parts: list[html_page.Part] = [*sections, *_steps(found.records), *_notes(found.notes)]
+    title = markdown.line(run.model or (f"run {run.id}" if run.id else "this run"))
     summary = _why(run, found) if failed else _done(run, found)
-    return Report(failed, summary, page, picture, _figures(found.records))
+    page = html_page.page(f"Report on {title}", parts)
+    return Report(failed, summary, html_page.markdown(parts), page, _figures(found.records))
 
 
 def _is_broken_off(found: Found) -> bool:
@@ -142,7 +142,7 @@ def _success(run: EndedRun, found: Found) -> Iterator[str]:
         yield f"The steps left no record of the image's digest; its tag is {markdown.text(goal)}." if goal else ""
 
 
-def _steps(records: Sequence[Record]) -> Iterator[str]:
+def _steps(records: Sequence[Record]) -> Iterator[html_page.Part]:
     if not records:
         return
     yield "## Steps"
@@ -157,6 +157,7 @@ def _steps(records: Sequence[Record]) -> Iterator[str]:
         for record in records
     ]
     yield markdown.table(("step", "", "time:", "moved:", "peak on the claim:", "peak on the node:"), rows)
+    yield from disk_chart.pictures(records)
 
 
 def _notes(notes: Sequence[str]) -> Iterator[str]:

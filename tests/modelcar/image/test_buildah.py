@@ -30,8 +30,8 @@ ASKS = "from modelcar.image import builder; print(builder.may_run_here())"
 BUILDS = """
 import sys
 from pathlib import Path
-from modelcar.build import build
-from modelcar.errors import explained
+from modelcar.steps.build import build
+from modelcar.records.termination_message import explained
 with explained():
     print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image.digest)
 """

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from modelcar.errors import explained
+from modelcar.records.termination_message import explained
 with explained():
     try:
         Path(sys.argv[1]).touch()

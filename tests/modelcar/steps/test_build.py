@@ -624,7 +624,7 @@ exec chroot "$0" "$@"
 WATCHER = """
 import json, os, sys, threading
 from pathlib import Path
-from modelcar.build import build
+from modelcar.steps.build import build
 directory, target = Path(sys.argv[1]), sys.argv[2]
 def used(path):
     state = os.statvfs(path)

@@ -21,7 +21,7 @@ from modelcar.components.report import report as report_step
 from modelcar.records.disk_usage import Point
 from modelcar.records.step_record import Record
 from modelcar.steps.report import report
-from modelcar.steps.report.disk_chart import clock, curves, page, peak
+from modelcar.steps.report.disk_chart import clock, curves, peak
 from modelcar.steps.report.inference_service import inference_service, service_name
 from modelcar.steps.report.page import EndedRun, Found, write
 from tests.parts.run_states import run_state
@@ -209,24 +209,22 @@ def test_text_of_others_stays_text(words: str) -> None:
         assert "img" not in Tags(done.html).tags
 
 
-def test_picture_needs_nothing_from_elsewhere() -> None:
-    picture = page(RECORDS, "Disk use")
-    found = Tags(picture)
+def test_page_holds_all_of_the_report_and_the_picture() -> None:
+    done = write(RUN, Found(RECORDS))
+    texts = Tags(done.html).texts
 
-    assert {"script", "link", "img", "iframe", "object", "image", "use"}.isdisjoint(found.tags)
-    assert [(key, value) for key, value in found.attributes if key.startswith("on") or key in ("src", "href")] == []
-    assert "url(" not in picture
-    assert "@import" not in picture
-    assert "prefers-color-scheme: dark" in picture
-    assert "background: var(--page)" in picture
-    assert len(picture) < 20_000
-
-
-def test_picture_has_axes_with_units_and_every_step() -> None:
-    texts = Tags(page(RECORDS, "Disk use")).texts
-
+    assert "ibm-granite/granite-3.3-2b-instruct is there" in texts
+    assert inference_service(MIRRORED, RUN.model) in texts
     assert {"0 bytes", "10.0 GB", "20.0 GB", "30.0 GB", "0 s", "30 min"} <= set(texts)
     assert {"download", "build", "mirror", "claim", "the node's own disk"} <= set(texts)
+    assert len(done.html) < 30_000
+
+
+def test_page_of_a_failure_holds_why_and_the_command() -> None:
+    done = write(EndedRun("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED]))
+
+    assert "oc label node <name> a=b" in Tags(done.html).texts
+    assert "<svg" in done.html
 
 
 def test_curves_are_of_the_claim_since_the_run_and_of_the_node_since_the_step() -> None:
@@ -241,8 +239,8 @@ def test_curves_are_of_the_claim_since_the_run_and_of_the_node_since_the_step() 
     assert peak(RECORDS[0], "claim") is None
 
 
-def test_picture_without_any_record() -> None:
-    assert "No step of this run has left a record" in page([], "Disk use")
+def test_page_without_any_record_has_no_picture() -> None:
+    assert "<svg" not in write(RUN, Found(())).html
 
 
 @pytest.mark.parametrize(
@@ -407,12 +405,12 @@ def test_exit_handler_reports_on_a_local_run(ended: str, artifacts: Path) -> Non
             _pipeline(ends=ended)
 
     (markdown,) = artifacts.glob("*/report/report")
-    (picture,) = artifacts.glob("*/report/disk_use")
+    (page,) = artifacts.glob("*/report/report_page")
     words = (
         "# team/granite is there\n" if ended == "well" else "# The run failed at *build*\n\nbuild failed: the builder"
     )
     assert markdown.read_text().startswith(words)
-    assert "<svg" in picture.read_text()
+    assert "<svg" in page.read_text()
 
 
 def test_exit_handler_compiles_to_what_the_backend_takes(tmp_path: Path) -> None:
@@ -424,7 +422,7 @@ def test_exit_handler_compiles_to_what_the_backend_takes(tmp_path: Path) -> None
     assert task["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
     outputs = document["components"]["comp-report"]["outputDefinitions"]["artifacts"]
     kinds = {name: artifact["artifactType"]["schemaTitle"] for name, artifact in outputs.items()}
-    assert kinds == {"report": "system.Markdown", "disk_use": "system.HTML", "figures": "system.Metrics"}
+    assert kinds == {"report": "system.Markdown", "report_page": "system.HTML", "figures": "system.Metrics"}
     inputs = document["components"]["comp-report"]["inputDefinitions"]["parameters"]
     assert [name for name, given in inputs.items() if not given.get("description")] == []
     assert [name for name, given in inputs.items() if name != "status" and not given.get("isOptional")] == []

@@ -529,8 +529,9 @@ from modelcar.components.preflight import preflight
 
 local.init(local.SubprocessRunner(use_venv=False), pipeline_root=sys.argv[1])
 task = preflight(**json.loads(sys.argv[2]))
-print("OUTPUTS", json.dumps({name: task.outputs[name] for name in task.outputs if name != "plan"}))
+print("OUTPUTS", json.dumps({name: task.outputs[name] for name in task.outputs if not name.startswith("plan")}))
 print("PLAN", task.outputs["plan"].path)
+print("PAGE", task.outputs["plan_page"].path)
 """
 
 
@@ -546,7 +547,7 @@ def test_step_gives_its_outputs_and_its_page(published: Hub, plain_registry: Reg
     done = run_component(tmp_path, model=MODEL, target=target, node_selector=selector, builder="direct")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    said = dict(re.findall(r"^(OUTPUTS|PLAN) (.*)$", done.stdout, re.MULTILINE))
+    said = dict(re.findall(r"^(OUTPUTS|PLAN|PAGE) (.*)$", done.stdout, re.MULTILINE))
     assert json.loads(said["OUTPUTS"]) == {
         "node_selector": selector,
         "ephemeral_storage": "1Gi",
@@ -555,6 +556,7 @@ def test_step_gives_its_outputs_and_its_page(published: Hub, plain_registry: Reg
         "image": "",
     }
     assert Path(said["PLAN"]).read_text().startswith(f"# {MODEL}")
+    assert f"<h1>{MODEL}</h1>" in Path(said["PAGE"]).read_text()
 
 
 def test_step_that_refuses_shows_all_in_its_log(
