@@ -173,5 +173,3 @@ def _with_branches(problem: ModelcarError, hub: Hub, whole: Snapshot) -> Modelca
     if not branches:
         return problem
     return WeightsError(problem.what, f"Its branches may hold them (--revision): {', '.join(branches)}")
-
-

@@ -44,7 +44,7 @@ def test_shard_that_the_index_names_and_nobody_published_is_refused(hub: Hub) ->
         {"model.safetensors.index.json": json.dumps(index), "model-00001-of-00002.safetensors": WEIGHTS},
     )
 
-    with pytest.raises(WeightsError, match="names model-00002-of-00002.safetensors, which is not there"):
+    with pytest.raises(WeightsError, match=r"names model-00002-of-00002.safetensors, which is not there"):
         resolve().check()
 
 
