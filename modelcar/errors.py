@@ -36,11 +36,6 @@ def on_one_line(words: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
 
 
-def first_line(error: BaseException) -> str:
-    """Returns the first line of what a library says of a failure; the failure's name if it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
 class HubError(ModelcarError):
     """The Hub refused, or does not have what was asked for."""
 
@@ -49,6 +44,10 @@ class HubUnwellError(HubError):
     """The Hub cannot be reached, or asked to be tried again."""
 
     may_pass = True
+
+
+class HubBusyError(HubUnwellError):
+    """The Hub, or the storage behind it, takes no more connections or requests for now."""
 
 
 class SelectionError(ModelcarError):

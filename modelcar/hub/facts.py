@@ -21,8 +21,8 @@ MAX_FILE_BYTES = 32 << 20
 MAX_READ_BYTES = 96 << 20
 _READERS = 8
 _TOP_FILES = (
-    "config.json", "model_index.json", "modules.json", "adapter_config.json", "params.json", "tokenizer_config.json",
-    "genai_config.json", "hf_quant_config.json", "quantize_config.json", "quant_config.json", "generation_config.json",
+    "config.json", "model_index.json", "modules.json", "adapter_config.json", "hf_quant_config.json",
+    "quantize_config.json", "quant_config.json",
 )  # fmt: skip
 _CONFIGS = ("config.json", "adapter_config.json", "genai_config.json")
 
@@ -133,6 +133,8 @@ def mapping(value: object) -> Json:
 def _worth_reading(files: Sequence[PublishedFile]) -> Iterator[PublishedFile]:
     by_path = {file.path: file for file in files}
     wanted = [by_path[name] for name in _TOP_FILES if name in by_path]
+    if "tokenizer_config.json" in by_path and any(file.path.startswith("tokenization") for file in files):
+        wanted.append(by_path["tokenizer_config.json"])
     rest = [file for file in files if "/" in file.path and not is_training_folder(str(PurePosixPath(file.path).parent))]
     wanted += [file for file in files if "/" not in file.path and is_index(file.path)]
     wanted += [file for file in rest if is_index(file.path)]

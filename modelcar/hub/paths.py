@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelcar.errors import UnsafeNameError
 
-RECORD = Path(".modelcar", "snapshot.json")
+DOWNLOAD_NOTE = Path(".modelcar", "snapshot.json")
 """Where a download leaves its record, within the snapshot's directory."""
 
 
@@ -37,7 +37,7 @@ def safe_path(path: str) -> str:
         or any(unicodedata.category(character) in _UNPRINTED for character in path)
         or _CHANGES_DIRECTION.search(path)
         # On claims whose file system takes capitals for small letters as well.
-        or parts[0].casefold() == RECORD.parent.name
+        or parts[0].casefold() == DOWNLOAD_NOTE.parent.name
     ):
         shown = path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
         raise _unsafe(f"the repository has a file named {shown!r}, which cannot be used as it stands")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from rich.filesize import decimal
 
@@ -12,6 +13,7 @@ from modelcar.hub.choice import Choice, choose
 from modelcar.hub.client import DEFAULT_REVISION, Hub
 from modelcar.hub.description import describe_files
 from modelcar.hub.facts import Facts, read_facts
+from modelcar.hub.formats import MIN_UNKNOWN_BYTES
 from modelcar.hub.model_class import ModelClass
 from modelcar.hub.peek import Peek
 from modelcar.hub.snapshot import PublishedFile, Snapshot
@@ -116,7 +118,7 @@ def find_pickles(files: Sequence[PublishedFile], peek: Peek) -> dict[PublishedFi
     """
     beside = {file.path for file in files}
     named = {file.path: pickles.by_name(file.path, beside) for file in files}
-    doubtful = [file for file in files if named[file.path] in (pickles.ByName.MAYBE, pickles.ByName.PERHAPS)]
+    doubtful = [file for file in files if _is_doubtful(file, named[file.path])]
     doubtful.sort(key=lambda file: (named[file.path] is not pickles.ByName.MAYBE, -file.size))
     with ThreadPoolExecutor(_READERS) as pool:
         looked = doubtful[:MAX_LOOKED_AT]
@@ -130,6 +132,13 @@ def find_pickles(files: Sequence[PublishedFile], peek: Peek) -> dict[PublishedFi
         return answer if answer is not None else said is pickles.ByName.MAYBE
 
     return {file: seen.get(file.path) is True for file in files if holds(file)}
+
+
+def _is_doubtful(file: PublishedFile, said: pickles.ByName) -> bool:
+    if said is pickles.ByName.PERHAPS:
+        # Texts such as LICENSE have no suffix either.
+        return file.size >= MIN_UNKNOWN_BYTES or PurePosixPath(file.path).suffix != ""
+    return said is pickles.ByName.MAYBE
 
 
 def _look(file: PublishedFile, peek: Peek, said: pickles.ByName) -> bool | None:

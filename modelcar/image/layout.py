@@ -5,15 +5,15 @@ at once. Small files, which change most, are never in a layer with weights.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from rich.filesize import decimal
 
 from modelcar.claim.files import OnDisk
+from modelcar.claim.folder import Folder
 from modelcar.errors import BuildError
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image.recipe import MODELS
-from modelcar.oci.tar_writer import Entry, Layer, Source
+from modelcar.oci.tar_writer import Entry, Layer, Reader
 
 MAX_LAYER_SIZE = 20 * 10**9
 """Bytes. Quay's default MAXIMUM_LAYER_SIZE is 20G, counted over the whole upload."""
@@ -29,27 +29,27 @@ MAX_LAYERS = 100
 """Docker's storage stacks 125 layers at most (moby, layer store); the rest is left to the base image."""
 
 
-SourceOf = Callable[[PublishedFile], Source]
+ReaderOf = Callable[[PublishedFile], Reader]
 
 
-def on_disk(directory: Path) -> SourceOf:
-    """Files from a finished download."""
-    return lambda file: OnDisk(directory / file.path)
+def on_disk(folder: Folder) -> ReaderOf:
+    """Returns readers of the files of a finished download."""
+    return lambda file: OnDisk(folder, file.path)
 
 
-def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYER_SIZE) -> list[Layer]:
+def part(snapshot: Snapshot, reader_of: ReaderOf, max_layer_size: int = MAX_LAYER_SIZE) -> list[Layer]:
     """Parts a snapshot's files into layers; the same files are always parted in the same way.
 
     Args:
         snapshot: The files.
-        source_of: Gives where a file's bytes come from.
+        reader_of: Gives where a file's bytes come from.
         max_layer_size: The largest layer that the registry takes, in bytes.
 
     Raises:
         BuildError: A file alone is larger than that. A file cannot span two layers.
     """
     together = OWN_LAYER_SIZE
-    layers = _parted(snapshot.files, source_of, together, max_layer_size)
+    layers = _parted(snapshot.files, reader_of, together, max_layer_size)
     while len(layers) > MAX_LAYERS:
         if together >= max_layer_size:
             raise BuildError(
@@ -57,7 +57,7 @@ def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYE
                 "Raise max_layer_size, if your registry takes larger layers (Quay: MAXIMUM_LAYER_SIZE)",
             )
         together = min(together + (together >> 2), max_layer_size)
-        layers = _parted(snapshot.files, source_of, together, max_layer_size)
+        layers = _parted(snapshot.files, reader_of, together, max_layer_size)
     for layer in layers:
         if layer.size > max_layer_size:
             name = layer.entries[0].path.removeprefix(f"{MODELS}/")
@@ -68,14 +68,14 @@ def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYE
     return layers
 
 
-def alone(file: PublishedFile, path: Path) -> Layer | None:
-    """The layer that a file on disk makes, if it is large enough to make its own.
+def alone(file: PublishedFile, reader: Reader) -> Layer | None:
+    """Returns the layer that a file makes, if it is large enough to make its own.
 
     Args:
         file: The file.
-        path: Where it lies for now.
+        reader: Gives its bytes.
     """
-    return Layer((_entry(file, lambda _file: OnDisk(path)),)) if file.size >= OWN_LAYER_SIZE else None
+    return Layer((_entry(file, lambda _file: reader),)) if file.size >= OWN_LAYER_SIZE else None
 
 
 def _smaller(name: str) -> str:
@@ -89,12 +89,12 @@ def _smaller(name: str) -> str:
     return f"Leave the file out with --exclude, or {raised}"
 
 
-def _parted(files: Iterable[PublishedFile], source_of: SourceOf, together: int, max_layer_size: int) -> list[Layer]:
+def _parted(files: Iterable[PublishedFile], reader_of: ReaderOf, together: int, max_layer_size: int) -> list[Layer]:
     """Parts files: larger ones than `together` bytes alone, others with their like, up to that many bytes a layer."""
     ordered = sorted(files, key=lambda file: file.path)
-    small = [_entry(file, source_of) for file in ordered if file.size < OWN_LAYER_SIZE]
-    medium = [_entry(file, source_of) for file in ordered if OWN_LAYER_SIZE <= file.size < WEIGHTS_SIZE]
-    weights = [_entry(file, source_of) for file in ordered if file.size >= WEIGHTS_SIZE]
+    small = [_entry(file, reader_of) for file in ordered if file.size < OWN_LAYER_SIZE]
+    medium = [_entry(file, reader_of) for file in ordered if OWN_LAYER_SIZE <= file.size < WEIGHTS_SIZE]
+    weights = [_entry(file, reader_of) for file in ordered if file.size >= WEIGHTS_SIZE]
     return _together(weights, together) + _together(medium, together) + _together(small, max_layer_size)
 
 
@@ -111,5 +111,5 @@ def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
     return [Layer(tuple(group)) for group in groups]
 
 
-def _entry(file: PublishedFile, source_of: SourceOf) -> Entry:
-    return Entry(f"{MODELS}/{file.path}", source_of(file), file.size)
+def _entry(file: PublishedFile, reader_of: ReaderOf) -> Entry:
+    return Entry(f"{MODELS}/{file.path}", reader_of(file), file.size)

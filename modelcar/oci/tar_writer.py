@@ -24,11 +24,11 @@ LARGEST_USTAR_SIZE = 8**11 - 1
 _NAME, _PREFIX = 100, 155
 
 
-class Source(Protocol):
+class Reader(Protocol):
     """Where a file's bytes come from."""
 
-    def read(self, offset: int) -> Iterator[bytes]:
-        """The bytes from an offset to the end, in chunks of at most about 1 MiB."""
+    def read(self, start: int = 0) -> Iterator[bytes]:
+        """Gives the bytes from an offset to the end, in chunks of at most about 1 MiB."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Entry:
     """
 
     path: str
-    source: Source
+    source: Reader
     size: int
 
 

@@ -4,12 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcar.claim.downloads import check_sizes, read_snapshot
+from modelcar.claim.downloads import Download, open_download
 from modelcar.claim.scratch import scratch
 from modelcar.claim.space import check_space, claim_errors
 from modelcar.errors import BuildError
-from modelcar.hub.paths import RECORD
-from modelcar.hub.snapshot import Snapshot
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image import buildah, layer_digests, layout, proof, recipe
 from modelcar.image import builder as builder_module
 from modelcar.image.annotations import describe
@@ -72,9 +71,16 @@ def build(
     """
     if builder not in BUILDERS:
         raise BuildError(f"there is no builder {builder!r}", f"Choose one of {', '.join(BUILDERS)}")
-    snapshot = read_snapshot(directory)
+    with open_download(directory) as found:
+        return _build(found, target, base_image, builder, max_layer_size, if_exists)
+
+
+def _build(
+    found: Download, target: str, base_image: str, builder: BuilderName, max_layer_size: int, if_exists: str
+) -> Built:
+    snapshot, directory = found.snapshot, found.folder.path
     goal = Reference.parse_target(target) if target else target_for(snapshot)
-    parts = layout.part(snapshot, layout.on_disk(directory), max_layer_size)
+    parts = layout.part(snapshot, layout.on_disk(found.folder), max_layer_size)
     base = open_base_image(base_image)
     place = Target(goal, describe(snapshot, recipe.recipe(parts, base.digest, snapshot)), if_exists)
     with place.repository:
@@ -83,36 +89,39 @@ def build(
             print(f"{goal} already holds commit {snapshot.commit}; nothing to do")
             return Built(place.unchanged, len(parts), 0, unchanged=True)
         with claim_errors(directory):
-            check_sizes(snapshot, directory)
+            found.check_sizes()
         print(f"{len(parts)} layers for {goal}, on {base.name}", flush=True)
         if builder == "direct" or (
             builder == "auto" and not (builder_module.is_there() and builder_module.may_run_here())
         ):
             placed, sent = send_layers(
-                "build", base, parts, snapshot, [place], proved=layer_digests.read_digests(directory)
+                "build", base, parts, snapshot, [place], proved=layer_digests.read_digests(found.folder)
             )
         else:
-            placed, sent = _build_with_buildah(place, directory, parts, snapshot)
+            placed, sent = _build_with_buildah(place, found, parts)
             send_layers("base", base, (), snapshot, [place])
-        layer_digests.write_digests(directory, {layer.key: layer.descriptor.digest for layer in placed})
+        noted = layer_digests.read_digests(found.folder)
+        layer_digests.write_digests(found.folder, noted | {layer.key: layer.descriptor.digest for layer in placed})
         (image,) = publish([place], base, placed, snapshot)
         return Built(image, len(parts), sent, unchanged=False)
 
 
-def _build_with_buildah(
-    target: Target, directory: Path, parts: list[Layer], snapshot: Snapshot
-) -> tuple[list[ModelLayer], int]:
+def _build_with_buildah(target: Target, found: Download, parts: list[Layer]) -> tuple[list[ModelLayer], int]:
     """Has buildah make and push the layers, one after the other, for each takes its size in scratch space.
 
     Finished layers are noted in the registry: many remove what no tag leads to after an hour, and builds take longer.
     """
-    repository = target.repository
-    with scratch(directory / RECORD.parent) as place, claim_errors(directory):
+    snapshot, repository = found.snapshot, target.repository
+    with (
+        found.folder.below(str(DOWNLOAD_NOTE.parent)) as ours,
+        scratch(ours) as place,
+        claim_errors(found.folder.path),
+    ):
         linked = all(buildah.links(layer, place) for layer in parts)
         room = max(layer.size for layer in parts) * (1 if linked else 2)
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
-        proved = layer_digests.read_digests(directory)
+        proved = layer_digests.read_digests(found.folder)
         target.known()
 
         def ready(layer: Layer) -> tuple[str, bool, buildah.Container | None]:

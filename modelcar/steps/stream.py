@@ -89,7 +89,7 @@ def stream(
     snapshot, choice = selected.snapshot, selected.choice
     goals = [Reference.parse_target(target) if target else target_for(snapshot)]
     goals += [Reference.parse_target(mirror)] if mirror else []
-    parts = layout.part(snapshot, hub.sources(snapshot), max_layer_size)
+    parts = layout.part(snapshot, hub.readers(snapshot), max_layer_size)
     base = open_base_image(base_image)
     wanted = describe(snapshot, recipe.recipe(parts, base.digest, snapshot))
     targets = [Target(goal, wanted, if_exists) for goal in goals]

@@ -12,8 +12,8 @@ BUILD = """
 import sys
 from pathlib import Path
 from modelcar.steps.build import build
-from modelcar.records.termination_message import explained
-with explained():
+from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line():
     print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image)
 """
 """Takes the directory, the target and the builder; tells the image with its digest."""

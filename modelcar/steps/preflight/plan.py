@@ -8,6 +8,7 @@ from pathlib import Path
 from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
 from modelcar.hub import selection
+from modelcar.hub.choice import Choice
 from modelcar.hub.client import DEFAULT_REVISION, Hub
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layout
@@ -44,7 +45,7 @@ class Plan:
     """
 
     snapshot: Snapshot
-    choice: selection.Choice
+    choice: Choice
     layers: tuple[Layer, ...]
     max_layer_size: int
     base: BaseImage | None = None
@@ -126,8 +127,8 @@ def plan(
     base = goal = None
     parts: list[Layer] = []
     with _noted(problems):
-        parts = layout.part(snapshot, hub.sources(snapshot), max_layer_size)
-    parts = parts or layout.part(snapshot, hub.sources(snapshot), _NO_LIMIT)
+        parts = layout.part(snapshot, hub.readers(snapshot), max_layer_size)
+    parts = parts or layout.part(snapshot, hub.readers(snapshot), _NO_LIMIT)
     with _noted(problems):
         base = open_base_image(base_image)
     with _noted(problems):

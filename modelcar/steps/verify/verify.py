@@ -275,7 +275,7 @@ def _check_recipe(
 class _Nowhere:
     """The source of a file whose bytes were read already."""
 
-    def read(self, offset: int) -> Iterator[bytes]:
+    def read(self, start: int = 0) -> Iterator[bytes]:
         return iter(())
 
 

@@ -31,8 +31,8 @@ BUILDS = """
 import sys
 from pathlib import Path
 from modelcar.steps.build import build
-from modelcar.records.termination_message import explained
-with explained():
+from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line():
     print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image.digest)
 """
 

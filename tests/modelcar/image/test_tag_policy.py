@@ -206,8 +206,8 @@ SCRIPTS = {
     "mirror": "from modelcar.steps.mirror import mirror; mirror(sys.argv[1], sys.argv[2])",
 }
 WORDS = """\
-import sys; from pathlib import Path; from modelcar.records.termination_message import explained
-with explained(): """
+import sys; from pathlib import Path; from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line(): """
 
 
 @pytest.mark.parametrize("way", WAYS)

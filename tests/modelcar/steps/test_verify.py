@@ -139,7 +139,7 @@ def layer_with(image: Reference, files: dict[str, bytes], folder: Path, *, like:
     entries = []
     for number, (path, content) in enumerate(files.items()):
         (folder / f"forged-{number}").write_bytes(content)
-        entries.append(Entry(f"models/{path}", OnDisk(folder / f"forged-{number}"), len(content)))
+        entries.append(Entry(f"models/{path}", OnDisk.at(folder / f"forged-{number}"), len(content)))
     content = b"".join(Layer(tuple(entries)).chunks())
     return put_layer(image, content, like)
 
