@@ -13,7 +13,7 @@ from modelcar.claim.folder import Folder
 from modelcar.errors import BuildError
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image.recipe import MODELS
-from modelcar.oci.tar_writer import Entry, Layer, Reader
+from modelcar.oci.tar_writer import Entry, Layer, Reader, tar_order
 
 MAX_LAYER_SIZE = 20 * 10**9
 """Bytes. Quay's default MAXIMUM_LAYER_SIZE is 20G, counted over the whole upload."""
@@ -89,9 +89,18 @@ def _smaller(name: str) -> str:
     return f"Leave the file out with --exclude, or {raised}"
 
 
+def tightest_limit(layers: Sequence[Layer]) -> int:
+    """Returns the least max_layer_size, in bytes, under which the files of these layers are parted as they are.
+
+    Files are put together one after the other as long as they fit, so a smaller limit that still lets each layer pass
+    parts nothing else. An image need not say, therefore, under which limit it was made.
+    """
+    return max(sum(Layer((entry,)).size for entry in layer.entries) for layer in layers)
+
+
 def _parted(files: Iterable[PublishedFile], reader_of: ReaderOf, together: int, max_layer_size: int) -> list[Layer]:
     """Parts files: larger ones than `together` bytes alone, others with their like, up to that many bytes a layer."""
-    ordered = sorted(files, key=lambda file: file.path)
+    ordered = sorted(files, key=lambda file: tar_order(file.path))
     small = [_entry(file, reader_of) for file in ordered if file.size < OWN_LAYER_SIZE]
     medium = [_entry(file, reader_of) for file in ordered if OWN_LAYER_SIZE <= file.size < WEIGHTS_SIZE]
     weights = [_entry(file, reader_of) for file in ordered if file.size >= WEIGHTS_SIZE]
