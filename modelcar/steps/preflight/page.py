@@ -109,6 +109,8 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "image", str(plan.target or "")
     yield "mirror", run.mirror_target
     yield "base image", plan.base.name if plan.base else ""
+    yield "licence", plan.snapshot.licence
+    yield "quantization", plan.snapshot.quantization
     yield "recipe", plan.recipe
     if run.streaming:
         yield "build", "none: the model is streamed from the Hub into the registry, without claim and node disk"
