@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from rich.filesize import decimal
 
 from modelcar.errors import ModelcarError, SelectionError, WeightsError
+from modelcar.given import value_of
 from modelcar.hub import pickles
 from modelcar.hub.choice import Choice, choose
 from modelcar.hub.client import DEFAULT_REVISION, Hub
@@ -48,22 +50,24 @@ class Selected:
             raise problem
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Selection:
-    """Which files of a model to take.
+    """A model and which of its files are wanted: parameters of the pipelines, by their own names.
 
     Attributes:
-        model: The model's id on the Hub, `organisation/name`.
-        revision: A branch, a tag or a commit.
-        include: Glob patterns; where there are any, of the weights only what they match is taken.
-        exclude: Glob patterns of what not to take.
-        everything: Take duplicate weights too.
+        model: Id of the model on the Hub, `organisation/name`.
+        revision: Branch, tag or commit.
+        include: Glob patterns over paths (`*` also matches `/`); where there are any, of the weights only what they
+            match is taken.
+        exclude: Glob patterns of what is not taken, whatever `include` says.
+        everything: Take duplicates and other frameworks' weights as well.
         allow_pickle: Take files that run code when they are loaded.
         pickles: Glob patterns of the files that may be pickles, where not all may.
         variant: Which of several alternatives to take, such as `Q4_K_M`, `fp16`, `onnx` or a folder.
     """
 
     model: str
+    _: KW_ONLY
     revision: str = DEFAULT_REVISION
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -71,6 +75,11 @@ class Selection:
     allow_pickle: bool = False
     pickles: Sequence[str] = ()
     variant: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Selection":
+        """Takes what it needs of a step's parameters."""
+        return value_of(cls, given)
 
     def resolve(self, hub: Hub) -> Selected:
         """Finds the commit, reads what says how the model is put together, and chooses.

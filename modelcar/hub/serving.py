@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from modelcar.hub.architectures import NATIVE, is_for_transformers, is_pooled
 from modelcar.hub.facts import Facts, mapping, text, texts
 from modelcar.hub.formats import Format
 from modelcar.hub.model_class import ModelClass
@@ -24,31 +25,6 @@ _OVERHEAD, _CONTEXT_BYTES = 1.15, 4 * 10**9
 
 _NODE_GPUS = 8
 
-_NATIVE = frozenset((
-    "falcon", "deepseek_v2", "deepseek_v3", "phi", "phi3", "phimoe", "mpt", "stablelm", "gpt_bigcode", "starcoder2",
-    "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "llama", "mistral", "mixtral", "olmo", "glm", "glm4", "dbrx",
-    "cohere", "granite", "exaone4", "minicpm3", "gpt_oss", "whisper", "bert", "xlm-roberta", "roberta", "modernbert",
-    "gemma", "gemma2", "gemma3",
-))  # fmt: skip
-"""Model types whose code transformers and vLLM have themselves: the repository's own code is not run."""
-
-_NOT_IN_VLLM = (
-    "T5", "MT5", "UMT5", "Bart", "MBart", "Pegasus", "Marian", "M2M100", "Musicgen", "Bark", "SpeechT5", "Led",
-    "ProphetNet", "Blenderbot", "SwitchTransformers", "LongT5", "VitsModel", "EncodecModel", "Speech2Text", "TrOCR",
-    "VisionEncoderDecoder", "Pix2Struct",
-)  # fmt: skip
-_POOLED = ("ForSequenceClassification", "ForReward", "ForRewardModel", "RewardModel")
-_HF_HEADS = (
-    "ForTokenClassification", "ForMaskedLM", "ForQuestionAnswering", "ForImageClassification", "ForObjectDetection",
-    "ForCTC", "ForAudioClassification", "ForSemanticSegmentation", "ForDepthEstimation",
-    "ForZeroShotImageClassification",
-)  # fmt: skip
-_HF_TASKS = frozenset((
-    "fill-mask", "token-classification", "question-answering", "image-classification", "object-detection",
-    "translation", "summarization", "text2text-generation", "text-to-audio", "text-to-speech", "image-segmentation",
-    "depth-estimation", "zero-shot-image-classification", "audio-classification", "image-feature-extraction",
-))  # fmt: skip
-_POOLED_TASKS = frozenset(("feature-extraction", "sentence-similarity", "text-classification", "text-ranking"))
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -106,19 +82,11 @@ def _transformers(model: Served) -> Serving:
     if model.main.format not in (Format.SAFETENSORS, Format.TORCH):
         why = f"Its weights are {model.main.format}'s, which vLLM cannot load: convert them to safetensors."
         return _on_processors(model, "", "transformers", (why,))
-    if (
-        architecture.startswith(_NOT_IN_VLLM)
-        or architecture.endswith(_HF_HEADS)
-        or (not architecture and task in _HF_TASKS)
-    ):
+    if is_for_transformers(architecture, task):
         return _on_vllm(model, model_format="huggingface", runtime="KServe's Hugging Face server")
-    if architecture.endswith(_POOLED) or _only_encodes(architecture) or (not architecture and task in _POOLED_TASKS):
+    if is_pooled(architecture, task):
         return _on_vllm(model, arguments=("--runner", "pooling"))
     return _on_vllm(model, arguments=_tokenizer_mode(model))
-
-
-def _only_encodes(architecture: str) -> bool:
-    return architecture.endswith("Model") and not architecture.endswith("LMHeadModel")
 
 
 def _tokenizer_mode(model: Served) -> tuple[str, ...]:
@@ -374,7 +342,7 @@ def _code(model: Served) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
     others = tuple(sorted({name.partition("--")[0] for name in named if "--" in name} - {model.facts.model}))
     if not named:
         return False, (), ()
-    if model.facts.model_type in _NATIVE and not others:
+    if model.facts.model_type in NATIVE and not others:
         return False, (), ("The repository has code of its own, which vLLM and transformers do not need.",)
     limits = ["It runs Python code from the repository when it is loaded: read it first."]
     if others:

@@ -23,12 +23,13 @@ from modelcar.image.builder import BuilderName
 from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.tar_writer import Layer
 from modelcar.retries import ATTEMPTS
-from modelcar.steps.build import Built, build
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.build import Built
+from modelcar.steps.download import Downloaded
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import Registry, TokenAuthRegistry, registry_with_basic_auth
+from tests.parts.steps import build, download
 
 ROOT = Path(__file__).parents[3]
 BUILDERS: tuple[BuilderName, ...] = ("buildah", "direct")
@@ -627,7 +628,8 @@ exec chroot "$0" "$@"
 WATCHER = """
 import json, os, sys, threading
 from pathlib import Path
-from modelcar.steps.build import build
+from modelcar.image.request import ImageRequest
+from modelcar.steps.build import BuildRequest, build
 directory, target = Path(sys.argv[1]), sys.argv[2]
 def used(path):
     state = os.statvfs(path)
@@ -642,7 +644,7 @@ def watch():
             peaks[name] = max(peaks[name], used(path) - before[name])
 watcher = threading.Thread(target=watch)
 watcher.start()
-build(directory, target, builder="buildah")
+build(BuildRequest(directory=directory, image=ImageRequest(target), builder="buildah"))
 done.set()
 watcher.join()
 print(json.dumps(peaks))

@@ -12,11 +12,9 @@ from modelcar.errors import BuildError, HubError, RegistryError, SelectionError,
 from modelcar.image.annotations import RECIPE
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.steps.build import build
-from modelcar.steps.download import download
-from modelcar.steps.preflight.plan import plan
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download, plan
 
 MODEL = "example/tiny-llama"
 
