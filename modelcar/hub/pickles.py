@@ -19,8 +19,8 @@ from modelcar.hub.formats import Format, weights_format
 
 PICKLE_REMEDY = (
     "Choose a revision that has safetensors (https://huggingface.co/spaces/safetensors/convert makes one), leave them "
-    "out with --exclude, or, if you trust their owner like your own code, --allow-pickle, with or without their names "
-    "(the pipeline's pickles or allow_pickle)"
+    "out with --exclude, or, if you trust their owner like your own code, --allow-pickle with their names "
+    "(the pipeline's allow_pickle)"
 )
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".distcp")

@@ -18,7 +18,7 @@ from modelcar.hub.facts import Facts, read_facts
 from modelcar.hub.formats import MIN_UNKNOWN_BYTES
 from modelcar.hub.model_class import ModelClass
 from modelcar.hub.peek import Peek
-from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.snapshot import ALL_FILES, PublishedFile, Snapshot
 
 MAX_LOOKED_AT = 64
 """Files whose first bytes are read, because their names do not say whether they are pickles."""
@@ -61,8 +61,7 @@ class Selection:
             match is taken.
         exclude: Glob patterns of what is not taken, whatever `include` says.
         everything: Take duplicates and other frameworks' weights as well.
-        allow_pickle: Take files that run code when they are loaded.
-        pickles: Glob patterns of the files that may be pickles, where not all may.
+        allow_pickle: Glob patterns of the files that may run code when they are loaded; `*`, or True, for all.
         variant: Which of several alternatives to take, such as `Q4_K_M`, `fp16`, `onnx` or a folder.
     """
 
@@ -72,8 +71,7 @@ class Selection:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     everything: bool = False
-    allow_pickle: bool = False
-    pickles: Sequence[str] = ()
+    allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
 
     @classmethod
@@ -97,14 +95,19 @@ class Selection:
         choice = choose(
             whole.files, self.include, self.exclude, everything=self.everything, variant=self.variant, facts=facts
         )
-        allowed = ("*",) if self.allow_pickle else tuple(self.pickles)
-        snapshot = describe_files(whole, choice.taken, facts).model_copy(update={"allow_pickle": allowed})
+        snapshot = describe_files(whole, choice.taken, facts).model_copy(update={"allow_pickle": self._allowed})
         found = find_pickles(choice.taken, peek)
         problems = [*self._problems_of_choice(choice, hub, whole), *_refused_pickles(found, snapshot)]
         return Selected(snapshot, choice, tuple(found), tuple(problems))
 
+    @property
+    def _allowed(self) -> tuple[str, ...]:
+        if isinstance(self.allow_pickle, bool):
+            return (ALL_FILES,) if self.allow_pickle else ()
+        return tuple(self.allow_pickle)
+
     def _problems_of_choice(self, choice: Choice, hub: Hub, whole: Snapshot) -> Iterable[ModelcarError]:
-        for pattern in self.pickles:
+        for pattern in self._allowed:
             _check_pattern(pattern, whole)
         for problem in choice.problems:
             yield _with_branches(problem, hub, whole) if choice.model_class is ModelClass.NONE else problem

@@ -81,11 +81,13 @@ def alone(file: PublishedFile, reader: Reader) -> Layer | None:
 def _smaller(name: str) -> str:
     """Returns the remedy for a file that no layer holds, as its format has one."""
     raised = "raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)"
-    if name.endswith(".safetensors"):
-        return f"Split it on the way with --reshard (the pipeline's reshard), or {raised}"
-    if name.endswith(".gguf"):
-        split = "publish it in parts (llama-gguf-split --split --split-max-size 15G)"
-        return f"Split it on the way with --reshard (the pipeline's reshard), {split}, or {raised}"
+    file = name.rpartition("/")[2]
+    if file.startswith("consolidated") and file.endswith(".safetensors"):
+        return f"Mistral's own form has no smaller shards: {raised}"
+    if file.endswith(".safetensors"):
+        return f"Publish the model in smaller shards (save_pretrained(…, max_shard_size='5GB')), or {raised}"
+    if file.endswith(".gguf"):
+        return f"Publish it in parts (llama-gguf-split --split --split-max-size 15G), or {raised}"
     return f"Leave the file out with --exclude, or {raised}"
 
 

@@ -133,8 +133,8 @@ def test_bin_that_nobody_names_is_judged_by_its_beginning(content: bytes, is_ref
 def test_one_pickle_is_allowed_by_its_name_and_others_are_not(hub: Hub) -> None:
     hub.publish(REPO, {"config.json": "{}", "model.safetensors": WEIGHTS, "spk.pt": PICKLE, "other.pt": PICKLE})
 
-    (refused,) = resolve(pickles=["spk.pt"]).problems
+    (refused,) = resolve(allow_pickle=["spk.pt"]).problems
     assert refused.what.startswith("other.pt may hold")
-    assert not resolve(pickles=["*.pt"]).problems
+    assert not resolve(allow_pickle=["*.pt"]).problems
     with pytest.raises(SelectionError, match="matches no file"):
-        resolve(pickles=["none.pt"]).check()
+        resolve(allow_pickle=["none.pt"]).check()

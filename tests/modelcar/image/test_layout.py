@@ -120,10 +120,25 @@ def test_no_layer_is_larger_than_allowed(sizes: list[int], largest: int) -> None
 def test_file_that_fits_no_layer_is_named(largest: int) -> None:
     model = snapshot({"config.json": 5, "sub/large.safetensors": 10_000_000})
 
-    with pytest.raises(BuildError, match=r"^sub/large.safetensors makes a layer of 10.0 MB.*--reshard") as raised:
+    with pytest.raises(BuildError, match=r"^sub/large.safetensors makes a layer of 10.0 MB.*max_shard_size") as raised:
         part(model, PLACED, largest)
 
     assert "raise max_layer_size" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("consolidated.safetensors", "Mistral's own form has no smaller shards: raise max_layer_size"),
+        ("m-Q8_0.gguf", "llama-gguf-split --split"),
+        ("model.onnx", "Leave the file out with --exclude, or raise max_layer_size"),
+    ],
+)
+def test_remedy_for_a_file_that_fits_no_layer_is_of_its_format(name: str, remedy: str) -> None:
+    with pytest.raises(BuildError) as raised:
+        part(snapshot({name: 10_000_000}), PLACED, 5_000_000)
+
+    assert remedy in str(raised.value)
 
 
 def test_file_that_just_fits_is_taken() -> None:
