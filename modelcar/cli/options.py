@@ -6,7 +6,7 @@ A command takes such a value as a parameter, `server: ServerOptions`, and `takes
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,12 +77,12 @@ def declare_options(command: Callable[..., Any], options: Sequence[inspect.Param
 
 def _options(group: Any) -> list[inspect.Parameter]:
     hints = typing.get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in fields(group)
-    ]
+    options = []
+    for field in fields(group):
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        kind = inspect.Parameter.KEYWORD_ONLY
+        options.append(inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name]))
+    return options
 
 
 @dataclass(frozen=True)

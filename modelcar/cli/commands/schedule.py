@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,29 @@ app = typer.Typer(
 )
 
 
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """When a pipeline runs, and which version of it."""
+
+    cron: Annotated[
+        str,
+        typer.Option(
+            metavar="CRON",
+            help='When to run, in UTC: six fields, seconds first, such as "0 0 3 * * *" for 03:00:00.',
+        ),
+    ]
+    name: Annotated[str, typer.Option(help="Name of the schedule. Default: the model's.", show_default=False)] = ""
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the schedule of this name.", show_default=False)
+    ] = False
+    pin: Annotated[
+        bool,
+        typer.Option(
+            "--pin", help="Stay with the pipeline's version of today, instead of its latest one.", show_default=False
+        ),
+    ] = False
+
+
 @app.callback()
 def schedule() -> None:
     """Run a pipeline on a cluster again and again.
@@ -40,23 +64,7 @@ def create(
     run: RunOptions,
     server: ServerOptions,
     compiled: CompileOptions,
-    cron: Annotated[
-        str,
-        typer.Option(
-            metavar="CRON",
-            help='When to run, in UTC: six fields, seconds first, such as "0 0 3 * * *" for 03:00:00.',
-        ),
-    ],
-    name: Annotated[str, typer.Option(help="Name of the schedule. Default: the model's.", show_default=False)] = "",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace the schedule of this name.", show_default=False)
-    ] = False,
-    pin: Annotated[
-        bool,
-        typer.Option(
-            "--pin", help="Stay with the pipeline's version of today, instead of its latest one.", show_default=False
-        ),
-    ] = False,
+    chosen: ScheduleOptions,
     as_json: JsonOption = False,
     **parameters: Any,
 ) -> None:
@@ -67,19 +75,19 @@ def create(
 
     Example: `modelcar schedule create --cron "0 0 3 * * *" --model ibm-granite/granite-3.3-2b-instruct`
     """
-    schedules.check_cron(cron)
+    schedules.check_cron(chosen.cron)
     asked = wanted(request, parameters)
     delivery = compiled.delivery
     client = server.connect()
-    called = name or asked.arguments["model"].rpartition("/")[2]
+    called = chosen.name or asked.arguments["model"].rpartition("/")[2]
     version = upload(client, asked.pipeline, delivery, compiled.backend)
-    reference = version.reference if pin else version.latest
-    new = schedules.scheduled_run(client, called, cron, reference, asked, run)
-    made, is_new = schedules.create_schedule(client, new, replace=replace)
+    reference = version.reference if chosen.pin else version.latest
+    new = schedules.scheduled_run(client, called, chosen.cron, reference, asked, run)
+    made, is_new = schedules.create_schedule(client, new, replace=chosen.replace)
     out = sys.stderr if as_json else sys.stdout
     if is_new:
-        which = version.name if pin else "in its latest version"
-        print(f"{called}: {cron} (UTC), {version.pipeline} {which}", file=out)
+        which = version.name if chosen.pin else "in its latest version"
+        print(f"{called}: {chosen.cron} (UTC), {version.pipeline} {which}", file=out)
     else:
         print(f"{called} is scheduled like this already", file=out)
     if as_json:
