@@ -45,7 +45,7 @@ def test_a_plan_says_what_a_run_would_do_and_moves_nothing(hub: Hub, plain_regis
     assert done.returncode == 0, done.stderr
     for said in ("Ready.", "consolidated.safetensors", "Left out: 3 files", "Layers: 5", "may be written"):
         assert said in done.stdout
-    assert hub.bytes_served < 10_000
+    assert hub.bytes_served < 30_000
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -81,7 +81,9 @@ def test_run_that_can_succeed_is_let_pass(
     found = preflight(run)
 
     found.check()
-    assert verdicts(found) == dict.fromkeys(("build", "nodes", "model", "target", "mirror", "Model Registry"), "ok")
+    assert verdicts(found) == dict.fromkeys(
+        ("build", "nodes", "model", "serving", "target", "mirror", "Model Registry"), "ok"
+    )
     assert (found.unchanged, found.build_mode) == (None, "pod")
     assert found.plan is not None
     assert found.plan.target == Reference.parse(run.target)
@@ -204,7 +206,7 @@ def test_other_run_has_something_to_do(finished: RunRequest, change: dict[str, A
 
 
 def test_new_commit_has_something_to_do(finished: RunRequest, published: Hub) -> None:
-    published.publish(MODEL, {"notes.txt": "new"})
+    published.publish(MODEL, {"notes.onnx": "new"})
 
     assert preflight(finished).unchanged is None
 
@@ -329,7 +331,7 @@ def test_streaming_needs_no_claim_and_no_build(published: Hub, plain_registry: R
 
     found = preflight(run)
 
-    assert verdicts(found) == {"model": "ok", "target": "ok"}
+    assert verdicts(found) == {"model": "ok", "serving": "ok", "target": "ok"}
     assert found.plan is not None
     assert found.plan.claim_bytes == 0
     assert "without claim and node disk" in page(found)
