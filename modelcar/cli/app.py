@@ -12,6 +12,7 @@ from modelcar.cli.commands.compile import compile_pipelines
 from modelcar.cli.commands.plan import plan
 from modelcar.cli.commands.run import run
 from modelcar.cli.commands.schedule import schedule
+from modelcar.cli.commands.serve_yaml import serve_yaml
 from modelcar.cli.commands.status import cancel, status
 from modelcar.cli.commands.submit import submit
 from modelcar.cli.commands.verify import verify
@@ -28,6 +29,7 @@ app = typer.Typer(
 for command in (plan, run, submit, status, cancel, schedule, verify):
     app.command()(command)
 app.command("compile")(compile_pipelines)
+app.command("serve-yaml")(serve_yaml)
 app.add_typer(presets.app, name="presets")
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 
 from modelcar.serving.platform import Platform
-from modelcar.serving.runtime import runtime_for
+from modelcar.serving.runtime import Runtime, runtime_for
 from modelcar.serving.served_model import ServedModel
 
 LABEL, CONNECTIONS = "opendatahub.io/dashboard", "opendatahub.io/connections"
-"""What OpenShift AI's dashboard shows has the label; for the annotation its webhook adds the connection's pull secret."""
+"""OpenShift AI's dashboard shows what has the label; its webhook adds the pull secret of the connection annotated."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ServingDocuments:
     Attributes:
         inference_service: The InferenceService; before it, where OpenShift AI brings none, the ServingRuntime.
         llm_inference_service: The LLMInferenceService, for OpenShift AI 3.4 or newer; empty where it does not apply.
-        before: The command to run once before, instead of creating the ServingRuntime that stands in the YAML.
+        before: The command that creates the serving runtime, where one has to be created and is not in the YAML.
     """
 
     inference_service: str
@@ -29,33 +29,32 @@ class ServingDocuments:
     before: str
 
 
-def serving_documents(model: ServedModel, platform: Platform, connection: str = "") -> ServingDocuments:
+def serving_documents(
+    model: ServedModel, platform: Platform, connection: str = "", runtime: Runtime | None = None
+) -> ServingDocuments:
     """Writes the YAML with which a model is served.
 
     Args:
         model: The model.
         platform: What serves it.
         connection: The connection (OpenShift AI) or pull Secret with which the image is pulled; empty for none.
+        runtime: The serving runtime; None for what the format and the platform call for.
     """
-    runtime = runtime_for(model, platform)
+    runtime = runtime or runtime_for(model, platform)
     documents = [] if runtime.document is None else [runtime.document]
-    documents.append(_inference_service(model, platform, connection))
+    documents.append(_inference_service(model, platform, connection, runtime))
     llm = platform.name == "rhoai-3" and platform.has_llm is not False and model.model_format == "vLLM" and model.gpus
-    return ServingDocuments(
-        _yaml(model, *documents),
-        _yaml(model, _llm_inference_service(model, connection)) if llm else "",
-        runtime.command,
-    )
+    llm_yaml = _yaml(model, _llm_inference_service(model, connection)) if llm else ""
+    return ServingDocuments(_yaml(model, *documents), llm_yaml, "" if runtime.document else runtime.command)
 
 
-def _inference_service(model: ServedModel, platform: Platform, connection: str) -> dict[str, Any]:
-    runtime = runtime_for(model, platform)
+def _inference_service(model: ServedModel, platform: Platform, connection: str, runtime: Runtime) -> dict[str, Any]:
     served: dict[str, Any] = {"modelFormat": {"name": runtime.model_format}}
     if runtime.name:
         served["runtime"] = runtime.name
     served["storageUri"] = f"oci://{model.image}"
-    if arguments := _arguments(model, platform):
-        served["args"] = arguments
+    if model.server_arguments:
+        served["args"] = list(model.server_arguments)
     served["resources"] = model.resources
     predictor: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 1, "model": served}
     if connection and platform.name != "rhoai-3":
@@ -66,11 +65,6 @@ def _inference_service(model: ServedModel, platform: Platform, connection: str) 
         "metadata": _metadata(model, platform, connection, {"serving.kserve.io/deploymentMode": "RawDeployment"}),
         "spec": {"predictor": predictor},
     }
-
-
-def _arguments(model: ServedModel, platform: Platform) -> list[str]:
-    """The server's arguments. KServe's own server of language models is told the model's name by its runtime."""
-    return list(model.server_arguments)
 
 
 def _llm_inference_service(model: ServedModel, connection: str) -> dict[str, Any]:
@@ -114,4 +108,4 @@ def _metadata(model: ServedModel, platform: Platform, connection: str, extra: di
 def _yaml(model: ServedModel, *documents: dict[str, Any]) -> str:
     """The documents, below what has to be known of the model; only what fits a comment's line stands there."""
     notes = "".join(f"# {' '.join(limit.split())}\n" for limit in model.limits if limit.isprintable())
-    return notes + yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=1000, explicit_start=False)
+    return notes + yaml.safe_dump_all(documents, sort_keys=False, width=1000)

@@ -69,7 +69,6 @@ def find_platform(cluster: Cluster) -> Platform:
 
 
 def _has_llm(cluster: Cluster) -> bool:
-    listed = client.CustomObjectsApi(cluster.api).get_api_resources(
-        KSERVE, "v1alpha2", _request_timeout=REQUEST_SECONDS
-    )
+    api = client.CustomObjectsApi(cluster.api)
+    listed = api.get_api_resources(KSERVE, "v1alpha2", _request_timeout=REQUEST_SECONDS)
     return any(one.name == "llminferenceservices" for one in listed.resources)

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from modelcar.serving.platform import Platform
+from kubernetes import client
+
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster
+from modelcar.serving.platform import KSERVE, Platform
 from modelcar.serving.served_model import ServedModel
 
 VLLM_IMAGE = (
@@ -37,6 +40,7 @@ class Runtime:
         return f"oc process -n {APPLICATIONS} {self.template} | oc apply -f -" if self.template else ""
 
 
+_VLLM_TEMPLATE = "vllm-cuda-runtime-template"
 _OPENVINO = ("openvino_ir", "onnx", "tensorflow", "paddle", "pytorch")
 _MLSERVER = ("sklearn", "xgboost", "lightgbm")
 
@@ -45,12 +49,13 @@ def runtime_for(model: ServedModel, platform: Platform) -> Runtime:
     """Returns the serving runtime for a model.
 
     KServe by itself brings runtimes for all projects, which it chooses by the format; its server for language models
-    calls theirs `huggingface`, and is vLLM beneath. OpenShift AI brings templates, of which a project has none at first.
+    calls theirs `huggingface`, and is vLLM beneath. OpenShift AI brings templates, and a project has none at first; its
+    dashboard makes a runtime for each service, of the service's name, and so does this.
     """
     if platform.name == "kserve":
         return Runtime("", "", "huggingface" if model.model_format == "vLLM" else model.model_format)
     if model.model_format == "vLLM" and model.gpus:
-        return Runtime("vllm-cuda-runtime", "vllm-cuda-runtime-template", "vLLM", _vllm())
+        return Runtime(model.name, _VLLM_TEMPLATE, "vLLM", _vllm(model.name))
     if model.model_format == "vLLM":
         return Runtime("vllm-cpu-x86-runtime", "vllm-cpu-x86-runtime-template", "vLLM")
     if model.model_format in _OPENVINO:
@@ -60,7 +65,29 @@ def runtime_for(model: ServedModel, platform: Platform) -> Runtime:
     return Runtime("", "", model.model_format)
 
 
-def _vllm() -> dict[str, Any]:
+def find_runtime(model: ServedModel, cluster: Cluster) -> Runtime | None:
+    """Looks for a serving runtime of the project that takes a model's format; None where none does or may be seen.
+
+    Raises:
+        ApiException: The cluster cannot be asked.
+    """
+    try:
+        listed = client.CustomObjectsApi(cluster.api).list_namespaced_custom_object(
+            KSERVE, "v1alpha1", cluster.namespace, "servingruntimes", _request_timeout=REQUEST_SECONDS
+        )
+    except client.ApiException as error:
+        if error.status in (403, 404):
+            return None
+        raise
+    for found in sorted(listed["items"], key=lambda one: str(one["metadata"]["name"])):
+        spec = found["spec"]
+        formats = {one["name"] for one in spec.get("supportedModelFormats") or ()}
+        if model.model_format in formats and not spec.get("disabled") and not spec.get("multiModel"):
+            return Runtime(found["metadata"]["name"], "", model.model_format)
+    return None
+
+
+def _vllm(name: str) -> dict[str, Any]:
     container = {
         "name": "kserve-container",
         "image": VLLM_IMAGE,
@@ -73,12 +100,13 @@ def _vllm() -> dict[str, Any]:
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "ServingRuntime",
         "metadata": {
-            "name": "vllm-cuda-runtime",
+            "name": name,
             "labels": {"opendatahub.io/dashboard": "true"},
             "annotations": {
                 "openshift.io/display-name": "vLLM NVIDIA GPU ServingRuntime for KServe",
                 "opendatahub.io/recommended-accelerators": '["nvidia.com/gpu"]',
                 "opendatahub.io/apiProtocol": "REST",
+                "opendatahub.io/template-name": _VLLM_TEMPLATE,
             },
         },
         "spec": {

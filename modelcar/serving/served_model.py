@@ -169,7 +169,7 @@ def _gibibytes(count: int) -> str:
 
 
 def _noted(text: str) -> dict[str, Any]:
-    """What a build noted. An image may say anything of itself: what is not as we write it is as if it were not there."""
+    """Returns what a build noted. An image may say anything of itself: what we would not write counts as not there."""
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError):
