@@ -15,7 +15,7 @@ import requests
 from benchmarks import disk
 from benchmarks.pod import REPOSITORY, Measurement, Pods
 from modelcar.claim.downloads import read_snapshot
-from modelcar.hub.paths import RECORD
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
@@ -71,7 +71,7 @@ class Place:
         """A finished download on the claim, made when it is first asked for."""
         claim = self.claim / "models"
         self.download_to(claim)
-        (record,) = claim.glob(f"*/*/{RECORD}")
+        (record,) = claim.glob(f"*/*/{DOWNLOAD_NOTE}")
         return record.parents[1]
 
     def download_to(self, claim: Path) -> Measurement:

@@ -5,7 +5,9 @@ same image again changes nothing, and a run that ended half-way is completed by 
 """
 
 import asyncio
+import ipaddress
 import os
+import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from model_registry.core import ModelRegistryAPIClient
@@ -188,9 +191,9 @@ def _connect(url: str) -> ModelRegistryAPIClient:
             f"{url!r} is not the address of a Model Registry", "Write it as https://host:port"
         ) from None
     address = f"{parts.scheme}://{parts.hostname}"
-    token = _token()
     if parts.scheme == "http":
-        return ModelRegistryAPIClient.insecure_connection(address, port, token)
+        return ModelRegistryAPIClient.insecure_connection(address, port, _token_in_the_clear(address, parts.hostname))
+    token = _token()
     if not token:
         raise ModelRegistryError(
             f"the Model Registry at {url} wants a token",
@@ -200,13 +203,60 @@ def _connect(url: str) -> ModelRegistryAPIClient:
     return ModelRegistryAPIClient.secure_connection(address, port, user_token=token, custom_ca=authority)
 
 
+def _token_in_the_clear(address: str, host: str) -> str:
+    """The token for a server without TLS: only for one of this cluster or machine, and past every proxy.
+
+    Raises:
+        ModelRegistryError: A token was given on purpose, and would be readable on its way.
+    """
+    if _stays_within(host):
+        return _token()
+    proxied = _is_loopback(host) or _is_service(host)
+    if _given_token():
+        raise ModelRegistryError(
+            f"the token for the Model Registry at {address} would be readable on its way: there is no TLS"
+            + (", but a proxy" if proxied else ""),
+            "Write https://…, or, for a Service of this cluster, http://<name>.<namespace>.svc:8080, and put .svc into "
+            "NO_PROXY",
+        )
+    # The pod's own token opens more than the Model Registry.
+    return ""
+
+
+def _stays_within(host: str) -> bool:
+    proxied = "http" in getproxies() and not proxy_bypass(host)
+    return not proxied and (_is_loopback(host) or _is_service(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_service(host: str) -> bool:
+    """Whether a name can be that of a Service of this pod's cluster alone."""
+    if re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?\.?", host):
+        return True
+    return _in_pod() and re.fullmatch(r"[a-z][a-z0-9-]*", host) is not None
+
+
+def _in_pod() -> bool:
+    return (pod.SERVICE_ACCOUNT / "token").is_file()
+
+
 def _token() -> str:
-    """The environment's token, or that of a file, read anew each time for it rotates: the pod's own last."""
+    """The token to show: one that was given, else the pod's own. Each file is read anew, for such tokens rotate."""
+    files = [Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or ""), pod.SERVICE_ACCOUNT / "token"]
+    return _given_token() or next((file.read_text().strip() for file in files if file.is_file()), "")
+
+
+def _given_token() -> str:
     if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
         return token
-    named = (os.environ.get(variable) for variable in ("MODEL_REGISTRY_TOKEN_PATH", "KF_PIPELINES_SA_TOKEN_PATH"))
-    files = (*(Path(name) for name in named if name), pod.SERVICE_ACCOUNT / "token")
-    return next((file.read_text().strip() for file in files if file.is_file()), "")
+    file = Path(os.environ.get("MODEL_REGISTRY_TOKEN_PATH") or "")
+    return file.read_text().strip() if file.is_file() else ""
 
 
 @contextmanager
@@ -214,6 +264,12 @@ def _named(url: str) -> Iterator[None]:
     try:
         yield
     except (UnauthorizedException, ForbiddenException) as error:
+        parts = urlsplit(url)
+        if parts.scheme == "http" and not _stays_within(parts.hostname or ""):
+            raise ModelRegistryError(
+                f"the Model Registry at {url} wants a token ({error.status}), and none is sent there without TLS",
+                "Write https://…, or, for a Service of this cluster, http://<name>.<namespace>.svc:8080",
+            ) from None
         raise ModelRegistryError(
             f"the Model Registry at {url} refused the token ({error.status})",
             "Let the pipeline's service account write to it, or put a token into MODEL_REGISTRY_TOKEN",

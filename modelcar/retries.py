@@ -23,6 +23,11 @@ def pause_before(attempt: int, error: ModelcarError | None = None) -> float:
     return min(max(error.retry_after if error else 0.0, backoff), LONGEST_WAIT_SECONDS)
 
 
+def pause(seconds: float) -> None:
+    """Waits so many seconds."""
+    time.sleep(seconds)
+
+
 def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     return pause_before(state.attempt_number, error if isinstance(error, ModelcarError) else None)

@@ -38,10 +38,10 @@ def build(
     from pathlib import Path
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import build as step
 
-    with recorded("build") as record, explained():
+    with recorded("build") as record, exit_with_one_line():
         done = step.build(
             Path(directory),
             target,

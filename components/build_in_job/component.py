@@ -77,10 +77,10 @@ def build_in_job(
 
     from modelcar.cluster.task import TaskConfig
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import build_in_job as step
 
-    with recorded("build") as record, explained():
+    with recorded("build") as record, exit_with_one_line():
         named = TaskConfig.from_parameters(
             claim=claim, node_selector=node_selector, tolerations=tolerations, cpu=cpu, memory=memory
         )

@@ -37,10 +37,10 @@ def download(
 
     from modelcar import pod
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import download as step
 
-    with recorded("download") as record, explained():
+    with recorded("download") as record, exit_with_one_line():
         done = step.download(
             model,
             pod.CLAIM,

@@ -26,14 +26,14 @@ def mirror(
     from collections import namedtuple
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import mirror as step
 
     outputs = namedtuple("Outputs", ["image", "copied_bytes"])
     if not target:
         print("no mirror was asked for")
         return outputs(image, 0)
-    with recorded("mirror") as record, explained():
+    with recorded("mirror") as record, exit_with_one_line():
         done = step.mirror(image, target, if_exists=if_exists)
         record.image, record.moved_bytes = str(done.image), done.copied_bytes
     return outputs(str(done.image), done.copied_bytes)

@@ -94,12 +94,12 @@ def preflight(
     from pathlib import Path
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps.preflight import page
     from modelcar.steps.preflight import preflight as step
     from modelcar.steps.preflight.request import Run
 
-    with recorded("preflight") as record, explained():
+    with recorded("preflight") as record, exit_with_one_line():
         found = step.preflight(
             Run(
                 model=model,

@@ -44,10 +44,10 @@ def prepare_upload(
     from collections import namedtuple
     from pathlib import Path
 
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import vertex_upload
 
-    with explained():
+    with exit_with_one_line():
         entry = vertex_upload.describe(model, commit, image, serving_args, serving_container, registered_name)
         known = vertex_upload.find(entry, project, location)
     print(f"{entry.display_name}: {known.missing} to be uploaded to {project}, {location}", flush=True)

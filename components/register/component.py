@@ -25,14 +25,14 @@ def register(
     from collections import namedtuple
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import register as step
 
     outputs = namedtuple("Outputs", ["model", "version"])
     if not url:
         print("no Model Registry was named")
         return outputs("", "")
-    with recorded("register") as record, explained():
+    with recorded("register") as record, exit_with_one_line():
         done = step.register(image, url, name=name, model_format=model_format, pipeline_run=pipeline_run)
         record.image, record.entry = image, f"{done.model} {done.version}"
     print(f"{done.model} version {done.version} is {done.uri}" + ("" if done.changed else " already"))

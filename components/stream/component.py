@@ -48,10 +48,10 @@ def stream(
     from collections import namedtuple
 
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import stream as step
 
-    with recorded("stream") as record, explained():
+    with recorded("stream") as record, exit_with_one_line():
         done = step.stream(
             model,
             target,

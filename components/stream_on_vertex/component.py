@@ -49,11 +49,11 @@ def stream_on_vertex(
 
     from modelcar import google_cloud
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
     from modelcar.steps import stream as step
     from modelcar.steps import vertex_upload
 
-    with recorded("stream") as record, explained():
+    with recorded("stream") as record, exit_with_one_line():
         vertex_upload.check_target(target)
         if hf_token_secret:
             # Where the Hub's own client looks for it.

@@ -1,63 +1,57 @@
 """Signatures and attestations in the forms that cosign writes, so that those who check images read them.
 
-A signature is over a small text that names the image's digest ("simple signing"): policy-controller, OpenShift's
-ClusterImagePolicy and podman's policy.json take it. An attestation is an in-toto statement in a signed envelope (DSSE).
+cosign 3 and policy-controller take Sigstore bundles (modelcar.attestation.bundle), the signature among them: a
+statement that says nothing of the image but its digest. Podman, CRI-O and OpenShift's ClusterImagePolicy take what
+cosign wrote before: a signature over a small text that names the image's digest ("simple signing"). Both are written.
 See https://github.com/sigstore/cosign/blob/main/specs.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
-
+from modelcar.attestation import dsse
+from modelcar.attestation.dsse import IN_TOTO, Signed, opened
+from modelcar.attestation.dsse import MEDIA_TYPE as ENVELOPE
 from modelcar.attestation.keys import PublicKey, SigningKey
+from modelcar.attestation.provenance import statement
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import ATTESTATIONS, SIGNATURES, Attachment, Content
 
+__all__ = ["ENVELOPE", "IN_TOTO", "Signed", "opened"]
+
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
-ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
-IN_TOTO = "application/vnd.in-toto+json"
+SIGN = "https://sigstore.dev/cosign/sign/v1"
+"""The predicate type of a signature in a bundle."""
+
+MAX_SIGNATURE_BYTES = 1 << 20
+"""Of the text that is signed; it has some hundred."""
+
 _ARTIFACT = "application/vnd.dev.cosign.artifact{}.v1+json"
 
 
-class _Signature(BaseModel):
-    sig: str
+def signed_image(reference: Reference, digest: str) -> dict[str, Any]:
+    """States, for cosign 3, that an image is the signer's.
 
-
-class _Envelope(BaseModel):
-    payload_type: str = Field(alias="payloadType")
-    payload: str
-    signatures: list[_Signature]
-
-
-@dataclass(frozen=True)
-class Signed:
-    """What an envelope holds.
-
-    Attributes:
-        payload: The signed bytes.
-        by_us: Whether the key's owner signed them.
+    Args:
+        reference: Where it is.
+        digest: Its digest.
     """
-
-    payload: bytes
-    by_us: bool
+    return statement(SIGN, {}, f"{reference.registry}/{reference.repository}", digest)
 
 
 def signature(reference: Reference, digest: str, key: SigningKey) -> Attachment:
-    """Signs an image.
+    """Signs an image by simple signing.
 
     Args:
         reference: Where it is; the signature names registry and repository.
         digest: Its digest.
         key: What to sign with.
     """
-    payload = _json(
+    payload = dsse.encoded(
         {
             "critical": {
                 "identity": {"docker-reference": f"{reference.registry}/{reference.repository}"},
@@ -73,74 +67,26 @@ def signature(reference: Reference, digest: str, key: SigningKey) -> Attachment:
 
 
 def attestations(statements: Iterable[dict[str, Any]], key: SigningKey) -> Attachment:
-    """Signs in-toto statements."""
+    """Signs in-toto statements, as cosign did before its third version."""
     contents = tuple(
         Content(
-            ENVELOPE, _envelope(_json(statement), key), {SIGNATURE: "", "predicateType": statement["predicateType"]}
+            dsse.MEDIA_TYPE,
+            dsse.encoded(dsse.envelope(one, key)),
+            {SIGNATURE: "", "predicateType": one["predicateType"]},
         )
-        for statement in statements
+        for one in statements
     )
     return Attachment(_ARTIFACT.format(ATTESTATIONS), contents, tag_end=ATTESTATIONS)
 
 
 def signed_digest(payload: bytes) -> str:
-    """The digest of the image that a signature's text names; empty if it names none."""
+    """Returns the digest of the image that a signature's text names; empty if it names none."""
     try:
         return str(json.loads(payload)["critical"]["image"]["docker-manifest-digest"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 
 def is_signed(payload: bytes, layer: spec.Descriptor, key: PublicKey) -> bool:
-    """Whether a signature that stands beside its text, in the manifest, was made with a key."""
-    return key.signed(payload, _decoded((layer.annotations or {}).get(SIGNATURE, "")))
-
-
-def opened(envelope: bytes, key: PublicKey | None) -> Signed | None:
-    """What is in an envelope; None if it is none.
-
-    Args:
-        envelope: The envelope.
-        key: The key that it should have been signed with; without one nothing is taken for signed.
-    """
-    try:
-        read = _Envelope.model_validate_json(envelope)
-        payload = base64.b64decode(read.payload, validate=True)
-    except (ValidationError, binascii.Error):
-        return None
-    text = _authenticated(read.payload_type, payload)
-    by_us = key is not None and any(key.signed(text, _decoded(one.sig)) for one in read.signatures)
-    return Signed(payload, by_us)
-
-
-def _attestation(statement: dict[str, Any], key: SigningKey) -> Content:
-    said = {SIGNATURE: "", "predicateType": str(statement["predicateType"])}
-    return Content(ENVELOPE, _envelope(_json(statement), key), said)
-
-
-def _envelope(payload: bytes, key: SigningKey) -> bytes:
-    signed = base64.b64encode(key.sign(_authenticated(IN_TOTO, payload))).decode()
-    return _json(
-        {
-            "payloadType": IN_TOTO,
-            "payload": base64.b64encode(payload).decode(),
-            "signatures": [{"keyid": "", "sig": signed}],
-        }
-    )
-
-
-def _authenticated(payload_type: str, payload: bytes) -> bytes:
-    """What is signed of an envelope, https://github.com/secure-systems-lab/dsse/blob/master/protocol.md."""
-    kind = payload_type.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return b""
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    """Checks a signature that stands beside its text, in the manifest."""
+    return key.signed(payload, dsse.decoded((layer.annotations or {}).get(SIGNATURE, "")) or b"")

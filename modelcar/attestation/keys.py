@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from modelcar.errors import ModelcarError
 
 if TYPE_CHECKING:
     # Whoever has no key starts sooner without it.
+    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
 KEY_FILE, PASSWORD_FILE = "cosign.key", "cosign.password"
@@ -31,6 +33,8 @@ SIGNING_KEY, PASSWORD = "MODELCAR_SIGNING_KEY", "COSIGN_PASSWORD"
 
 _COSIGN = re.compile(r"-----BEGIN ENCRYPTED (?:COSIGN|SIGSTORE) PRIVATE KEY-----([^-]+)-----END ")
 _MOST_MEMORY = 512 << 20
+_CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
+"""The curves that everybody knows who checks our signatures, and the hash of each."""
 
 
 class SigningError(ModelcarError):
@@ -54,28 +58,37 @@ class PublicKey:
         Raises:
             SigningError: The file holds no such key.
         """
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
         try:
             key = load_pem_public_key(_read(file))
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             raise SigningError(f"{file} is no public key in PEM", "Give what cosign calls cosign.pub") from None
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise SigningError(f"{file} is no elliptic-curve key, and no other is known here")
+        _check_curve(file, key.curve)
         return cls(key)
 
+    @property
+    def hint(self) -> str:
+        """The name that bundles give this key: the SHA-256 of its PEM, as OpenSSF Model Signing has it."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        return hashlib.sha256(self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
     def signed(self, data: bytes, signature: bytes) -> bool:
-        """Whether the owner of the key signed these bytes."""
+        """Checks whether the owner of the key signed these bytes, by either hash (SigningKey.sign)."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        try:
-            self._key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
-        except InvalidSignature:
-            return False
-        return True
+        for algorithm in {type(one): one for one in (hashes.SHA256(), _hash_by(self._key.curve))}.values():
+            with suppress(InvalidSignature):
+                self._key.verify(signature, data, ec.ECDSA(algorithm))
+                return True
+        return False
 
 
 class SigningKey:
@@ -99,6 +112,7 @@ class SigningKey:
         Raises:
             SigningError: The file holds no such key, or the password is wrong.
         """
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
@@ -113,7 +127,7 @@ class SigningKey:
                 key = load_pem_private_key(pem, password if encrypted else None)
         except _WrongPasswordError:
             raise _wrong_password(file) from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             if "password" in str(error).lower():
                 raise _wrong_password(file) from None
             raise SigningError(
@@ -121,6 +135,7 @@ class SigningKey:
             ) from None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise SigningError(f"{file} is no elliptic-curve key, and no other can sign here")
+        _check_curve(file, key.curve)
         return cls(key)
 
     @property
@@ -128,12 +143,19 @@ class SigningKey:
         """The key that checks what this one signs."""
         return PublicKey(self._key.public_key())
 
-    def sign(self, data: bytes) -> bytes:
-        """The signature of these bytes."""
+    def sign(self, data: bytes, *, by_curve: bool = False) -> bytes:
+        """Signs bytes.
+
+        Args:
+            data: The bytes.
+            by_curve: Whether the key's curve decides the hash that is signed, as OpenSSF Model Signing wants it. Else
+                it is SHA-256, which cosign, podman and CRI-O take with any key.
+        """
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        return self._key.sign(data, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        algorithm = _hash_by(self._key.curve) if by_curve else hashes.SHA256()
+        return self._key.sign(data, ec.ECDSA(algorithm, deterministic_signing=True))
 
 
 def find_signing_key() -> SigningKey | None:
@@ -209,6 +231,20 @@ def _decrypted(body: str, password: bytes) -> bytes:
         return bytes(SecretBox(derived).decrypt(key.ciphertext, key.cipher.nonce))
     except CryptoError:
         raise _WrongPasswordError from None
+
+
+def _check_curve(file: Path, curve: "ec.EllipticCurve") -> None:
+    if curve.name not in _CURVES:
+        raise SigningError(
+            f"{file} is a key on the curve {curve.name}, which neither cosign nor podman can check",
+            "Make one with `cosign generate-key-pair`, or with openssl on P-256, P-384 or P-521",
+        )
+
+
+def _hash_by(curve: "ec.EllipticCurve") -> "hashes.HashAlgorithm":
+    from cryptography.hazmat.primitives import hashes
+
+    return getattr(hashes, _CURVES[curve.name])()  # type: ignore[no-any-return]
 
 
 def _wrong_password(file: Path) -> SigningError:

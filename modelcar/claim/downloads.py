@@ -1,84 +1,77 @@
 """Downloads on the claim: one directory a commit, with a record of what the Hub published."""
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from modelcar.claim import files
-from modelcar.claim.files import READ_BYTES
+from modelcar.claim.files import OnDisk
+from modelcar.claim.folder import Folder
 from modelcar.errors import ClaimError, ModelcarError, WrongBytesError
-from modelcar.hub.file_check import FileCheck
-from modelcar.hub.paths import RECORD
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 
-Elsewhere = dict[PublishedFile, list[Path]]
+PARTIAL = f"{DOWNLOAD_NOTE.parent}/partial"
+"""Where files lie that have not arrived as a whole."""
+
+Elsewhere = dict[PublishedFile, list[str]]
+"""Files that other commits' downloads have, and the names of these downloads' directories."""
 
 
-def bytes_to_fetch(snapshot: Snapshot, claim: Path) -> int:
-    """How many of a snapshot's bytes a download to a claim would still fetch; none of them is read."""
-    directory = claim / _folder(snapshot.model) / snapshot.commit
-    if not directory.parent.is_dir():
-        return snapshot.size
-    return _left_to_fetch(directory, _missing(directory, snapshot, _elsewhere(directory)))
+@dataclass(frozen=True)
+class Download:
+    """A finished download, held open: what was checked of it is what is read.
+
+    Attributes:
+        folder: Its directory.
+        snapshot: What the Hub published of its files.
+    """
+
+    folder: Folder
+    snapshot: Snapshot
+
+    def reader(self, file: PublishedFile) -> OnDisk:
+        """Gives a file's bytes."""
+        return OnDisk(self.folder, file.path)
+
+    def check_sizes(self) -> None:
+        """Checks that all files are there with the published size, without reading them.
+
+        Raises:
+            WrongBytesError: One is gone, or its size is not the published one.
+            ClaimError: One is a symbolic link, or behind one.
+        """
+        for file in self.snapshot.files:
+            try:
+                found = os.fstat(opened := self.folder.open_file(file.path)).st_size
+            except FileNotFoundError:
+                raise WrongBytesError(f"{self.folder.path / file.path} is gone", "Run the download again") from None
+            os.close(opened)
+            if found != file.size:
+                raise WrongBytesError(
+                    f"{self.folder.path / file.path} has {found} bytes, not {file.size}", "Run the download again"
+                )
 
 
-def _missing(directory: Path, snapshot: Snapshot, elsewhere: Elsewhere) -> list[PublishedFile]:
-    return [file for file in snapshot.files if not _there(directory, file) and file not in elsewhere]
+@contextmanager
+def open_download(directory: Path) -> Iterator[Download]:
+    """Opens the finished download in a directory.
 
-
-def _left_to_fetch(directory: Path, missing: Sequence[PublishedFile]) -> int:
-    return sum(file.size - _size(_partial(directory, file)) for file in missing)
-
-
-def _folder(model: str) -> str:
-    return model.replace("/", "--")
-
-
-def _elsewhere(directory: Path) -> Elsewhere:
-    """Other commits' copies of files, by their records. A record that cannot be read tells of none."""
-    found: Elsewhere = {}
-    for other in directory.parent.iterdir():
-        if other == directory or other.is_symlink() or not (other / RECORD).is_file():
-            continue
-        with suppress(ModelcarError):
-            for file in read_snapshot(other).files:
-                found.setdefault(file, []).append(other)
-    return found
-
-
-def _there(directory: Path, file: PublishedFile) -> bool:
-    path = directory / file.path
-    return path.is_file() and not path.is_symlink() and path.stat().st_size == file.size
-
-
-def _partial(directory: Path, file: PublishedFile) -> Path:
-    name = hashlib.sha256(f"{file.path}\0{file.identity}".encode()).hexdigest()
-    return directory / RECORD.parent / "partial" / name
-
-
-def _remove_partials(directory: Path, snapshot: Snapshot) -> None:
-    """Removes what earlier attempts left; a download of other files that goes on beside this one keeps its own."""
-    for file in snapshot.files:
-        partial = _partial(directory, file)
-        partial.unlink(missing_ok=True)
-        partial.with_name(f"{partial.name}.lock").unlink(missing_ok=True)
-    with suppress(OSError):
-        (directory / RECORD.parent / "partial").rmdir()
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def write_snapshot(snapshot: Snapshot, directory: Path) -> None:
-    """Leaves the record of a download in its directory, in one step: it is there whole or not at all."""
-    note = directory / RECORD
-    note.parent.mkdir(parents=True, exist_ok=True)
-    files.write(note, (snapshot.model_dump_json(indent=1) + "\n").encode())
+    Raises:
+        ClaimError: There is none, or it cannot be read.
+        WrongBytesError: Its record is damaged.
+    """
+    try:
+        folder = Folder(directory).open()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_download(directory) from None
+    with folder:
+        yield Download(folder, _read_snapshot(folder))
 
 
 def read_snapshot(directory: Path) -> Snapshot:
@@ -88,52 +81,114 @@ def read_snapshot(directory: Path) -> Snapshot:
         ClaimError: There is none, or it cannot be read.
         WrongBytesError: It is damaged.
     """
-    note = directory / RECORD
-    files.refuse_links(note, directory)
+    with open_download(directory) as found:
+        return found.snapshot
+
+
+def write_snapshot(snapshot: Snapshot, folder: Folder) -> None:
+    """Leaves the record of a download in its directory, in one step: it is there whole or not at all."""
+    folder.write_note(str(DOWNLOAD_NOTE), (snapshot.model_dump_json(indent=1) + "\n").encode())
+
+
+def directory_of(snapshot: Snapshot, claim: Path) -> Path:
+    """Returns where a commit's files lie below the claim."""
+    return claim / snapshot.model.replace("/", "--") / snapshot.commit
+
+
+def bytes_to_fetch(snapshot: Snapshot, claim: Path) -> int:
+    """Returns how many of a snapshot's bytes a download to a claim would still fetch; none of them is read."""
+    directory = directory_of(snapshot, claim)
     try:
-        return Snapshot.model_validate_json(files.read(note))
+        with Folder(directory.parent, claim) as model:
+            elsewhere = find_elsewhere(model, snapshot.commit)
     except (FileNotFoundError, NotADirectoryError):
-        raise ClaimError(f"{directory} holds no finished download", "Run the download step first") from None
+        return snapshot.size
+    try:
+        with Folder(directory, claim) as folder:
+            return left_to_fetch(folder, missing_files(folder, snapshot, elsewhere))
+    except (FileNotFoundError, NotADirectoryError):
+        return sum(file.size for file in snapshot.files if file not in elsewhere)
+
+
+def missing_files(folder: Folder, snapshot: Snapshot, elsewhere: Elsewhere) -> list[PublishedFile]:
+    """Returns the files that neither lie in a download's directory, by their size, nor in that of another commit."""
+    return [file for file in snapshot.files if folder.size(file.path) != file.size and file not in elsewhere]
+
+
+def left_to_fetch(folder: Folder, missing: Sequence[PublishedFile]) -> int:
+    """Returns the bytes of files that have not arrived."""
+    return sum(file.size - max(folder.size(partial_path(file)), 0) for file in missing)
+
+
+def find_elsewhere(model: Folder, commit: str) -> Elsewhere:
+    """Finds other commits' copies of files, by their records. A record that cannot be read tells of none.
+
+    Args:
+        model: The directory that has the model's downloads.
+        commit: The one whose copies are not looked for.
+    """
+    found: Elsewhere = {}
+    for name in model.names():
+        if name == commit:
+            continue
+        with suppress(ModelcarError, OSError), model.below(name) as other:
+            for file in _read_snapshot(other).files:
+                found.setdefault(file, []).append(name)
+    return found
+
+
+def partial_path(file: PublishedFile) -> str:
+    """Returns where a file lies while it arrives, below its download's directory."""
+    name = hashlib.sha256(f"{file.path}\0{file.identity}".encode()).hexdigest()
+    return f"{PARTIAL}/{name}"
+
+
+def remove_partials(folder: Folder, snapshot: Snapshot) -> None:
+    """Removes what earlier attempts left; a download of other files that goes on beside this one keeps its own."""
+    for file in snapshot.files:
+        folder.remove(partial_path(file))
+    with suppress(OSError):
+        folder.remove_empty(PARTIAL)
+
+
+def open_partial(folder: Folder, file: PublishedFile) -> int | None:
+    """Opens a file's partial file, and locks it.
+
+    Returns:
+        Its descriptor; None while another download holds it.
+
+    Raises:
+        ClaimError: A directory on the way is a symbolic link.
+        OSError: It cannot be written.
+    """
+    path = partial_path(file)
+    if folder.size(path) < 0:
+        # A link, or a directory, in its place.
+        folder.remove(path)
+    opened = folder.open_file(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder.is_the_file(path, opened):
+            return opened
+    except BlockingIOError:
+        pass
+    os.close(opened)
+    return None
+
+
+def _read_snapshot(folder: Folder) -> Snapshot:
+    note = folder.path / DOWNLOAD_NOTE
+    try:
+        return Snapshot.model_validate_json(folder.read_note(str(DOWNLOAD_NOTE)))
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_download(folder.path) from None
+    except OSError as error:
+        raise ClaimError(f"cannot read {note}: {error.strerror}", "Remove it and run the download again") from None
     except ValidationError as error:
         raise WrongBytesError(
             f"{note} is damaged: {error.errors()[0]['msg']}", "Remove it and run the download again"
         ) from None
 
 
-def check_sizes(snapshot: Snapshot, directory: Path) -> None:
-    """Checks that all files are there with the published size, without reading them.
-
-    Raises:
-        WrongBytesError: One is gone, or its size is not the published one.
-        ClaimError: One is a symbolic link, or behind one.
-    """
-    for file in snapshot.files:
-        path = directory / file.path
-        files.refuse_links(path, directory)
-        if not path.is_file():
-            raise WrongBytesError(f"{path} is gone", "Run the download again")
-        if path.stat().st_size != file.size:
-            raise WrongBytesError(f"{path} has {path.stat().st_size} bytes, not {file.size}", "Run the download again")
-
-
-def matches(file: PublishedFile, path: Path, *, allow_pickle: bool = False) -> bool:
-    """Tells whether a file on disk has exactly the published bytes.
-
-    Args:
-        file: What was published.
-        path: The file on disk.
-        allow_pickle: Whether it may be a pickle.
-
-    Raises:
-        WeightsError: It has, but is a broken safetensors file, or a pickle.
-    """
-    try:
-        if path.is_symlink() or path.stat().st_size != file.size:
-            return False
-        check = FileCheck(file, allow_pickle=allow_pickle)
-        with os.fdopen(files.open_file(path), "rb", buffering=0) as opened:
-            while chunk := opened.read(READ_BYTES):
-                check.take(chunk)
-    except FileNotFoundError:
-        return False
-    return check.is_right()
+def _no_download(directory: Path) -> ClaimError:
+    return ClaimError(f"{directory} holds no finished download", "Run the download step first")

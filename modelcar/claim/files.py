@@ -1,79 +1,15 @@
-"""Files on the claim, which has other users: no symbolic link is followed."""
+"""A file on this machine, read as the Hub's files are."""
 
-import errno
 import os
-import shlex
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from rich.filesize import decimal
-
+from modelcar.claim.folder import Folder
 from modelcar.errors import ClaimError, WrongBytesError
 
 READ_BYTES = 1 << 20
-LARGEST_NOTE = 64 << 20
-"""Bytes of a file that we wrote ourselves; the record of 100,000 files takes 20 MB."""
-
-
-def refuse_links(path: Path, top: Path) -> None:
-    """Refuses a path with a symbolic link in it: a claim has other users, and a link may lead to what is not theirs.
-
-    Args:
-        path: What will be read or written; it need not be there.
-        top: A directory above it; neither that nor what is above it is looked at.
-
-    Raises:
-        ClaimError: The path, or a directory between, is a symbolic link.
-    """
-    for place in (path, *path.parents):
-        if place == top:
-            return
-        if place.is_symlink():
-            raise ClaimError(
-                f"{place} is a symbolic link, which is not followed",
-                f"Remove it, and run again: rm {shlex.quote(str(place))}",
-            )
-
-
-def open_file(path: Path) -> int:
-    """Opens an ordinary file to be read: no symbolic link, and nothing that would keep us waiting, such as a pipe.
-
-    Returns:
-        The file's descriptor.
-
-    Raises:
-        OSError: It cannot be opened, or is something else (ELOOP).
-    """
-    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise OSError(errno.ELOOP, "it is no ordinary file", str(path))
-    return opened
-
-
-def read(note: Path) -> bytes:
-    """A file that we wrote ourselves.
-
-    Raises:
-        ClaimError: It is too large to be that.
-        OSError: It cannot be read.
-    """
-    with os.fdopen(open_file(note), "rb") as file:
-        content = file.read(LARGEST_NOTE + 1)
-    if len(content) > LARGEST_NOTE:
-        raise ClaimError(f"{note} has more than {decimal(LARGEST_NOTE)}", "Remove it, and run the download again")
-    return content
-
-
-def write(note: Path, content: bytes) -> None:
-    """Writes a file in one step: it is there whole or not at all. What is in its place is replaced, never followed."""
-    new = note.with_suffix(f".{os.getpid()}")
-    new.unlink(missing_ok=True)
-    with new.open("xb") as file:
-        file.write(content)
-    new.replace(note)
 
 
 @dataclass(frozen=True)
@@ -81,22 +17,47 @@ class OnDisk:
     """A file on this machine.
 
     Attributes:
-        path: Where it is.
+        folder: A directory above it, held open.
+        relative: Its path below that; no link on the way is followed.
     """
 
-    path: Path
+    folder: Folder
+    relative: str
 
-    def read(self, offset: int) -> Iterator[bytes]:
-        """The bytes from an offset to the end.
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Gives the file at a path."""
+        return cls(Folder(path.parent), path.name)
+
+    @property
+    def path(self) -> Path:
+        """Where it is, for error messages."""
+        return self.folder.path / self.relative
+
+    @property
+    def size(self) -> int:
+        """Bytes in it, or -1 where it is no ordinary file."""
+        return self.folder.size(self.relative)
+
+    def open(self) -> int:
+        """Returns a descriptor of the file, which must be an ordinary one."""
+        return self.folder.open_file(self.relative)
+
+    def link_to(self, path: Path) -> None:
+        """Links the file to another path on the same file system."""
+        self.folder.link_to(self.relative, path)
+
+    def read(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Gives the bytes from `start` to `end` (by default all), in chunks of at most 1 MiB.
 
         Raises:
             WrongBytesError: The file is gone.
-            ClaimError: It cannot be read.
+            ClaimError: It cannot be read, or is a link, or behind one.
         """
         try:
-            with os.fdopen(open_file(self.path), "rb", buffering=0) as file:
-                file.seek(offset)
-                while chunk := file.read(READ_BYTES):
+            with os.fdopen(self.open(), "rb", buffering=0) as file:
+                file.seek(start)
+                while chunk := file.read(READ_BYTES if end is None else max(min(READ_BYTES, end - file.tell()), 0)):
                     yield chunk
         except FileNotFoundError:
             raise WrongBytesError(f"{self.path} is gone", "Run the download again") from None

@@ -2,20 +2,22 @@
 
 import fcntl
 import os
-import shutil
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modelcar.claim.folder import Folder
 from modelcar.claim.space import claim_errors
+from modelcar.errors import ClaimError
 
 _PREFIX = "build-"
+_LOCK = "lock"
 
 
 @contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
-    """A working directory on the claim for one build, gone afterwards, also when the build failed.
+def scratch(parent: Folder) -> Iterator[Path]:
+    """Makes a working directory on the claim for one build; it is gone afterwards, also when the build failed.
 
     A build that was killed leaves its directory behind; the next one removes it. A directory that a running build holds
     is known by the lock on it and left alone.
@@ -23,21 +25,30 @@ def scratch(parent: Path) -> Iterator[Path]:
     Args:
         parent: Where to make it.
     """
-    with claim_errors(parent):
-        parent.mkdir(parents=True, exist_ok=True)
+    with claim_errors(parent.path):
         remove_abandoned(parent)
-        place = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        name, lock = _make(parent)
+    try:
         # What the build starts holds the lock as well, for it may outlive a build that is killed.
-        os.set_inheritable(lock.fileno(), True)
-        try:
-            yield place
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
+        os.set_inheritable(lock, True)
+        yield parent.path / name
+    finally:
+        parent.remove_tree(name)
+        os.close(lock)
 
 
-def remove_abandoned(parent: Path) -> int:
+def _make(parent: Folder) -> tuple[str, int]:
+    while True:
+        name = f"{_PREFIX}{secrets.token_hex(8)}"
+        lock = parent.open_file(f"{name}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if parent.is_the_file(f"{name}/{_LOCK}", lock):
+            return name, lock
+        # Another build took it for abandoned before it was locked.
+        os.close(lock)
+
+
+def remove_abandoned(parent: Folder) -> int:
     """Removes what killed builds left behind; a directory that a running build holds is locked, and stays.
 
     Args:
@@ -46,16 +57,16 @@ def remove_abandoned(parent: Path) -> int:
     Returns:
         How many were removed.
     """
-    return sum(_remove_if_abandoned(place) for place in parent.glob(f"{_PREFIX}*"))
+    return sum(_remove_if_abandoned(parent, name) for name in parent.names() if name.startswith(_PREFIX))
 
 
-def _remove_if_abandoned(place: Path) -> bool:
-    if place.is_symlink() or (place / "lock").is_symlink():
-        return False
-    try:
-        with (place / "lock").open("r+") as lock:
+def _remove_if_abandoned(parent: Folder, name: str) -> bool:
+    with suppress(OSError, ClaimError):
+        lock = parent.open_file(f"{name}/{_LOCK}", os.O_RDWR)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(place, ignore_errors=True)
+            parent.remove_tree(name)
             return True
-    except OSError:
-        return False
+        finally:
+            os.close(lock)
+    return False

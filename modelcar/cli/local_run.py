@@ -2,15 +2,13 @@
 
 import io
 import os
-import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any
 
 import psutil
@@ -19,6 +17,7 @@ from rich.text import Text
 from modelcar.errors import ModelcarError
 from modelcar.progress import TERMINAL
 from modelcar.records.step_record import Record, last_error, records_in
+from modelcar.records.termination_message import TIDY_SECONDS, EndedError
 
 _INDENT = " " * 4
 """What kfp puts before each line of a step."""
@@ -150,15 +149,14 @@ def _environment(claim: Path, records: Path) -> Iterator[None]:
 
 @contextmanager
 def _stopping_children() -> Iterator[None]:
-    """Passes SIGTERM on: kfp's runner waits for its step, which would not hear of it."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        for child in psutil.Process().children(recursive=True):
-            child.terminate()
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
+    """Passes a signal on: kfp's runner waits for its step, which hears of a terminal's Ctrl-C alone."""
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except (EndedError, KeyboardInterrupt):
+        children = psutil.Process().children(recursive=True)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
+        # Their last words come before ours.
+        psutil.wait_procs(children, timeout=TIDY_SECONDS)
+        raise

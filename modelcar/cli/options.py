@@ -74,8 +74,10 @@ ServiceAccountOption = Annotated[
     str,
     typer.Option(
         "--service-account",
+        envvar="MODELCAR_SERVICE_ACCOUNT",
         metavar="NAME",
-        help="Service account of the run's pods. Default: the pipeline server's.",
+        help="Service account of the run's pods, such as the narrow `modelcar-pipeline` of manifests/. Default: the "
+        "pipeline server's, which may read all Secrets of the project.",
         rich_help_panel=_SERVER,
         show_default=False,
     ),

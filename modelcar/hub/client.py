@@ -1,21 +1,15 @@
-"""The Hub: which commit a revision is, what is in it, and its files, fetched so that a broken download goes on.
+"""The Hub: which commit a revision is, what is in it, and readers of its files.
 
-Everything goes through `huggingface_hub`, over plain HTTP: a download of a large file is taken up where it ended, also
-by a later run on another node, and memory stays small. Its Xet transport does neither.
+What the Hub says of models goes through `huggingface_hub`; the files' bytes go through modelcar.hub.reader.
 """
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from functools import cached_property
+from typing import Any, Self
 
-import requests
-import urllib3
-from huggingface_hub import HfApi, ModelInfo, constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub import HfApi, ModelInfo, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -24,87 +18,21 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import ValidationError
-from tqdm.std import tqdm
 
 from modelcar import __version__
-from modelcar.errors import HubError, HubUnwellError
-from modelcar.hub.snapshot import READ_BYTES, PublishedFile, Snapshot
-from modelcar.progress import Count, silent
-from modelcar.retries import getting_further, going_on, retrying
+from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
+from modelcar.hub.read_ahead import ReadAhead
+from modelcar.hub.reader import ACCESS_REMEDY, CLIENT, HubFile, Session, first_line, gated
+from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.retries import retrying
 
 HUB = "https://huggingface.co"
 """What an image names as its source. A mirror (HF_ENDPOINT) serves the same commits, and must give the same images."""
 
-CLIENT = "modelcar-pipelines"
-# The client's own 10 MiB, of which it keeps several for each file in flight, took 340 MiB with many shards.
-constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
 DEFAULT_REVISION = "main"
-_OF_THE_CLAIM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-_TIMEOUT_SECONDS = (15, 120)
-_ENDED_LINK = (400, 401, 403)
-"""What storages answer to a signed link that has ended. The Hub gave it to somebody who may read the file."""
-
-_ACCESS_REMEDY = (
-    "Accept its conditions on its page, then give a read token: HF_TOKEN in the environment, `hf auth login`, "
-    "or the Secret that the pipeline's hf_token_secret names"
-)
-
-
-@dataclass(frozen=True)
-class OnHub:
-    """A file of a model, read from the Hub as it is needed: nothing is kept on this machine.
-
-    Attributes:
-        url: Where it is, at a commit.
-        model: The model's id, for error messages.
-        session: The connections that files share.
-    """
-
-    url: str
-    model: str
-    session: requests.Session
-
-    def read(self, offset: int) -> Iterator[bytes]:
-        """The bytes from an offset to the end, in chunks of at most 1 MiB. A connection that breaks is taken up.
-
-        Raises:
-            HubError: The Hub refused.
-            HubUnwellError: The Hub went away, and several attempts brought no more bytes.
-        """
-        return going_on(self._read_once, offset)
-
-    def _read_once(self, offset: int) -> Iterator[bytes]:
-        headers = build_hf_headers(library_name=CLIENT, library_version=__version__)
-        headers["Accept-Encoding"] = "identity"
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-        try:
-            # requests does not pass the token on when the Hub sends us to another host for the bytes.
-            with self.session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
-                self._check(response, offset)
-                yield from response.raw.stream(READ_BYTES, decode_content=False)
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise HubUnwellError(
-                f"the connection to the Hub broke while reading {self}: {_first_line(error)}"
-            ) from None
-
-    def _check(self, response: requests.Response, offset: int) -> None:
-        status = response.status_code
-        if status == (requests.codes.partial_content if offset else requests.codes.ok):
-            return
-        if response.history and status in _ENDED_LINK:
-            raise HubUnwellError(_ended_link(str(self), response.url, status), "Check the clock of this machine")
-        if status in (requests.codes.unauthorized, requests.codes.forbidden):
-            raise HubError(f"the Hub gives no access to {self} ({status})", _ACCESS_REMEDY)
-        kind = HubUnwellError if status >= 500 or status in (408, 429) else HubError
-        raise kind(f"the Hub answered {status} for {self}", "Try again later")
-
-    def __str__(self) -> str:
-        return f"{self.model}/{self.url.partition('/resolve/')[2].partition('/')[2]}"
 
 
 class Hub:
@@ -114,6 +42,18 @@ class Hub:
         # The client itself reads HF_ENDPOINT once, when it is imported.
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
         self._api = HfApi(endpoint=endpoint, library_name=CLIENT, library_version=__version__)
+        self._read_ahead = ReadAhead()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def _session(self) -> Session:
+        # Only when it is needed: its authorities take a moment to read.
+        return Session()
 
     @retrying
     def snapshot(self, model: str, revision: str = DEFAULT_REVISION) -> Snapshot:
@@ -126,7 +66,7 @@ class Hub:
         Raises:
             HubError: The model or revision does not exist, or may not be read; with the remedy.
         """
-        with _named(self._api.endpoint, model, revision):
+        with hub_errors(self._api.endpoint, model, revision):
             info = self._api.model_info(model, revision=revision, files_metadata=True)
             commit = str(info.sha)
             made = self._api.list_repo_commits(model, revision=commit)[0].created_at
@@ -140,6 +80,34 @@ class Hub:
                 quantization=_quantization(info),
                 files=self._files(info, commit),
             )
+
+    @retrying
+    def branch_of(self, model: str, commit: str) -> str:
+        """Finds a branch or tag of a repository whose history holds a commit.
+
+        Anybody may open a pull request, and the Hub serves its commits as it does the owner's; only what a branch or a
+        tag reaches was put there by somebody who may write to the repository.
+
+        Args:
+            model: The model's id.
+            commit: The commit.
+
+        Returns:
+            Its name; empty if there is none.
+
+        Raises:
+            HubError: The Hub refused, or does not tell.
+        """
+        with hub_errors(self._api.endpoint, model, commit):
+            refs = self._api.list_repo_refs(model)
+            owned = [ref for ref in (*refs.tags, *refs.branches) if ref.ref.startswith(("refs/heads/", "refs/tags/"))]
+            named = {ref.target_commit: ref.name for ref in owned}
+            if commit in named:
+                return str(named[commit])
+            for end, name in named.items():
+                if any(one.commit_id == commit for one in self._api.list_repo_commits(model, revision=end)):
+                    return str(name)
+            return ""
 
     def _files(self, info: ModelInfo, commit: str) -> tuple[PublishedFile, ...]:
         siblings = info.siblings or []
@@ -155,17 +123,18 @@ class Hub:
             if isinstance(file, RepoFile)
         )
 
-    def sources(self, snapshot: Snapshot) -> Callable[[PublishedFile], OnHub]:
-        """Gives, for the files of a commit, where to read them from while they are sent on."""
-        session = requests.Session()
-        # ~/.netrc must not replace the Hub's token.
-        session.auth = lambda request: request
+    def readers(self, snapshot: Snapshot) -> Callable[[PublishedFile], HubFile]:
+        """Returns what gives, for each file of a commit, a reader of its bytes."""
+        return lambda file: self.reader(snapshot, file)
 
-        def source(file: PublishedFile) -> OnHub:
-            url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
-            return OnHub(url, snapshot.model, session)
+    def reader(self, snapshot: Snapshot, file: PublishedFile) -> HubFile:
+        """Returns a reader of a file's bytes, or of any part of them."""
+        url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
+        return HubFile(url, snapshot.model, file.path, file.size, self._session, self._read_ahead)
 
-        return source
+    def close(self) -> None:
+        """Ends all reads."""
+        self._read_ahead.close()
 
     @retrying
     def check_access(self, snapshot: Snapshot, file: PublishedFile) -> None:
@@ -174,75 +143,9 @@ class Hub:
         Raises:
             HubError: It may not be read, or the Hub went away.
         """
-        with _named(self._api.endpoint, snapshot.model, snapshot.commit):
+        with hub_errors(self._api.endpoint, snapshot.model, snapshot.commit):
             url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
             get_hf_file_metadata(url, headers=build_hf_headers(library_name=CLIENT, library_version=__version__))
-
-    def fetch(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count = silent) -> None:
-        """Brings a file's bytes into a partial file, going on where an earlier attempt ended.
-
-        Each attempt asks the Hub for a new link to the bytes, for links end, after an hour or so.
-
-        Args:
-            snapshot: The commit.
-            file: The file in it.
-            partial: Where the bytes go. It is complete when this returns, but not yet checked.
-            count: Is told how many bytes arrived, those of earlier attempts first.
-
-        Raises:
-            HubError: The Hub refused or went away.
-        """
-
-        def size() -> int:
-            return partial.stat().st_size if partial.exists() else 0
-
-        getting_further(lambda: self._fetch_once(snapshot, file, partial, count), size)
-
-    def _fetch_once(self, snapshot: Snapshot, file: PublishedFile, partial: Path, count: Count) -> None:
-        with _named(self._api.endpoint, snapshot.model, snapshot.commit), _counted(count) as counting:
-            url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
-            headers = build_hf_headers(library_name=CLIENT, library_version=__version__)
-            metadata = get_hf_file_metadata(url, headers=headers)
-            if metadata.location != url:
-                # The file lies on another host, to which the Hub's token must not go.
-                headers.pop("authorization", None)
-            with partial.open("ab") as opened:
-                there = opened.tell()
-                if there > file.size:
-                    opened.truncate(0)
-                    there = 0
-                counting(there)
-                try:
-                    http_get(
-                        metadata.location,
-                        opened,
-                        resume_size=there,
-                        headers=headers,
-                        expected_size=file.size,
-                        displayed_filename=file.path,
-                        tqdm_class=_meter(_no_more_than(file, opened, counting)),
-                    )
-                except HfHubHTTPError as error:
-                    status = error.response.status_code
-                    if metadata.location == url or status not in _ENDED_LINK:
-                        raise
-                    words = _ended_link(file.path, metadata.location, status)
-                    raise HubUnwellError(words, "Check the clock of this machine") from None
-
-
-def _no_more_than(file: PublishedFile, opened: IO[bytes], count: Count) -> Count:
-    """Ends an answer that brings more bytes than were published; the client would fill the claim with them."""
-
-    def counting(number: int) -> None:
-        if opened.tell() > file.size:
-            raise HubError(f"the Hub sends more of {file.path} than its {file.size} bytes", "Check HF_ENDPOINT")
-        count(number)
-
-    return counting
-
-
-def _ended_link(file: str, url: str, status: int) -> str:
-    return f"{urlsplit(url).netloc} takes the Hub's link to {file} no more ({status})"
 
 
 def _published(sibling: Any) -> PublishedFile:
@@ -272,56 +175,20 @@ def _joined(value: Any) -> str:
     return value if isinstance(value, str) else ", ".join(str(item) for item in value)
 
 
-def _meter(count: Count) -> type:
-    """A progress bar that shows nothing and passes on what it is told."""
-
-    class Meter(tqdm):  # type: ignore[type-arg]
-        # Otherwise each of these classes starts a thread that looks after its meters for ever.
-        monitor_interval = 0
-
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **{**options, "disable": True})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            count(int(n or 0))
-            return None
-
-    return Meter
-
-
 @contextmanager
-def _counted(count: Count) -> Iterator[Count]:
-    """Takes back what was counted if the attempt fails: the next one counts it again."""
-    seen = 0
-
-    def counting(number: int) -> None:
-        nonlocal seen
-        seen += number
-        count(number)
-
-    try:
-        yield counting
-    except BaseException:
-        count(-seen)
-        raise
-
-
-@contextmanager
-def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
+def hub_errors(endpoint: str, model: str, revision: str) -> Iterator[None]:
     """Turns the client's errors into one line that names the remedy."""
     try:
         yield
     except GatedRepoError:
-        raise HubError(
-            f"the model {model} is gated and this token (or its absence) gives no access", _ACCESS_REMEDY
-        ) from None
+        raise gated(model) from None
     except RepositoryNotFoundError:
         raise HubError(
             f"there is no model {model} on {endpoint}, or it is private",
             "Check the spelling (organisation/name); if it is private, give a token that may read it in HF_TOKEN",
         ) from None
     except RevisionNotFoundError:
-        raise HubError(
+        raise NoSuchRevisionError(
             f"the model {model} has no revision {revision!r}",
             f"Branches and tags are listed at {endpoint}/{model}/tree/main",
         ) from None
@@ -340,14 +207,12 @@ def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise HubError(f"{endpoint} describes {model} in a form that is not the Hub's: {error!r}") from None
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_CLAIM:
-            raise
-        raise HubError(f"{model} could not be read from {endpoint}: {_first_line(error)}") from None
+        raise HubError(f"{model} could not be read from {endpoint}: {first_line(error)}") from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
             raise
         raise HubUnwellError(
-            f"cannot reach {endpoint}: {_first_line(error)}",
+            f"cannot reach {endpoint}: {first_line(error)}",
             "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
         ) from None
 
@@ -355,10 +220,6 @@ def _named(endpoint: str, model: str, revision: str) -> Iterator[None]:
 def _refused(endpoint: str, model: str, error: HfHubHTTPError) -> HubError:
     status = error.response.status_code
     if status in (401, 403):
-        return HubError(f"{endpoint} refused the token for {model} ({status})", _ACCESS_REMEDY)
+        return HubError(f"{endpoint} refused the token for {model} ({status})", ACCESS_REMEDY)
     kind = HubUnwellError if status >= 500 or status in (408, 429) else HubError
-    return kind(f"{endpoint} answered {status} for {model}: {_first_line(error)}", "Try again later")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return kind(f"{endpoint} answered {status} for {model}: {first_line(error)}", "Try again later")

@@ -2,6 +2,7 @@
 
 import hashlib
 import shlex
+from collections.abc import Iterator
 from typing import Protocol
 
 from modelcar.errors import WeightsError
@@ -45,6 +46,11 @@ class FileCheck:
         if self._header is not None:
             self._header.take(data)
 
+    @property
+    def found(self) -> str:
+        """The hash of the bytes so far, of the kind that was published."""
+        return self._hash.hexdigest()
+
     def is_right(self) -> bool:
         """Whether all the bytes were the published ones.
 
@@ -63,3 +69,27 @@ class FileCheck:
                 f"{self._file.path} is a Python pickle, which runs code when it is loaded", PICKLE_REMEDY
             )
         return True
+
+
+class Reader(Protocol):
+    """Gives a file's bytes."""
+
+    def read(self, start: int = 0) -> Iterator[bytes]:
+        """Gives the bytes from an offset to the end."""
+
+
+def matches(file: PublishedFile, reader: Reader, *, allow_pickle: bool = False) -> bool:
+    """Tells whether a file's bytes are exactly the published ones.
+
+    Args:
+        file: What was published.
+        reader: Gives the bytes.
+        allow_pickle: Whether it may be a pickle.
+
+    Raises:
+        WeightsError: It has them, but is a broken safetensors file, or a pickle.
+    """
+    check = FileCheck(file, allow_pickle=allow_pickle)
+    for chunk in reader.read():
+        check.take(chunk)
+    return check.is_right()

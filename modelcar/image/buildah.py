@@ -156,7 +156,7 @@ class Buildah:
         """Commits a layer of one byte, to learn the form of what this buildah writes and compare its tar with ours."""
         source = self._scratch / "probe"
         source.write_bytes(b"\n")
-        layer = Layer((Entry("models/probe", OnDisk(source), 1),))
+        layer = Layer((Entry("models/probe", OnDisk.at(source), 1),))
         place = self._scratch / "probed"
         self._commit(self.prepare(layer), f"dir:{place}", [], layer.size, silent)
         manifest = (place / "manifest.json").read_bytes()
@@ -236,16 +236,18 @@ def links(layer: Layer, directory: Path) -> bool:
 
 def _is_linkable(entry: Entry, device: int) -> bool:
     try:
-        state = _path(entry).stat()
+        opened = _on_disk(entry).open()
     except FileNotFoundError:
         return False
+    state = os.fstat(opened)
+    os.close(opened)
     return state.st_dev == device and (state.st_uid == os.geteuid() or os.geteuid() == 0)
 
 
-def _path(entry: Entry) -> Path:
+def _on_disk(entry: Entry) -> OnDisk:
     if not isinstance(entry.source, OnDisk):
         raise TypeError(f"buildah needs {entry.path} on a disk")
-    return entry.source.path
+    return entry.source
 
 
 def _place(entry: Entry, root: Path) -> None:
@@ -258,9 +260,10 @@ def _place(entry: Entry, root: Path) -> None:
             os.chown(parent, os.geteuid(), os.getegid())
             parent.chmod(DIRECTORY_MODE)
     if _is_linkable(entry, root.stat().st_dev):
-        os.link(_path(entry), target)
+        _on_disk(entry).link_to(target)
     else:
-        shutil.copyfile(_path(entry), target)
+        with target.open("xb") as copy:
+            copy.writelines(_on_disk(entry).read())
     os.chown(target, os.geteuid(), os.getegid())
     target.chmod(FILE_MODE)
 

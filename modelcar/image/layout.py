@@ -5,15 +5,15 @@ at once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from rich.filesize import decimal
 
 from modelcar.claim.files import OnDisk
+from modelcar.claim.folder import Folder
 from modelcar.errors import BuildError
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image.recipe import MODELS
-from modelcar.oci.tar_writer import Entry, Layer, Source
+from modelcar.oci.tar_writer import Entry, Layer, Reader, tar_order
 
 MAX_LAYER_SIZE = 20 * 10**9
 """Bytes. Quay's default MAXIMUM_LAYER_SIZE is 20G, counted over the whole upload."""
@@ -23,27 +23,27 @@ MOST_LAYERS = 100
 """Docker's storage stacks 125 layers at most (moby, layer store); the rest is left to the base image."""
 
 
-SourceOf = Callable[[PublishedFile], Source]
+ReaderOf = Callable[[PublishedFile], Reader]
 
 
-def on_disk(directory: Path) -> SourceOf:
-    """Files from a finished download."""
-    return lambda file: OnDisk(directory / file.path)
+def on_disk(folder: Folder) -> ReaderOf:
+    """Returns readers of the files of a finished download."""
+    return lambda file: OnDisk(folder, file.path)
 
 
-def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYER_SIZE) -> list[Layer]:
+def part(snapshot: Snapshot, reader_of: ReaderOf, max_layer_size: int = MAX_LAYER_SIZE) -> list[Layer]:
     """Parts a snapshot's files into layers; the same files are always parted in the same way.
 
     Args:
         snapshot: The files.
-        source_of: Gives where a file's bytes come from.
+        reader_of: Gives where a file's bytes come from.
         max_layer_size: The largest layer that the registry takes, in bytes.
 
     Raises:
         BuildError: A file alone is larger than that. A file cannot span two layers.
     """
     own = OWN_LAYER_SIZE
-    layers = _parted(snapshot.files, source_of, own, max_layer_size)
+    layers = _parted(snapshot.files, reader_of, own, max_layer_size)
     while len(layers) > MOST_LAYERS:
         if all(file.size < own for file in snapshot.files):
             raise BuildError(
@@ -51,7 +51,7 @@ def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYE
                 "Raise max_layer_size, if your registry takes larger layers (Quay: MAXIMUM_LAYER_SIZE)",
             )
         own *= 2
-        layers = _parted(snapshot.files, source_of, own, max_layer_size)
+        layers = _parted(snapshot.files, reader_of, own, max_layer_size)
     for layer in layers:
         if layer.size > max_layer_size:
             name = layer.entries[0].path.removeprefix(f"{MODELS}/")
@@ -63,20 +63,29 @@ def part(snapshot: Snapshot, source_of: SourceOf, max_layer_size: int = MAX_LAYE
     return layers
 
 
-def alone(file: PublishedFile, path: Path) -> Layer | None:
-    """The layer that a file on disk makes, if it is large enough to make its own.
+def alone(file: PublishedFile, reader: Reader) -> Layer | None:
+    """Returns the layer that a file makes, if it is large enough to make its own.
 
     Args:
         file: The file.
-        path: Where it lies for now.
+        reader: Gives its bytes.
     """
-    return Layer((_entry(file, lambda _file: OnDisk(path)),)) if file.size >= OWN_LAYER_SIZE else None
+    return Layer((_entry(file, lambda _file: reader),)) if file.size >= OWN_LAYER_SIZE else None
 
 
-def _parted(files: Iterable[PublishedFile], source_of: SourceOf, own: int, max_layer_size: int) -> list[Layer]:
-    ordered = sorted(files, key=lambda file: file.path)
-    large = [Layer((_entry(file, source_of),)) for file in ordered if file.size >= own]
-    return large + _together([_entry(file, source_of) for file in ordered if file.size < own], max_layer_size)
+def tightest_limit(layers: Sequence[Layer]) -> int:
+    """Returns the least max_layer_size, in bytes, under which the files of these layers are parted as they are.
+
+    Files are put together one after the other as long as they fit, so a smaller limit that still lets each layer pass
+    parts nothing else. An image need not say, therefore, under which limit it was made.
+    """
+    return max(sum(Layer((entry,)).size for entry in layer.entries) for layer in layers)
+
+
+def _parted(files: Iterable[PublishedFile], reader_of: ReaderOf, own: int, max_layer_size: int) -> list[Layer]:
+    ordered = sorted(files, key=lambda file: tar_order(file.path))
+    large = [Layer((_entry(file, reader_of),)) for file in ordered if file.size >= own]
+    return large + _together([_entry(file, reader_of) for file in ordered if file.size < own], max_layer_size)
 
 
 def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
@@ -92,5 +101,5 @@ def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
     return [Layer(tuple(group)) for group in groups]
 
 
-def _entry(file: PublishedFile, source_of: SourceOf) -> Entry:
-    return Entry(f"{MODELS}/{file.path}", source_of(file), file.size)
+def _entry(file: PublishedFile, reader_of: ReaderOf) -> Entry:
+    return Entry(f"{MODELS}/{file.path}", reader_of(file), file.size)

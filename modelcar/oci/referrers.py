@@ -5,12 +5,12 @@ In one that does not, an index under the tag `sha256-<digest>` lists them, which
 besides, `sha256-<digest>.sig`, for cosign and those that read what it writes look only there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
-from pydantic import ValidationError
-
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import spec
 from modelcar.oci.registry import Repository, Stored
 
@@ -71,7 +71,7 @@ class Attached:
 
 
 def attach(repository: Repository, subject: Stored, attachments: Sequence[Attachment]) -> None:
-    """Attaches documents and signatures to an image; what others attached stays.
+    """Attaches documents and signatures to an image; what others attached stays, and what is attached is not written.
 
     Args:
         repository: Where the image is, or will be.
@@ -81,10 +81,16 @@ def attach(repository: Repository, subject: Stored, attachments: Sequence[Attach
     Raises:
         RegistryError: The registry is unreachable or refused.
     """
-    contents = [content.content for attachment in attachments for content in attachment.contents]
-    described = [_manifest(subject, attachment) for attachment in attachments]
-    repository.put_small_blobs([*contents, *(config.content for config, _ in described)])
-    put(repository, subject, [attached for _, attached in described])
+    described = [(attachment, *_manifest(subject, attachment)) for attachment in attachments]
+    missing = _missing(repository, subject, [attached for _, _, attached in described])
+    contents = [
+        content.content
+        for attachment, config, attached in described
+        if attached in missing
+        for content in (config, *attachment.contents)
+    ]
+    repository.put_small_blobs(contents)
+    put(repository, subject, missing)
 
 
 def put(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> None:
@@ -97,36 +103,77 @@ def put(repository: Repository, subject: Stored, attached: Sequence[Attached]) -
     """
     unlisted = []
     for one in attached:
-        stored = _with_others(repository, subject, one) if one.tag_end else one.stored
-        listed = repository.put_manifest(stored, tag(subject.digest, one.tag_end) if one.tag_end else stored.digest)
+        stored, listed = _put_tagged(repository, subject, one) if one.tag_end else _put(repository, one.stored)
         if not listed and stored.manifest().subject is not None:
             unlisted.append(_entry(stored))
     if unlisted:
         _list(repository, subject.digest, unlisted)
 
 
-def find(repository: Repository, digest: str) -> list[Attached]:
-    """Everything that is attached to an image, each once.
+def _missing(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> list[Attached]:
+    """Returns what is not attached yet."""
+    listed = {
+        entry.digest for entry in [*repository.list_referrers(subject.digest), *_listed(repository, subject.digest)]
+    }
+    missing = []
+    for one in attached:
+        there = _at_tag(repository, tag(subject.digest, one.tag_end)) if one.tag_end else None
+        stored = there if there is not None and _holds(there, one.stored) else one.stored
+        if stored.digest not in listed or (one.tag_end and stored is not there):
+            missing.append(one)
+    return missing
 
-    Indexes are passed over: nothing we know of attaches any.
+
+def _put(repository: Repository, stored: Stored) -> tuple[Stored, bool]:
+    return stored, repository.put_manifest(stored, stored.digest)
+
+
+def _put_tagged(repository: Repository, subject: Stored, one: Attached) -> tuple[Stored, bool]:
+    """Writes a tag of cosign's: several may sign an image, and their signatures share a manifest."""
+    name = tag(subject.digest, one.tag_end)
+    there = _at_tag(repository, name)
+    if there is None or _holds(one.stored, there):
+        return one.stored, repository.put_manifest(one.stored, name)
+    if _holds(there, one.stored):
+        return _put(repository, there)
+    together = _together(repository, one.stored, there)
+    try:
+        return together, repository.put_manifest(together, name)
+    except CredentialsError:
+        raise
+    except RegistryError as error:
+        # What others wrote there may be gone, or be too much: anybody who may push may write it.
+        print(f"the tag {name} is written anew, without what others put there: {error}", flush=True)
+        return one.stored, repository.put_manifest(one.stored, name)
+
+
+def find(repository: Repository, digest: str) -> list[Attached]:
+    """Returns everything that is attached to an image, see each."""
+    return list(each(repository, digest))
+
+
+def each(repository: Repository, digest: str) -> Iterator[Attached]:
+    """Yields everything that is attached to an image, each once, of which it keeps none.
+
+    Indexes are passed over: nothing we know of attaches any. What cosign's tags name comes first.
 
     Args:
         repository: Where the image is.
         digest: The image's digest.
     """
-    found: dict[str, Attached] = {}
+    seen = set()
     for tag_end in (SIGNATURES, ATTESTATIONS, INVENTORIES):
         stored = repository.find_manifest(tag(digest, tag_end))
         if stored is not None and not stored.is_index:
-            found[stored.digest] = Attached(stored, tag_end)
-    listed = [*repository.list_referrers(digest), *_listed(repository, digest)]
-    for entry in listed:
-        if entry.digest not in found and entry.media_type in spec.MANIFESTS:
+            seen.add(stored.digest)
+            yield Attached(stored, tag_end)
+    for entry in chain(repository.list_referrers(digest), _listed(repository, digest)):
+        if entry.digest not in seen and entry.media_type in spec.MANIFESTS:
+            seen.add(entry.digest)
             stored = repository.find_manifest(entry.digest)
             # A list may name what is gone, or what belongs to another image.
             if stored is not None and _subject(stored) == digest:
-                found[stored.digest] = Attached(stored)
-    return list(found.values())
+                yield Attached(stored)
 
 
 def tag(digest: str, tag_end: str = "") -> str:
@@ -149,19 +196,32 @@ def _manifest(subject: Stored, attachment: Attachment) -> tuple[Content, Attache
     return config, Attached(Stored(manifest.encoded(), spec.MANIFEST), attachment.tag_end)
 
 
-def _with_others(repository: Repository, subject: Stored, one: Attached) -> Stored:
-    """What a tag of cosign's will hold: several may sign an image, and their signatures share a manifest."""
-    there = repository.find_manifest(tag(subject.digest, one.tag_end))
-    if there is None or there.is_index:
-        return one.stored
-    ours, others = one.stored.manifest(), there.manifest().layers
-    layers = [*others, *(layer for layer in ours.layers if layer not in others)]
-    if layers == others:
-        return there
+def _at_tag(repository: Repository, name: str) -> Stored | None:
+    """Returns the manifest under a tag; None if there is none, or something else that nobody can read."""
+    try:
+        stored = repository.find_manifest(name)
+        if stored is None or stored.is_index:
+            return None
+        stored.manifest()
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except RegistryError:
+        return None
+    return stored
+
+
+def _holds(whole: Stored, part: Stored) -> bool:
+    layers = whole.manifest().layers
+    return all(layer in layers for layer in part.manifest().layers)
+
+
+def _together(repository: Repository, ours: Stored, others: Stored) -> Stored:
+    layers = others.manifest().layers
+    layers = [*layers, *(layer for layer in ours.manifest().layers if layer not in layers)]
     config = _image_config(layers)
     repository.put_small_blob(config.content)
-    together = ours.model_copy(update={"layers": layers, "config": config.descriptor()})
-    return Stored(together.encoded(), spec.MANIFEST)
+    manifest = ours.manifest().model_copy(update={"layers": layers, "config": config.descriptor()})
+    return Stored(manifest.encoded(), spec.MANIFEST)
 
 
 def _image_config(layers: list[spec.Descriptor]) -> Content:
@@ -183,9 +243,19 @@ def _entry(stored: Stored) -> spec.Descriptor:
 def _list(repository: Repository, digest: str, entries: Iterable[spec.Descriptor]) -> None:
     before = _listed(repository, digest)
     together = {entry.digest: _with_platform(entry) for entry in [*before, *entries]}
-    if list(together.values()) != before:
-        index = spec.Index(manifests=list(together.values()))
-        repository.put_manifest(Stored(index.encoded(), spec.INDEX), tag(digest))
+    if list(together.values()) == before:
+        return
+    try:
+        _put_list(repository, digest, list(together.values()))
+    except CredentialsError:
+        raise
+    except RegistryError:
+        # Some registries take no list of what is gone.
+        _put_list(repository, digest, list({entry.digest: entry for entry in entries}.values()))
+
+
+def _put_list(repository: Repository, digest: str, entries: list[spec.Descriptor]) -> None:
+    repository.put_manifest(Stored(spec.Index(manifests=entries).encoded(), spec.INDEX), tag(digest))
 
 
 def _with_platform(entry: spec.Descriptor) -> spec.Descriptor:
@@ -199,7 +269,7 @@ def _listed(repository: Repository, digest: str) -> list[spec.Descriptor]:
 
 
 def _subject(stored: Stored) -> str:
-    with suppress(ValidationError):
+    with suppress(RegistryError):
         subject = stored.manifest().subject
         return subject.digest if subject else ""
     return ""

@@ -96,9 +96,9 @@ class Record(BaseModel):
 
 @contextmanager
 def recorded(step: str) -> Iterator[Record]:
-    """Writes down what a step does, also when it fails. Goes around `explained`, whose line comes first.
+    """Writes down what a step does, also when it fails. Goes around `exit_with_one_line`, whose line comes first.
 
-    Example: `with recorded("build") as record, explained(): …`
+    Example: `with recorded("build") as record, exit_with_one_line(): …`
 
     Args:
         step: The step's name.

@@ -1,8 +1,11 @@
-"""A step's last words: one line in the container's termination log instead of a traceback."""
+"""A step's last words: one line in the container's termination log, whatever ends the step, and an end in time."""
 
+import errno
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,35 +16,146 @@ from modelcar.errors import ModelcarError
 TERMINATION_LOG = "/dev/termination-log"
 """Where Kubernetes looks for a container's last words; `kubectl describe pod` and the pipeline's report show them."""
 
-
 ERROR = "error: "
 """Before the line that says why a step failed."""
 
+TIDY_SECONDS = 3.0
+"""How long a process that was told to end may tidy up. Then it ends, even if it still waits for a server."""
+
+_SIGNALLED = {
+    signal.SIGINT: "interrupted. Run the same command again to go on where it stopped",
+    signal.SIGTERM: "told to end (SIGTERM). Run the same command again to go on where it stopped",
+}
+_OUTPUT_IS_GONE = (errno.EPIPE, errno.EBADF)
+
+
+class EndedError(SystemExit):
+    """The process was told to end by a signal. Passes through whatever catches errors, and lets it tidy up."""
+
 
 @contextmanager
-def explained() -> Iterator[None]:
+def exit_with_one_line() -> Iterator[None]:
     """Ends the process with one line and a non-zero exit, never a traceback, when a step fails in a way it can name.
 
-    The line goes to stderr and to the container's termination log. A pod that is being deleted gets SIGTERM; it is
-    turned into an ordinary exit, so that whatever was begun is tidied up on the way out.
+    The line goes to stderr and to the container's termination log. SIGINT (Ctrl-C) and SIGTERM (a pod that is being
+    deleted) become an ordinary exit, so that whatever was begun is tidied up; but only for TIDY_SECONDS.
     """
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    _open_missing_streams()
+    with _Signals() as signals:
+        try:
+            try:
+                yield
+            except SystemExit:
+                sys.stdout.flush()
+                raise
+            sys.stdout.flush()
+        except ModelcarError as error:
+            _last_words(f"{ERROR}{error}")
+            raise SystemExit(1) from None
+        except (EndedError, KeyboardInterrupt):
+            signals.say()
+            raise SystemExit(128 + signals.number) from None
+        except OSError as error:
+            if not _is_of_stdout(error):
+                raise
+            raise SystemExit(_leave_stdout(error)) from None
+
+
+class _Signals:
+    """Turns SIGINT and SIGTERM into an exit that comes in time.
+
+    Python runs a signal's handler in the main thread, between two of its own steps, and joins all threads at its end:
+    a name server or a registry that does not answer would hold up both. So a thread of our own hears of the signal
+    too, by the file descriptor to which Python writes it (signal.set_wakeup_fd), and ends the process if nothing else
+    does.
+    """
+
+    def __init__(self) -> None:
+        self.number = int(signal.SIGINT)
+        self._lock = threading.Lock()
+        self._said = False
+        self._heard = False
+        self._is_main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> "_Signals":
+        # In another thread, as in a notebook's, signals are somebody else's matter.
+        if self._is_main:
+            self._read_end, self._write_end = os.pipe()
+            os.set_blocking(self._write_end, False)
+            self._fd_before = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+            self._handlers_before = {number: signal.signal(number, self._handle) for number in _SIGNALLED}
+            threading.Thread(target=self._watch, args=(self._read_end,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # After a signal all stays as it is: the interpreter's own end may have to be cut short, too.
+        if self._is_main and not self._heard:
+            for number, handler in self._handlers_before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(self._fd_before)
+            os.close(self._write_end)
+
+    def say(self) -> None:
+        """Says, once, why the process ends."""
+        with self._lock:
+            if not self._said:
+                self._said = True
+                _last_words(f"{ERROR}{_SIGNALLED[signal.Signals(self.number)]}")
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._heard:
+            # Asked a second time: no more tidying up.
+            os._exit(128 + number)
+        self.number, self._heard = number, True
+        raise EndedError(128 + number)
+
+    def _watch(self, read_end: int) -> None:
+        while heard := os.read(read_end, 1):
+            if heard[0] in _SIGNALLED:
+                self.number = heard[0]
+                # In yet another thread: where stderr leads may be full, and nobody reads it.
+                threading.Thread(target=self.say, daemon=True).start()
+                time.sleep(TIDY_SECONDS)
+                os._exit(128 + self.number)
+        os.close(read_end)
+
+
+def _open_missing_streams() -> None:
+    """Gives the process streams to write to where it was started without: Python then has None in their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Whether an error is that of writing to stdout: then a single character cannot be written either."""
+    if error.filename is not None:
+        return False
     try:
-        yield
-    except ModelcarError as error:
-        _last_words(f"{ERROR}{error}")
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        _last_words(f"{ERROR}interrupted. Run the same command again to go on where it stopped.")
-        raise SystemExit(130) from None
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError as again:
+        return again.errno == error.errno
+    except ValueError:
+        # It is no file, as where a test takes what is written.
+        return False
+    return False
 
 
-def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+def _leave_stdout(error: OSError) -> int:
+    """Leaves a stdout that takes nothing any more; gives the exit code."""
+    # Python flushes it once more at its end, and would complain.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno in _OUTPUT_IS_GONE:
+        # As of any program whose reader, such as `head`, has seen enough.
+        return 128 + signal.SIGPIPE
+    _last_words(f"{ERROR}cannot write to stdout: {error.strerror}. Make room where it is written to, and run again")
+    return 1
 
 
 def _last_words(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
     leave(line)
 
 

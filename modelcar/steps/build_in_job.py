@@ -18,7 +18,7 @@ from modelcar.errors import ClusterError
 from modelcar.image import layout
 from modelcar.image.builder import BuilderName
 from modelcar.records.step_record import Record, recorded
-from modelcar.records.termination_message import explained
+from modelcar.records.termination_message import exit_with_one_line
 from modelcar.steps import build
 
 SERVICE_ACCOUNT = "modelcar-build"
@@ -96,7 +96,7 @@ def build_in_job(
 def main() -> None:
     """Builds, in the Job; what was done goes into the container's termination log, from where the step reads it."""
     wanted = Build.model_validate_json(sys.argv[1])
-    with recorded(STEP) as record, explained():
+    with recorded(STEP) as record, exit_with_one_line():
         done = build.build(
             wanted.directory,
             wanted.target,

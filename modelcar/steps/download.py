@@ -1,41 +1,44 @@
 """Brings a model's files to the claim: only what is needed, only what is missing, every byte checked."""
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import filelock
+from typing import IO
 
 from modelcar.claim.downloads import (
     Elsewhere,
-    _elsewhere,
-    _folder,
-    _left_to_fetch,
-    _missing,
-    _partial,
-    _remove_partials,
-    _size,
-    matches,
+    directory_of,
+    find_elsewhere,
+    left_to_fetch,
+    missing_files,
+    open_partial,
+    partial_path,
+    remove_partials,
     write_snapshot,
 )
-from modelcar.claim.files import refuse_links
+from modelcar.claim.files import READ_BYTES, OnDisk
+from modelcar.claim.folder import Folder
 from modelcar.claim.space import check_space, claim_errors
-from modelcar.errors import WrongBytesError
+from modelcar.errors import StoppedError, WrongBytesError
 from modelcar.hub import selection
 from modelcar.hub.client import DEFAULT_REVISION, Hub
-from modelcar.hub.paths import RECORD
+from modelcar.hub.file_check import matches
+from modelcar.hub.reader import HubFile
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layer_digests, layout, proof, recipe
+from modelcar.oci.tar_writer import Reader
 from modelcar.progress import Progress
 
 PARALLEL_FILES = 8
 """As `hf download` has it."""
 
 ATTEMPTS = 2
-FILE_MODE, DIRECTORY_MODE = 0o664, 0o775
-"""Group 0 may do what the owner may: the next step may run under another random UID."""
+SECONDS_BETWEEN_LOOKS = 0.1
+"""While another download holds a file."""
 
 
 @dataclass(frozen=True)
@@ -93,133 +96,194 @@ def download(
     if not allow_pickle:
         selection.refuse_pickles(choice)
     selection.tell(snapshot, choice)
-    directory = claim / _folder(snapshot.model) / snapshot.commit
-    with claim_errors(directory):
-        refuse_links(directory / RECORD, claim)
-        directory.mkdir(parents=True, exist_ok=True)
-        _open_to_group(directory, claim)
-        digests = layer_digests.read_digests(directory)
-        elsewhere = _elsewhere(directory)
-        missing = _missing(directory, snapshot, elsewhere)
-        _check_space(directory, missing)
-        with (
-            Progress("download" if missing else "check", snapshot.size) as progress,
-            ThreadPoolExecutor(PARALLEL_FILES) as pool,
-        ):
-            run = _Run(hub, snapshot, directory, elsewhere, digests, progress)
-            jobs = [pool.submit(run.bring, file) for file in _largest_first(snapshot)]
-            try:
-                for job in jobs:
-                    job.result()
-            except BaseException:
-                progress.stop()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        write_snapshot(snapshot, directory)
-        layer_digests.write_digests(directory, digests)
-        for note in (RECORD, layer_digests.DIGESTS):
-            _open_to_group(directory / note, directory)
-        _remove_partials(directory, snapshot)
+    directory = directory_of(snapshot, claim)
+    with (
+        claim_errors(directory),
+        hub,
+        Folder(directory.parent, claim, create=True) as model_folder,
+        Folder(directory, claim, create=True).open() as folder,
+    ):
+        Folder(claim).open_to_group(str(directory.relative_to(claim)))
+        elsewhere = find_elsewhere(model_folder, snapshot.commit)
+        missing = missing_files(folder, snapshot, elsewhere)
+        needed = left_to_fetch(folder, missing)
+        check_space(directory, needed, f"Enlarge it, or remove older downloads in {claim}")
+        digests: dict[str, str] = {}
+        with Progress("download" if missing else "check", snapshot.size) as progress:
+            run = _Downloader(hub, snapshot, folder, model_folder, elsewhere, digests, progress, threading.Event())
+            run.bring_all()
+        layer_digests.write_digests(folder, digests)
+        write_snapshot(snapshot, folder)
+        remove_partials(folder, snapshot)
     return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
 
 
-def _largest_first(snapshot: Snapshot) -> list[PublishedFile]:
-    return sorted(snapshot.files, key=lambda file: -file.size)
-
-
-def _check_space(directory: Path, missing: Sequence[PublishedFile]) -> None:
-    needed = _left_to_fetch(directory, missing)
-    check_space(directory, needed, f"Enlarge it, or remove older downloads in {directory.parent.parent}")
-
-
 @dataclass(frozen=True)
-class _Run:
+class _Downloader:
     """One download under way.
 
     Attributes:
         hub: Where the files come from.
         snapshot: The files.
-        directory: Where they go.
+        folder: Where they go.
+        model: The directory that has the model's downloads.
         elsewhere: Directories of other commits that have a file too.
-        digests: Digests of layers, by their keys: what is hashed here need not be hashed again for the image.
+        digests: Takes the digests of layers, by their keys: what is hashed here need not be hashed again for the image.
         progress: Is told of every byte.
+        stopped: Set when the work is given up.
     """
 
     hub: Hub
     snapshot: Snapshot
-    directory: Path
+    folder: Folder
+    model: Folder
     elsewhere: Elsewhere
     digests: dict[str, str]
     progress: Progress
+    stopped: threading.Event
+
+    def bring_all(self) -> None:
+        """Brings all files, the largest first; small ones fill the gaps.
+
+        Raises:
+            ModelcarError: The first failure; what arrived stays.
+        """
+        ordered = sorted(self.snapshot.files, key=lambda file: -file.size)
+        with ThreadPoolExecutor(PARALLEL_FILES) as pool:
+            try:
+                for job in as_completed([pool.submit(self.bring, file) for file in ordered]):
+                    job.result()
+            except BaseException:
+                self.stopped.set()
+                self.hub.close()
+                self.progress.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def bring(self, file: PublishedFile) -> None:
-        """Makes sure that a file is in the directory with the published bytes."""
-        path = self.directory / file.path
-        with claim_errors(self.directory):
-            # A link in the file's own place is replaced.
-            refuse_links(path.parent, self.directory)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if self._is_right(file, path) or self._link_from_another_commit(file):
-                self.progress.advance(file.size)
-            else:
+        """Makes sure that a file is in the directory with the published bytes.
+
+        Raises:
+            WrongBytesError: It arrives with others, again and again.
+        """
+        with claim_errors(self.folder.path):
+            if not self._is_there(file, self.folder) and not self._link_from_another_commit(file):
                 self._fetch(file)
-            _open_to_group(path, self.directory)
+            self.folder.open_to_group(file.path)
+
+    def _is_there(self, file: PublishedFile, folder: Folder) -> bool:
+        return folder.size(file.path) == file.size and self._prove(file, OnDisk(folder, file.path))
+
+    def _link_from_another_commit(self, file: PublishedFile) -> bool:
+        for commit in self.elsewhere.get(file, ()):
+            with self.model.below(commit) as other:
+                if self._is_there(file, other):
+                    self.folder.link_from(other, file.path)
+                    return True
+        return False
 
     def _fetch(self, file: PublishedFile) -> None:
-        partial = _partial(self.directory, file)
-        refuse_links(partial, self.directory)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        if not partial.is_file():
-            partial.unlink(missing_ok=True)
-        _open_to_group(partial.parent, self.directory)
-        with filelock.FileLock(f"{partial}.lock"):
-            if self._is_right(file, self.directory / file.path):
-                self.progress.advance(file.size)
+        with self._open_partial(file) as partial:
+            if self._is_there(file, self.folder):
                 return
-            for _attempt in range(ATTEMPTS):
-                self.hub.fetch(self.snapshot, file, partial, self.progress.advance)
-                if self._is_right(file, partial):
-                    partial.replace(self.directory / file.path)
+            for attempt in range(ATTEMPTS):
+                # Several connections may reach several servers, of which one has other bytes.
+                reader = _Arriving(partial, file.size, self.hub.reader(self.snapshot, file), unbroken=attempt > 0)
+                if self._prove(file, reader):
+                    self.folder.move(partial_path(file), file.path)
                     return
                 print(f"{file.path} arrived with other bytes than were published; it is fetched again", flush=True)
-                self.progress.advance(-_size(partial))
-                partial.unlink(missing_ok=True)
-            (self.directory / file.path).unlink(missing_ok=True)
+                partial.truncate(0)
+            self.folder.remove(partial_path(file))
+            self.folder.remove(file.path)
         raise WrongBytesError(
             f"{file.path} of {self.snapshot.model} arrived {ATTEMPTS} times with other bytes than its published "
             f"{file.identity}",
             "Something between here and the Hub alters it: check proxies and mirrors",
         )
 
-    def _link_from_another_commit(self, file: PublishedFile) -> bool:
-        for other in self.elsewhere.get(file, ()):
-            source = other / file.path
-            refuse_links(source, other)
-            if self._is_right(file, source):
-                (self.directory / file.path).unlink(missing_ok=True)
-                os.link(source, self.directory / file.path)
-                return True
-        return False
+    @contextmanager
+    def _open_partial(self, file: PublishedFile) -> Iterator[IO[bytes]]:
+        while (opened := open_partial(self.folder, file)) is None:
+            if self.stopped.wait(SECONDS_BETWEEN_LOOKS):
+                raise StoppedError("stopped")
+        with os.fdopen(opened, "r+b", buffering=0) as partial:
+            self.folder.open_to_group(partial_path(file))
+            yield partial
 
-    def _is_right(self, file: PublishedFile, path: Path) -> bool:
-        """Whether a file on disk has the published bytes; the same pass gives the digest of the layer it will make."""
-        layer = layout.alone(file, path)
-        key = recipe.key(layer, self.snapshot) if layer else ""
-        if layer is None or key in self.digests or path.is_symlink():
-            return matches(file, path, allow_pickle=self.snapshot.allow_pickle)
+    def _prove(self, file: PublishedFile, reader: Reader) -> bool:
+        """Tells whether a file's bytes are the published ones; the same pass gives the digest of its own layer."""
+        counted = _Counted(reader, self.progress, self.stopped)
+        layer = layout.alone(file, counted)
         try:
-            self.digests[key] = proof.digest(layer, self.snapshot)
+            if layer is not None:
+                self.digests[recipe.key(layer, self.snapshot)] = proof.digest(layer, self.snapshot)
+                return True
+            is_right = matches(file, counted, allow_pickle=self.snapshot.allow_pickle)
         except WrongBytesError:
-            return False
-        return True
+            is_right = False
+        if not is_right:
+            self.progress.advance(-counted.count)
+        return is_right
 
 
-def _open_to_group(path: Path, top: Path) -> None:
-    """Lets group 0 write a path and the directories above it, up to but without the top."""
-    for place in (path, *path.parents):
-        if place == top:
-            return
-        mode = DIRECTORY_MODE if place.is_dir() else FILE_MODE
-        state = place.stat()
-        if state.st_mode & 0o777 != mode and state.st_uid == os.geteuid():
-            place.chmod(mode)
+@dataclass
+class _Counted:
+    """A file whose bytes are counted as they are read.
+
+    Attributes:
+        reader: The file.
+        progress: Is told of the bytes.
+        stopped: Ends the reading when it is set.
+        count: How many bytes were read.
+    """
+
+    reader: Reader
+    progress: Progress
+    stopped: threading.Event
+    count: int = 0
+
+    def read(self, start: int = 0) -> Iterator[bytes]:
+        """Gives the bytes from an offset to the end."""
+        for chunk in self.reader.read(start):
+            if self.stopped.is_set():
+                raise StoppedError("stopped")
+            self.progress.advance(len(chunk))
+            self.count += len(chunk)
+            yield chunk
+
+
+@dataclass(frozen=True)
+class _Arriving:
+    """A file that arrives: what a partial file has of it already, and what is written to that now.
+
+    Attributes:
+        partial: The partial file.
+        size: Bytes of the whole file.
+        source: The file on the Hub.
+        unbroken: Whether to read it over one connection.
+    """
+
+    partial: IO[bytes]
+    size: int
+    source: HubFile
+    unbroken: bool
+
+    def read(self, start: int = 0) -> Iterator[bytes]:
+        """Gives the bytes from an offset to the end; those that come from the Hub are written first."""
+        there = self.partial.seek(0, os.SEEK_END)
+        if there > self.size:
+            self.partial.truncate(0)
+            there = 0
+        self.partial.seek(start)
+        while chunk := self.partial.read(READ_BYTES):
+            yield chunk
+        for chunk in self.source.read(there, unbroken=self.unbroken):
+            _write(self.partial, chunk)
+            yield chunk
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]

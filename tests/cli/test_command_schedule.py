@@ -1,5 +1,7 @@
 """What `modelcar schedule` refuses before it goes to any server: times that Kubeflow would take for others."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from modelcar.cli.commands.schedule import check_cron
 from modelcar.cli.usage import UsageError
 from tests.parts.command import modelcar
+from tests.parts.recorded_api import RecordedApi
 
 FIELD = st.from_regex(r"(\*|[0-9]{1,2}|\*/[0-9]{1,2}|[0-9]-[0-9]|\?)", fullmatch=True)
 
@@ -42,3 +45,42 @@ def test_what_means_nothing_ends_with_2(words: list[str], says: str) -> None:
     done = modelcar("schedule", *words)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+API = "/apis/v2beta1"
+SCHEDULES = f"{API}/recurringruns"
+NIGHTLY = ("schedule", "--cron", "0 0 3 * * *", "--streaming", "--model", "a/b", "--target", "127.0.0.1:9/a/b:1")
+
+
+@pytest.fixture
+def server() -> Iterator[RecordedApi]:
+    """Give a pipelines' API that has the pipeline in some version, and no schedule."""
+    with RecordedApi() as api:
+        versions = [{"pipeline_version_id": "version-1"}]
+        api.answers = {
+            f"{API}/healthz": (200, {"multi_user": False}),
+            SCHEDULES: (200, {"recurringRuns": []}),
+            f"{API}/pipelines": (200, {"pipelines": [{"pipeline_id": "pipeline-1"}]}),
+            f"{API}/pipelines/pipeline-1/versions": (200, {"pipeline_versions": versions}),
+            f"{API}/experiments": (200, {"experiments": [{"experiment_id": "experiment-1"}]}),
+            f"POST {SCHEDULES}": (200, {"recurring_run_id": "schedule-1", "display_name": "b"}),
+        }
+        yield api
+
+
+@pytest.mark.parametrize(("words", "version"), [((), None), (("--pin",), "version-1")])
+def test_schedule_follows_the_latest_version_unless_pinned_alone_and_without_catching_up(
+    words: tuple[str, ...], version: str | None, server: RecordedApi
+) -> None:
+    done = modelcar(*NIGHTLY, "--server", server.url, "--service-account", "modelcar-pipeline", *words)
+
+    assert done.returncode == 0, done.stderr
+    ((path, sent),) = server.posted
+    assert path == SCHEDULES
+    assert sent["pipeline_version_reference"]["pipeline_id"] == "pipeline-1"
+    assert sent["pipeline_version_reference"].get("pipeline_version_id") == version
+    assert (sent["no_catchup"], sent["max_concurrency"]) == (True, "1")
+    assert sent["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    assert sent["service_account"] == "modelcar-pipeline"
+    assert "(UTC)" in done.stdout
+    assert ("in its latest version" in done.stdout) is (version is None)

@@ -36,7 +36,7 @@ _SETTINGS = ("/etc/containers/policy.json", "/etc/protocols", "/etc/services")
 _LOADER_NAMES = re.compile(r"(?:=> )?(/\S+) \(0x")
 _SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
 _NOT_NEEDED = ("__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "site-packages", "dist-packages")
-_ENTRY = "import sys; from modelcar.cli.app import main; sys.exit(main())"
+_ENTRY = "import sys; from modelcar.cli.program import main; sys.exit(main())"
 _OCI = "application/vnd.oci.image"
 
 

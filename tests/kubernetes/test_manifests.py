@@ -40,9 +40,11 @@ def manifests(
     rbac.delete_cluster_role_binding(f"modelcar-node-reader:{namespace.name}")
 
 
-def may(namespace: Namespace, account: str, need: tuple[str, str, str, str], everywhere: bool = False) -> bool:
+def may(
+    namespace: Namespace, account: str, need: tuple[str, str, str, str], everywhere: bool = False, name: str = ""
+) -> bool:
     group, resource, subresource, verb = need
-    attributes = {"group": group, "resource": resource, "subresource": subresource, "verb": verb}
+    attributes = {"group": group, "resource": resource, "subresource": subresource, "verb": verb, "name": name}
     if not everywhere:
         attributes["namespace"] = namespace.name
     user = f"system:serviceaccount:{namespace.name}:{account}"
@@ -85,3 +87,25 @@ def test_every_file_has_its_reason() -> None:
     reasons = (MANIFESTS / "README.md").read_text()
     for file in MANIFESTS.rglob("*.yaml"):
         assert file.name in reasons, f"manifests/README.md says nothing of {file.name}"
+
+
+NARROW = "modelcar-pipeline"
+LAUNCHERS = {
+    *(("argoproj.io", "workflowtaskresults", "", verb) for verb in ("create", "patch")),
+    ("", "configmaps", "", "get"),
+    ("", "secrets", "", "get"),
+}
+"""What Argo's and Kubeflow's own parts of a step's pod ask the API server for; the latter two by name."""
+
+
+def test_narrow_account_has_what_steps_and_kubeflows_parts_need_and_no_more(
+    manifests: str, namespace: Namespace
+) -> None:
+    by_name = {"configmaps": "kfp-launcher", "secrets": "mlpipeline-minio-artifact"}
+    assert [need for need in sorted(NEEDED) if not may(namespace, NARROW, need)] == []
+    assert [need for need in sorted(LAUNCHERS) if not may(namespace, NARROW, need, name=by_name.get(need[1], ""))] == []
+    assert [need for need in REFUSED if may(namespace, NARROW, need)] == []
+    for need in (("", "secrets", "", "list"), ("", "configmaps", "", "list"), ("argoproj.io", "workflows", "", "get")):
+        assert not may(namespace, NARROW, need)
+    assert not may(namespace, NARROW, ("", "secrets", "", "get"), name="modelcar-target-registry")
+    assert may(namespace, NARROW, ("", "nodes", "", "list"), everywhere=True)

@@ -413,8 +413,8 @@ def test_all_of_it_from_outside(
 
 WITHIN = """
 import json, sys
-from modelcar.preflight import preflight
-from modelcar.run import Run
+from modelcar.steps.preflight.preflight import preflight
+from modelcar.steps.preflight.request import Run
 
 found = preflight(Run(**json.loads(sys.argv[1])))
 print(json.dumps([found.build_mode, [[one.about, one.verdict, one.what] for one in found.findings]]))

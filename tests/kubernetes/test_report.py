@@ -38,7 +38,8 @@ BOUND = {
 }
 REPORT = """
 import sys, time
-from modelcar.report import EndedRun, report
+from modelcar.steps.report.page import EndedRun
+from modelcar.steps.report.report import report
 begun = time.monotonic()
 done = report(EndedRun(sys.argv[1], "RUNNING", model="example/tiny-llama", target="quay.io/team/model:1"))
 print(done.markdown)
@@ -46,9 +47,10 @@ print("seconds:", time.monotonic() - begun, "failed:", done.failed)
 """
 FAILS = """
 import sys
-from modelcar.errors import BuildError, explained
-from modelcar.record import recorded
-with recorded("build") as record, explained():
+from modelcar.errors import BuildError
+from modelcar.records.termination_message import exit_with_one_line
+from modelcar.records.step_record import recorded
+with recorded("build") as record, exit_with_one_line():
     record.moved_bytes = 17
     raise BuildError("a file is larger than max_layer_size", "Raise it")
 """

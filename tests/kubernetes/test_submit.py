@@ -247,7 +247,11 @@ def test_a_schedule_is_made_once_paused_resumed_replaced_and_removed(here: Here)
     (one,) = [one for one in _schedules(here) if one["name"] == "nightly"]
     assert one["cron"] == "0 0 4 * * *"
     assert one["on"]
+    assert one["version"] == "latest"
     assert one["parameters"]["model"] == MODEL
+    pinned = here.run("schedule", *other, "--pin", "--replace", name="nightly")
+    assert pinned.returncode == 0, pinned.stderr
+    assert next(one for one in _schedules(here) if one["name"] == "nightly")["version"] != "latest"
 
     assert here.run("schedule", "--pause", "nightly").returncode == 0
     assert not next(one for one in _schedules(here) if one["name"] == "nightly")["on"]

@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from tests.parts import hub_json
-from tests.parts.hub_faults import Faults
+from tests.parts.hub_faults import Faults, RangeLie, Refusal
 from tests.parts.hub_http import Served, Server
 from tests.parts.hub_routes import Answer, Request, Routes
 from tests.parts.hub_store import Source, Store, folder_sources
@@ -38,6 +38,7 @@ class Hub:
         cdn_port: int = 0,
         page_size: int = 1000,
         wire: Wire | None = None,
+        connection_rate: float = 0.0,
     ) -> None:
         """Prepare a Hub over a folder, which may hold repositories already.
 
@@ -48,8 +49,12 @@ class Hub:
             cdn_port: The port of large files, or 0 for any.
             page_size: The number of entries in one page of a tree.
             wire: What the contents of files go through; by default they go as fast as they can.
+            connection_rate: Bytes a second at which they come over each connection; 0 for as fast as they can.
         """
         self.wire = wire
+        self.connection_rate = connection_rate
+        self.max_connections = 0
+        self.refusal = Refusal.STATUS
         self.store = Store(root)
         self.tokens: dict[str, set[str]] = {}
         self.faults = Faults()
@@ -71,6 +76,7 @@ class Hub:
         """Start to serve."""
         self._stopping.clear()
         self._servers = [Server((self._host, port), self) for port in self._ports]
+        self._servers[1].is_storage = True
         for server in self._servers:
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return self
@@ -140,6 +146,19 @@ class Hub:
         """Answer requests whose unescaped path contains the substring by a bare status."""
         self.faults.add_status(path_substring, code, times)
 
+    def bend_ranges(self, repo_id: str, path: str, lie: RangeLie, times: int | None = None, skip: int = 0) -> None:
+        """Answer byte ranges of a file wrongly, after so many right answers."""
+        self.faults.add_range(f"{repo_id}/{path}", lie, times, skip)
+
+    def limit_connections(self, most: int, refusal: Refusal = Refusal.STATUS) -> None:
+        """Serve no more than so many connections to the storage; refuse others."""
+        self.max_connections, self.refusal = most, refusal
+
+    @property
+    def most_connections(self) -> int:
+        """The most connections to the storage that were open at once."""
+        return self._servers[1].most_open
+
     def end_links(self, seconds: float) -> None:
         """Give links to large files that end after so many seconds, as the Hub's are; 0 for links that never do."""
         self._routes.link_seconds = seconds
@@ -180,11 +199,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cdn-port", type=int, default=0)
     parser.add_argument("--rate", type=float, help="bytes a second at which the contents of files come, in all")
+    parser.add_argument("--connection-rate", type=float, default=0, help="the same, over each connection")
     parser.add_argument("--token", action="append", default=[], metavar="TOKEN=REPO[,REPO]")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     wire = Wire(options.rate) if options.rate else None
-    with Hub(options.root, host=options.host, port=options.port, cdn_port=options.cdn_port, wire=wire) as hub:
+    ports = {"port": options.port, "cdn_port": options.cdn_port}
+    with Hub(options.root, host=options.host, wire=wire, connection_rate=options.connection_rate, **ports) as hub:
         for grant in options.token:
             token, _, repositories = grant.partition("=")
             hub.tokens[token] = set(repositories.split(","))

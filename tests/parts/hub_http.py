@@ -4,13 +4,16 @@ import contextlib
 import os
 import re
 import socket
+import struct
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from tests.parts.hub_faults import RangeLie, Refusal
 from tests.parts.hub_routes import Answer, header_lines
 from tests.parts.wire import PIECE_BYTES, Wire
 
@@ -42,17 +45,41 @@ class Server(ThreadingHTTPServer):
         """Listen for a Hub."""
         super().__init__(address, _Handler)
         self.hub = hub
-        self._open: set[socket.socket] = set()
+        self._changed = threading.Condition()
+        self._open: list[socket.socket] = []
+        self.most_open = 0
+        self.is_storage = False
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Remember the connection."""
-        self._open.add(request)
+        with self._changed:
+            if self.hub.refusal is Refusal.RESET and self.is_beyond_limit(request):
+                request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                request.close()
+                return
+            self._open.append(request)
+            self.most_open = max(self.most_open, len(self._open))
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Forget the connection."""
-        self._open.discard(request)
+        with self._changed:
+            if request in self._open:
+                self._open.remove(request)
+            self._changed.notify_all()
         super().shutdown_request(request)
+
+    def is_beyond_limit(self, request: socket.socket) -> bool:
+        """Whether there are too many connections, of which this is one."""
+        limit = self.hub.max_connections if self.is_storage else 0
+        return bool(limit) and request not in self._open[:limit] and len(self._open) >= limit
+
+    def wait_for_turn(self, request: socket.socket) -> bool:
+        """Waits, if the server lets connections wait, until there are not too many; tells whether it is so."""
+        with self._changed:
+            if self.hub.refusal is Refusal.SILENCE:
+                self._changed.wait_for(lambda: request not in self._open or not self.is_beyond_limit(request))
+            return not self.is_beyond_limit(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep quiet about clients that go away."""
@@ -73,8 +100,18 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: Server
 
+    def setup(self) -> None:
+        super().setup()
+        hub = self.server.hub
+        own = [Wire(hub.connection_rate)] if hub.connection_rate else []
+        self._wires = [hub.wire, *own] if hub.wire else own
+
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if not self.server.wait_for_turn(self.connection):
+            self.close_connection = True
+            self._send_text(Answer(HTTPStatus.SERVICE_UNAVAILABLE))
+            return
         answer = self.server.hub.answer(self.path, self.headers, body)
         if answer.content is None:
             self._send_text(answer)
@@ -102,11 +139,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_head(answer, size)
             return
         asked = _asked_range(self.headers.get("Range"), size)
-        span = range(size) if asked is None else asked
-        if asked is not None:
-            answer.status = HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-            shown = f"{span.start}-{span.stop - 1}" if span else "*"
-            answer.headers["Content-Range"] = f"bytes {shown}/{size}"
+        lie = self.server.hub.faults.take_range(answer.fault_target) if asked else None
+        if asked is None or lie is RangeLie.IGNORED:
+            self._send_span(answer, content, range(size))
+            return
+        answer.status = HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        span, shown, size = _bent(asked, size, lie)
+        if lie is not RangeLie.UNLABELLED:
+            answer.headers["Content-Range"] = (
+                f"bytes {shown.start}-{shown.stop - 1}/{size}" if span else f"bytes */{size}"
+            )
         self._send_span(answer, content, span)
 
     def _send_span(self, answer: Answer, content: BinaryIO, span: range) -> None:
@@ -119,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or cut is not None
         unsent = len(sent)
         try:
-            for length in _transfer(self.connection, content, sent, wrong, self.server.hub.wire):
+            for length in _transfer(self.connection, content, sent, wrong, self._wires):
                 unsent -= length
         finally:
             self.server.hub.note_unsent(served, unsent)
@@ -148,8 +190,24 @@ def _asked_range(header: str | None, size: int) -> range | None:
     return range(int(first), min(int(last) + 1, size) if last else size)
 
 
+def _bent(asked: range, size: int, lie: RangeLie | None) -> tuple[range, range, int]:
+    """What is sent of a file, what Content-Range says of it, and the size it says."""
+    other = range(asked.start - 1, asked.stop - 1) if asked.start else range(1, min(asked.stop + 1, size))
+    match lie:
+        case RangeLie.SHIFTED:
+            return other, other, size
+        case RangeLie.MISLABELLED:
+            return other, asked, size
+        case RangeLie.SHORTENED:
+            half = asked[: max(len(asked) // 2, 1)]
+            return half, half, size
+        case RangeLie.OTHER_SIZE:
+            return asked, asked, size + 1
+    return asked, asked, size
+
+
 def _transfer(
-    connection: socket.socket, content: BinaryIO, span: range, wrong: int | None, wire: Wire | None
+    connection: socket.socket, content: BinaryIO, span: range, wrong: int | None, wires: Sequence[Wire]
 ) -> Iterator[int]:
     position = span.start
     while position < span.stop:
@@ -159,9 +217,10 @@ def _transfer(
             length = 1
         else:
             stop = wrong if wrong is not None and position < wrong < span.stop else span.stop
-            if wire is not None:
+            if wires:
                 stop = min(stop, position + PIECE_BYTES)
-                wire.send(stop - position)
+                for wire in wires:
+                    wire.send(stop - position)
             length = os.sendfile(connection.fileno(), content.fileno(), position, stop - position)
         if not length:
             raise OSError("a content became shorter while it was served")

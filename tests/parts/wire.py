@@ -3,7 +3,7 @@
 import threading
 import time
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 18
 
 
 class Wire:

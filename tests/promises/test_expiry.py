@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from huggingface_hub import constants
 
 from modelcar import pod
 from modelcar.errors import HubError
+from modelcar.hub.reader import MAX_CHUNK_BYTES
 from modelcar.oci.transfer import WORKERS
 from modelcar.steps.build import build
 from modelcar.steps.download import download
@@ -23,7 +23,7 @@ from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, registry_with_basic_auth, registry_with_token_auth
 
 MODEL = "example/expiry"
-CHUNK = constants.DOWNLOAD_CHUNK_SIZE
+CHUNK = MAX_CHUNK_BYTES
 LINK_SECONDS, TOKEN_SECONDS = 0.5, 1
 
 
@@ -88,7 +88,9 @@ def test_storage_that_refuses_every_link_is_named(
             return download(MODEL, tmp_path / "claim")
         return stream(MODEL, f"{plain_registry.host}/expiry/refused:1")
 
-    with pytest.raises(HubError, match=r"takes the Hub's link to .*safetensors no more \(403\)\. Check the clock"):
+    with pytest.raises(
+        HubError, match=r"rejected the Hub's signed link to .*safetensors \(403\): it has expired\. Check the clock"
+    ):
         run()
 
 

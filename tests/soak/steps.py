@@ -21,7 +21,7 @@ import modelcar.steps.download
 import modelcar.steps.mirror
 import modelcar.steps.register
 import modelcar.steps.stream
-from modelcar.records.termination_message import ERROR, explained
+from modelcar.records.termination_message import ERROR, exit_with_one_line
 
 PAUSES = 0.02
 """Of the pauses between attempts, which are meant for hours of work, this part is waited."""
@@ -113,7 +113,7 @@ def _run(step: str, arguments: dict[str, Any], environment: dict[str, str], log:
     for stream in (1, 2):
         os.dup2(words, stream)
     _hurry()
-    with explained():
+    with exit_with_one_line():
         done = STEPS[step](**arguments)
     result.write_text(json.dumps(done))
 

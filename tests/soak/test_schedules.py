@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from modelcar.hub.paths import RECORD
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.oci.reference import Reference
 from tests.soak import images
 from tests.soak.schedule import Requests, Schedule, draw, show
@@ -140,7 +140,7 @@ class Case:
             assert not held or images.pulled_whole(self._parts.seen(place, f"{self._repository}@{held}")) == held
             self._check_manifests(place, full_disk=full_disk)
         if self.kind.step == "download":
-            self._check_files(whole=(self._directory / RECORD).exists())
+            self._check_files(whole=(self._directory / DOWNLOAD_NOTE).exists())
         if self.kind.step == "register":
             for artifact in entries(self._parts.models, self._name)[2]:
                 reference = Reference.parse(str(artifact["uri"]).removeprefix("oci://"))

@@ -1,16 +1,47 @@
 """`modelcar compile`: the pipelines as YAML."""
 
+import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from modelcar.cli.options import BackendOption, ImageOption
+from modelcar.cli.usage import UsageError
 from modelcar.pipelines import compilation
+from modelcar.pipelines.kubernetes_objects import write_objects
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A DNS label, RFC 1123."""
+
+
+class Form(StrEnum):
+    """What the pipelines are written as."""
+
+    PIPELINES = "pipelines"
+    """The YAML that dashboards and kfp's client upload."""
+
+    KUBERNETES = "kubernetes"
+    """Objects to apply, for GitOps."""
 
 
 def compile_pipelines(
-    output: Annotated[Path, typer.Option(help="Folder for the YAML files.")] = Path("compiled"),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the YAML. Default: `compiled`; as objects, `kubernetes`.", show_default=False),
+    ] = None,
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--as",
+            help="pipelines: to be uploaded. kubernetes: objects and a kustomization.yaml, for pipeline servers that "
+            "keep pipelines in Kubernetes.",
+        ),
+    ] = Form.PIPELINES,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAME", help="Project of the objects, for `--as kubernetes`.")
+    ] = "modelcar",
     image: ImageOption = "",
     backend: BackendOption = compilation.Backend.CURRENT,
 ) -> None:
@@ -18,6 +49,15 @@ def compile_pipelines(
 
     Without `--image` the steps carry their code and install pinned packages when they start, and need no image of ours.
     The pipeline for Vertex AI is among them where `modelcar-pipelines[vertex]` is installed.
+
+    With `--as kubernetes` they are objects of Kubernetes: keep the folder in Git and let Argo CD apply it, or run
+    `kubectl apply --server-side -k kubernetes`. A new version of a pipeline is a new object beside the old one.
     """
-    for file in compilation.compile_all(output, image, backend):
+    if form is Form.PIPELINES:
+        files = compilation.compile_all(output or Path("compiled"), image, backend)
+    elif not _NAMESPACE.fullmatch(namespace):
+        raise UsageError(f"{namespace!r} is no name of a project", "Write it as `oc project -q` does: -n my-project")
+    else:
+        files = write_objects(output or Path("kubernetes"), namespace, image, backend)
+    for file in files:
         print(file)

@@ -43,7 +43,7 @@ def schedule(
         str,
         typer.Option(
             metavar="CRON",
-            help='When to run, in the server\'s time: six fields, seconds first, such as "0 0 3 * * *" for 03:00:00.',
+            help='When to run, in UTC: six fields, seconds first, such as "0 0 3 * * *" for 03:00:00.',
             rich_help_panel=_ACTIONS,
         ),
     ] = "",
@@ -66,6 +66,12 @@ def schedule(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the schedule of this name.", show_default=False)
     ] = False,
+    pin: Annotated[
+        bool,
+        typer.Option(
+            "--pin", help="Stay with the pipeline's version of today, instead of its latest one.", show_default=False
+        ),
+    ] = False,
     preset: PresetOption = "",
     streaming: StreamingOption = None,
     as_json: JsonOption = False,
@@ -81,8 +87,9 @@ def schedule(
     """Run a pipeline on a cluster again and again.
 
     A run on a model that did not change ends after its preflight and moves nothing; a new commit on the Hub becomes a
-    new version. One run at a time, and times that were missed are not made up for. A schedule runs the pipeline as it
-    is now; after an upgrade of modelcar, schedule it again with `--replace`.
+    new version. One run at a time, and times that were missed are not made up for. A schedule takes the pipeline's
+    latest version on the server, so an upgrade needs no new schedule, only a `modelcar submit` that uploads it; with
+    `--pin` it stays with that of today.
 
     Example: `modelcar schedule --cron "0 0 3 * * *" --preset mistral-24b-full --target quay.io/my-team/mistral:24b`
     """
@@ -99,7 +106,7 @@ def schedule(
         old = _named(client, called)
         out = sys.stderr if as_json else sys.stdout
         version = upload(client, asked.pipeline, image, backend)
-        body = _body(client, called, cron, version, asked, experiment, service_account)
+        body = _body(client, called, cron, version, asked, experiment, service_account, pin=pin)
         if old and _is_same(old[0], body):
             print(f"{called} is scheduled like this already", file=out)
             made = old[0]
@@ -110,7 +117,8 @@ def schedule(
             )
         else:
             made = _create(client, body, old)
-            print(f"{called}: {cron}, {version.pipeline} {version.name}{', replaced' if old else ''}", file=out)
+            which = version.name if pin else "in its latest version"
+            print(f"{called}: {cron} (UTC), {version.pipeline} {which}{', replaced' if old else ''}", file=out)
         if as_json:
             print(json.dumps(_as_json(made), default=str))
         return
@@ -173,12 +181,20 @@ def _existing(client: Client, name: str) -> list[Any]:
 
 
 def _body(
-    client: Client, name: str, cron: str, version: Version, asked: Wanted, experiment: str, service_account: str
+    client: Client,
+    name: str,
+    cron: str,
+    version: Version,
+    asked: Wanted,
+    experiment: str,
+    service_account: str,
+    *,
+    pin: bool,
 ) -> Any:
     return kfp_server_api.V2beta1RecurringRun(
         display_name=name,
         experiment_id=find_experiment(client, experiment),
-        pipeline_version_reference=version.reference,
+        pipeline_version_reference=version.reference if pin else version.latest,
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=asked.arguments),
         trigger=kfp_server_api.V2beta1Trigger(cron_schedule=kfp_server_api.V2beta1CronSchedule(cron=cron)),
         mode=kfp_server_api.RecurringRunMode.ENABLE,
@@ -208,12 +224,18 @@ def _is_same(old: Any, new: Any) -> bool:
     """Whether a schedule does already what is asked for, and is not paused."""
     return bool(
         _cron(old) == _cron(new)
-        and old.pipeline_version_reference == new.pipeline_version_reference
+        and _which_version(old) == _which_version(new)
         and (old.runtime_config.parameters or {}) == new.runtime_config.parameters
         and old.experiment_id == new.experiment_id
         and (not new.service_account or old.service_account == new.service_account)
         and _is_on(old)
     )
+
+
+def _which_version(one: Any) -> tuple[str, str]:
+    """Returns the ids of a schedule's pipeline and of its version; the latter empty for the latest."""
+    reference = one.pipeline_version_reference
+    return (reference.pipeline_id or "", reference.pipeline_version_id or "") if reference else ("", "")
 
 
 def _list(client: Client, *, as_json: bool) -> None:
@@ -246,6 +268,7 @@ def _as_json(one: Any) -> dict[str, Any]:
         "name": one.display_name,
         "cron": _cron(one),
         "on": _is_on(one),
+        "version": _which_version(one)[1] or "latest",
         "parameters": one.runtime_config.parameters if one.runtime_config else {},
         "created": one.created_at,
     }

@@ -1,6 +1,5 @@
 """What a run needs on a server: an experiment, and the pipeline, in a version that its content names."""
 
-import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
@@ -9,12 +8,11 @@ from typing import Any
 
 import kfp_server_api  # type: ignore[import-untyped]
 
-import modelcar
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.errors import ClusterError
 from modelcar.pipelines.compilation import Backend, compile_one
+from modelcar.pipelines.kubernetes_objects import version_name
 
-_DIGITS = 12
 _EQUALS = 1
 """kfp's number of the operation; its client has no name for it."""
 
@@ -42,6 +40,11 @@ class Version:
         """What a run says of it."""
         return kfp_server_api.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id, pipeline_version_id=self.id)
 
+    @property
+    def latest(self) -> Any:
+        """What a schedule says of the pipeline: without a version, each run takes the latest of its time."""
+        return kfp_server_api.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id)
+
 
 def upload(client: Client, pipeline: str, image: str, backend: Backend) -> Version:
     """Compiles a pipeline, and uploads it unless this very content is there.
@@ -57,8 +60,7 @@ def upload(client: Client, pipeline: str, image: str, backend: Backend) -> Versi
     """
     with tempfile.TemporaryDirectory(prefix="modelcar-upload-") as folder:
         file = compile_one(pipeline, Path(folder), image, backend)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:_DIGITS]
-        name = f"{modelcar.__version__}-{digest}"
+        name = version_name(file)
         pipeline_id = _find_pipeline(client, file.stem) or _create_pipeline(client, file.stem)
         if known := _find_version(client, pipeline_id, name):
             return Version(file.stem, name, pipeline_id, known, is_new=False)

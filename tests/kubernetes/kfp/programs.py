@@ -1,6 +1,7 @@
 """The backend's programs, built from Go modules pinned in tests/kubernetes/programs."""
 
 import ast
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,6 +34,7 @@ _INTERFACES = {
     "api": "pipeline_spec/pipeline_spec_pb2.py",
     "kubernetes_platform": "kubernetes/kubernetes_executor_config_pb2.py",
 }
+_PIPELINE_DEFINITIONS = "manifests/kustomize/base/crds/pipelines.kubeflow.org_*.yaml"
 _GENERATOR = "google.golang.org/protobuf/cmd/protoc-gen-go"
 _GENERATOR_RELEASE = 5, 29, 0
 
@@ -62,6 +64,17 @@ def object_store_program() -> Path:
 def definitions() -> list[Path]:
     """The files, from the same modules, with the custom resources' definitions and the role of the runs' pods."""
     return sorted((pipelines_programs() / DEFINITIONS).iterdir())
+
+
+def pipeline_definitions() -> list[Path]:
+    """The files, from the same release, with the definitions of Pipeline and PipelineVersion."""
+    checkout = given_checkout()
+    if checkout is None:
+        command = ["go", "mod", "download", "-json", PIPELINES]
+        folder = _SOURCES / "kubeflow_pipelines"
+        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+        checkout = Path(json.loads(told)["Dir"])
+    return sorted(checkout.glob(_PIPELINE_DEFINITIONS))
 
 
 def _generate(build: Path, go: Go) -> None:

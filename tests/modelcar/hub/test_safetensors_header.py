@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.claim.downloads import read_snapshot
+from modelcar.claim.folder import Folder
 from modelcar.errors import WeightsError
 from modelcar.hub.safetensors_header import BITS, LARGEST_HEADER, PassingHeader
 from modelcar.image.layout import on_disk, part
@@ -180,6 +181,6 @@ def test_the_layers_of_right_files_are_as_before(hub: Hub, tmp_path: Path) -> No
     right = file_of({"a": {"dtype": "U8", "shape": [2_000_000], "data_offsets": [0, 2_000_000]}}, 2_000_000)
     hub.publish(REPO, {"model.safetensors": right})
     done = download(REPO, tmp_path / "claim")
-    assert [layer.title for layer in part(read_snapshot(done.directory), on_disk(done.directory))] == [
+    assert [layer.title for layer in part(read_snapshot(done.directory), on_disk(Folder(done.directory)))] == [
         "models/model.safetensors"
     ]

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.claim.downloads import matches, read_snapshot, write_snapshot
+from modelcar.claim.downloads import read_snapshot, write_snapshot
+from modelcar.claim.files import OnDisk
+from modelcar.claim.folder import Folder
 from modelcar.errors import ClaimError, UnsafeNameError, WrongBytesError
-from modelcar.hub.paths import RECORD, safe_path
+from modelcar.hub.file_check import matches
+from modelcar.hub.paths import DOWNLOAD_NOTE, safe_path
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from tests.parts.models import ODD_NAMES
 
@@ -63,17 +66,17 @@ def test_safe_path_stays_below_its_directory(path: str) -> None:
 
 
 def test_record_is_read_back(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, tmp_path)
+    write_snapshot(SNAPSHOT, Folder(tmp_path))
 
     assert read_snapshot(tmp_path) == SNAPSHOT
     assert SNAPSHOT.size == 9
-    assert [path.name for path in (tmp_path / RECORD).parent.iterdir()] == [RECORD.name]
+    assert [path.name for path in (tmp_path / DOWNLOAD_NOTE).parent.iterdir()] == [DOWNLOAD_NOTE.name]
 
 
 def test_record_is_replaced(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, tmp_path)
+    write_snapshot(SNAPSHOT, Folder(tmp_path))
     other = SNAPSHOT.model_copy(update={"files": FILES[:1]})
-    write_snapshot(other, tmp_path)
+    write_snapshot(other, Folder(tmp_path))
 
     assert read_snapshot(tmp_path) == other
 
@@ -88,16 +91,16 @@ def test_missing_record_is_named(place: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"model": 7}'])
 def test_damaged_record_is_named(damage: bytes, tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, tmp_path)
-    (tmp_path / RECORD).write_bytes(damage)
+    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    (tmp_path / DOWNLOAD_NOTE).write_bytes(damage)
 
     with pytest.raises(WrongBytesError, match=r"is damaged.*run the download again"):
         read_snapshot(tmp_path)
 
 
 def test_truncated_record_is_named(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, tmp_path)
-    record = tmp_path / RECORD
+    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    record = tmp_path / DOWNLOAD_NOTE
     record.write_bytes(record.read_bytes()[:-20])
 
     with pytest.raises(WrongBytesError, match="is damaged"):
@@ -105,8 +108,8 @@ def test_truncated_record_is_named(tmp_path: Path) -> None:
 
 
 def test_record_that_leads_out_is_refused(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, tmp_path)
-    record = tmp_path / RECORD
+    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    record = tmp_path / DOWNLOAD_NOTE
     record.write_text(record.read_text().replace("config.json", "../../config.json"))
 
     with pytest.raises(UnsafeNameError):
@@ -116,21 +119,12 @@ def test_record_that_leads_out_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("file", "content"), [(FILES[0], b"{}"), (FILES[1], b"weights")])
 def test_file_matches_its_published_bytes_alone(file: PublishedFile, content: bytes, tmp_path: Path) -> None:
     place = tmp_path / "file"
-    assert not matches(file, place)
     place.write_bytes(content)
-    assert matches(file, place)
+    assert matches(file, OnDisk.at(place))
     place.write_bytes(content[:-1] + b"!")
-    assert not matches(file, place)
+    assert not matches(file, OnDisk.at(place))
     place.write_bytes(content + b"!")
-    assert not matches(file, place)
-
-
-def test_link_matches_nothing(tmp_path: Path) -> None:
-    (tmp_path / "real").write_bytes(b"weights")
-    (tmp_path / "link").symlink_to("real")
-
-    assert matches(FILES[1], tmp_path / "real")
-    assert not matches(FILES[1], tmp_path / "link")
+    assert not matches(file, OnDisk.at(place))
 
 
 def test_git_agrees_on_the_hash_of_a_small_file(tmp_path: Path) -> None:

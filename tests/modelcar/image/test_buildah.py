@@ -30,9 +30,9 @@ ASKS = "from modelcar.image import builder; print(builder.may_run_here())"
 BUILDS = """
 import sys
 from pathlib import Path
-from modelcar.build import build
-from modelcar.errors import explained
-with explained():
+from modelcar.steps.build import build
+from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line():
     print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image.digest)
 """
 

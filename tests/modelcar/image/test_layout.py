@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.claim.files import OnDisk
+from modelcar.claim.folder import Folder
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layout
@@ -20,7 +21,7 @@ from modelcar.image.proof import digest
 from modelcar.image.recipe import recipe
 
 BASE = "sha256:" + "0" * 64
-PLACED = on_disk(Path("nowhere"))
+PLACED = on_disk(Folder(Path("nowhere")))
 GIGABYTE = 10**9
 
 
@@ -58,7 +59,7 @@ def test_large_files_are_layers_of_their_own_and_small_ones_are_together() -> No
     )
 
     assert paths(parts) == [["models/a.safetensors"], ["models/z.safetensors"], ["models/b.json", "models/sub/c.json"]]
-    assert parts[0].entries[0].source == OnDisk(Path("nowhere") / "a.safetensors")
+    assert parts[0].entries[0].source == OnDisk(Folder(Path("nowhere")), "a.safetensors")
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 400, 10_000])
@@ -124,7 +125,9 @@ def test_recipe_is_the_same_for_the_same_image() -> None:
     model = snapshot({"a": 5, "b": 3_000_000})
     later = model.model_copy(update={"files": model.files[::-1], "licence": "mit"})
 
-    assert recipe(part(model, PLACED), BASE, model) == recipe(part(later, on_disk(Path("elsewhere"))), BASE, later)
+    assert recipe(part(model, PLACED), BASE, model) == recipe(
+        part(later, on_disk(Folder(Path("elsewhere")))), BASE, later
+    )
 
 
 @pytest.mark.parametrize("changed", ["base", "bytes", "name", "parts", "kind", "more"])
@@ -160,7 +163,7 @@ def write(folder: Path, contents: dict[str, bytes]) -> Snapshot:
 def test_digest_is_that_of_the_stream(tmp_path: Path) -> None:
     model = write(tmp_path, {"a.gguf": b"x" * 2_000_000, "b.json": b"{}", "c.json": b""})
 
-    for layer in part(model, on_disk(tmp_path)):
+    for layer in part(model, on_disk(Folder(tmp_path))):
         assert digest(layer, model) == "sha256:" + hashlib.sha256(b"".join(layer.chunks())).hexdigest()
 
 
@@ -169,7 +172,7 @@ def test_altered_file_has_no_digest(altered: str, tmp_path: Path) -> None:
     contents = {"a.gguf": b"x" * 2_000_000, "b.json": b"{}", "c.json": b"[1]"}
     model = write(tmp_path, contents)
     (tmp_path / altered).write_bytes(contents[altered][:-1] + b"!")
-    parts = part(model, on_disk(tmp_path))
+    parts = part(model, on_disk(Folder(tmp_path)))
 
     with pytest.raises(WrongBytesError, match=f"{altered} is not what the Hub published.*Run the download again"):
         [digest(layer, model) for layer in parts]

@@ -202,7 +202,7 @@ def test_killed_run_is_taken_up_by_another(
 ) -> None:
     """What was finished stays, although the pruner comes between."""
     published.cut(MODEL, SHARD, after=0, times=None)
-    script = f"from modelcar.stream import stream; stream({MODEL!r}, {target!r})"
+    script = f"from modelcar.steps.stream import stream; stream({MODEL!r}, {target!r})"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not layers_of_note(openshift, target):
         pass

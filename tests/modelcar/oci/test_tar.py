@@ -73,7 +73,7 @@ def lay(folder: Path, contents: Mapping[str, bytes]) -> Layer:
     for number, (path, content) in enumerate(contents.items()):
         source = folder / str(number)
         source.write_bytes(content)
-        entries.append(Entry(f"models/{path}", OnDisk(source), len(content)))
+        entries.append(Entry(f"models/{path}", OnDisk.at(source), len(content)))
     return Layer(tuple(entries))
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from modelcar.errors import ModelcarError
-from modelcar.records.termination_message import explained
+from modelcar.records.termination_message import exit_with_one_line
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from modelcar.errors import explained
-with explained():
+from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line():
     try:
         Path(sys.argv[1]).touch()
         time.sleep(60)
@@ -27,7 +27,7 @@ with explained():
 
 @pytest.fixture(autouse=True)
 def kept_signal_handler() -> object:
-    """Put back what `explained` changes for the whole process."""
+    """Put back what `exit_with_one_line` changes for the whole process."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -53,7 +53,7 @@ def test_named_failure_ends_with_one_line(
     log.touch()
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(log))
 
-    with pytest.raises(SystemExit) as raised, explained():
+    with pytest.raises(SystemExit) as raised, exit_with_one_line():
         raise ModelcarError("it\nbroke", "Mend it")
 
     assert raised.value.code == 1
@@ -64,7 +64,7 @@ def test_named_failure_ends_with_one_line(
 def test_termination_log_is_never_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(tmp_path / "missing"))
 
-    with pytest.raises(SystemExit), explained():
+    with pytest.raises(SystemExit), exit_with_one_line():
         raise ModelcarError("it broke")
 
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +75,7 @@ def test_unwritable_termination_log_hides_nothing(
 ) -> None:
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(tmp_path))
 
-    with pytest.raises(SystemExit) as raised, explained():
+    with pytest.raises(SystemExit) as raised, exit_with_one_line():
         raise ModelcarError("it broke")
 
     assert raised.value.code == 1
@@ -83,7 +83,7 @@ def test_unwritable_termination_log_hides_nothing(
 
 
 def test_interrupt_ends_with_its_own_status(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as raised, explained():
+    with pytest.raises(SystemExit) as raised, exit_with_one_line():
         raise KeyboardInterrupt
 
     assert raised.value.code == 130
@@ -91,12 +91,12 @@ def test_interrupt_ends_with_its_own_status(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_other_failure_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), explained():
+    with pytest.raises(ZeroDivisionError), exit_with_one_line():
         raise ZeroDivisionError
 
 
 def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    with explained():
+    with exit_with_one_line():
         pass
 
     assert capsys.readouterr() == ("", "")

@@ -1,7 +1,8 @@
 """What a step leaves for the report."""
 
 import json
-import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,18 +13,10 @@ from modelcar.errors import BuildError
 from modelcar.records import disk_usage
 from modelcar.records.disk_usage import MOST_POINTS, DiskWatch, Point, thinned
 from modelcar.records.step_record import LONGEST, Record, last_error, recorded, records_in
-from modelcar.records.termination_message import explained
+from modelcar.records.termination_message import exit_with_one_line
 from tests.conftest import Mount
 
 MIB = 1 << 20
-
-
-@pytest.fixture(autouse=True)
-def kept_signal_handler() -> object:
-    """Put back what `explained` changes for the whole process."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -40,7 +33,7 @@ def fill(record: Record, points: int) -> None:
 
 
 def test_record_comes_back_from_the_log(log: Path) -> None:
-    with recorded("build") as record, explained():
+    with recorded("build") as record, exit_with_one_line():
         record.image, record.moved_bytes = "quay.io/team/model@sha256:" + "0" * 64, 17 * MIB
 
     (found,) = records_in(log.read_text())
@@ -51,9 +44,9 @@ def test_record_comes_back_from_the_log(log: Path) -> None:
 
 
 def test_failure_is_the_first_line_and_goes_into_its_record(log: Path) -> None:
-    with recorded("download"), explained():
+    with recorded("download"), exit_with_one_line():
         pass
-    with pytest.raises(SystemExit), recorded("build"), explained():
+    with pytest.raises(SystemExit), recorded("build"), exit_with_one_line():
         raise BuildError("it broke", "Mend it")
 
     downloaded, built = records_in(log.read_text())
@@ -64,24 +57,35 @@ def test_failure_is_the_first_line_and_goes_into_its_record(log: Path) -> None:
 
 
 def test_failure_without_a_name_is_kept_as_well(log: Path) -> None:
-    with pytest.raises(ZeroDivisionError), recorded("build"), explained():
+    with pytest.raises(ZeroDivisionError), recorded("build"), exit_with_one_line():
         raise ZeroDivisionError("division\nby zero")
 
     assert records_in(log.read_text())[0].error == last_error(log.read_text()) == "ZeroDivisionError: division by zero"
 
 
-def test_ending_by_a_signal_is_a_failure_without_words(log: Path) -> None:
-    with pytest.raises(SystemExit), recorded("build"), explained():
-        signal.raise_signal(signal.SIGTERM)
+def test_ending_by_a_signal_is_a_failure_with_its_own_words(log: Path) -> None:
+    program = """
+import signal
+import subprocess
+import sys
+from modelcar.records.step_record import recorded
+from modelcar.records.termination_message import exit_with_one_line
+with recorded("build"), exit_with_one_line():
+    signal.raise_signal(signal.SIGTERM)
+"""
+    subprocess.run(
+        [sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[3], stderr=subprocess.DEVNULL
+    )
 
     (found,) = records_in(log.read_text())
-    assert (found.failed, found.error) == (True, "")
+    assert found.failed
+    assert found.error.startswith("told to end (SIGTERM)")
 
 
 def test_log_is_never_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(tmp_path / "missing"))
 
-    with recorded("build"), explained():
+    with recorded("build"), exit_with_one_line():
         pass
 
     assert list(tmp_path.iterdir()) == []
@@ -179,7 +183,7 @@ def test_claim_on_the_node_itself_is_no_claim(tmp_path: Path) -> None:
 def test_record_watches_the_claim(log: Path, mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
     place = mount("claim", 64)
     monkeypatch.setattr(pod, "CLAIM", place)
-    with recorded("download"), explained():
+    with recorded("download"), exit_with_one_line():
         (place / "weights").write_bytes(bytes(16 * MIB))
 
     (found,) = records_in(log.read_text())

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
+from modelcar.claim.folder import Folder
 from modelcar.claim.scratch import scratch
 from modelcar.errors import BuildError, ClaimError, CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
-from modelcar.hub.paths import RECORD
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image import layout as layout_module
 from modelcar.image import proof
@@ -32,7 +33,7 @@ from tests.parts.registries import Registry, TokenAuthRegistry, registry_with_ba
 ROOT = Path(__file__).parents[3]
 BUILDERS: tuple[BuilderName, ...] = ("buildah", "direct")
 SHARD = "model-00002-of-00004.safetensors"
-KEPT_OUT = RECORD.parent.name
+KEPT_OUT = DOWNLOAD_NOTE.parent.name
 MOVES = ("POST", "PATCH", "PUT")
 
 
@@ -97,7 +98,8 @@ def test_image_holds_the_model(
         assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, 0, 0o775 if path.is_dir() else 0o664)
     assert not built.unchanged
     assert built.sent_bytes == sum(
-        layer.size for layer in layout_module.part(downloaded.snapshot, layout_module.on_disk(downloaded.directory))
+        layer.size
+        for layer in layout_module.part(downloaded.snapshot, layout_module.on_disk(Folder(downloaded.directory)))
     )
     assert scratches(downloaded.directory) == []
 
@@ -108,7 +110,7 @@ def test_image_says_what_it_holds(plain_registry: Registry, downloaded: Download
     built = build(downloaded.directory, target, builder="direct")
 
     index = raw(plain_registry, target)
-    parts = layout_module.part(downloaded.snapshot, layout_module.on_disk(downloaded.directory))
+    parts = layout_module.part(downloaded.snapshot, layout_module.on_disk(Folder(downloaded.directory)))
     digests = [proof.digest(part, downloaded.snapshot) for part in parts]
     said = index["annotations"]
     assert (
@@ -210,7 +212,7 @@ def test_new_commit_sends_only_what_changed(hub: Hub, model: Path, plain_registr
 
     second = build(done.directory, target)
 
-    small = layout_module.part(done.snapshot, layout_module.on_disk(done.directory))[-1]
+    small = layout_module.part(done.snapshot, layout_module.on_disk(Folder(done.directory)))[-1]
     assert second.image != first.image
     assert second.sent_bytes == small.size < 1 << 20
 
@@ -572,8 +574,9 @@ def test_full_claim_is_named(
 KILLED = """
 import sys, time
 from pathlib import Path
-from modelcar.claim import scratch
-with scratch(Path(sys.argv[1])) as place:
+from modelcar.claim.folder import Folder
+from modelcar.claim.scratch import scratch
+with scratch(Folder(Path(sys.argv[1]))) as place:
     (place / "root").mkdir()
     print(place, flush=True)
     time.sleep(60)
@@ -602,7 +605,7 @@ def test_scratch_of_a_killed_build_is_removed_and_that_of_a_running_one_is_kept(
 
 
 def test_scratch_is_made_anew_each_time(tmp_path: Path) -> None:
-    with scratch(tmp_path) as one, scratch(tmp_path) as two:
+    with scratch(Folder(tmp_path)) as one, scratch(Folder(tmp_path)) as two:
         assert one != two
         assert one.is_dir()
         assert two.is_dir()
@@ -624,7 +627,7 @@ exec chroot "$0" "$@"
 WATCHER = """
 import json, os, sys, threading
 from pathlib import Path
-from modelcar.build import build
+from modelcar.steps.build import build
 directory, target = Path(sys.argv[1]), sys.argv[2]
 def used(path):
     state = os.statvfs(path)
@@ -697,5 +700,7 @@ def test_interrupted_build_goes_on(
     built = build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
 
     # The first shard was in place before the second one was found wrong.
-    whole = sum(layer.size for layer in layout_module.part(downloaded.snapshot, layout_module.on_disk(directory)))
+    whole = sum(
+        layer.size for layer in layout_module.part(downloaded.snapshot, layout_module.on_disk(Folder(directory)))
+    )
     assert 0 < built.sent_bytes < whole

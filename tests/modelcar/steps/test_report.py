@@ -15,6 +15,7 @@ from kfp.compiler import Compiler
 
 from modelcar import pod
 from modelcar.claim import scratch
+from modelcar.claim.folder import Folder
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
@@ -278,7 +279,7 @@ class TestFromHere:
         abandoned.mkdir(parents=True)
         (abandoned / "lock").touch()
         (here.parent / "model.safetensors").touch()
-        with scratch.scratch(here.parent.parent / "decaf" / ".modelcar") as running:
+        with scratch.scratch(Folder(here.parent.parent / "decaf" / ".modelcar")) as running:
             done = report.report(EndedRun("run-1", "SUCCEEDED"))
             assert running.exists()
 
@@ -344,9 +345,9 @@ def ended(request: pytest.FixtureRequest) -> str:
 def _work(ends: str):  # type: ignore[no-untyped-def]
     from modelcar.errors import ModelcarError
     from modelcar.records.step_record import recorded
-    from modelcar.records.termination_message import explained
+    from modelcar.records.termination_message import exit_with_one_line
 
-    with recorded("build") as record, explained():
+    with recorded("build") as record, exit_with_one_line():
         record.image = "quay.io/team/granite@sha256:" + "a" * 64
         if ends == "badly":
             raise ModelcarError("the builder broke", "Mend it")
