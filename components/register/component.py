@@ -33,7 +33,7 @@ def register(
         print("no Model Registry was named")
         return outputs("", "")
     with recorded("register") as record, exit_with_one_line():
-        done = step.register(image, url, name=name, model_format=model_format, pipeline_run=pipeline_run)
+        done = step.register(image, url, name=name, model_format=model_format, run=step.PipelineRun(pipeline_run))
         record.image, record.entry = image, f"{done.model} {done.version}"
     print(f"{done.model} version {done.version} is {done.uri}" + ("" if done.changed else " already"))
     return outputs(done.model, done.version)
