@@ -12,6 +12,7 @@ from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
 from modelcar.pipelines import placement
+from modelcar.pipelines.wiring import task_of
 
 
 @dsl.pipeline(name="model-to-registry", display_name="Model to registry")
@@ -32,6 +33,10 @@ def model_to_registry(
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "vLLM",
+    owner: str = "",
+    tags: List[str] = [],
+    serving: str = "auto",
+    connection: str = "",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
@@ -69,6 +74,10 @@ def model_to_registry(
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it.
+        owner: Who answers for the model in the Model Registry. Empty: stays as it is, or modelcar-pipelines.
+        tags: Labels of the model and the version in the Model Registry; those that are there stay.
+        serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
+        connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
@@ -84,107 +93,45 @@ def model_to_registry(
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
     """
-    reported = report(
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        model=model,
-        target=target,
-        mirror_target=mirror_target,
-        model_format=model_format,
-    )
+    given = dict(locals())
+    reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     placement.reports(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
-        planned = preflight(
-            model=model,
-            target=target,
-            mirror_target=mirror_target,
-            model_registry=model_registry,
-            revision=revision,
-            include=include,
-            exclude=exclude,
-            everything=everything,
-            allow_pickle=allow_pickle,
-            base_image=base_image,
-            builder=builder,
-            build_mode=build_mode,
-            max_layer_size=max_layer_size,
-            if_exists=if_exists,
-            registered_name=registered_name,
-            model_format=model_format,
-            claim=claim,
-            node_selector=node_selector,
-            tolerations=tolerations,
-            ephemeral_storage=build_ephemeral_storage,
-            cpu=build_cpu,
-            memory=build_memory,
-            job_service_account=job_service_account,
-            job_image=job_image,
-        )
+        planned = task_of(preflight, given)
         placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
         place = placement.BuildPlace(
             claim=claim,
             node_selector=planned.outputs["node_selector"],
             tolerations=tolerations,
-            cpu=build_cpu,
-            memory=build_memory,
-            ephemeral_storage=planned.outputs["ephemeral_storage"],
+            build_cpu=build_cpu,
+            build_memory=build_memory,
+            build_ephemeral_storage=planned.outputs["ephemeral_storage"],
         )
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
-            downloaded = download(
-                model=model,
-                revision=revision,
-                include=include,
-                exclude=exclude,
-                everything=everything,
-                allow_pickle=allow_pickle,
-            )
-            downloaded.set_display_name("Download")
-            placement.on_claim(downloaded, claim)
-            placement.with_hf_token(downloaded, hf_token_secret)
-            placement.with_resources(downloaded, "1", "1Gi")
-            placement.never_cached(downloaded, retries=3, hours=12)
+            downloaded = task_of(download, given)
+            placement.downloads(downloaded, claim, hf_token_secret)
+            directory = downloaded.outputs["directory"]
 
             with dsl.If(planned.outputs["build_mode"] == "job", name="Build in a Job"):
-                in_job = build_in_job(
-                    directory=downloaded.outputs["directory"],
-                    target=target,
-                    base_image=base_image,
-                    builder=builder,
-                    max_layer_size=max_layer_size,
-                    if_exists=if_exists,
-                    job_service_account=job_service_account,
-                    job_image=job_image,
-                    privileged=True,
-                    **place.job_parameters(),
-                )
+                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, privileged=True)
                 placement.builds(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):
-                in_pod = build(
-                    directory=downloaded.outputs["directory"],
-                    target=target,
-                    base_image=base_image,
-                    builder=builder,
-                    max_layer_size=max_layer_size,
-                    if_exists=if_exists,
-                )
+                in_pod = task_of(build, given, directory=directory)
                 placement.builds(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 
-            mirrored = mirror(
-                image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]),
-                target=mirror_target,
-                if_exists=if_exists,
-            )
+            mirrored = task_of(mirror, given, image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]))
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
-            registered = register(
+            registered = task_of(
+                register,
+                given,
                 image=mirrored.outputs["image"],
-                url=model_registry,
-                name=registered_name,
-                model_format=model_format,
                 pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
             placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 

@@ -24,9 +24,9 @@ from modelcar.serving.served_model import (
     served_model,
     service_name,
 )
-from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import stream
 
 IMAGE = "quay.io/team/mistral@sha256:" + "a" * 64
 SIZE = "io.modelcar.weights-size"
