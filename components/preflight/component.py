@@ -19,7 +19,8 @@ def preflight(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
@@ -57,15 +58,18 @@ def preflight(
         mirror_target: Image to copy it to. Empty: no copy.
         model_registry: Address of the Model Registry. Empty: no entry.
         revision: Branch, tag or commit.
-        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
+            taken. Licence, README, configuration and tokenizer stay.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
-            refused otherwise.
+        allow_pickle: Glob patterns of files to take although they run code when they are loaded (.bin, .pt and other
+            Python pickles), which are refused otherwise; "*" for all.
+        variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
+            folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
-        build_mode: pod (buildah in the build task's own pod), job (in a privileged Job) or auto: the least privileged
-            that works.
+        build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
+            own), job (in a privileged Job) or auto: the least privileged that works.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
@@ -78,7 +82,7 @@ def preflight(
         build_ephemeral_storage: Node disk that the build reserves, such as 20Gi. Empty: what the plan says it needs.
         build_cpu: Processors that the build requests.
         build_memory: Memory that the build requests.
-        job_service_account: Service account of the Job's pod; it must be allowed to run privileged pods.
+        job_service_account: Service account of the Job's pod; it must be allowed to run such pods.
         job_image: Image of the Job. Empty: the steps' own.
 
     Returns:
@@ -86,7 +90,7 @@ def preflight(
         plan_page: The same as a web page.
         node_selector: Labels of the nodes for the build task.
         ephemeral_storage: Node disk for the build task to reserve.
-        build_mode: Where the build will run: pod or job.
+        build_mode: Where the build will run: pod, nested or job.
         unchanged: Whether image, mirror and entry are there already, so that nothing is left to do.
         image: The image to serve, pinned to its digest, if nothing is left to do; else empty.
     """

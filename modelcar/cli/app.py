@@ -25,6 +25,7 @@ COMMANDS = {
     "serve-yaml": "serve_yaml",
     "compile": "compile",
     "presets": "presets",
+    "files": "files",
 }
 """The commands in the order of the help, and the modules in modelcar/cli/commands that have them.
 

@@ -25,7 +25,8 @@ def model_to_registry(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
@@ -63,13 +64,14 @@ def model_to_registry(
         mirror_target: Image to copy it to, in the cluster's own registry for instance. Empty: no copy.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
         revision: Branch, tag or commit of the model.
-        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        include: Glob patterns, as a JSON list, of the only weights to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
+        allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.
+        variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
-        build_mode: pod (buildah in the task's own pod), job (in a privileged Job) or auto: the least that works.
+        build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
@@ -84,7 +86,7 @@ def model_to_registry(
         build_ephemeral_storage: Node disk that the build reserves and may use, such as 2Gi. Empty: what the plan says.
         build_cpu: Processors that the build requests.
         build_memory: Memory that the build requests.
-        job_service_account: Service account of the build's Job, if there is one; it must be allowed to be privileged.
+        job_service_account: Service account of the build's Job, if there is one; it must be allowed to be like that.
         job_image: Image of the build's Job, with Python and buildah. Empty: the steps' own.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
@@ -114,8 +116,9 @@ def model_to_registry(
             placement.downloads(downloaded, claim, hf_token_secret)
             directory = downloaded.outputs["directory"]
 
-            with dsl.If(planned.outputs["build_mode"] == "job", name="Build in a Job"):
-                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, privileged=True)
+            mode = planned.outputs["build_mode"]
+            with dsl.If(mode != "pod", name="Build in a Job"):
+                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, build_mode=mode)
                 placement.builds(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):

@@ -16,7 +16,7 @@ from modelcar.image.tag_policy import IF_EXISTS
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE, Need
 
-BuildMode = Literal["pod", "job"]
+BuildMode = Literal["pod", "nested", "job"]
 BUILD_MODES = ("auto", *get_args(BuildMode))
 
 NODE_NEED = "1Gi"
@@ -40,10 +40,12 @@ class RunRequest:
         include: Glob patterns of the only files to take.
         exclude: Glob patterns of files to leave out.
         everything: Take duplicate weights too.
-        allow_pickle: Take files that run code when they are loaded.
+        allow_pickle: Glob patterns of the files that may run code when they are loaded.
+        variant: Which of several alternatives to take; empty for the loaders' own default.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
-        build_mode: `pod` (the task's own), `job` (a privileged Job) or `auto`, the least privileged that works.
+        build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
+            privileged Job) or `auto`, the least privileged that works.
         max_layer_size: The largest layer that the registries take, in bytes.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
@@ -67,7 +69,8 @@ class RunRequest:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     everything: bool = False
-    allow_pickle: bool = False
+    allow_pickle: Sequence[str] | bool = ()
+    variant: str = ""
     base_image: str = ""
     builder: str = "auto"
     build_mode: str = "auto"

@@ -81,7 +81,9 @@ def test_run_that_can_succeed_is_let_pass(
     found = preflight(run)
 
     found.check()
-    assert verdicts(found) == dict.fromkeys(("build", "nodes", "model", "target", "mirror", "Model Registry"), "ok")
+    assert verdicts(found) == dict.fromkeys(
+        ("build", "nodes", "model", "serving", "target", "mirror", "Model Registry"), "ok"
+    )
     assert (found.unchanged, found.build_mode) == (None, "pod")
     assert found.plan is not None
     assert found.plan.target == Reference.parse(run.target)
@@ -204,7 +206,7 @@ def test_other_run_has_something_to_do(finished: RunRequest, change: dict[str, A
 
 
 def test_new_commit_has_something_to_do(finished: RunRequest, published: Hub) -> None:
-    published.publish(MODEL, {"notes.txt": "new"})
+    published.publish(MODEL, {"notes.onnx": "new"})
 
     assert preflight(finished).unchanged is None
 
@@ -268,7 +270,7 @@ def test_gated_model_is_refused_though_its_list_is_open(
     hub.tokens["granted"] = {"example/gated"}
     monkeypatch.setenv("HF_TOKEN", "granted")
     assert preflight(run).refusals == []
-    assert {request.method for request in hub.requests if "/resolve/" in request.path} == {"HEAD"}
+    assert {request.method for request in hub.requests if request.path.endswith(".safetensors")} == {"HEAD"}
 
 
 def test_registry_that_is_down_is_told_once(published: Hub, closed_port: int, waits: list[float]) -> None:
@@ -329,7 +331,7 @@ def test_streaming_needs_no_claim_and_no_build(published: Hub, plain_registry: R
 
     found = preflight(run)
 
-    assert verdicts(found) == {"model": "ok", "target": "ok"}
+    assert verdicts(found) == {"model": "ok", "serving": "ok", "target": "ok"}
     assert found.plan is not None
     assert found.plan.claim_bytes == 0
     assert "without claim and node disk" in page(found)
@@ -368,6 +370,39 @@ def test_build_mode_is_the_least_privileged_that_works(
 
     assert (chosen, finding.verdict) == (mode, verdict)
     assert bool(finding.remedy) == (verdict == "refusal")
+
+
+@pytest.mark.parametrize(
+    ("builder", "build_mode", "namespaces", "cluster", "takes_nested", "mode"),
+    [
+        ("buildah", "auto", False, True, True, "nested"),
+        ("buildah", "auto", False, True, False, "job"),
+        ("buildah", "auto", True, True, True, "pod"),
+        ("buildah", "auto", False, False, True, "job"),
+        ("buildah", "job", False, True, True, "job"),
+        ("buildah", "nested", True, True, False, "nested"),
+        ("auto", "auto", False, True, True, "pod"),
+        ("direct", "auto", False, True, True, "pod"),
+    ],
+)
+def test_a_jobs_own_user_namespace_comes_before_privilege(
+    builder: str,
+    build_mode: str,
+    namespaces: bool,
+    cluster: bool,
+    takes_nested: bool,
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(buildah, "may_run_here", lambda: namespaces)
+    monkeypatch.setattr(buildah, "is_there", lambda: True)
+    run = RunRequest(model=MODEL, builder=builder, build_mode=build_mode)
+
+    chosen, finding = choose_mode(run, has_cluster=cluster, takes_nested=lambda: takes_nested)
+
+    assert chosen == mode
+    assert uses_buildah(run, chosen) is (mode != "pod" or (namespaces and builder != "direct"))
+    assert ("user namespace" in finding.what) is (mode == "nested" or not cluster)
 
 
 def test_image_of_the_job_may_have_the_buildah_that_this_one_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +547,7 @@ def test_command_of_a_refusal_is_a_block_of_its_own(published: Hub, plain_regist
     assert "**This run cannot succeed**, for 1 reason:" in shown
     assert "**1. nodes:** no node. Label a node; `a` would do\n\n```\noc label node a b=c\n```" in shown
     assert "consolidated.safetensors" in shown
-    assert "which saves 6.0 MB" in shown
+    assert "which saves 6." in shown
 
 
 def test_long_tables_are_shortened(hub: Hub, plain_registry: Registry) -> None:
