@@ -10,7 +10,7 @@ from modelcar import retries
 from modelcar.errors import HubBusyError, HubUnwellError, StoppedError
 from modelcar.hub.connection_limit import ConnectionLimit
 
-MEMORY_BYTES = 128 << 20
+MEMORY_BYTES = 96 << 20
 """What is read ahead of all files together; beyond it, each file may have one window."""
 
 MIN_WINDOW_BYTES, MAX_WINDOW_BYTES = 1 << 20, 8 << 20
