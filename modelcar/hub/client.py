@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from modelcar import __version__
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
+from modelcar.hub.answers import refuse_plain_redirects, within_deadline
 from modelcar.hub.identity import CLIENT, identity_headers
 from modelcar.hub.read_ahead import ReadAhead
 from modelcar.hub.reader import ACCESS_REMEDY, HubFile, Session, Transport, first_line, gated
@@ -66,6 +67,7 @@ class Hub:
         return Transport(Session(), self._read_ahead, self._xet)
 
     @retrying
+    @within_deadline
     def snapshot(self, model: str, revision: str = DEFAULT_REVISION) -> Snapshot:
         """Resolves a revision to its commit and lists all that is in it.
 
@@ -147,6 +149,7 @@ class Hub:
         self._read_ahead.close()
 
     @retrying
+    @within_deadline
     def check_access(self, snapshot: Snapshot, file: PublishedFile) -> None:
         """Sees whether a file may be read, from its header alone: of a gated model the Hub shows everyone the list.
 
@@ -188,6 +191,7 @@ def _joined(value: Any) -> str:
 @contextmanager
 def hub_errors(endpoint: str, model: str, revision: str) -> Iterator[None]:
     """Turns the client's errors into one line that names the remedy."""
+    refuse_plain_redirects()
     try:
         yield
     except GatedRepoError:
