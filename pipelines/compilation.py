@@ -13,13 +13,11 @@ from typing import Any
 import yaml
 
 from modelcar.errors import BuildError
+from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 BUILDING, STREAMING = "model_to_registry", "model_to_registry_streaming"
-
-
 PIPELINES = (BUILDING, STREAMING)
 """The pipelines that one can choose from, as their folders are called."""
-
 
 VERTEX = "model_to_vertex"
 """The pipeline for Vertex AI, which needs Google's components: modelcar-pipelines[vertex]."""
@@ -37,13 +35,12 @@ class Backend(StrEnum):
     """OpenShift AI 2.25, whose pipelines hand no task's configuration over (dsl.TaskConfig)."""
 
 
-def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> list[Path]:
+def compile_all(folder: Path, delivery: Delivery = EMBEDDED, backend: Backend = Backend.CURRENT) -> list[Path]:
     """Compiles every pipeline, the one for Vertex AI where its extra is installed; the same code gives the same bytes.
 
     Args:
         folder: Where the files go.
-        image: An image with everything in it (Containerfile), for clusters that reach no package index. Empty: the
-            steps carry our code and install what they need.
+        delivery: How our code reaches the steps' pods.
         backend: What they are for.
 
     Returns:
@@ -55,18 +52,20 @@ def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURREN
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = [*PIPELINES, VERTEX] if find_spec("google_cloud_pipeline_components") else PIPELINES
-        return [compile_one(name, folder, image, backend) for name in names]
+        return [compile_one(name, folder, delivery, backend) for name in names]
     except OSError as error:
         raise BuildError(f"cannot write to {folder}: {error.strerror}", "Name another folder with --output") from None
 
 
-def compile_one(pipeline_name: str, folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> Path:
+def compile_one(
+    pipeline_name: str, folder: Path, delivery: Delivery = EMBEDDED, backend: Backend = Backend.CURRENT
+) -> Path:
     """Compiles one pipeline.
 
     Args:
         pipeline_name: The pipeline, as its folder is called.
         folder: Where the file goes.
-        image: An image with everything in it; empty for steps that carry our code.
+        delivery: How our code reaches the steps' pods.
         backend: What it is for.
 
     Returns:
@@ -81,8 +80,8 @@ def compile_one(pipeline_name: str, folder: Path, image: str = "", backend: Back
         _change(file, _forget_task_config)
     else:
         Compiler().compile(pipeline, str(file))
-    if image:
-        _change(file, lambda document: _use_image(document, image))
+    if delivery != EMBEDDED:
+        _change(file, lambda document: _deliver(document, delivery))
     _put_defaults_in_order(file)
     return file
 
@@ -122,12 +121,6 @@ def _change(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
     file.write_text(header + yaml.safe_dump_all(documents, sort_keys=True))
 
 
-def _use_image(document: dict[str, Any], image: str) -> None:
-    from modelcar.bootstrap.command import without_bootstrap
-
+def _deliver(document: dict[str, Any], delivery: Delivery) -> None:
     for executor in document["deploymentSpec"]["executors"].values():
-        container = executor["container"]
-        command = without_bootstrap(container["command"])
-        # What carries no code of ours is somebody else's step, which needs its own image.
-        if command != container["command"]:
-            container.update(image=image, command=command)
+        delivery.apply(executor["container"])

@@ -14,6 +14,7 @@ import yaml
 import modelcar
 from modelcar.errors import BuildError
 from modelcar.pipelines.compilation import PIPELINES, Backend, compile_one
+from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 API_VERSION = "pipelines.kubeflow.org/v2beta1"
 DIGITS = 12
@@ -40,7 +41,9 @@ def version_name(file: Path) -> str:
     return f"{modelcar.__version__}-{hashlib.sha256(file.read_bytes()).hexdigest()[:DIGITS]}"
 
 
-def write_objects(folder: Path, namespace: str, image: str = "", backend: Backend = Backend.CURRENT) -> list[Path]:
+def write_objects(
+    folder: Path, namespace: str, delivery: Delivery = EMBEDDED, backend: Backend = Backend.CURRENT
+) -> list[Path]:
     """Writes each pipeline as a file with its Pipeline and its PipelineVersion, and a kustomization.yaml over them.
 
     The same code gives the same bytes. A version is never changed, since Kubeflow refuses that: other content has
@@ -49,7 +52,7 @@ def write_objects(folder: Path, namespace: str, image: str = "", backend: Backen
     Args:
         folder: Where the files go.
         namespace: The project of the pipeline server.
-        image: An image with everything in it; empty for steps that carry our code.
+        delivery: How our code reaches the steps' pods.
         backend: What they are for.
 
     Returns:
@@ -60,7 +63,7 @@ def write_objects(folder: Path, namespace: str, image: str = "", backend: Backen
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [_write(name, folder, image, backend) for name in PIPELINES]
+        files = [_write(name, folder, delivery, backend) for name in PIPELINES]
         kustomization = folder / "kustomization.yaml"
         resources = "\n".join(f"  - {file.name}" for file in files)
         kustomization.write_text(_KUSTOMIZATION.format(folder=folder, namespace=namespace, resources=resources))
@@ -88,9 +91,9 @@ def objects(name: str, version: str, documents: list[dict[str, Any]]) -> list[di
     ]
 
 
-def _write(pipeline: str, folder: Path, image: str, backend: Backend) -> Path:
+def _write(pipeline: str, folder: Path, delivery: Delivery, backend: Backend) -> Path:
     with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as place:
-        compiled = compile_one(pipeline, Path(place), image, backend)
+        compiled = compile_one(pipeline, Path(place), delivery, backend)
         documents = list(yaml.safe_load_all(compiled.read_text()))
         written = objects(compiled.stem, version_name(compiled), documents)
     file = folder / compiled.name

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes import client
 
-from modelcar.bootstrap.command import handed_on
+from modelcar.bootstrap.command import command_for_other_pod
 from modelcar.cluster.authorities import joining
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.cluster.executor import Executor
@@ -96,7 +96,7 @@ def _pod(work: Work, executor: Executor) -> Json:
     container = {
         "name": CONTAINER,
         "image": work.image or executor.image,
-        "command": joining(handed_on(work.command), (mount["mountPath"] for mount in task.volume_mounts)),
+        "command": joining(command_for_other_pod(work.command), (mount["mountPath"] for mount in task.volume_mounts)),
         "env": task.env,
         "resources": task.resources,
         "volumeMounts": task.volume_mounts,

@@ -18,7 +18,7 @@ from modelcar.steps.preflight.admission import TrialPod
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import Need, requests_of
 from modelcar.steps.preflight.preflight import preflight
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import RunRequest
 from tests.kubernetes.conftest import AnyCluster, Label
 from tests.kubernetes.image import TINY_IMAGE
 from tests.kubernetes.load import beat, fake_node, loaded
@@ -121,7 +121,7 @@ def test_large_cluster_is_looked_through_in_time(
     label = {"modelcar.test/build": namespace.name}
     found: dict[str, Finding] = {}
     seconds: dict[str, float] = {}
-    run = Run(
+    run = RunRequest(
         model=MODEL,
         target=f"{basic_registry.host}/{namespace.name}/a:1",
         build_mode="job",
@@ -392,13 +392,13 @@ def test_all_of_it_from_outside(
     hub.publish(MODEL, model)
     log_in(basic_registry)
     log_in_as("runner")
-    run = Run(
+    run = RunRequest(
         model=MODEL,
         target=f"{basic_registry.host}/{namespace.name}/a:1",
         build_mode="job",
         builder="buildah",
         node_selector={"ai-build-node": namespace.name},
-        ephemeral_storage="160Gi",
+        build_ephemeral_storage="160Gi",
     )
 
     with reading_nodes(namespace, "runner", "nodes", "pods"):
@@ -414,9 +414,9 @@ def test_all_of_it_from_outside(
 WITHIN = """
 import json, sys
 from modelcar.steps.preflight.preflight import preflight
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import RunRequest
 
-found = preflight(Run(**json.loads(sys.argv[1])))
+found = preflight(RunRequest(**json.loads(sys.argv[1])))
 print(json.dumps([found.build_mode, [[one.about, one.verdict, one.what] for one in found.findings]]))
 """
 

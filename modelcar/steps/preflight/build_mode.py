@@ -2,10 +2,10 @@
 
 from modelcar.image import builder
 from modelcar.steps.preflight.finding import Finding
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.request import BuildMode, RunRequest
 
 
-def choose_mode(run: Run, *, has_cluster: bool) -> tuple[BuildMode, Finding]:
+def choose_mode(run: RunRequest, *, has_cluster: bool) -> tuple[BuildMode, Finding]:
     """Where the build will run: with the least privilege that works.
 
     Builder `direct` needs none. buildah needs a user namespace; where the pod may not make one, it takes a privileged
@@ -34,11 +34,11 @@ def choose_mode(run: Run, *, has_cluster: bool) -> tuple[BuildMode, Finding]:
     return mode, Finding(about, "ok", f"in the step's own pod, {'by buildah' if with_buildah else 'without buildah'}")
 
 
-def uses_buildah(run: Run, mode: BuildMode) -> bool:
+def uses_buildah(run: RunRequest, mode: BuildMode) -> bool:
     """Whether buildah will make the layers, as far as can be told from here."""
-    if run.streaming or run.builder == "direct":
+    if run.streaming or run.builder not in builder.BUILDERS:
         return False
-    return mode == "job" or run.builder == "buildah" or (builder.is_there() and builder.may_run_here())
+    return (mode == "job" and run.builder != "direct") or builder.uses_buildah(run.builder)
 
 
 _WITHOUT_PRIVILEGE = "Choose builder=direct, which needs no privilege and gives the same image"

@@ -24,7 +24,7 @@ from modelcar.steps.preflight import admission, claims
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.request import BuildMode, RunRequest
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def check_push(about: str, target: str) -> Iterator[Finding]:
         yield Finding(about, "ok", f"{target} may be written")
 
 
-def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
+def check_target(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
         try:
@@ -91,7 +91,7 @@ def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
         yield Finding("target", "refusal", "no target image was named", "Name one: registry/repository:tag")
 
 
-def check_tags(run: Run, plan: Plan) -> Iterator[Finding]:
+def check_tags(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Whether the tags may be moved from what they hold."""
     mirror = Reference.parse_target(run.mirror_target) if run.mirror_target else None
     for about, goal in (("target", plan.target), ("mirror", mirror)):
@@ -115,7 +115,7 @@ def check_model_registry(url: str) -> Iterator[Finding]:
         yield Finding("Model Registry", "ok", f"{url} may be written")
 
 
-def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
+def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
     """Whether the claim has room: for what is missing on it, where it can be seen; else whether it is large enough."""
     about = "claim"
     if seen is not None:
@@ -128,9 +128,9 @@ def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None
         yield claims.check(cluster, run.claim, plan.claim_bytes)
 
 
-def check_pod(run: Run, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
+def check_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
     """Whether the cluster takes the build's pod: quotas, limits and, for a Job, who may start it and run privileged."""
-    requests = {"cpu": run.cpu, "memory": run.memory}
+    requests = {"cpu": run.build_cpu, "memory": run.build_memory}
     resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
     if mode == "job":
         yield admission.check_jobs(cluster)
@@ -148,7 +148,7 @@ def _own_image(cluster: Cluster) -> str:
         return ""
 
 
-def find_unchanged(run: Run, plan: Plan) -> Reference | None:
+def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
     """Returns the image to serve, if a run would change nothing: it, its mirror and its entry are there already.
 
     It is there if its digest is the one that would be made and, with a key, if it is signed with it.

@@ -118,7 +118,7 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     there = plan.snapshot.size - plan.fetch_bytes
     kept = f"; {decimal(there)} of the download are there already" if there else ""
     yield "claim", f"{decimal(plan.claim_bytes)}: {needs}{free}{kept}"
-    yield "node", f"ephemeral storage {run.node_storage}, cpu {run.cpu}, memory {run.memory}"
+    yield "node", f"ephemeral storage {run.node_storage}, cpu {run.build_cpu}, memory {run.build_memory}"
     selector = ", ".join(f"{key}={value}" for key, value in run.node_selector.items())
     yield "node selector", selector or "any node"
     yield "build", {"pod": "in the step's own pod", "job": "in a privileged Job"}[found.build_mode]

@@ -9,14 +9,16 @@ import pytest
 from kfp import dsl
 from kubernetes import client
 
-from modelcar.bootstrap.command import REQUIREMENTS, without_bootstrap
+from modelcar import pod
+from modelcar.bootstrap.command import Bootstrapped
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.hindrance import START_SECONDS, hindrance
 from modelcar.cluster.job import Work, manifest
 from modelcar.cluster.run_state import RunState
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import PlanError
-from modelcar.steps.build_in_job import Build
+from modelcar.image.request import ImageRequest
+from modelcar.steps.build import BuildRequest
 
 LOGIN = {"name": "login", "mountPath": "/var/run/secrets/modelcar/target"}
 CA = {"name": "custom-ca", "mountPath": "/kfp/certs"}
@@ -76,7 +78,7 @@ def given(**fields: Any) -> TaskConfig:
 
 
 def work(**changes: Any) -> Work:
-    wanted = Build(directory=Path("/modelcar/x"), target="quay.io/x/y:1")
+    wanted = BuildRequest(directory=Path("/modelcar/x"), image=ImageRequest("quay.io/x/y:1"))
     settings = {
         "step": "build",
         "command": ["python3", "-m", "modelcar.steps.build_in_job", wanted.model_dump_json()],
@@ -258,16 +260,18 @@ def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not()
 def test_our_code_goes_with_it_where_the_step_was_given_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = pod_of(made())[1]["command"]
     (tmp_path / "requirements.txt").write_text("pydantic==2\n")
-    monkeypatch.setenv(REQUIREMENTS, str(tmp_path / "requirements.txt"))
+    monkeypatch.setenv(pod.REQUIREMENTS, str(tmp_path / "requirements.txt"))
     job = made()
     carried = pod_of(job)[1]["command"]
 
     assert plain[:3] == ["python3", "-m", "modelcar.steps.build_in_job"]
-    assert Build.model_validate_json(plain[3]).target == "quay.io/x/y:1"
-    assert without_bootstrap(carried) == plain
-    assert "pydantic==2" in carried
+    assert BuildRequest.model_validate_json(plain[3]).image.target == "quay.io/x/y:1"
+    parts = Bootstrapped.parse(carried)
+    assert parts is not None
+    assert parts.command == plain
+    assert parts.requirements == "pydantic==2"
     # Kubernetes' own limit for an object is 1.5 MiB.
-    assert len(json.dumps(job)) < 200_000
+    assert len(json.dumps(job)) < 400_000
 
 
 PLACED = {"namespace": "team", "creationTimestamp": "2026-01-01T00:00:00Z"}

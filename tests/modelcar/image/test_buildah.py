@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from modelcar.image import builder
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from tests.parts.registries import Registry
+from tests.parts.steps import build
 
 # As Kubernetes runs a pod of the restricted profile, and with a user that /etc/passwd does not know.
 RESTRICTED = "setpriv --reuid 1000700000 --regid 0 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs"
@@ -30,10 +30,12 @@ ASKS = "from modelcar.image import builder; print(builder.may_run_here())"
 BUILDS = """
 import sys
 from pathlib import Path
-from modelcar.steps.build import build
+from modelcar.image.request import ImageRequest
 from modelcar.records.termination_message import exit_with_one_line
+from modelcar.steps.build import BuildRequest, build
 with exit_with_one_line():
-    print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image.digest)
+    request = BuildRequest(directory=Path(sys.argv[1]), image=ImageRequest(sys.argv[2]), builder=sys.argv[3])
+    print(build(request).image.digest)
 """
 
 
