@@ -18,7 +18,8 @@ from urllib3.util import Retry
 
 from modelcar.errors import HubBusyError, HubError, HubUnwellError
 from modelcar.hub.identity import identity_headers
-from modelcar.hub.read_ahead import ReadAhead, Window
+from modelcar.hub.read_ahead import ReadAhead
+from modelcar.hub.window import Window
 from modelcar.hub.xet import Xet, XetError
 
 MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 20

@@ -14,10 +14,9 @@ from modelcar.claim.folder import Folder
 from modelcar.claim.scratch import remove_abandoned, scratch
 from modelcar.errors import ClaimError, ModelcarError, WrongBytesError
 from modelcar.image.builder import may_run_here
-from modelcar.steps.build import build
-from modelcar.steps.download import download
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download
 from tests.soak import images
 
 SECRET = "the neighbour's secret"
