@@ -42,7 +42,11 @@ def version_name(file: Path) -> str:
 
 
 def write_objects(
-    folder: Path, namespace: str, delivery: Delivery = EMBEDDED, backend: Backend = Backend.CURRENT
+    folder: Path,
+    namespace: str,
+    delivery: Delivery = EMBEDDED,
+    backend: Backend = Backend.CURRENT,
+    queue: str = "",
 ) -> list[Path]:
     """Writes each pipeline as a file with its Pipeline and its PipelineVersion, and a kustomization.yaml over them.
 
@@ -54,16 +58,19 @@ def write_objects(
         namespace: The project of the pipeline server.
         delivery: How our code reaches the steps' pods.
         backend: What they are for.
+        queue: Kueue's queue that the steps wait in; empty for none.
 
     Returns:
         The files that were written, kustomization.yaml last.
 
     Raises:
-        BuildError: The folder cannot be written.
+        BuildError: The folder cannot be written, or the queue's name is none.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [_write(name, folder, delivery, backend) for name in PIPELINES]
+        with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as place:
+            compiled = [compile_one(name, Path(place), delivery, backend, queue) for name in PIPELINES]
+            files = [_write(file, folder) for file in compiled]
         kustomization = folder / "kustomization.yaml"
         resources = "\n".join(f"  - {file.name}" for file in files)
         kustomization.write_text(_KUSTOMIZATION.format(folder=folder, namespace=namespace, resources=resources))
@@ -91,11 +98,8 @@ def objects(name: str, version: str, documents: list[dict[str, Any]]) -> list[di
     ]
 
 
-def _write(pipeline: str, folder: Path, delivery: Delivery, backend: Backend) -> Path:
-    with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as place:
-        compiled = compile_one(pipeline, Path(place), delivery, backend)
-        documents = list(yaml.safe_load_all(compiled.read_text()))
-        written = objects(compiled.stem, version_name(compiled), documents)
+def _write(compiled: Path, folder: Path) -> Path:
+    written = objects(compiled.stem, version_name(compiled), list(yaml.safe_load_all(compiled.read_text())))
     file = folder / compiled.name
     file.write_text(yaml.safe_dump_all(written, sort_keys=False, allow_unicode=True, width=1000))
     return file

@@ -29,7 +29,7 @@ def build_in_job(
     if_exists: str = "update",
     job_service_account: str = "modelcar-build",
     job_image: str = "",
-    privileged: bool = False,
+    build_mode: str = "",
     build_ephemeral_storage: str = "",
     deadline_hours: float = 12.0,
     schedule_minutes: float = 30.0,
@@ -42,7 +42,7 @@ def build_in_job(
 ) -> NamedTuple("Outputs", [("image", str), ("sent_bytes", int), ("unchanged", bool)]):
     """Build an OCI image (a KServe modelcar) of a downloaded model in a Job of its own and push it.
 
-    For buildah on nodes that allow no user namespaces: a Job's pod can be privileged, a pipeline task's cannot. The
+    For buildah on nodes that allow no user namespaces: a Job's pod can be given what a pipeline task's cannot. The
     image is the same as that of the build step, to the digest. The Job's log follows into this step's; a step that is
     tried again goes on with the Job that runs already.
 
@@ -55,9 +55,10 @@ def build_in_job(
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
-        job_service_account: Service account of the Job's pod; it must be allowed to be privileged if that is asked for.
+        job_service_account: Service account of the Job's pod; it must be allowed what build_mode asks for.
         job_image: Image of the Job's pod. Empty: this step's own.
-        privileged: Whether the Job's container is privileged. Only buildah can need it.
+        build_mode: What the Job may do more than a step, which only buildah can need: nested (user namespaces, in one
+            of the pod's own: OpenShift's SCC nested-container, from 4.20 on) or job (it is privileged). Empty: nothing.
         build_ephemeral_storage: Node disk that the Job requests and may use, such as 2Gi. Empty: as set on the task.
         deadline_hours: Hours after which the Job is ended, waiting for a node included.
         schedule_minutes: Minutes that the Job may wait for a node.
@@ -93,7 +94,7 @@ def build_in_job(
             task.with_ephemeral_storage(build_ephemeral_storage),
             service_account=job_service_account,
             image=job_image,
-            privileged=privileged,
+            privilege={"nested": "nested", "job": "privileged"}.get(build_mode, "none"),
             deadline_hours=deadline_hours,
             schedule_minutes=schedule_minutes,
         )

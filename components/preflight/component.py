@@ -64,8 +64,8 @@ def preflight(
             refused otherwise.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
-        build_mode: pod (buildah in the build task's own pod), job (in a privileged Job) or auto: the least privileged
-            that works.
+        build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
+            own), job (in a privileged Job) or auto: the least privileged that works.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
@@ -78,7 +78,7 @@ def preflight(
         build_ephemeral_storage: Node disk that the build reserves, such as 20Gi. Empty: what the plan says it needs.
         build_cpu: Processors that the build requests.
         build_memory: Memory that the build requests.
-        job_service_account: Service account of the Job's pod; it must be allowed to run privileged pods.
+        job_service_account: Service account of the Job's pod; it must be allowed to run such pods.
         job_image: Image of the Job. Empty: the steps' own.
 
     Returns:
@@ -86,7 +86,7 @@ def preflight(
         plan_page: The same as a web page.
         node_selector: Labels of the nodes for the build task.
         ephemeral_storage: Node disk for the build task to reserve.
-        build_mode: Where the build will run: pod or job.
+        build_mode: Where the build will run: pod, nested or job.
         unchanged: Whether image, mirror and entry are there already, so that nothing is left to do.
         image: The image to serve, pinned to its digest, if nothing is left to do; else empty.
     """

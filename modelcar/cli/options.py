@@ -202,6 +202,14 @@ class CompileOptions:
     backend: Annotated[
         Backend, typer.Option("--for", help="What it will run on; rhoai-3 is Kubeflow 2.15 and newer as well.")
     ] = Backend.CURRENT
+    queue: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Kueue's queue (LocalQueue) that the steps and a build's Job wait in. Default: none.",
+            show_default=False,
+        ),
+    ] = ""
 
     @property
     def delivery(self) -> Delivery:

@@ -8,7 +8,7 @@ import sys
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.follow import run
-from modelcar.cluster.job import Work
+from modelcar.cluster.job import Privilege, Work
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.records.step_record import Record, recorded
@@ -29,7 +29,7 @@ def build_in_job(
     *,
     service_account: str = SERVICE_ACCOUNT,
     image: str = "",
-    privileged: bool = False,
+    privilege: Privilege = "none",
     deadline_hours: float = DEADLINE_HOURS,
     schedule_minutes: float = SCHEDULE_MINUTES,
 ) -> Record:
@@ -40,8 +40,9 @@ def build_in_job(
         task: What was set on the task: the claim, node selector, tolerations, resources, …
         service_account: The service account of the Job's pod; for a privileged one it must be allowed to be that.
         image: The Job's image; empty for the image of this step.
-        privileged: Whether the Job's container is privileged, which buildah needs where the nodes allow no user
-            namespaces. With builder=direct nothing needs it.
+        privilege: What the Job's container may do more than a step's: `nested` (user namespaces, in one of the pod's
+            own) or `privileged`; buildah needs one of them where the nodes allow no user namespaces. With
+            builder=direct nothing needs it.
         deadline_hours: How long the Job may take, waiting included.
         schedule_minutes: How long it may wait for a node.
 
@@ -61,7 +62,7 @@ def build_in_job(
         task,
         service_account,
         image,
-        privileged,
+        privilege,
         round(deadline_hours * 3600),
     )
     return run(cluster, Executor.find(cluster), work, schedule_minutes * 60)

@@ -65,7 +65,7 @@ def model_to_registry(
         allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
-        build_mode: pod (buildah in the task's own pod), job (in a privileged Job) or auto: the least that works.
+        build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
@@ -76,7 +76,7 @@ def model_to_registry(
         build_ephemeral_storage: Node disk that the build reserves and may use, such as 2Gi. Empty: what the plan says.
         build_cpu: Processors that the build requests.
         build_memory: Memory that the build requests.
-        job_service_account: Service account of the build's Job, if there is one; it must be allowed to be privileged.
+        job_service_account: Service account of the build's Job, if there is one; it must be allowed to be like that.
         job_image: Image of the build's Job, with Python and buildah. Empty: the steps' own.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
@@ -106,8 +106,9 @@ def model_to_registry(
             placement.downloads(downloaded, claim, hf_token_secret)
             directory = downloaded.outputs["directory"]
 
-            with dsl.If(planned.outputs["build_mode"] == "job", name="Build in a Job"):
-                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, privileged=True)
+            mode = planned.outputs["build_mode"]
+            with dsl.If(mode != "pod", name="Build in a Job"):
+                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, build_mode=mode)
                 placement.builds(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):

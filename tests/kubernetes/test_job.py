@@ -73,7 +73,7 @@ def arguments(directory: str, registry: BasicAuthRegistry, name: str = "model", 
         "directory": directory,
         "target": f"{registry.host}/team/{name}:1",
         "builder": "buildah",
-        "privileged": True,
+        "build_mode": "job",
         "task_config": task_config(CLAIM, LOGIN),
         **further,
     }
@@ -132,7 +132,7 @@ def test_without_privilege_and_task_config_the_pods_own_settings_do(
 ) -> None:
     run = Run(project).start()
     given = arguments(
-        directory, registry, privileged=False, builder="auto", task_config=None, claim=CLAIM, build_cpu="20m"
+        directory, registry, build_mode="", builder="auto", task_config=None, claim=CLAIM, build_cpu="20m"
     )
     with held_up(registry):
         name = run.attempt(cluster.image, given, logins=[LOGIN])

@@ -281,7 +281,7 @@ def test_pod_that_may_not_be_tried_is_a_warning(log_in_as: LogInAs) -> None:
 def test_privilege_is_refused_by_pod_security_and_granted_by_the_command(
     namespace: Namespace, administrator: Cluster
 ) -> None:
-    wanted = TrialPod(RESOURCES, "modelcar-build", privileged=True)
+    wanted = TrialPod(RESOURCES, "modelcar-build", privilege="privileged")
     missing = admission.check_pod(administrator, wanted)
     assert missing.what == f"there is no service account modelcar-build in {namespace.name}"
     assert missing.command.splitlines() == [
@@ -297,7 +297,7 @@ def test_privilege_is_refused_by_pod_security_and_granted_by_the_command(
     assert "must not set securityContext.privileged=true" in refused.what
     *command, setting, overwrite = refused.command.split()
     assert (command, overwrite) == (["oc", "label", "namespace", namespace.name], "--overwrite")
-    assert admission.check_pod(administrator, replace(wanted, privileged=False)).verdict == "ok"
+    assert admission.check_pod(administrator, replace(wanted, privilege="none")).verdict == "ok"
 
     namespace.core.patch_namespace(namespace.name, {"metadata": {"labels": dict([setting.split("=")])}})
     eventually(lambda: admission.check_pod(administrator, wanted), "ok")

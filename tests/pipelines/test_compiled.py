@@ -144,7 +144,7 @@ def test_the_report_comes_whatever_happens_and_is_told_how_the_run_ended(name: s
 
 def test_preflight_decides_where_the_build_runs(pipeline: PipelineSpec) -> None:
     in_job, in_pod = (group_of(pipeline, step).trigger_policy.condition for step in ("build-in-job", "build"))
-    assert in_job == "inputs.parameter_values['pipelinechannel--preflight-build_mode'] == 'job'"
+    assert in_job == "inputs.parameter_values['pipelinechannel--preflight-build_mode'] != 'pod'"
     assert in_pod == f"!({in_job})"
 
 
@@ -347,3 +347,21 @@ def _named(placeholder: str) -> str:
     match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['pipelinechannel--([\w-]+)'\]\}\}", placeholder)
     assert match, placeholder
     return match[1]
+
+
+@pytest.mark.parametrize("backend", Backend)
+def test_queue_is_on_every_steps_pod(backend: Backend, tmp_path: Path) -> None:
+    for file in compile_all(tmp_path, backend=backend, queue="builds"):
+        pipeline, *platform = yaml.safe_load_all(file.read_text())
+        for document in platform:
+            configured = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+            assert set(configured) == set(pipeline["deploymentSpec"]["executors"])
+            for one in configured.values():
+                json_format.ParseDict(one, KubernetesExecutorConfig())
+                assert one["podMetadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "builds"}
+
+
+@pytest.mark.parametrize("queue", ["Builds", "a/b", "-", "x" * 64, "a b"])
+def test_name_of_a_queue_that_is_none_is_refused(queue: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="is no name of a queue"):
+        compile_all(tmp_path, queue=queue)

@@ -57,10 +57,11 @@ def compile_command(
     Example: `modelcar compile --package modelcar-pipelines==0.1.0 --index-url https://nexus.example.com/pypi/simple`
     """
     if form is Form.PIPELINES:
-        files = compile_all(output or Path("compiled"), compiled.delivery, compiled.backend)
+        files = compile_all(output or Path("compiled"), compiled.delivery, compiled.backend, compiled.queue)
     elif not _NAMESPACE.fullmatch(namespace):
         raise UsageError(f"{namespace!r} is no name of a project", "Write it as `oc project -q` does: -n my-project")
     else:
-        files = write_objects(output or Path("kubernetes"), namespace, compiled.delivery, compiled.backend)
+        folder = output or Path("kubernetes")
+        files = write_objects(folder, namespace, compiled.delivery, compiled.backend, compiled.queue)
     for file in files:
         print(file)

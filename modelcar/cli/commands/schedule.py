@@ -80,7 +80,7 @@ def create(
     delivery = compiled.delivery
     client = server.connect()
     called = chosen.name or asked.arguments["model"].rpartition("/")[2]
-    version = upload(client, asked.pipeline, delivery, compiled.backend)
+    version = upload(client, asked.pipeline, delivery, compiled.backend, compiled.queue)
     reference = version.reference if chosen.pin else version.latest
     new = schedules.scheduled_run(client, called, chosen.cron, reference, asked, run)
     made, is_new = schedules.create_schedule(client, new, replace=chosen.replace)

@@ -54,7 +54,7 @@ def submit(
     delivery = compiled.delivery
     client = server.connect()
     out = sys.stderr if as_json else sys.stdout
-    version = upload(client, asked.pipeline, delivery, compiled.backend)
+    version = upload(client, asked.pipeline, delivery, compiled.backend, compiled.queue)
     print(f"pipeline {version.pipeline}, version {version.name}{', uploaded' if version.is_new else ''}", file=out)
     made = _create(client, version, asked, name, run)
     print(f"run {made.display_name}  {made.run_id}", file=out, flush=True)

@@ -47,7 +47,7 @@ class Version:
         return kfp_server_api.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id)
 
 
-def upload(client: Client, pipeline: str, delivery: Delivery, backend: Backend) -> Version:
+def upload(client: Client, pipeline: str, delivery: Delivery, backend: Backend, queue: str = "") -> Version:
     """Compiles a pipeline, and uploads it unless this very content is there.
 
     Args:
@@ -55,12 +55,14 @@ def upload(client: Client, pipeline: str, delivery: Delivery, backend: Backend) 
         pipeline: The pipeline, as its folder is called.
         delivery: How our code reaches the steps' pods.
         backend: What the server is.
+        queue: Kueue's queue that the steps wait in; empty for none.
 
     Raises:
         ClusterError: The server refused.
+        BuildError: The queue's name is none.
     """
     with tempfile.TemporaryDirectory(prefix="modelcar-upload-") as folder:
-        file = compile_one(pipeline, Path(folder), delivery, backend)
+        file = compile_one(pipeline, Path(folder), delivery, backend, queue)
         name = version_name(file)
         pipeline_id = _find_pipeline(client, file.stem) or _create_pipeline(client, file.stem)
         if known := _find_version(client, pipeline_id, name):

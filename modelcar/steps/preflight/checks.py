@@ -21,6 +21,7 @@ from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.preflight import admission, claims
+from modelcar.steps.preflight.build_mode import PRIVILEGES
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
@@ -130,15 +131,24 @@ def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster
 
 def check_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
     """Whether the cluster takes the build's pod: quotas, limits and, for a Job, who may start it and run privileged."""
+    if mode != "pod":
+        yield admission.check_jobs(cluster)
+    yield admission.check_pod(cluster, _trial_pod(run, mode, cluster))
+
+
+def takes_nested(run: RunRequest, cluster: Cluster) -> bool:
+    """Whether the cluster takes the build's pod with user namespaces of its own, as far as it can be asked."""
+    return admission.check_pod(cluster, _trial_pod(run, "nested", cluster)).verdict == "ok"
+
+
+def _trial_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> admission.TrialPod:
     requests = {"cpu": run.build_cpu, "memory": run.build_memory}
     resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
-    if mode == "job":
-        yield admission.check_jobs(cluster)
-        pod = admission.TrialPod(resources, run.job_service_account, privileged=True)
-    else:
-        pod = admission.TrialPod(resources)
-    image = (run.job_image if mode == "job" else "") or _own_image(cluster)
-    yield admission.check_pod(cluster, replace(pod, image=image) if image else pod)
+    in_job = mode != "pod"
+    account = run.job_service_account if in_job else ""
+    pod = admission.TrialPod(resources, account, PRIVILEGES[mode])
+    image = (run.job_image if in_job else "") or _own_image(cluster)
+    return replace(pod, image=image) if image else pod
 
 
 def _own_image(cluster: Cluster) -> str:

@@ -121,7 +121,12 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "node", f"ephemeral storage {run.node_storage}, cpu {run.build_cpu}, memory {run.build_memory}"
     selector = ", ".join(f"{key}={value}" for key, value in run.node_selector.items())
     yield "node selector", selector or "any node"
-    yield "build", {"pod": "in the step's own pod", "job": "in a privileged Job"}[found.build_mode]
+    places = {
+        "pod": "in the step's own pod",
+        "nested": "in a Job, in a user namespace of its pod's own",
+        "job": "in a privileged Job",
+    }
+    yield "build", places[found.build_mode]
 
 
 def _shortened(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -97,7 +97,8 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
     cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else find_cluster()
     mistakes = list(run.mistakes())
-    mode, chosen = choose_mode(run, has_cluster=cluster is not None)
+    nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
+    mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
     planned = _started(lambda: _plan(run, mode, seen))
     asked: dict[str, Future[list[Finding]]] = {

@@ -16,7 +16,7 @@ from modelcar.image.tag_policy import IF_EXISTS
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE, Need
 
-BuildMode = Literal["pod", "job"]
+BuildMode = Literal["pod", "nested", "job"]
 BUILD_MODES = ("auto", *get_args(BuildMode))
 
 NODE_NEED = "1Gi"
@@ -43,7 +43,8 @@ class RunRequest:
         allow_pickle: Take files that run code when they are loaded.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
-        build_mode: `pod` (the task's own), `job` (a privileged Job) or `auto`, the least privileged that works.
+        build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
+            privileged Job) or `auto`, the least privileged that works.
         max_layer_size: The largest layer that the registries take, in bytes.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.

@@ -370,6 +370,39 @@ def test_build_mode_is_the_least_privileged_that_works(
     assert bool(finding.remedy) == (verdict == "refusal")
 
 
+@pytest.mark.parametrize(
+    ("builder", "build_mode", "namespaces", "cluster", "takes_nested", "mode"),
+    [
+        ("buildah", "auto", False, True, True, "nested"),
+        ("buildah", "auto", False, True, False, "job"),
+        ("buildah", "auto", True, True, True, "pod"),
+        ("buildah", "auto", False, False, True, "job"),
+        ("buildah", "job", False, True, True, "job"),
+        ("buildah", "nested", True, True, False, "nested"),
+        ("auto", "auto", False, True, True, "pod"),
+        ("direct", "auto", False, True, True, "pod"),
+    ],
+)
+def test_a_jobs_own_user_namespace_comes_before_privilege(
+    builder: str,
+    build_mode: str,
+    namespaces: bool,
+    cluster: bool,
+    takes_nested: bool,
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(buildah, "may_run_here", lambda: namespaces)
+    monkeypatch.setattr(buildah, "is_there", lambda: True)
+    run = RunRequest(model=MODEL, builder=builder, build_mode=build_mode)
+
+    chosen, finding = choose_mode(run, has_cluster=cluster, takes_nested=lambda: takes_nested)
+
+    assert chosen == mode
+    assert uses_buildah(run, chosen) is (mode != "pod" or (namespaces and builder != "direct"))
+    assert ("user namespace" in finding.what) is (mode == "nested" or not cluster)
+
+
 def test_image_of_the_job_may_have_the_buildah_that_this_one_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buildah, "is_there", lambda: False)
     run = RunRequest(model=MODEL, builder="buildah", build_mode="job", job_image="quay.io/buildah/stable")
