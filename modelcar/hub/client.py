@@ -137,7 +137,7 @@ class Hub:
 
     def peek(self, snapshot: Snapshot) -> Peek:
         """Returns a reader of small parts of a commit's files."""
-        return Peek(snapshot, self._api.endpoint, self._session)
+        return Peek(snapshot, self._api.endpoint, self._transport.session)
 
     def branches(self, model: str) -> tuple[str, ...]:
         """Names a model's branches; none if the Hub does not list them."""
