@@ -152,7 +152,7 @@ def test_single_settings_give_what_the_task_configuration_would() -> None:
         TaskConfig.from_parameters(node_selector={"ai-build-node": True})  # type: ignore[dict-item]
 
 
-def test_a_setting_goes_before_the_tasks_and_the_storage_is_requested_and_limited() -> None:
+def test_a_setting_goes_before_the_tasks_and_limits_the_storage() -> None:
     task = given(resources={"limits": {"ephemeral-storage": "9Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}})
 
     joined = TaskConfig.from_parameters(cpu="2").joined(task).with_ephemeral_storage("3Gi")
@@ -164,7 +164,7 @@ def test_a_setting_goes_before_the_tasks_and_the_storage_is_requested_and_limite
     assert task.with_ephemeral_storage("") == task
 
 
-def test_the_job_takes_over_image_logins_certificates_and_variables_of_the_steps_pod(
+def test_the_job_takes_over_what_the_steps_pod_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/kfp/certs/ca.crt")
@@ -182,7 +182,7 @@ def test_the_job_takes_over_image_logins_certificates_and_variables_of_the_steps
     assert pod_of(made(image="other:1"))[1]["image"] == "other:1"
 
 
-def test_authorities_that_the_launcher_joined_for_the_steps_process_are_joined_in_the_job_again(
+def test_authorities_that_the_launcher_joined_are_joined_in_the_job_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
@@ -278,7 +278,7 @@ def test_a_lost_node_is_waited_for_a_minute_unless_the_task_says_otherwise() -> 
     assert seconds([theirs]) == {**ours, "node.kubernetes.io/not-ready": 900}
 
 
-def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not() -> None:
+def test_only_the_same_work_in_the_same_run_has_the_same_name() -> None:
     name = made()["metadata"]["name"]
     others = [
         made(task=given(node_selector={"a": "b"})),
