@@ -163,8 +163,8 @@ def check_server(serving_image: str, args: Sequence[str], container: Mapping[str
         )
     if not command and _MODEL_GARDEN in serving_image:
         print(
-            "warning: the entry point of Model Garden's images serves a folder that it downloads, whatever --model says, "
-            "and not /models. Give serving_container a command: "
+            "warning: the entry point of Model Garden's images serves a folder that it downloads, whatever --model "
+            "says, and not /models. Give serving_container a command: "
             '["python", "-m", "vllm.entrypoints.api_server"]',
             flush=True,
         )
