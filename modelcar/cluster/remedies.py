@@ -84,11 +84,20 @@ def for_image(image: str, pod: Any) -> str:
     )
 
 
+_NOT_MAPPED = re.compile(r"id-?mapp?(ed)? mount|MOUNT_ATTR_IDMAP", re.IGNORECASE)
+"""In what runc, crun and containerd say of a file system without idmapped mounts."""
+
+
 def for_start(message: str, pod: Any) -> str:
     """Returns the remedy for a container that is not even made."""
     if missing := _MISSING.search(message):
         return (
             f"Make the {missing['kind']}, or name another one: `oc get {missing['kind']} -n {pod.metadata.namespace}`"
+        )
+    if _NOT_MAPPED.search(message):
+        return (
+            "The claim's file system cannot be mounted in a user namespace of the pod's own (NFS cannot): choose "
+            "build_mode=job, or builder=direct, which needs no privilege"
         )
     if "runAsNonRoot" in message or "run as root" in message:
         return "The project forbids root: compile with --image and an image that names a user of its own"

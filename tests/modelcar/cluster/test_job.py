@@ -228,6 +228,25 @@ def test_nested_it_is_any_user_of_a_user_namespace_of_its_pods_own() -> None:
     assert [pod_of(made(privilege=other))[0].get("hostUsers") for other in ("none", "privileged")] == [None, None]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "failed to set MOUNT_ATTR_IDMAP on /modelcar: invalid argument (maybe the filesystem used doesn't support idmap "
+        "mounts on this kernel?)",
+        "mount_setattr `/modelcar`: Invalid argument: idmapped mounts are not supported",
+    ],
+)
+def test_claim_that_no_user_namespace_can_mount_is_named_with_the_remedy(words: str) -> None:
+    waiting = [{"name": "main", "state": {"waiting": {"reason": "CreateContainerError", "message": words}}}]
+    statuses = [{**one, "ready": False, "restartCount": 0, "image": "x", "imageID": ""} for one in waiting]
+
+    found = hindrance(RunState([pod_with(phase="Pending", containerStatuses=statuses)], [job_with()], []), 10, 1800)
+
+    assert found is not None
+    assert "cannot be mounted in a user namespace of the pod's own" in str(found.error)
+    assert "build_mode=job" in str(found.error)
+
+
 def test_it_waits_in_the_queue_that_the_step_waited_in() -> None:
     labels = {**POD["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "builds"}
     job = manifest(work(), Executor({**POD, "metadata": {**POD["metadata"], "labels": labels}}))
