@@ -163,13 +163,8 @@ def check_server(serving_image: str, args: Sequence[str], container: Mapping[str
         )
     if not command and _MODEL_GARDEN in serving_image:
         print(
-<<<<<<< HEAD
-            "warning: the entry point of Model Garden's images serves a folder that it downloads, whatever --model "
-            "says, and not /models. Give serving_container a command: "
-=======
             "warning: the entry point of Model Garden's images serves a folder that it downloads, and not /models, "
             "whatever --model says. Give serving_container a command: "
->>>>>>> main
             '["python", "-m", "vllm.entrypoints.api_server"]',
             flush=True,
         )
