@@ -231,7 +231,7 @@ def test_nested_it_is_any_user_of_a_user_namespace_of_its_pods_own() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "failed to set MOUNT_ATTR_IDMAP on /modelcar: invalid argument (maybe the filesystem used doesn't support idmap "
+        "failed to set MOUNT_ATTR_IDMAP on /modelcar: invalid argument (maybe the filesystem used supports no idmap "
         "mounts on this kernel?)",
         "mount_setattr `/modelcar`: Invalid argument: idmapped mounts are not supported",
     ],
