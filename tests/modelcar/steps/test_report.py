@@ -203,7 +203,7 @@ def test_page_of_a_failure_holds_why_and_the_command() -> None:
     assert "<svg" in done.html
 
 
-def test_curves_are_of_the_claim_since_the_run_and_of_the_node_since_the_step() -> None:
+def test_curves_begin_with_the_run_for_the_claim_and_with_the_step_for_the_node() -> None:
     found = curves(RECORDS)
 
     claims = [curve for curve in found if curve.disk == "claim"]
@@ -279,13 +279,29 @@ class TestFromHere:
         abandoned.mkdir(parents=True)
         (abandoned / "lock").touch()
         (here.parent / "model.safetensors").touch()
-        with scratch.scratch(Folder(here.parent.parent / "decaf" / ".modelcar")) as running:
+        with scratch.scratch(Folder(here.parent.parent / "decaf" / ".modelcar", create=True)) as running:
             done = report.report(EndedRun("run-1", "SUCCEEDED"))
             assert running.exists()
 
         assert not abandoned.exists()
         assert (here.parent / "model.safetensors").exists()
         assert "1 working directories of builds that were killed were removed" in done.markdown
+
+    @pytest.mark.parametrize("linked", ["a--b", "a--b/c0ffee", "a--b/c0ffee/.modelcar"])
+    def test_what_lies_behind_a_link_is_not_removed(
+        self, linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
+        outside = tmp_path / "outside"
+        below = Path("a--b/c0ffee/.modelcar/build-theirs").relative_to(linked)
+        (outside / below).mkdir(parents=True)
+        (outside / below / "lock").touch()
+        (tmp_path / "claim" / linked).parent.mkdir(parents=True)
+        (tmp_path / "claim" / linked).symlink_to(outside)
+
+        report.report(EndedRun("run-1", "SUCCEEDED"))
+
+        assert (outside / below / "lock").exists()
 
     def test_cluster_that_cannot_be_reached_is_noted(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closed_port: int
