@@ -1,4 +1,4 @@
-"""Gitea's package registry: tokens, mounts, no list of referrers. It takes long to build, so only where it was built."""
+"""Gitea's package registry: tokens, mounts, no list of referrers. Only where it was built, which takes long."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

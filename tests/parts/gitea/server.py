@@ -86,10 +86,10 @@ def gitea_registry(folder: Path) -> Iterator[BasicAuthRegistry]:
         password = secrets.token_urlsafe()
         for words in (
             ["migrate"],
-            ["admin", "user", "create", "--username", USERNAME, "--email", "modelcar@example.org"]
-            + ["--password", password, "--must-change-password=false"],
+            ["admin", "user", "create", "--username", USERNAME, "--email", "modelcar@example.org"],
         ):
-            subprocess.run([*command, *words], env=env, check=True, capture_output=True, timeout=120)
+            login = ["--password", password, "--must-change-password=false"] if "create" in words else []
+            subprocess.run([*command, *words, *login], env=env, check=True, capture_output=True, timeout=120)
         log = folder / "gitea.log"
         with listening([*command, "web"], answers=_answers, log=log, env=env) as listener:
             host = f"127.0.0.1:{listener.port}"
