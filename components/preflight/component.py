@@ -27,7 +27,7 @@ def preflight(
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     streaming: bool = False,
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
@@ -74,7 +74,7 @@ def preflight(
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
         registered_name: Name in the Model Registry; empty for the model's id.
-        model_format: Model format of the serving runtime.
+        model_format: Model format of the serving runtime. Empty: what was found.
         streaming: Whether the model is streamed from the Hub into the registry: no claim, no build, no nodes to check.
         claim: PersistentVolumeClaim that the run works on.
         node_selector: Labels of the nodes that may run the build.

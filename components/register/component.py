@@ -10,7 +10,7 @@ def register(
     image: str,
     model_registry: str = "",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     pipeline_run: str = "",
 ) -> NamedTuple("Outputs", [("model", str), ("version", str)]):
     """Enter an image as a version of a registered model. Doing so again changes nothing; a new commit adds a version.
@@ -19,7 +19,7 @@ def register(
         image: Image to enter, pinned to its digest. What is entered is read from the image's own annotations.
         model_registry: Address of the Model Registry, such as https://registry.example. Empty enters nothing.
         registered_name: Name of the registered model; empty for the model's id on the Hub.
-        model_format: Model format that the serving runtime supports, as KServe calls it.
+        model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
         pipeline_run: Id of the pipeline run that made the image, noted in the entry.
 
     Returns:

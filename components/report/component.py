@@ -16,7 +16,7 @@ def report(
     model: str = "",
     target: str = "",
     mirror_target: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
 ):
     """Say what became of a run: where the image is and how to serve it, or which step failed, why and what helps.
 
@@ -29,7 +29,7 @@ def report(
         model: Id of the model on the Hub, organisation/name.
         target: Image that was to be written.
         mirror_target: Image that it was to be copied to. Empty: none.
-        model_format: Model format that the serving runtime supports, as KServe calls it.
+        model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
 
     Returns:
         report: The report; on success with the InferenceService to apply.

@@ -36,16 +36,14 @@ class Registered:
     changed: bool
 
 
-def register(
-    source: str, url: str, *, name: str = "", model_format: str = "vLLM", pipeline_run: str = ""
-) -> Registered:
+def register(source: str, url: str, *, name: str = "", model_format: str = "", pipeline_run: str = "") -> Registered:
     """Enters an image as a version of a registered model.
 
     Args:
         source: The image, best with its digest.
         url: The Model Registry's address, `https://registry.example` or `http://service:8080`.
         name: The registered model's name; empty for the model's id on the Hub.
-        model_format: The format that a KServe serving runtime supports, such as `vLLM`.
+        model_format: The format that a KServe serving runtime supports, such as `vLLM`; empty for what was found.
         pipeline_run: The run that made the image; noted when something is written.
 
     Raises:

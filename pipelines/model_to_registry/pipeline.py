@@ -33,7 +33,7 @@ def model_to_registry(
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
@@ -71,7 +71,7 @@ def model_to_registry(
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
-        model_format: Model format of the serving runtime that will serve it.
+        model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.

@@ -49,7 +49,7 @@ class RunRequest:
         max_layer_size: The largest layer that the registries take, in bytes.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
-        model_format: Model format of the serving runtime.
+        model_format: Model format of the serving runtime; empty for what was found.
         streaming: Whether the model goes from the Hub into the registry without claim and build.
         claim: The PersistentVolumeClaim's name.
         node_selector: Labels of the nodes that may run the build.
@@ -77,7 +77,7 @@ class RunRequest:
     max_layer_size: int = layout.MAX_LAYER_SIZE
     if_exists: str = "update"
     registered_name: str = ""
-    model_format: str = "vLLM"
+    model_format: str = ""
     streaming: bool = False
     claim: str = "modelcar"
     node_selector: Mapping[str, str] = field(default_factory=dict)

@@ -43,7 +43,7 @@ class EndedRun:
     model: str = ""
     target: str = ""
     mirror_target: str = ""
-    model_format: str = "vLLM"
+    model_format: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _success(run: EndedRun, found: Found) -> Iterator[str]:
             "With KServe, or in an OpenShift AI project. A registry that wants a login also wants `imagePullSecrets` "
             "beside `model`; `runtime`, within it, names the serving runtime where several would do."
         )
-        yield markdown.code(inference_service(image, run.model or "model", run.model_format).rstrip())
+        yield markdown.code(inference_service(image, run.model or "model", run.model_format or "vLLM").rstrip())
     else:
         goal = run.mirror_target or run.target
         yield f"The steps left no record of the image's digest; its tag is {markdown.text(goal)}." if goal else ""
