@@ -4,6 +4,7 @@ Like the provenance it follows from the image alone: no time and no random seria
 same inventory. See https://cyclonedx.org/docs/1.6/json.
 """
 
+import re
 import uuid
 from typing import Any
 from urllib.parse import quote
