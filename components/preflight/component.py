@@ -21,6 +21,7 @@ def preflight(
     everything: bool = False,
     allow_pickle: List[str] = [],
     variant: str = "",
+    model_layout: str = "flat",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
@@ -66,6 +67,8 @@ def preflight(
             Python pickles), which are refused otherwise; "*" for all.
         variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
             folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
+        model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
+            Triton and TensorFlow Serving want it).
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
         build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its

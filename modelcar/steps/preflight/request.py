@@ -42,6 +42,7 @@ class RunRequest:
         everything: Take duplicate weights too.
         allow_pickle: Glob patterns of the files that may run code when they are loaded.
         variant: Which of several alternatives to take; empty for the loaders' own default.
+        model_layout: `flat` or `versioned`, the folder of the image that the files lie in.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
@@ -71,6 +72,7 @@ class RunRequest:
     everything: bool = False
     allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
+    model_layout: str = "flat"
     base_image: str = ""
     builder: str = "auto"
     build_mode: str = "auto"
