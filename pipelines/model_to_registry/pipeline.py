@@ -35,6 +35,10 @@ def model_to_registry(
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
+    owner: str = "",
+    tags: List[str] = [],
+    serving: str = "auto",
+    connection: str = "",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
@@ -74,6 +78,10 @@ def model_to_registry(
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.
+        owner: Who answers for the model in the Model Registry. Empty: stays as it is, or modelcar-pipelines.
+        tags: Labels of the model and the version in the Model Registry; those that are there stay.
+        serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
+        connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
@@ -124,7 +132,11 @@ def model_to_registry(
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
             registered = task_of(
-                register, given, image=mirrored.outputs["image"], pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER
+                register,
+                given,
+                image=mirrored.outputs["image"],
+                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
             placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 

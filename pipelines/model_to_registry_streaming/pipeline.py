@@ -31,6 +31,10 @@ def model_to_registry_streaming(
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
+    owner: str = "",
+    tags: List[str] = [],
+    serving: str = "auto",
+    connection: str = "",
     hf_token_secret: str = "huggingface-token",
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
@@ -60,6 +64,10 @@ def model_to_registry_streaming(
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.
+        owner: Who answers for the model in the Model Registry. Empty: stays as it is, or modelcar-pipelines.
+        tags: Labels of the model and the version in the Model Registry; those that are there stay.
+        serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
+        connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
@@ -83,7 +91,11 @@ def model_to_registry_streaming(
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
             registered = task_of(
-                register, given, image=mirrored.outputs["image"], pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER
+                register,
+                given,
+                image=mirrored.outputs["image"],
+                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
             placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 
