@@ -62,7 +62,9 @@ def serving_of(model: Served) -> Serving:
     if not model.weights:
         return Serving(model_class=ModelClass.NONE, limits=("There are no weights to serve.",))
     describe = _BY_CLASS.get(model.model_class, _other)
-    return describe(model)
+    found = describe(model)
+    # What no runtime of KServe serves has the name of its own kind, so that none is chosen for it.
+    return found if found.model_format else found.model_copy(update={"model_format": model.model_class.value})
 
 
 def in_folder(serving: Serving, folder: str) -> Serving:

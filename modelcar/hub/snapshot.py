@@ -80,7 +80,7 @@ class Serving(BaseModel):
 
     Attributes:
         model_class: The layout: `transformers`, `gguf`, `sklearn` …
-        model_format: The format as KServe's serving runtimes call it; empty where none of them has it.
+        model_format: The format as KServe's serving runtimes call it; the layout's name where none of them has it.
         runtime: The server, as people call it.
         arguments: What to add to the server's arguments, a word each.
         path: What the server is pointed at, relative to /models; empty for all of it.
