@@ -13,6 +13,8 @@ from modelcar.hub import xet as xet_module
 from modelcar.hub.client import Hub as HubClient
 from modelcar.hub.reader import MIN_XET_BYTES, HubFile
 from tests.parts.hub import Hub
+from tests.parts.registries import Registry
+from tests.parts.steps import download, stream
 from tests.parts.xet import LocalXet
 
 REPO, FILE = "org/xet", "model.safetensors"
@@ -128,3 +130,17 @@ def test_too_little_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_unknown_transport_is_named() -> None:
     with pytest.raises(HubError, match=r"no transport 'pigeon'\. Choose one of auto, xet, http"):
         HubClient("pigeon")
+
+
+def test_download_and_stream_take_the_transport(
+    hub: Hub, xet: LocalXet, plain_registry: Registry, tmp_path: Path
+) -> None:
+    hub.publish(REPO, {"model.gguf": CONTENT})
+
+    done = download(REPO, tmp_path / "claim", transport="xet")
+    stream(REPO, f"{plain_registry.host}/xet/streamed:1", transport="xet")
+
+    assert (done.directory / "model.gguf").read_bytes() == CONTENT
+    assert over_http(hub) == 0
+    with pytest.raises(HubError, match="no transport 'pigeon'"):
+        download(REPO, tmp_path / "claim", transport="pigeon")
