@@ -8,9 +8,11 @@ from rich.filesize import decimal
 from modelcar import html_page, markdown
 from modelcar.cluster.failures import Failure
 from modelcar.cluster.run_state import RUN_LABEL
+from modelcar.errors import on_one_line
+from modelcar.progress import duration
 from modelcar.records.step_record import Record
 from modelcar.steps.report import disk_chart
-from modelcar.steps.report.disk_chart import DISKS, clock, peak
+from modelcar.steps.report.disk_chart import DISKS, peak
 from modelcar.steps.report.inference_service import inference_service
 
 SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
@@ -88,7 +90,7 @@ def write(run: EndedRun, found: Found) -> Report:
     failed = run.state in FAILED or (run.state not in SUCCEEDED and (bool(found.failures) or _is_broken_off(found)))
     sections = _failure(run, found) if failed else _success(run, found)
     parts: list[html_page.Part] = [*sections, *_steps(found.records), *_notes(found.notes)]
-    title = markdown.line(run.model or (f"run {run.id}" if run.id else "this run"))
+    title = on_one_line(run.model or (f"run {run.id}" if run.id else "this run"))
     summary = _why(run, found) if failed else _done(run, found)
     page = html_page.page(f"Report on {title}", parts)
     return Report(failed, summary, html_page.markdown(parts), page, _figures(found.records))
@@ -150,7 +152,7 @@ def _steps(records: Sequence[Record]) -> Iterator[html_page.Part]:
         (
             record.step,
             "failed" if record.failed else "unchanged" if record.unchanged else "done",
-            clock(record.seconds),
+            duration(record.seconds),
             decimal(record.moved_bytes),
             *("" if (most := peak(record, disk)) is None else decimal(most) for disk in DISKS),
         )
@@ -169,13 +171,13 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
 def _why(run: EndedRun, found: Found) -> str:
     lines = [_finished(failure.what) for failure in found.failures] or [_unexplained(run)]
     lines += [f"What to do: {_finished(failure.remedy)}" for failure in found.failures if failure.remedy]
-    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
+    return "\n".join(on_one_line(line) for line in [*lines, *found.notes])
 
 
 def _done(run: EndedRun, found: Found) -> str:
     image = _image(found.records)
     lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
-    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
+    return "\n".join(on_one_line(line) for line in [*lines, *found.notes])
 
 
 def _how_it_ended(run: EndedRun, found: Found) -> str:

@@ -19,10 +19,11 @@ from modelcar.claim.folder import Folder
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
+from modelcar.progress import duration
 from modelcar.records.disk_usage import Point
 from modelcar.records.step_record import Record
 from modelcar.steps.report import report
-from modelcar.steps.report.disk_chart import clock, curves, peak
+from modelcar.steps.report.disk_chart import curves, peak
 from modelcar.steps.report.inference_service import inference_service, service_name
 from modelcar.steps.report.page import EndedRun, Found, write
 from tests.parts.run_states import run_state
@@ -258,7 +259,7 @@ def test_page_without_any_record_has_no_picture() -> None:
     ],
 )
 def test_durations_are_readable(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
+    assert duration(seconds) == text
 
 
 class TestFromHere:
