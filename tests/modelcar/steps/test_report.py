@@ -229,7 +229,7 @@ def test_page_of_a_failure_holds_why_and_the_command() -> None:
     assert "<svg" in done.html
 
 
-def test_curves_are_of_the_claim_since_the_run_and_of_the_node_since_the_step() -> None:
+def test_curves_begin_with_the_run_for_the_claim_and_with_the_step_for_the_node() -> None:
     found = curves(RECORDS)
 
     claims = [curve for curve in found if curve.disk == "claim"]
