@@ -1,4 +1,4 @@
-"""How a run is shown: as a table that changes on a terminal, as lines anywhere else."""
+"""Display of a run: a table that changes on a terminal, lines anywhere else."""
 
 import json
 import sys

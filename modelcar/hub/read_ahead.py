@@ -61,7 +61,7 @@ class Window:
 
     @property
     def is_handed_on(self) -> bool:
-        """Whether all of it arrived and was handed on."""
+        """Tells whether all of it arrived and was handed on."""
         return self.position == self.end and not self.chunks
 
     def take_over_rest(self) -> None:

@@ -125,7 +125,7 @@ class HubFile:
 
     @property
     def connections(self) -> int:
-        """How many connections there may be at the moment, for all files together."""
+        """Connections that there may be at the moment, for all files together."""
         return self._read_ahead.limit.value
 
     def read(self, start: int = 0, end: int | None = None, *, unbroken: bool = False) -> Iterator[bytes]:

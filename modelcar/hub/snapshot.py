@@ -49,7 +49,7 @@ class PublishedFile(BaseModel):
 
 
 class Card(BaseModel):
-    """What the Hub says of a model beside its files: its card and its own look at the configuration.
+    """The Hub's word on a model beside its files: its card and its own look at the configuration.
 
     Attributes:
         library: The library that loads it (`transformers`, `timm`, …); empty if it is not named.
@@ -69,7 +69,7 @@ class Card(BaseModel):
 
 
 class Serving(BaseModel):
-    """How to serve what an image holds.
+    """Serving of what an image holds.
 
     Attributes:
         model_class: The layout: `transformers`, `gguf`, `sklearn` …
@@ -179,7 +179,7 @@ class Snapshot(BaseModel):
         return copied
 
     def allows_pickle(self, path: str) -> bool:
-        """Whether a file may hold a pickle: it was named, or all were allowed."""
+        """Tells whether a file may hold a pickle: it was named, or all were allowed."""
         return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.allow_pickle)
 
     @property

@@ -35,7 +35,7 @@ Body = bytes | Iterable[bytes] | None
 
 @dataclass(frozen=True)
 class Scope:
-    """What a request is allowed to do: `pull`, or `pull,push`, in one repository.
+    """Permission of a request: `pull`, or `pull,push`, in one repository.
 
     Attributes:
         repository: The repository.
@@ -349,7 +349,7 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _not_let_through(url: str, why: str) -> RegistryError:
-    """What to raise when a proxy does not connect us."""
+    """Returns the error to raise when a proxy does not connect us."""
     goal, proxy = urlsplit(url), urlsplit(select_proxy(url, get_environ_proxies(url)) or "")
     # A refusal stays; what a proxy cannot reach, or a proxy that cannot be reached, may pass.
     kind = RegistryError if re.search(r"\b(401|403|407)\b", why) else RegistryUnwellError

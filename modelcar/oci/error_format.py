@@ -1,4 +1,4 @@
-"""What a registry says of a failure, in the error format of the OCI distribution specification."""
+"""Errors of registries, in the error format of the OCI distribution specification."""
 
 import requests
 
@@ -15,7 +15,7 @@ def codes(response: requests.Response) -> set[str]:
 
 
 def words(response: requests.Response) -> str:
-    """What the registry said, shortened: each error's message, or the status in words."""
+    """Returns a registry's message, shortened: each error's, or the status in words."""
     said = "; ".join(str(error.get("message") or error.get("code")) for error in _errors(response))
     return (said or response.reason or "")[:_MOST_WORDS]
 

@@ -1,4 +1,4 @@
-"""What can be asked of a registry: manifests and blobs, by the OCI distribution specification.
+"""Requests to a registry for manifests and blobs, by the OCI distribution specification.
 
 See https://github.com/opencontainers/distribution-spec.
 """
@@ -60,7 +60,7 @@ class Stored:
 
     @property
     def is_index(self) -> bool:
-        """Whether this names a manifest for each platform."""
+        """Tells whether this names a manifest for each platform."""
         return self.media_type in spec.INDEXES
 
     def manifest(self) -> spec.Manifest:
@@ -108,7 +108,7 @@ class Repository:
 
     @property
     def plain_http(self) -> bool:
-        """Whether the registry speaks HTTP without TLS; only one on this machine is spoken to in that way."""
+        """Tells whether the registry speaks HTTP without TLS; only one on this machine is spoken to in that way."""
         return self._connection.origin.startswith("http://")
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class Repository:
         if written.status_code != requests.codes.created and error_format.codes(written) & _NOT_THERE_YET:
             raise RegistryUnwellError(
                 f"{self._name(version)} was refused ({error_format.words(written)}): "
-                f"{self.reference.registry} misses something that it names",
+                f"{self.reference.registry} is missing a blob that the manifest names",
                 "It may have removed that meanwhile: run the same command again",
             )
         self._connection.checked(written, self._scope, {201})
@@ -190,7 +190,7 @@ class Repository:
             return list(pool.map(lambda stored: self.put_manifest(stored, stored.digest), manifests))
 
     def list_referrers(self, digest: str) -> list[spec.Descriptor]:
-        """What names an image as its subject, as far as the registry itself knows; modelcar.oci.referrers finds all."""
+        """Returns what names an image as its subject and the registry knows of; modelcar.oci.referrers finds all."""
         found: list[spec.Descriptor] = []
         path = self._path(f"referrers/{digest}")
         for _ in range(_MOST_PAGES):
@@ -217,7 +217,7 @@ class Repository:
             return None
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the registry keeps this blob in this repository, and can say so.
+        """Tells whether the registry keeps this blob in this repository, and can say so.
 
         docker-registry whose disk was full keeps an empty note of a blob and then answers 500 whenever it is asked for
         it, until the blob is written again.

@@ -1,4 +1,4 @@
-"""What every request to a registry goes through: redirects that are followed, bodies that end, authorities to trust."""
+"""Session of requests to a registry: redirects that are followed, bodies that end, authorities to trust."""
 
 import http.client
 import ipaddress
@@ -42,7 +42,7 @@ class Session(requests.Session):
         return response
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where a redirect leads, if it may be followed.
+        """Returns where a redirect leads, if it may be followed.
 
         Raises:
             RegistryError: A registry on the internet names an address within this network.
@@ -118,7 +118,7 @@ def trusted_certificates(host: str) -> list[Path]:
 
 
 def _is_within(host: str) -> bool:
-    """Whether a host has an address that is not on the internet. One that only a proxy can resolve has none."""
+    """Tells whether a host has an address that is not on the internet. One that only a proxy can resolve has none."""
     try:
         found = socket.getaddrinfo(host, None)
     except OSError:

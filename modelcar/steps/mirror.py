@@ -19,7 +19,7 @@ MOST_MANIFESTS, LARGEST_DOCUMENTS = 256, 64 << 20
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What a mirror run did.
+    """Result of a mirror run.
 
     Attributes:
         image: The copy, pinned to its digest.
@@ -87,7 +87,7 @@ def _manifests(repository: Repository, top: Stored) -> list[Stored]:
 
 
 def _is_there(repository: Repository, goal: Reference, image: Stored, if_exists: str) -> bool:
-    """Whether the tag holds the image; if it holds another, that one must be such as may be replaced."""
+    """Tells whether the tag holds the image; if it holds another, that one must be such as may be replaced."""
     held = repository.find_manifest(goal.version)
     if held is not None and held.digest == image.digest:
         return True

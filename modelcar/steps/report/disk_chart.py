@@ -41,7 +41,7 @@ LEGEND = {"claim": "claim", "node": "the node's own disk"}
 
 @dataclass(frozen=True)
 class Curve:
-    """How much more of a disk was in use than at its beginning, during one step.
+    """Growth of a disk's use since its beginning, during one step.
 
     Attributes:
         points: Seconds since the run's start, and bytes.

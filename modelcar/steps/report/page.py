@@ -27,7 +27,7 @@ CANCELLED = FAILED[1:]
 
 @dataclass(frozen=True)
 class EndedRun:
-    """What a run was asked to do, and how it ended.
+    """A run that has ended: what it was asked to do, and how it ended.
 
     Attributes:
         id: The run's id.
@@ -50,7 +50,7 @@ class EndedRun:
 
 @dataclass(frozen=True)
 class Found:
-    """What could be found out about a run.
+    """Findings about a run.
 
     Attributes:
         records: What its steps left, by the time they began.
@@ -97,7 +97,7 @@ def write(run: EndedRun, found: Found) -> Report:
 
 
 def _is_broken_off(found: Found) -> bool:
-    """Whether no step did what a run ends with. The pods of a run that somebody ends are deleted, and tell nothing."""
+    """Tells whether no step did what a run ends with. When a run is cancelled, its pods are deleted."""
     done = (
         not record.failed and (record.step == "register" or (record.step == "preflight" and record.unchanged))
         for record in found.records
@@ -189,9 +189,9 @@ def _how_it_ended(run: EndedRun, found: Found) -> str:
 def _unexplained(run: EndedRun) -> str:
     said = f" Kubeflow says: {run.error}" if run.error else ""
     if run.state in CANCELLED:
-        return f"Somebody ended it.{said}"
+        return f"The run was cancelled.{said}"
     if run.state not in FAILED:
-        return f"Somebody ended it, or a step's pod was deleted, with its node for instance. Run it again.{said}"
+        return f"The run was cancelled, or a step's pod was deleted, with its node for instance. Run it again.{said}"
     look = f" See its pods: `oc get pods -l {RUN_LABEL}={run.id}`" if run.id else " See the log of its last step."
     return f"Nothing that is left of the run says why.{said}{look}"
 

@@ -233,7 +233,7 @@ def test_a_manifest_whose_blobs_are_seen_only_later_is_written_again(waits: list
 
 def test_a_manifest_whose_blobs_are_gone_is_given_up_with_the_remedy(waits: list[float]) -> None:
     answers, asked = refused_at_first(["MANIFEST_BLOB_UNKNOWN"], 99)
-    said = "misses something that it names. It may have removed that meanwhile: run the same command again"
+    said = "is missing a blob that the manifest names. It may have removed that meanwhile: run the same command again"
     with answering(answers) as host, opened(host) as repository, pytest.raises(RegistryError, match=said):
         repository.put_manifest(SMALL, "1")
     assert len(asked) == ATTEMPTS

@@ -179,7 +179,7 @@ def test_a_run_that_was_ended_is_not_called_done() -> None:
     for records in ((), RECORDS[:2]):
         done = write(running, Found(records, complete=True))
         assert done.failed
-        assert done.markdown.startswith("# The run was ended\n\nSomebody ended it, or a step's pod was deleted")
+        assert done.markdown.startswith("# The run was ended\n\nThe run was cancelled, or a step's pod was deleted")
     for records in (RECORDS, (record("preflight", 0, 5, unchanged=True, image=IMAGE),)):
         assert not write(running, Found(records, complete=True)).failed
 
@@ -190,7 +190,7 @@ def test_unexplained_failure_says_where_to_look() -> None:
     assert "Nothing that is left of the run says why. Kubeflow says: Kubeflow's \\*words\\*" in done.markdown
     assert "`oc get pods -l pipeline/runid=run-1`" in done.markdown
     assert write(EndedRun("run-1", "CANCELED"), Found()).markdown.startswith(
-        "# The run was cancelled\n\nSomebody ended it."
+        "# The run was cancelled\n\nThe run was cancelled."
     )
 
 
@@ -229,7 +229,7 @@ def test_page_of_a_failure_holds_why_and_the_command() -> None:
     assert "<svg" in done.html
 
 
-def test_curves_begin_with_the_run_for_the_claim_and_with_the_step_for_the_node() -> None:
+def test_curves_begin_with_the_run_on_the_claim_and_the_step_on_the_node() -> None:
     found = curves(RECORDS)
 
     claims = [curve for curve in found if curve.disk == "claim"]
