@@ -5,11 +5,10 @@ from collections.abc import Callable
 import requests
 import urllib3
 from huggingface_hub import hf_hub_url
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-from modelcar import __version__
 from modelcar.errors import HubUnwellError
-from modelcar.hub.reader import CLIENT, Session, first_line
+from modelcar.hub.identity import identity_headers
+from modelcar.hub.reader import Session, first_line
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.retries import retrying
 
@@ -60,8 +59,7 @@ class Peek:
         self, file: PublishedFile, headers: dict[str, str], count: int, *, is_whole: bool = True
     ) -> bytes | None:
         url = hf_hub_url(self._snapshot.model, file.path, revision=self._snapshot.commit, endpoint=self._endpoint)
-        own = build_hf_headers(library_name=CLIENT, library_version=__version__)
-        wanted = {**own, "Accept-Encoding": "identity", **headers}
+        wanted = {**identity_headers(), "Accept-Encoding": "identity", **headers}
         try:
             with self._session.get(url, headers=wanted, stream=True, timeout=_TIMEOUT_SECONDS) as response:
                 status = response.status_code
