@@ -13,3 +13,11 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
 """Its host, from within the cluster; the port is 5000."""
+
+
+def home() -> Path:
+    """Returns the user's own directory; a random user, as OpenShift gives them to pods, may have none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")

@@ -19,13 +19,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import ValidationError
 
 from modelcar import __version__
 from modelcar.errors import HubError, HubUnwellError
 from modelcar.hub.read_ahead import ReadAhead
-from modelcar.hub.reader import ACCESS_REMEDY, CLIENT, HubFile, Session, first_line, gated
+from modelcar.hub.reader import ACCESS_REMEDY, CLIENT, HubFile, Session, find_token, first_line, gated, request_headers
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.retries import retrying
 
@@ -41,7 +40,7 @@ class Hub:
     def __init__(self) -> None:
         # The client itself reads HF_ENDPOINT once, when it is imported.
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
-        self._api = HfApi(endpoint=endpoint, library_name=CLIENT, library_version=__version__)
+        self._api = HfApi(endpoint=endpoint, token=find_token(), library_name=CLIENT, library_version=__version__)
         self._read_ahead = ReadAhead()
 
     def __enter__(self) -> Self:
@@ -117,7 +116,7 @@ class Hub:
         """
         with hub_errors(self._api.endpoint, snapshot.model, snapshot.commit):
             url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
-            get_hf_file_metadata(url, headers=build_hf_headers(library_name=CLIENT, library_version=__version__))
+            get_hf_file_metadata(url, headers=request_headers())
 
 
 def _published(sibling: Any) -> PublishedFile:

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from huggingface_hub import get_token
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -43,6 +44,23 @@ _ENDED_LINK = (400, 401, 403, 404, 410)
 
 _BUSY = (429, 503)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+
+
+def find_token() -> Literal[False] | None:
+    """Says whose token goes along: that which huggingface_hub finds, or none where its file may not even be looked at.
+
+    A random user, as OpenShift gives them to pods, may have a home that is not its own.
+    """
+    try:
+        get_token()
+    except PermissionError:
+        return False
+    return None
+
+
+def request_headers() -> dict[str, str]:
+    """Returns what goes along with each request to the Hub, the token among it."""
+    return dict(build_hf_headers(token=find_token(), library_name=CLIENT, library_version=__version__))
 
 
 class Session(requests.Session):
@@ -209,7 +227,7 @@ class HubFile:
         return response
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
-        identity = build_hf_headers(library_name=CLIENT, library_version=__version__)
+        identity = request_headers()
         if _origin(url) != _origin(self._url):
             # requests takes the token off a redirect to another host, and it stays off.
             identity.pop("authorization", None)
