@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from modelcar.hub import selection
 from modelcar.hub.client import DEFAULT_REVISION, Hub
-from modelcar.image import layout, recipe
-from modelcar.image.annotations import describe
+from modelcar.image import layout
+from modelcar.image.base_contents import refuse_models
 from modelcar.image.base_image import open_base_image
 from modelcar.image.default_target import target_for
-from modelcar.image.manifest import ModelLayer
-from modelcar.image.push import Target, publish
-from modelcar.image.send import send_layers
+from modelcar.image.model_image import ModelImage
+from modelcar.image.push import Push, publish
+from modelcar.image.send import Sent, send_layers
 from modelcar.oci.reference import Reference
 
 
@@ -82,22 +82,22 @@ def stream(
     snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
     if not allow_pickle:
         selection.refuse_pickles(choice)
-    goals = [Reference.parse_target(target) if target else target_for(snapshot)]
-    goals += [Reference.parse_target(mirror)] if mirror else []
-    parts = layout.part(snapshot, hub.readers(snapshot), max_layer_size)
-    base = open_base_image(base_image)
-    wanted = describe(snapshot, recipe.recipe(parts, base.digest, snapshot))
-    targets = [Target(goal, wanted, if_exists) for goal in goals]
-    lacking = [place for place in targets if place.unchanged is None]
-    placed: list[ModelLayer] = []
-    read = 0
+    destinations = [Reference.parse_target(target) if target else target_for(snapshot)]
+    destinations += [Reference.parse_target(mirror)] if mirror else []
+    layers = tuple(layout.part(snapshot, hub.readers(snapshot), max_layer_size))
+    image = ModelImage(snapshot, layers, open_base_image(base_image))
+    pushes = [Push(destination, image, if_exists) for destination in destinations]
+    lacking = [push for push in pushes if push.unchanged is None]
+    sent = Sent()
     if lacking:
+        refuse_models(image.base)
         selection.tell(snapshot, choice)
-        print(
-            f"{len(parts)} layers for {' and '.join(str(place.goal) for place in lacking)}, on {base.name}", flush=True
-        )
-        placed, read = send_layers("stream", base, parts, snapshot, lacking)
+        targets = " and ".join(str(push.destination) for push in lacking)
+        print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)
+        sent = send_layers("stream", image, lacking)
+        sent.tell()
     else:
-        print(f"{' and '.join(map(str, goals))} already hold commit {snapshot.commit}; nothing to do")
-    images = publish(targets, base, placed, snapshot)
-    return Streamed(images[0], images[1] if mirror else None, snapshot.commit, read, unchanged=not lacking)
+        print(f"{' and '.join(map(str, destinations))} already hold commit {snapshot.commit}; nothing to do")
+    images = publish(pushes, sent.digests)
+    unchanged = all(push.stays for push in pushes)
+    return Streamed(images[0], images[1] if mirror else None, snapshot.commit, sent.sent_bytes, unchanged)

@@ -8,11 +8,15 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from modelcar import model_registry
+from modelcar.attestation.keys import find_signing_key
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.errors import ClusterError, HubError, RegistryError, TagError
 from modelcar.hub.client import Hub
+from modelcar.hub.paths import find_twins
+from modelcar.image.base_contents import refuse_models
+from modelcar.image.existing import Existing
 from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
@@ -37,8 +41,32 @@ def check_model(plan: Plan) -> Iterator[Finding]:
         if pickles := plan.choice.pickles:
             what = f"{len(pickles)} of the files may hold pickles, which run code when they are loaded; you allowed it"
             yield Finding(about, "warning", what)
+        yield from _doubts(plan)
     for problem in problems:
         yield Finding.of(about, problem)
+
+
+def _doubts(plan: Plan) -> Iterator[Finding]:
+    """What of a model somebody should know before it is served."""
+    for twins in find_twins(file.path for file in plan.choice.taken):
+        names = " and ".join(repr(path) for path in twins)
+        what = f"{names} differ only by case or Unicode form: a claim or a server may take one for the other"
+        yield Finding("model", "warning", what, "Leave one out with --exclude, or ask the owner to rename it")
+
+
+def check_origin(plan: Plan) -> Iterator[Finding]:
+    """Checks that the commit was put there by somebody who may write to the repository."""
+    model, commit = plan.snapshot.model, plan.snapshot.commit
+    if not Hub().branch_of(model, commit):
+        what = f"no branch and no tag of {model} leads to commit {commit}; a pull request may, which anybody can open"
+        yield Finding("model", "warning", what, "Take it only if you know who made it: `modelcar verify` refuses it")
+
+
+def check_base(plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:
+    """Checks that the base image holds no model itself, unless nothing is to be made."""
+    if plan.base is not None and unchanged is None:
+        refuse_models(plan.base)
+    yield from ()
 
 
 def check_push(about: str, target: str) -> Iterator[Finding]:
@@ -71,8 +99,8 @@ def check_tags(run: Run, plan: Plan) -> Iterator[Finding]:
             continue
         with Repository(goal, push=True) as repository:
             held = repository.find_manifest(goal.tag)
-        if held is None or plan.annotations.items() <= held.annotations().items():
-            continue
+            if held is None or (plan.image and Existing(repository, goal.tag, plan.image, None).may_be_the_image):
+                continue
         try:
             check_tag(goal, held, plan.annotations, run.if_exists)
             yield Finding(about, "ok", f"{goal} holds {holding(held)}, which this run replaces")
@@ -121,14 +149,17 @@ def _own_image(cluster: Cluster) -> str:
 
 
 def find_unchanged(run: Run, plan: Plan) -> Reference | None:
-    """The image to serve, if a run would change nothing: it, its mirror and its entry are there already."""
-    if plan.target is None or not plan.recipe:
+    """Returns the image to serve, if a run would change nothing: it, its mirror and its entry are there already.
+
+    It is there if its digest is the one that would be made and, with a key, if it is signed with it.
+    """
+    if plan.target is None or plan.image is None:
         return None
     # Asked for without the permission to push, which such a run does not need.
     with Repository(plan.target) as repository:
-        stored = repository.find_manifest(plan.target.tag)
-    same = stored is not None and plan.annotations.items() <= stored.annotations().items()
-    image = plan.target.at(stored.digest) if stored and same else None
+        existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+        same = existing.is_the_image and existing.is_signed
+    image = plan.target.at(existing.stored.digest) if existing.stored and same else None
     if image is not None and run.mirror_target:
         image = _mirrored(image, Reference.parse_target(run.mirror_target))
     if image is not None and run.model_registry:

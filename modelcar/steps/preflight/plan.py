@@ -11,10 +11,10 @@ from modelcar.hub import selection
 from modelcar.hub.client import DEFAULT_REVISION, Hub
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image import layout
-from modelcar.image import recipe as recipe_module
 from modelcar.image.annotations import describe
 from modelcar.image.base_image import BaseImage, open_base_image
 from modelcar.image.default_target import target_for
+from modelcar.image.model_image import ModelImage
 from modelcar.oci.reference import Reference
 from modelcar.oci.tar_writer import Layer
 
@@ -63,11 +63,16 @@ class Plan:
         return sum(layer.size for layer in self.layers)
 
     @property
+    def image(self) -> ModelImage | None:
+        """The image that will be made; None if that is not known."""
+        if self.base is None or self.problems:
+            return None
+        return ModelImage(self.snapshot, self.layers, self.base)
+
+    @property
     def recipe(self) -> str:
         """What decides, with the commit, what the image will be; empty if that is not known."""
-        if self.base is None or self.problems:
-            return ""
-        return recipe_module.recipe(self.layers, self.base.digest, self.snapshot)
+        return self.image.recipe if self.image is not None else ""
 
     @property
     def annotations(self) -> dict[str, str]:

@@ -28,7 +28,9 @@ CHECK_SECONDS = 60.0
 LOCAL_CLAIM = "MODELCAR_CLAIM"
 """Set where a run is on this machine: the directory that stands for the claim."""
 
-_OF_THE_CLUSTER = ("claim", "nodes", "build pod")
+_UNSURE = ("claim", "nodes", "build pod", "commit")
+"""Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
+
 Result = TypeVar("Result")
 
 
@@ -113,7 +115,9 @@ def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.fin
     if cluster is not None and not mistakes:
         asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
+    asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
+    asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
     if cluster is None and not run.streaming:
@@ -170,7 +174,7 @@ def _started(check: Callable[[], Result]) -> Future[Result]:
 
 def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result | None, list[Finding]]:
     """What a check found, or that it could not: what the cluster does not say is no reason to refuse a run."""
-    unsure: Verdict = "warning" if about in _OF_THE_CLUSTER else "refusal"
+    unsure: Verdict = "warning" if about in _UNSURE else "refusal"
     try:
         return future.result(max(deadline - time.monotonic(), 0)), []
     except TimeoutError:
@@ -180,7 +184,7 @@ def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result
     except ClusterError as error:
         return None, [Finding.of(about, error, "warning")]
     except ModelcarError as error:
-        return None, [Finding.of(about, error)]
+        return None, [Finding.of(about, error, "warning" if about == "commit" else "refusal")]
 
 
 def _once(findings: Iterable[Finding], *, is_needed: bool) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from modelcar.errors import ModelcarError, TagError
-from modelcar.image import push as targets
+from modelcar.image import send
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.steps.build import build
@@ -165,7 +165,7 @@ def test_what_came_under_the_tag_meanwhile_is_seen(
     if way == "mirror":
         taken(sys.modules["modelcar.steps.mirror"], "copy_blob")
     else:
-        taken(targets, "send_layer")
+        taken(send, "send_layer")
     monkeypatch.setattr(Repository, "__repr__", lambda self: str(self.reference))
 
     with pytest.raises(TagError, match="none of this project's"):
