@@ -176,6 +176,21 @@ def each(repository: Repository, digest: str) -> Iterator[Attached]:
                 yield Attached(stored)
 
 
+def of_type(repository: Repository, digest: str, artifact_type: str) -> Iterator[Stored]:
+    """Yields what is listed as attached to an image and of one type; other attachments are not fetched.
+
+    Args:
+        repository: Where the image is.
+        digest: The image's digest.
+        artifact_type: The type.
+    """
+    for entry in chain(repository.list_referrers(digest), _listed(repository, digest)):
+        if entry.artifact_type == artifact_type and entry.media_type in spec.MANIFESTS:
+            stored = repository.find_manifest(entry.digest)
+            if stored is not None and _subject(stored) == digest:
+                yield stored
+
+
 def tag(digest: str, tag_end: str = "") -> str:
     """The tag at which something of an image is found by its digest."""
     return digest.replace(":", "-") + tag_end
