@@ -75,7 +75,7 @@ def _sides(place: Place) -> tuple[Side, ...]:
     return (
         Side("ours", OURS, lambda: _to_one(place, lambda host: _stream(place, host))),
         Side("oci-modelcar", PEER, lambda: _to_one(place, lambda host: _oci_modelcar(place, programs, host))),
-        Side("down alone", DOWN, lambda: _down(place)),
+        Side("down alone", DOWN, lambda: down(place)),
         Side("up alone", build.CURL, lambda: build.curl(place)),
         Side("into two", BOTH, lambda: _to_two(place, _both)),
         Side("two steps", TWO_STEPS, lambda: _to_two(place, _two_steps)),
@@ -111,21 +111,29 @@ def measure_huge(place: Place) -> list[Figure]:
     ]
 
 
+_IMPORTS = (
+    "from modelcar.hub.selection import Selection; from modelcar.image.request import ImageRequest; "
+    "from modelcar.steps.stream import stream; "
+)
+
+
 def _stream(place: Place, host: str, more: str = "", *, slow: bool = False) -> Measurement:
     target = f"{host}/{_IMAGE}"
     env = place.slow_hub_env if slow else place.hub_env
-    return place.python(f"from modelcar.steps.stream import stream; stream({MODEL!r}, {target!r}{more})", env)
+    return place.python(f"{_IMPORTS}stream(Selection({MODEL!r}), ImageRequest({target!r}{more}))", env)
 
 
 def _both(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
-    return _stream(place, first, f", mirror='{second}/{_IMAGE}'", slow=slow)
+    return _stream(place, first, f", mirror_target='{second}/{_IMAGE}'", slow=slow)
 
 
 def _two_steps(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
     source, target = f"{first}/{_IMAGE}", f"{second}/{_IMAGE}"
-    code = "from modelcar.steps.stream import stream; from modelcar.steps.mirror import mirror; "
+    code = (
+        f"{_IMPORTS}from modelcar.steps.mirror import mirror; stream(Selection({MODEL!r}), ImageRequest({source!r})); "
+    )
     env = place.slow_hub_env if slow else place.hub_env
-    return place.python(f"{code}stream({MODEL!r}, {source!r}); mirror({source!r}, {target!r})", env)
+    return place.python(f"{code}mirror({source!r}, {target!r})", env)
 
 
 def _oci_modelcar(place: Place, programs: Path, host: str) -> Measurement:
@@ -137,7 +145,8 @@ def _oci_modelcar(place: Place, programs: Path, host: str) -> Measurement:
         return place.pods.run(command, place.hub_env)
 
 
-def _down(place: Place) -> Measurement:
+def down(place: Place) -> Measurement:
+    """Reads the model from the Hub and keeps nothing."""
     command = ["curl", "--silent", "--show-error", "--fail-early", "--fail", "--location"]
     command += ["--parallel", "--parallel-immediate", "--parallel-max", "4"]
     for name in files(place.downloaded):

@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from model_registry.core import ModelRegistryAPIClient
 from model_registry.exceptions import StoreError
 from model_registry.types import ListOptions, ModelArtifact
-from mr_openapi import RegisteredModelCreate
+from mr_openapi import ArtifactState, RegisteredModelCreate
 from mr_openapi.exceptions import (
     ApiException,
     BadRequestException,
     ForbiddenException,
+    NotFoundException,
     UnauthorizedException,
     UnprocessableEntityException,
 )
@@ -34,6 +34,7 @@ from pydantic import ValidationError
 from modelcar import pod
 from modelcar.errors import ModelRegistryError
 from modelcar.image import annotations
+from modelcar.model_registry_api import VERSIONS, ModelRegistryApi
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
@@ -44,6 +45,12 @@ VERSION_DIGITS = 12
 ANSWER_SECONDS = 60.0
 """For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
 
+
+MODEL_TYPE = "model_type"
+"""Read by OpenShift AI's dashboard from 3.4 on."""
+
+GENERATIVE = ("vLLM", "huggingface")
+"""Formats whose models answer in text."""
 
 Answer = TypeVar("Answer")
 
@@ -82,7 +89,7 @@ def registered_uri(url: str, name: str, commit: str) -> str:
         ModelRegistryError: The Model Registry is unreachable or refused.
     """
 
-    async def read(api: ModelRegistryAPIClient) -> str:
+    async def read(api: ModelRegistryApi) -> str:
         model = await api.get_registered_model_by_params(name)
         version = await api.get_model_version_by_params(model.id, commit[:VERSION_DIGITS]) if model else None
         artifact = await api.get_model_artifact_by_params(name, version.id) if version else None
@@ -103,19 +110,21 @@ def check_write(url: str) -> None:
     ask(url, _offer_nothing)
 
 
-def ask(url: str, question: Callable[[ModelRegistryAPIClient], Coroutine[Any, Any, Answer]]) -> Answer:
+def ask(url: str, question: Callable[[ModelRegistryApi], Coroutine[Any, Any, Answer]]) -> Answer:
     """Asks the server one question, within a time limit and with its errors translated."""
 
     async def answered() -> Answer:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await question(_connect(url))
+            api = _connect(url)
+            await api.choose_version()
+            return await question(api)
 
     # In a thread of its own, for a notebook runs an event loop already.
     with _named(url), ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(answered())).result()
 
 
-async def _offer_nothing(api: ModelRegistryAPIClient) -> None:
+async def _offer_nothing(api: ModelRegistryApi) -> None:
     await api.get_registered_models(ListOptions(limit=1))
     # The client itself would refuse a model without a name.
     nameless = RegisteredModelCreate.model_construct(name="")
@@ -155,6 +164,7 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
         "image_bytes": str(sum(layer.size for layer in layers)),
         "image_digest": reference.digest,
         "image_recipe": said.get(annotations.RECIPE, ""),
+        MODEL_TYPE: "generative" if model_format in GENERATIVE else "predictive",
     }
     version = said[spec.REVISION][:VERSION_DIGITS]
     return Entry(
@@ -162,7 +172,7 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
     )
 
 
-async def _holds(api: ModelRegistryAPIClient, entry: Entry) -> bool:
+async def _holds(api: ModelRegistryApi, entry: Entry) -> bool:
     model = await api.get_registered_model_by_params(entry.model)
     version = await api.get_model_version_by_params(model.id, entry.version) if model else None
     if version is None or not says(version.custom_properties, entry.properties):
@@ -171,8 +181,10 @@ async def _holds(api: ModelRegistryAPIClient, entry: Entry) -> bool:
 
 
 def points_to(artifact: ModelArtifact | None, entry: Entry) -> bool:
-    """Tells whether an artifact names the entry's image."""
-    return artifact is not None and artifact.uri == entry.uri and artifact.model_format_name == entry.format
+    """Tells whether an artifact names the entry's image, and is live, as the dashboard's own are."""
+    if artifact is None or artifact.state != ArtifactState.LIVE:
+        return False
+    return bool(artifact.uri == entry.uri and artifact.model_format_name == entry.format)
 
 
 def says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
@@ -180,7 +192,7 @@ def says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
     return all((found or {}).get(key) == value for key, value in wanted.items())
 
 
-def _connect(url: str) -> ModelRegistryAPIClient:
+def _connect(url: str) -> ModelRegistryApi:
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 8080)
@@ -192,7 +204,9 @@ def _connect(url: str) -> ModelRegistryAPIClient:
         ) from None
     address = f"{parts.scheme}://{parts.hostname}"
     if parts.scheme == "http":
-        return ModelRegistryAPIClient.insecure_connection(address, port, _token_in_the_clear(address, parts.hostname))
+        token = _token_in_the_clear(address, parts.hostname)
+        api: ModelRegistryApi = ModelRegistryApi.insecure_connection(address, port, token)
+        return api
     token = _token()
     if not token:
         raise ModelRegistryError(
@@ -200,7 +214,8 @@ def _connect(url: str) -> ModelRegistryAPIClient:
             "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`",
         )
     authority = os.environ.get("SSL_CERT_FILE") or None
-    return ModelRegistryAPIClient.secure_connection(address, port, user_token=token, custom_ca=authority)
+    api = ModelRegistryApi.secure_connection(address, port, user_token=token, custom_ca=authority)
+    return api
 
 
 def _token_in_the_clear(address: str, host: str) -> str:
@@ -255,7 +270,7 @@ def _token() -> str:
 def _given_token() -> str:
     if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
         return token
-    file = Path(os.environ.get("MODEL_REGISTRY_TOKEN_PATH") or "")
+    file = Path(os.environ.get(pod.MODEL_REGISTRY_TOKEN_FILE) or "")
     return file.read_text().strip() if file.is_file() else ""
 
 
@@ -273,6 +288,11 @@ def _named(url: str) -> Iterator[None]:
         raise ModelRegistryError(
             f"the Model Registry at {url} refused the token ({error.status})",
             "Let the pipeline's service account write to it, or put a token into MODEL_REGISTRY_TOKEN",
+        ) from None
+    except NotFoundException:
+        raise ModelRegistryError(
+            f"what answers at {url} has no Model Registry's API ({' or '.join(VERSIONS)})",
+            "Take the address of its REST API, not of a page",
         ) from None
     except ApiException as error:
         words = str(error.body or error.reason or "").strip()[:300]

@@ -7,7 +7,7 @@ from typing import Any
 from modelcar.attestation import dsse, provenance, sbom, signing
 from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import SigningKey
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
+from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attachment, Content
 from modelcar.oci.registry import Repository, Stored
@@ -51,9 +51,10 @@ def attach(
         return
     try:
         referrers.attach(repository, image, documents)
-    except (CredentialsError, RegistryUnwellError):
-        raise
     except RegistryError as error:
+        # What a registry answers to documents must not keep anybody from the image; one that answers nothing is down.
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
         print(f"{repository.reference.registry} takes no provenance and no inventory: {error}", flush=True)
 
 

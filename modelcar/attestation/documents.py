@@ -17,7 +17,7 @@ from modelcar.attestation.provenance import Provenance, Statement
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attached
-from modelcar.oci.registry import LARGEST_SMALL_BLOB, Repository
+from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository
 
 MAX_DOCUMENTS = 1000
 """How many attached documents are read. An image has some five, and as many more for each key that signed it."""
@@ -138,7 +138,7 @@ def _contents(repository: Repository, digest: str, trouble: Verdict) -> Iterator
             if len(seen) > MAX_DOCUMENTS:
                 trouble.note(f"more than {MAX_DOCUMENTS} documents are attached, of which the rest was not read")
                 return
-            if layer.size > LARGEST_SMALL_BLOB:
+            if layer.size > MAX_SMALL_BLOB_BYTES:
                 trouble.note(f"an attached document has {layer.size} bytes")
                 continue
             try:

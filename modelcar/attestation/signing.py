@@ -11,7 +11,7 @@ from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.hub.snapshot import Snapshot
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attachment
-from modelcar.oci.registry import LARGEST_SMALL_BLOB, Repository, Stored
+from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository, Stored
 
 SHOWN_SECONDS = 30.0
 """How long a registry may take to show a tag that it took. Azure's shows some only seconds later (Azure/acr#880)."""
@@ -37,20 +37,29 @@ def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[A
         RegistryError: It is unreachable, or refuses the credentials.
     """
     top = images[-1]
-    try:
-        for image in images:
+    refused: RegistryError | None = None
+    for image in images:
+        try:
             signatures = _signatures(repository, image, key)
             referrers.attach(repository, image, [*signatures, *(documents if image is top else ())])
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except RegistryError as error:
-        raise SigningError(
-            f"{repository.reference.registry} takes no signature: {error}",
-            "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
-            "sha256-….sig be written anew, or do without the signing key",
-        ) from None
+        except RegistryError as error:
+            if isinstance(error, RegistryUnwellError) and not error.status:
+                raise
+            refused = error
+            if not is_signed(repository, image.digest, key.public):
+                raise SigningError(
+                    f"{repository.reference.registry} takes no signature: {error}",
+                    "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
+                    "sha256-….sig be written anew, or do without the signing key",
+                ) from None
     for image in images:
         _check_shown(repository, image, key.public)
+    if refused is not None:
+        print(
+            f"{repository.reference.registry} takes signatures by their tags alone, none that only names its subject "
+            f"(cosign 3's bundles, OpenSSF's): {refused}",
+            flush=True,
+        )
 
 
 def signed_statements(statements: Sequence[Mapping[str, Any]], key: SigningKey) -> list[Attachment]:
@@ -106,7 +115,7 @@ def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
 def _bundles_in(repository: Repository, attached: Stored) -> Iterator[bytes]:
     with suppress(WrongBytesError):
         for layer in attached.manifest().layers:
-            if layer.media_type == model_signing.MEDIA_TYPE and layer.size <= LARGEST_SMALL_BLOB:
+            if layer.media_type == model_signing.MEDIA_TYPE and layer.size <= MAX_SMALL_BLOB_BYTES:
                 yield repository.small_blob(layer.digest)
 
 

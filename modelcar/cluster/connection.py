@@ -74,13 +74,13 @@ class Cluster:
 
     @cached_property
     def auth(self) -> Any:
-        """Who may do what."""
+        """Reviews of who may do what."""
         return client.AuthorizationV1Api(self.api)
 
     def own_pod(self) -> Any | None:
         """The pod that this process runs in; None outside of one, or where it may not be read."""
         # Kubeflow's driver sets the first; a pod's host name is its own name unless somebody changed it.
-        name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
+        name = os.environ.get(pod.POD_NAME) or os.environ.get("HOSTNAME", "")
         if not name or not (pod.SERVICE_ACCOUNT / "namespace").is_file():
             return None
         try:
@@ -117,6 +117,6 @@ def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
 def said(error: client.ApiException) -> str:
     """The API server's own words."""
     try:
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(error.body or "")["message"])
     except (TypeError, ValueError, KeyError):
         return str(error.body or "")[:300]

@@ -10,6 +10,9 @@ from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.retries import retrying
 
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Kueue's label for the queue that a workload waits in; see https://kueue.sigs.k8s.io/docs/tasks/run/jobs."""
+
 _MAIN = "main"
 """What Argo calls the container of the step itself."""
 
@@ -55,6 +58,12 @@ class Executor:
         return str(metadata.get("labels", {}).get(RUN_LABEL) or metadata["uid"])
 
     @property
+    def queue(self) -> dict[str, str]:
+        """The label of the queue that Kueue counts this step's pod in, if any: its Job waits in the same."""
+        labels = self.pod["metadata"].get("labels", {})
+        return {QUEUE: labels[QUEUE]} if QUEUE in labels else {}
+
+    @property
     def owners(self) -> list[Json]:
         """Owner references for a Job of this step: to what owns the pod, and to the pod.
 
@@ -75,7 +84,7 @@ class Executor:
 
     @property
     def pull(self) -> Json:
-        """How a pod gets images as this one did."""
+        """The pull secrets with which this pod got its images."""
         secrets = self.pod["spec"].get("imagePullSecrets", [])
         return {"imagePullSecrets": secrets} if secrets else {}
 
@@ -91,7 +100,7 @@ class Executor:
 
     @property
     def settings(self) -> TaskConfig:
-        """What a TaskConfig never holds, or not on every backend: variables, logins and certificates of this pod."""
+        """Variables, logins and certificates of this pod, which a TaskConfig never holds, or not on every backend."""
         volumes = {
             volume["name"]: volume
             for volume in self.pod["spec"].get("volumes", [])

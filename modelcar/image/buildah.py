@@ -25,8 +25,8 @@ from modelcar.errors import BuildError, ClaimError, CredentialsError
 from modelcar.image.builder import INSIDE_A_NAMESPACE, is_privileged, is_there, may_run_here
 from modelcar.oci import credentials, spec
 from modelcar.oci.reference import Reference
-from modelcar.oci.session import trusted_certificates
 from modelcar.oci.tar_writer import DIRECTORY_MODE, FILE_MODE, Entry, Layer
+from modelcar.oci.trust import authorities
 from modelcar.progress import Count, silent
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -98,7 +98,7 @@ class Buildah:
             raise BuildError(
                 "buildah may not make a user namespace in this pod: the node's seccomp profile, SELinux or "
                 "user.max_user_namespaces refuses it",
-                "Choose build_mode=job, which takes a privileged service account (manifests/), or builder=direct, "
+                "Choose build_mode=auto, which takes a Job that may (manifests/), or builder=direct, "
                 "which needs no privilege and gives the same image",
             )
         # It inherits what of our files is inheritable, which is the lock on this directory (modelcar.claim.space).
@@ -274,7 +274,7 @@ def _access(target: Reference, plain_http: bool) -> Iterator[list[str]]:
     found = credentials.find(target.registry, target.repository)
     with tempfile.TemporaryDirectory() as private:
         options = [f"--tls-verify={str(not plain_http).lower()}"]
-        certificates = trusted_certificates(target.registry)
+        certificates = authorities(target.registry)
         for number, certificate in enumerate(certificates):
             Path(private, f"{number}.crt").symlink_to(certificate)
         if certificates:

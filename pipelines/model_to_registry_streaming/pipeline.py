@@ -10,6 +10,7 @@ from modelcar.components.register import register
 from modelcar.components.report import report
 from modelcar.components.stream import stream
 from modelcar.pipelines import placement
+from modelcar.pipelines.wiring import task_of
 
 
 @dsl.pipeline(name="model-to-registry-streaming", display_name="Model to registry, streaming")
@@ -22,12 +23,17 @@ def model_to_registry_streaming(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "vLLM",
+    owner: str = "",
+    tags: List[str] = [],
+    serving: str = "auto",
+    connection: str = "",
     hf_token_secret: str = "huggingface-token",
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
@@ -46,15 +52,20 @@ def model_to_registry_streaming(
         mirror_target: Image to write as well, in the cluster's own registry for instance. Empty: no mirror.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
         revision: Branch, tag or commit of the model.
-        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        include: Glob patterns, as a JSON list, of the only weights to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
+        allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.
+        variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it.
+        owner: Who answers for the model in the Model Registry. Empty: stays as it is, or modelcar-pipelines.
+        tags: Labels of the model and the version in the Model Registry; those that are there stay.
+        serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
+        connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
@@ -62,66 +73,27 @@ def model_to_registry_streaming(
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
     """
-    reported = report(
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        model=model,
-        target=target,
-        mirror_target=mirror_target,
-        model_format=model_format,
-    )
+    given = dict(locals())
+    reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     placement.reports(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
-        planned = preflight(
-            model=model,
-            target=target,
-            mirror_target=mirror_target,
-            model_registry=model_registry,
-            revision=revision,
-            include=include,
-            exclude=exclude,
-            everything=everything,
-            allow_pickle=allow_pickle,
-            base_image=base_image,
-            max_layer_size=max_layer_size,
-            if_exists=if_exists,
-            registered_name=registered_name,
-            model_format=model_format,
-            streaming=True,
-        )
+        planned = task_of(preflight, given, streaming=True)
         placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
-            streamed = stream(
-                model=model,
-                target=target,
-                mirror_target=mirror_target,
-                revision=revision,
-                include=include,
-                exclude=exclude,
-                everything=everything,
-                allow_pickle=allow_pickle,
-                base_image=base_image,
-                max_layer_size=max_layer_size,
-                if_exists=if_exists,
-            )
-            streamed.set_display_name("Stream")
-            placement.with_hf_token(streamed, hf_token_secret)
-            placement.with_resources(streamed, "1", "512Mi")
-            placement.with_registry_login(streamed, "target", target_secret)
-            placement.with_registry_login(streamed, "mirror", mirror_secret)
-            placement.with_signing_key(streamed, signing_secret)
-            placement.never_cached(streamed, retries=3, hours=12)
+            streamed = task_of(stream, given)
+            placement.streams(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret)
 
-            mirrored = mirror(image=streamed.outputs["image"], target=mirror_target, if_exists=if_exists)
+            mirrored = task_of(mirror, given, image=streamed.outputs["image"])
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
-            registered = register(
+            registered = task_of(
+                register,
+                given,
                 image=mirrored.outputs["image"],
-                url=model_registry,
-                name=registered_name,
-                model_format=model_format,
                 pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
             placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 

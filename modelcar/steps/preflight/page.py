@@ -77,7 +77,7 @@ def _plan(found: Preflight, plan: Plan) -> Iterator[str]:
     yield table(("", ""), [(name, value) for name, value in _summary(found, plan) if value])
     yield f"### Files: {len(choice.taken)}, {decimal(choice.size)}"
     files = sorted(choice.taken, key=lambda file: -file.size)
-    pickles = set(choice.pickles)
+    pickles = set(plan.pickles)
     rows = [(file.path, decimal(file.size), "pickle: runs code" if file in pickles else "") for file in files]
     # What can run code is not among those that are not shown.
     rows.sort(key=lambda row: not row[2])
@@ -109,6 +109,8 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "image", str(plan.target or "")
     yield "mirror", run.mirror_target
     yield "base image", plan.base.name if plan.base else ""
+    yield "licence", plan.snapshot.licence
+    yield "quantization", plan.snapshot.quantization
     yield "recipe", plan.recipe
     if run.streaming:
         yield "build", "none: the model is streamed from the Hub into the registry, without claim and node disk"
@@ -118,10 +120,15 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     there = plan.snapshot.size - plan.fetch_bytes
     kept = f"; {decimal(there)} of the download are there already" if there else ""
     yield "claim", f"{decimal(plan.claim_bytes)}: {needs}{free}{kept}"
-    yield "node", f"ephemeral storage {run.node_storage}, cpu {run.cpu}, memory {run.memory}"
+    yield "node", f"ephemeral storage {run.node_storage}, cpu {run.build_cpu}, memory {run.build_memory}"
     selector = ", ".join(f"{key}={value}" for key, value in run.node_selector.items())
     yield "node selector", selector or "any node"
-    yield "build", {"pod": "in the step's own pod", "job": "in a privileged Job"}[found.build_mode]
+    places = {
+        "pod": "in the step's own pod",
+        "nested": "in a Job, in a user namespace of its pod's own",
+        "job": "in a privileged Job",
+    }
+    yield "build", places[found.build_mode]
 
 
 def _shortened(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,14 +9,16 @@ import pytest
 from kfp import dsl
 from kubernetes import client
 
-from modelcar.bootstrap.command import REQUIREMENTS, without_bootstrap
+from modelcar import pod
+from modelcar.bootstrap.command import Bootstrapped
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.hindrance import START_SECONDS, hindrance
 from modelcar.cluster.job import Work, manifest
 from modelcar.cluster.run_state import RunState
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import PlanError
-from modelcar.steps.build_in_job import Build
+from modelcar.image.request import ImageRequest
+from modelcar.steps.build import BuildRequest
 
 LOGIN = {"name": "login", "mountPath": "/var/run/secrets/modelcar/target"}
 CA = {"name": "custom-ca", "mountPath": "/kfp/certs"}
@@ -76,7 +78,7 @@ def given(**fields: Any) -> TaskConfig:
 
 
 def work(**changes: Any) -> Work:
-    wanted = Build(directory=Path("/modelcar/x"), target="quay.io/x/y:1")
+    wanted = BuildRequest(directory=Path("/modelcar/x"), image=ImageRequest("quay.io/x/y:1"))
     settings = {
         "step": "build",
         "command": ["python3", "-m", "modelcar.steps.build_in_job", wanted.model_dump_json()],
@@ -150,7 +152,7 @@ def test_single_settings_give_what_the_task_configuration_would() -> None:
         TaskConfig.from_parameters(node_selector={"ai-build-node": True})  # type: ignore[dict-item]
 
 
-def test_a_setting_goes_before_the_tasks_and_the_storage_is_requested_and_limited() -> None:
+def test_a_setting_goes_before_the_tasks_and_limits_the_storage() -> None:
     task = given(resources={"limits": {"ephemeral-storage": "9Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}})
 
     joined = TaskConfig.from_parameters(cpu="2").joined(task).with_ephemeral_storage("3Gi")
@@ -162,7 +164,7 @@ def test_a_setting_goes_before_the_tasks_and_the_storage_is_requested_and_limite
     assert task.with_ephemeral_storage("") == task
 
 
-def test_the_job_takes_over_image_logins_certificates_and_variables_of_the_steps_pod(
+def test_the_job_takes_over_what_the_steps_pod_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/kfp/certs/ca.crt")
@@ -180,7 +182,7 @@ def test_the_job_takes_over_image_logins_certificates_and_variables_of_the_steps
     assert pod_of(made(image="other:1"))[1]["image"] == "other:1"
 
 
-def test_authorities_that_the_launcher_joined_for_the_steps_process_are_joined_in_the_job_again(
+def test_authorities_that_the_launcher_joined_are_joined_in_the_job_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
@@ -206,9 +208,68 @@ def test_it_is_privileged_only_if_that_is_asked_for() -> None:
     assert container["securityContext"] == {"runAsUser": 1000700000, "allowPrivilegeEscalation": False}
     assert spec["securityContext"] == POD["spec"]["securityContext"]
 
-    spec, container = pod_of(made(privileged=True))
+    spec, container = pod_of(made(privilege="privileged"))
     assert container["securityContext"] == {"privileged": True, "runAsUser": 0}
     assert spec["securityContext"] == {"fsGroup": 1000700000}
+
+
+def test_nested_it_is_any_user_of_a_user_namespace_of_its_pods_own() -> None:
+    """As OpenShift's SCC nested-container wants it: hostUsers false, users and groups from 0 to 65534, any seccomp."""
+    spec, container = pod_of(made(privilege="nested"))
+
+    assert spec["hostUsers"] is False
+    assert spec["securityContext"] == {"fsGroup": 0, "fsGroupChangePolicy": "OnRootMismatch"}
+    security = container["securityContext"]
+    assert "privileged" not in security
+    assert (security["runAsUser"], security["runAsGroup"], security["runAsNonRoot"]) == (1000, 0, True)
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["seccompProfile"] == {"type": "Unconfined"}
+    assert [pod_of(made(privilege=other))[0].get("hostUsers") for other in ("none", "privileged")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "failed to set MOUNT_ATTR_IDMAP on /modelcar: invalid argument (maybe the filesystem used supports no idmap "
+        "mounts on this kernel?)",
+        "mount_setattr `/modelcar`: Invalid argument: idmapped mounts are not supported",
+    ],
+)
+def test_claim_that_no_user_namespace_can_mount_is_named_with_the_remedy(words: str) -> None:
+    waiting = [{"name": "main", "state": {"waiting": {"reason": "CreateContainerError", "message": words}}}]
+    statuses = [{**one, "ready": False, "restartCount": 0, "image": "x", "imageID": ""} for one in waiting]
+
+    found = hindrance(RunState([pod_with(phase="Pending", containerStatuses=statuses)], [job_with()], []), 10, 1800)
+
+    assert found is not None
+    assert "cannot be mounted in a user namespace of the pod's own" in str(found.error)
+    assert "build_mode=job" in str(found.error)
+
+
+def test_it_waits_in_the_queue_that_the_step_waited_in() -> None:
+    labels = {**POD["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "builds"}
+    job = manifest(work(), Executor({**POD, "metadata": {**POD["metadata"], "labels": labels}}))
+
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "builds"
+    # Its pod is counted with it.
+    assert "kueue.x-k8s.io/queue-name" not in job["spec"]["template"]["metadata"]["labels"]
+    assert "kueue.x-k8s.io/queue-name" not in made()["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_job_that_waits_to_be_admitted_is_none_that_was_given_up(given_up: bool) -> None:
+    job = made()
+    job["metadata"] |= {"namespace": "team", "labels": {"kueue.x-k8s.io/queue-name": "builds"}}
+    job["metadata"]["annotations"] = {"modelcar-pipelines/given-up": "true"} if given_up else {}
+    job["spec"]["suspend"] = True
+
+    waits = hindrance(RunState([], [read("V1Job", {**job, "status": {}})], []), 10, 1800)
+
+    assert (waits is None) is given_up
+    if waits:
+        assert "waits in the queue builds to be admitted" in str(waits.error)
+        assert waits.patience == 1800
 
 
 def test_it_ends_by_itself_and_belongs_to_the_run_and_to_the_step() -> None:
@@ -236,11 +297,12 @@ def test_a_lost_node_is_waited_for_a_minute_unless_the_task_says_otherwise() -> 
     assert seconds([theirs]) == {**ours, "node.kubernetes.io/not-ready": 900}
 
 
-def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not() -> None:
+def test_only_the_same_work_in_the_same_run_has_the_same_name() -> None:
     name = made()["metadata"]["name"]
     others = [
         made(task=given(node_selector={"a": "b"})),
-        made(privileged=True),
+        made(privilege="privileged"),
+        made(privilege="nested"),
         made(command=["python3", "-m", "modelcar.steps.build_in_job", "{}"]),
         made(service_account="other"),
         manifest(work(), Executor({**POD, "metadata": {**POD["metadata"], "labels": {"pipeline/runid": "run-2"}}})),
@@ -258,16 +320,18 @@ def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not()
 def test_our_code_goes_with_it_where_the_step_was_given_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = pod_of(made())[1]["command"]
     (tmp_path / "requirements.txt").write_text("pydantic==2\n")
-    monkeypatch.setenv(REQUIREMENTS, str(tmp_path / "requirements.txt"))
+    monkeypatch.setenv(pod.REQUIREMENTS, str(tmp_path / "requirements.txt"))
     job = made()
     carried = pod_of(job)[1]["command"]
 
     assert plain[:3] == ["python3", "-m", "modelcar.steps.build_in_job"]
-    assert Build.model_validate_json(plain[3]).target == "quay.io/x/y:1"
-    assert without_bootstrap(carried) == plain
-    assert "pydantic==2" in carried
+    assert BuildRequest.model_validate_json(plain[3]).image.target == "quay.io/x/y:1"
+    parts = Bootstrapped.parse(carried)
+    assert parts is not None
+    assert parts.command == plain
+    assert parts.requirements == "pydantic==2"
     # Kubernetes' own limit for an object is 1.5 MiB.
-    assert len(json.dumps(job)) < 200_000
+    assert len(json.dumps(job)) < 400_000
 
 
 PLACED = {"namespace": "team", "creationTimestamp": "2026-01-01T00:00:00Z"}

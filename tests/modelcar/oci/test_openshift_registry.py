@@ -3,20 +3,19 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from modelcar.attestation.keys import SIGNING_KEY, PublicKey
+from modelcar import pod
+from modelcar.attestation.keys import PublicKey
 from modelcar.errors import HubError, ModelcarError, RegistryError
 from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
-from modelcar.steps.build import build
-from modelcar.steps.download import download
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import State
 from modelcar.steps.verify.verify import verify
 from tests.parts.hub import Hub
@@ -24,6 +23,7 @@ from tests.parts.models import tiny_llama
 from tests.parts.openshift_registry import OpenShiftRegistry
 from tests.parts.registries import Registry, registry_plain
 from tests.parts.signing_keys import write_keys
+from tests.parts.steps import PROGRAMS, build, download, stream
 from tests.soak.images import digest_at, layers_of, pulled_whole
 
 MODEL = "example/tiny-llama"
@@ -53,7 +53,7 @@ def published(hub: Hub, tmp_path: Path, waits: list[float]) -> Hub:
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
     """Give the public key of the one that runs sign with."""
     private, public = write_keys(tmp_path)
-    monkeypatch.setenv(SIGNING_KEY, str(private))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(private))
     return PublicKey.read(public)
 
 
@@ -119,7 +119,7 @@ def test_image_of_a_run_without_a_key_is_signed_later(
 ) -> None:
     stream(MODEL, target)
     private, public = write_keys(tmp_path)
-    monkeypatch.setenv(SIGNING_KEY, str(private))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(private))
 
     assert stream(MODEL, target).unchanged
 
@@ -154,6 +154,20 @@ def test_both_are_fed_in_one_pass(
     assert done.mirrored is not None
     assert done.mirrored.digest == done.image.digest
     assert broken_links(target, key) == []
+
+
+def test_two_runs_at_once_bring_one_whole_image(
+    published: Hub, openshift: OpenShiftRegistry, target: str, key: PublicKey
+) -> None:
+    """A schedule's form allows ten runs at once; whatever it says, no harm is done."""
+    with ThreadPoolExecutor(2) as pool:
+        images = [done.image.digest for done in pool.map(lambda _: stream(MODEL, target), range(2))]
+    openshift.prune()
+
+    assert len(set(images)) == 1
+    assert openshift.tags(REPOSITORY)["1"] == images[0]
+    assert broken_links(target, key) == []
+    assert pulled_whole(target) == images[0]
 
 
 def test_new_commit_moves_the_tag_and_the_old_image_is_pruned(
@@ -202,8 +216,10 @@ def test_killed_run_is_taken_up_by_another(
 ) -> None:
     """What was finished stays, although the pruner comes between."""
     published.cut(MODEL, SHARD, after=0, times=None)
-    script = f"from modelcar.steps.stream import stream; stream({MODEL!r}, {target!r})"
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    script = f"import sys; {PROGRAMS['stream']}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, MODEL, target], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while process.poll() is None and not layers_of_note(openshift, target):
         pass
     process.kill()
