@@ -42,6 +42,9 @@ from modelcar.oci.registry import Repository, Stored
 VERSION_DIGITS = 12
 """Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
 
+DEFAULT_FORMAT = "vLLM"
+"""Of an image of an earlier version, which does not say what was found."""
+
 ANSWER_SECONDS = 60.0
 """For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
 
@@ -66,7 +69,7 @@ class Entry:
     properties: Mapping[str, str]
 
 
-def is_registered(source: str, url: str, *, name: str = "", model_format: str = "vLLM") -> bool:
+def is_registered(source: str, url: str, *, name: str = "", model_format: str = "") -> bool:
     """Whether `register` with the same arguments would change nothing. Only reads.
 
     Raises:
@@ -153,12 +156,17 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
             f"{reference} does not say which model it holds", "Register images that the build step of this project made"
         )
     uri = f"oci://{reference}"
+    model_format = model_format or said.get(annotations.MODEL_FORMAT, "") or DEFAULT_FORMAT
     properties = {
         "hub_id": said[annotations.MODEL],
         "hub_commit": said[spec.REVISION],
         "hub_url": said.get(spec.SOURCE, ""),
         "licence": said.get(spec.LICENCES, ""),
+        "licence_name": said.get(annotations.LICENCE_NAME, ""),
+        "licence_link": said.get(annotations.LICENCE_LINK, ""),
         "base_model": said.get(annotations.BASE_MODELS, ""),
+        "base_model_relation": said.get(annotations.BASE_MODEL_RELATION, ""),
+        "serving": said.get(annotations.SERVING, ""),
         "quantization": said.get(annotations.QUANTIZATION, ""),
         "weights_bytes": said.get(annotations.SIZE, ""),
         "image_bytes": str(sum(layer.size for layer in layers)),

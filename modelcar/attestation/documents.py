@@ -227,13 +227,14 @@ def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: C
     if (said.model, said.commit) != (snapshot.model, snapshot.commit):
         return f"it is of {said.model} at {said.commit}"
     known = {file.path: file for file in said.files}
+    taken = {file.path: file for file in snapshot.files}
     for path, file in known.items():
-        held = snapshot.by_path.get(path)
+        held = taken.get(path)
         if held is None or (held.identity, held.size) != (file.identity, file.size):
             return f"it names {path}, of which the image holds no such bytes"
         if said.layers[path] != contents.layers[path]:
             return f"it names another layer for {path}"
-    for path in snapshot.by_path:
+    for path in taken:
         if path not in known:
             return f"it does not name {path}"
     return "it is of another recipe" if said.recipe != contents.recipe else "it says other than this image does"

@@ -49,7 +49,7 @@ class EndedRun:
     model: str = ""
     target: str = ""
     mirror_target: str = ""
-    model_format: str = "vLLM"
+    model_format: str = ""
     serving: str = "auto"
     connection: str = ""
 

@@ -85,7 +85,7 @@ def test_download_is_whole_and_unchanged(
     assert read_snapshot(done.directory) == done.snapshot
     assert done.snapshot.commit == commit
     assert done.snapshot.source == f"https://huggingface.co/{REPO}"
-    assert (done.snapshot.licence, done.snapshot.base_models) == ("apache-2.0", ("example/tiny-llama-base",))
+    assert (done.snapshot.licence, done.snapshot.base_models) == ("Apache-2.0", ("example/tiny-llama-base",))
     left_out = ("consolidated.safetensors", "params.json", ".gitattributes")
     assert done.left_out_bytes == sum((model / path).stat().st_size for path in left_out)
     assert done.fetched_bytes == done.snapshot.size == sum(map(len, taken_of(model).values()))
