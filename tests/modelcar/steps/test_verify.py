@@ -165,6 +165,12 @@ def test_versioned_image_is_whole(hub: Hub, plain_registry: Registry) -> None:
     assert {link.name: link.state for link in found.links}["recipe"] is State.PROVED
 
 
+NAMES = (
+    *("image", "Hub", "provenance", "base image", "layers", "files", "recipe", "inventory", "model signature"),
+    "signature",
+)
+
+
 def test_a_whole_chain_is_proved(image: Reference, keys: tuple[Path, Path]) -> None:
     done = verify(str(image), key=key_of(keys))
 
