@@ -48,7 +48,7 @@ def verify(
     from modelcar.attestation.keys import PublicKey
     from modelcar.steps.verify.verify import verify as check
 
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+    with redirect_stdout(sys.stderr if as_json else sys.stdout or sys.stderr):
         done = check(
             image,
             key=PublicKey.read(key) if key else None,
@@ -57,6 +57,8 @@ def verify(
             offline=offline,
             quick=quick,
         )
+    if sys.stdout is None:
+        raise ModelcarError(f"the result ({done.outcome}) could not be written: stdout is closed")
     try:
         if as_json:
             links = [{"name": link.name, "state": link.state.value, "detail": link.detail} for link in done.links]

@@ -43,7 +43,7 @@ class _Read:
     files: list[PublishedFile]
     problem: str
     file_problems: list[str]
-    held: Held = Held()
+    held: Held = field(default_factory=Held)
 
 
 def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:
