@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from modelcar.claim.downloads import Download, open_download
 from modelcar.claim.scratch import scratch
@@ -11,13 +14,12 @@ from modelcar.claim.space import check_space, claim_errors
 from modelcar.errors import BuildError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image import buildah, layer_digests, layout, proof
-from modelcar.image import builder as builder_module
 from modelcar.image.base_contents import refuse_models
 from modelcar.image.base_image import open_base_image
-from modelcar.image.builder import BUILDERS, BuilderName
-from modelcar.image.default_target import target_for
+from modelcar.image.builder import uses_buildah
 from modelcar.image.model_image import ModelImage, describe_layer
 from modelcar.image.push import Push, publish
+from modelcar.image.request import ImageRequest
 from modelcar.image.send import Sent, send_base, send_layers
 from modelcar.oci.reference import Reference
 from modelcar.oci.tar_writer import Layer
@@ -41,27 +43,35 @@ class Built:
     unchanged: bool
 
 
-def build(
-    directory: Path,
-    target: str,
-    *,
-    base_image: str = "",
-    builder: BuilderName = "auto",
-    max_layer_size: int = layout.MAX_LAYER_SIZE,
-    if_exists: str = "update",
-) -> Built:
+class BuildRequest(BaseModel):
+    """What to build; as JSON it is the argument of a build's Job.
+
+    Attributes:
+        directory: A finished download, as the pod that builds sees it.
+        image: The image that is asked for.
+        builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
+            space; or `auto`: buildah where there is one and it may work.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    directory: Path
+    image: ImageRequest = ImageRequest()
+    builder: str = "auto"
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "BuildRequest":
+        """Takes what it needs of a step's parameters."""
+        return cls(directory=given["directory"], image=ImageRequest.of(given), builder=given["builder"])
+
+
+def build(request: BuildRequest) -> Built:
     """Builds the image of a downloaded model and pushes it; the tag is written last.
 
     The same commit gives the same image, to the digest, on any machine, on any day and with either builder.
 
     Args:
-        directory: A finished download.
-        target: Where to put the image, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
-        base_image: The image under the model; empty for the one that KServe's modelcars need.
-        builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
-            space; or `auto`: buildah where there is one and it may work.
-        max_layer_size: The largest layer that the registry takes, in bytes.
-        if_exists: `update`, `replace` or `refuse` a tag that holds something else (modelcar.if_exists).
+        request: What to build.
 
     Raises:
         BuildError: A file is too large for a layer, or the builder failed.
@@ -70,20 +80,17 @@ def build(
         TagError: The tag holds something that may not be replaced.
         WrongBytesError: A file on the claim is not what the Hub published.
     """
-    if builder not in BUILDERS:
-        raise BuildError(f"there is no builder {builder!r}", f"Choose one of {', '.join(BUILDERS)}")
-    with open_download(directory) as found:
-        return _build(found, target, base_image, builder, max_layer_size, if_exists)
+    with_buildah = uses_buildah(request.builder)
+    with open_download(request.directory) as found:
+        return _build(found, request.image, with_buildah=with_buildah)
 
 
-def _build(
-    found: Download, target: str, base_image: str, builder: BuilderName, max_layer_size: int, if_exists: str
-) -> Built:
+def _build(found: Download, request: ImageRequest, *, with_buildah: bool) -> Built:
     snapshot, directory = found.snapshot, found.folder.path
-    destination = Reference.parse_target(target) if target else target_for(snapshot)
-    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), max_layer_size))
-    image = ModelImage(snapshot, layers, open_base_image(base_image))
-    push = Push(destination, image, if_exists)
+    destination = request.destination(snapshot)
+    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), request.max_layer_size))
+    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
+    push = Push(destination, image, request.if_exists)
     with push.repository:
         if push.unchanged:
             push.sign_unchanged()
@@ -94,13 +101,11 @@ def _build(
             found.check_sizes()
         print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)
         noted = layer_digests.read_digests(found.folder)
-        if builder == "direct" or (
-            builder == "auto" and not (builder_module.is_there() and builder_module.may_run_here())
-        ):
-            sent = send_layers("build", image, [push], noted)
-        else:
+        if with_buildah:
             sent = _build_with_buildah(push, found, noted)
             send_base(image.base, push)
+        else:
+            sent = send_layers("build", image, [push], noted)
         sent.tell()
         layer_digests.write_digests(found.folder, noted | sent.read)
         (written,) = publish([push], sent.digests)

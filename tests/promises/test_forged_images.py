@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from modelcar.attestation.keys import SIGNING_KEY, PublicKey
+from modelcar import pod
+from modelcar.attestation.keys import PublicKey
 from modelcar.errors import HubError
 from modelcar.oci.reference import Reference
-from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
 from tests.parts.forged import INDEX, LAYER, MANIFEST, Forgery, Member, Place, digest_of, directory, encoded, tar_of
@@ -24,6 +24,7 @@ from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
 from tests.parts.skopeo import skopeo_program
+from tests.parts.steps import stream
 
 MODEL = "example/honest"
 SHARD = "model-00001-of-00002.safetensors"
@@ -60,7 +61,7 @@ def place(plain_registry: Registry, request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def with_key(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
-    monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
     return PublicKey.read(keys[1])
 
 
@@ -193,10 +194,10 @@ def test_without_a_key_a_run_goes_on_from_a_note_and_says_so(
 def test_an_unsigned_image_is_read_before_it_is_signed(
     published: Hub, place: Place, plain_registry: Registry, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(SIGNING_KEY, raising=False)
+    monkeypatch.delenv(pod.SIGNING_KEY, raising=False)
     unsigned = run(place)
     layers = {layer["digest"] for layer in Forgery.of(place, unsigned.digest).manifests[0]["layers"][1:]}
-    monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
     before = len(plain_registry.requests())
 
     signed = stream(MODEL, f"{place.host}/{place.name}:1")
@@ -252,11 +253,11 @@ def test_a_note_that_another_key_signed_is_read_back(
     tmp_path: Path,
     waits: list[float],
 ) -> None:
-    monkeypatch.setenv(SIGNING_KEY, str(write_keys(tmp_path, "stranger")[0]))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(write_keys(tmp_path, "stranger")[0]))
     honest = run(place, "elsewhere")
     key, evil, size = evil_layer(place, honest.digest)
     note_of(place, {key: evil}, {key: size})
-    monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
 
     made = run(place)
 
@@ -268,7 +269,7 @@ def test_a_note_that_another_key_signed_is_read_back(
 def test_a_junk_signature_is_no_signature(
     junk: str, published: Hub, place: Place, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(SIGNING_KEY, raising=False)
+    monkeypatch.delenv(pod.SIGNING_KEY, raising=False)
     honest = run(place)
     described = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": place.put_blob(b"{}"), "size": 2}
     layers = []
@@ -281,7 +282,7 @@ def test_a_junk_signature_is_no_signature(
     if junk == "index":
         document = encoded({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})
     place.put_manifest(document, signature_tag(honest.digest))
-    monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
 
     assert run(place) == honest
 
@@ -292,9 +293,9 @@ def test_a_rotated_key_signs_again(
     published: Hub, place: Place, keys: Keys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     former = write_keys(tmp_path, "former")
-    monkeypatch.setenv(SIGNING_KEY, str(former[0]))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(former[0]))
     honest = run(place)
-    monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
 
     assert run(place) == honest
 
@@ -317,7 +318,7 @@ def test_offline_a_forgers_own_statement_proves_nothing(
     published: Hub, place: Place, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its maker left a shard out, of the image and of the statement."""
-    monkeypatch.delenv(SIGNING_KEY, raising=False)
+    monkeypatch.delenv(pod.SIGNING_KEY, raising=False)
     whole = run(place, "whole")
     part = stream(MODEL, f"{place.host}/{place.name}:part", exclude=[SHARD]).image
 
@@ -481,7 +482,7 @@ CHANGES: dict[str, Change] = {
 def honest(filled_hub: Hub, plain_registry: Registry, keys: Keys) -> tuple[Place, str]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_ENDPOINT", filled_hub.url)
-        environment.setenv(SIGNING_KEY, str(keys[0]))
+        environment.setenv(pod.SIGNING_KEY, str(keys[0]))
         place = Place(plain_registry.host, "forged/changed")
         return place, run(place).digest
 

@@ -12,14 +12,13 @@ import pytest
 from modelcar.errors import ModelcarError, WrongBytesError
 from modelcar.image.shell import layer
 from modelcar.image.shell.programs import PROGRAMS
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from tests.parts.base_images import push_base_image
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry, registry_plain
+from tests.parts.steps import build, stream
 from tests.soak import images
 
 MODEL = "example/tiny-llama"

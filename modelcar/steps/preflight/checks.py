@@ -21,10 +21,11 @@ from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.preflight import admission, claims
+from modelcar.steps.preflight.build_mode import PRIVILEGES
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.request import BuildMode, RunRequest
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
@@ -77,7 +78,7 @@ def check_push(about: str, target: str) -> Iterator[Finding]:
         yield Finding(about, "ok", f"{target} may be written")
 
 
-def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
+def check_target(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
         try:
@@ -91,7 +92,7 @@ def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
         yield Finding("target", "refusal", "no target image was named", "Name one: registry/repository:tag")
 
 
-def check_tags(run: Run, plan: Plan) -> Iterator[Finding]:
+def check_tags(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Whether the tags may be moved from what they hold."""
     mirror = Reference.parse_target(run.mirror_target) if run.mirror_target else None
     for about, goal in (("target", plan.target), ("mirror", mirror)):
@@ -115,7 +116,7 @@ def check_model_registry(url: str) -> Iterator[Finding]:
         yield Finding("Model Registry", "ok", f"{url} may be written")
 
 
-def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
+def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
     """Whether the claim has room: for what is missing on it, where it can be seen; else whether it is large enough."""
     about = "claim"
     if seen is not None:
@@ -128,17 +129,26 @@ def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None
         yield claims.check(cluster, run.claim, plan.claim_bytes)
 
 
-def check_pod(run: Run, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
+def check_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
     """Whether the cluster takes the build's pod: quotas, limits and, for a Job, who may start it and run privileged."""
-    requests = {"cpu": run.cpu, "memory": run.memory}
-    resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
-    if mode == "job":
+    if mode != "pod":
         yield admission.check_jobs(cluster)
-        pod = admission.TrialPod(resources, run.job_service_account, privileged=True)
-    else:
-        pod = admission.TrialPod(resources)
-    image = (run.job_image if mode == "job" else "") or _own_image(cluster)
-    yield admission.check_pod(cluster, replace(pod, image=image) if image else pod)
+    yield admission.check_pod(cluster, _trial_pod(run, mode, cluster))
+
+
+def takes_nested(run: RunRequest, cluster: Cluster) -> bool:
+    """Whether the cluster takes the build's pod with user namespaces of its own, as far as it can be asked."""
+    return admission.check_pod(cluster, _trial_pod(run, "nested", cluster)).verdict == "ok"
+
+
+def _trial_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> admission.TrialPod:
+    requests = {"cpu": run.build_cpu, "memory": run.build_memory}
+    resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
+    in_job = mode != "pod"
+    account = run.job_service_account if in_job else ""
+    pod = admission.TrialPod(resources, account, PRIVILEGES[mode])
+    image = (run.job_image if in_job else "") or _own_image(cluster)
+    return replace(pod, image=image) if image else pod
 
 
 def _own_image(cluster: Cluster) -> str:
@@ -148,7 +158,7 @@ def _own_image(cluster: Cluster) -> str:
         return ""
 
 
-def find_unchanged(run: Run, plan: Plan) -> Reference | None:
+def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
     """Returns the image to serve, if a run would change nothing: it, its mirror and its entry are there already.
 
     It is there if its digest is the one that would be made and, with a key, if it is signed with it.

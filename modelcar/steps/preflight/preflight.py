@@ -19,14 +19,11 @@ from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
 from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
 from modelcar.steps.preflight.finding import Finding, Verdict
-from modelcar.steps.preflight.plan import NODE_NEED, Plan, plan
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.plan import Plan, plan
+from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
-
-LOCAL_CLAIM = "MODELCAR_CLAIM"
-"""Set where a run is on this machine: the directory that stands for the claim."""
 
 _UNSURE = ("claim", "nodes", "build pod", "commit")
 """Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
@@ -47,7 +44,7 @@ class Preflight:
         free_bytes: What is free on the claim; None where it cannot be seen from here.
     """
 
-    run: Run
+    run: RunRequest
     plan: Plan | None
     findings: tuple[Finding, ...]
     build_mode: BuildMode
@@ -84,7 +81,7 @@ class Preflight:
             )
 
 
-def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.find) -> Preflight:
+def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Cluster.find) -> Preflight:
     """Plans a run and checks what can be checked from here.
 
     Checks run at the same time, each within its own time. On a cluster they include nodes, permissions and the claim's
@@ -98,9 +95,10 @@ def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.fin
         ClusterError: KUBECONFIG names a file that cannot be used.
     """
     # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
-    cluster = None if run.streaming or LOCAL_CLAIM in os.environ else find_cluster()
+    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else find_cluster()
     mistakes = list(run.mistakes())
-    mode, chosen = choose_mode(run, has_cluster=cluster is not None)
+    nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
+    mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
     planned = _started(lambda: _plan(run, mode, seen))
     asked: dict[str, Future[list[Finding]]] = {
@@ -136,26 +134,14 @@ def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.fin
     )
 
 
-def _plan(run: Run, mode: BuildMode, seen: Path | None) -> Plan:
-    return plan(
-        run.model,
-        run.target,
-        revision=run.revision,
-        include=run.include,
-        exclude=run.exclude,
-        everything=run.everything,
-        allow_pickle=run.allow_pickle,
-        base_image=run.base_image,
-        max_layer_size=run.max_layer_size,
-        claim=seen,
-        with_claim=not run.streaming,
-        with_buildah=uses_buildah(run, mode),
-    )
+def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
+    with_buildah = uses_buildah(run, mode)
+    return plan(run.selection, run.image, seen, with_claim=not run.streaming, with_buildah=with_buildah)
 
 
 def _visible_claim() -> Path | None:
     """The claim's directory: a local run names it; in a pod it is only there where the claim is mounted."""
-    return pod.CLAIM if LOCAL_CLAIM in os.environ or pod.CLAIM.is_dir() else None
+    return pod.CLAIM if pod.LOCAL_CLAIM in os.environ or pod.CLAIM.is_dir() else None
 
 
 def _started(check: Callable[[], Result]) -> Future[Result]:

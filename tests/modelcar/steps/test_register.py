@@ -15,14 +15,14 @@ from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
 from modelcar.errors import ModelRegistryError, RegistryError
 from modelcar.oci.reference import Reference
-from modelcar.steps.build import build
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.download import Downloaded
 from modelcar.steps.register import register
 from tests.parts.base_images import push_base_image
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download
 
 API = "/api/model_registry/v1alpha3"
 

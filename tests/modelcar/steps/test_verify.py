@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from modelcar import pod
 from modelcar.attestation import cosign, provenance
-from modelcar.attestation.keys import SIGNING_KEY, PublicKey, SigningKey
+from modelcar.attestation.keys import PublicKey, SigningKey
 from modelcar.claim.files import OnDisk
 from modelcar.errors import RegistryError
 from modelcar.oci import referrers, spec
@@ -24,7 +25,6 @@ from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.tar_writer import Entry, Layer
 from modelcar.steps.mirror import mirror
 from modelcar.steps.register import register
-from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
 from tests.parts.hub import Hub
@@ -32,6 +32,7 @@ from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
+from tests.parts.steps import stream
 
 MODELCAR = str(Path(sys.executable).with_name("modelcar"))
 MODEL = "example/verified"
@@ -64,7 +65,7 @@ def signed(filled_hub: Hub, plain_registry: Registry, keys: tuple[Path, Path]) -
     """Give a signed image, which must not be changed."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_ENDPOINT", filled_hub.url)
-        environment.setenv(SIGNING_KEY, str(keys[0]))
+        environment.setenv(pod.SIGNING_KEY, str(keys[0]))
         return stream(MODEL, f"{plain_registry.host}/verify/signed:1").image
 
 
@@ -347,7 +348,7 @@ def test_the_wrong_key_is_told(image: Reference, tmp_path: Path) -> None:
 def test_a_missing_signature_is_told(
     published: Hub, plain_registry: Registry, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(SIGNING_KEY, raising=False)
+    monkeypatch.delenv(pod.SIGNING_KEY, raising=False)
     image = stream(MODEL, f"{plain_registry.host}/verify/unsigned:1").image
 
     assert broken(verify(str(image), key=key_of(keys))) == [
