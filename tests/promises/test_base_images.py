@@ -9,13 +9,13 @@ import pytest
 
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.image.base_contents import look_into
-from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import Outcome, State
 from modelcar.steps.verify.verify import verify
 from tests.parts.base_images import push_base_image
 from tests.parts.forged import LAYER, Forgery, Member, Place, digest_of, directory, tar_of
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import stream
 
 MODEL = "example/over"
 

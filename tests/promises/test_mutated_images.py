@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from modelcar.attestation.keys import SIGNING_KEY, PublicKey
 from modelcar.errors import RegistryError
 from modelcar.progress import Progress
-from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
 from tests.parts.forged import MANIFEST, Forgery, Place, digest_of, encoded
@@ -26,6 +25,7 @@ from tests.parts.models import tiny_llama
 from tests.parts.mutations import MUTATIONS, change_json
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
+from tests.parts.steps import stream
 
 MODEL = "example/mutated"
 

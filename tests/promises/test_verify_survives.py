@@ -12,7 +12,6 @@ import pytest
 
 from modelcar.attestation.keys import SIGNING_KEY, PublicKey
 from modelcar.errors import RegistryError
-from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import Outcome, State
 from modelcar.steps.verify.verify import verify
 from tests.parts.base_images import push_base_image
@@ -20,6 +19,7 @@ from tests.parts.forged import CONFIG, INDEX, MANIFEST, Forgery, Member, Place, 
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
+from tests.parts.steps import stream
 
 MODEL = "example/survived"
 MODELCAR = str(Path(sys.executable).with_name("modelcar"))
