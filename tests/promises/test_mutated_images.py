@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from modelcar.attestation.keys import SIGNING_KEY, PublicKey
+from modelcar import pod
+from modelcar.attestation.keys import PublicKey
 from modelcar.errors import RegistryError
 from modelcar.progress import Progress
 from modelcar.steps.verify.result import Outcome, State, Verification
@@ -49,7 +50,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def honest(hub: Hub, plain_registry: Registry, key: tuple[Path, PublicKey]) -> tuple[Place, str]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_ENDPOINT", hub.url)
-        environment.setenv(SIGNING_KEY, str(key[0]))
+        environment.setenv(pod.SIGNING_KEY, str(key[0]))
         place = Place(plain_registry.host, "mutated/honest")
         return place, stream(MODEL, f"{place.host}/{place.name}:1").image.digest
 
