@@ -6,12 +6,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import kubernetes
+from kfp.dsl import PipelineTask as Task
 from kfp.dsl import pipeline_channel
 
 from modelcar import pod
 
-Task = dsl.PipelineTask
 Value = Any
 """A pipeline parameter, or a task's output, or a constant."""
 

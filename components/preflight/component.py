@@ -19,7 +19,8 @@ def preflight(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
@@ -57,11 +58,14 @@ def preflight(
         mirror_target: Image to copy it to. Empty: no copy.
         model_registry: Address of the Model Registry. Empty: no entry.
         revision: Branch, tag or commit.
-        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
+            taken. Licence, README, configuration and tokenizer stay.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
-            refused otherwise.
+        allow_pickle: Glob patterns of files to take although they run code when they are loaded (.bin, .pt and other
+            Python pickles), which are refused otherwise; "*" for all.
+        variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
+            folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
         build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its

@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "verify",
     "compile": "compile",
     "presets": "presets",
+    "files": "files",
 }
 """The commands in the order of the help, and the modules in modelcar/cli/commands that have them.
 

@@ -5,7 +5,7 @@ What the Hub says of models goes through `huggingface_hub`; the files' bytes go 
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, Self
 
@@ -24,6 +24,8 @@ from pydantic import ValidationError
 
 from modelcar import __version__
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
+from modelcar.hub.card import described_by_card
+from modelcar.hub.peek import Peek
 from modelcar.hub.read_ahead import ReadAhead
 from modelcar.hub.reader import ACCESS_REMEDY, CLIENT, HubFile, Session, first_line, gated
 from modelcar.hub.snapshot import PublishedFile, Snapshot
@@ -75,10 +77,8 @@ class Hub:
                 commit=commit,
                 created=made,
                 source=f"{HUB}/{info.id}",
-                licence=_licence(info),
-                base_models=_base_models(info),
-                quantization=_quantization(info),
                 files=self._files(info, commit),
+                **described_by_card(info),
             )
 
     @retrying
@@ -123,6 +123,16 @@ class Hub:
             if isinstance(file, RepoFile)
         )
 
+    def peek(self, snapshot: Snapshot) -> Peek:
+        """Returns a reader of small parts of a commit's files."""
+        return Peek(snapshot, self._api.endpoint, self._session)
+
+    def branches(self, model: str) -> tuple[str, ...]:
+        """Names a model's branches; none if the Hub does not list them."""
+        with suppress(Exception):
+            return tuple(ref.name for ref in self._api.list_repo_refs(model).branches)
+        return ()
+
     def readers(self, snapshot: Snapshot) -> Callable[[PublishedFile], HubFile]:
         """Returns what gives, for each file of a commit, a reader of its bytes."""
         return lambda file: self.reader(snapshot, file)
@@ -151,28 +161,6 @@ class Hub:
 def _published(sibling: Any) -> PublishedFile:
     sha256 = sibling.lfs.sha256 if sibling.lfs else ""
     return PublishedFile(path=sibling.rfilename, size=sibling.size or 0, sha256=sha256, git_blob=sibling.blob_id or "")
-
-
-def _licence(info: ModelInfo) -> str:
-    card = info.card_data
-    if card is None:
-        return ""
-    licence = card.get("license") or ""
-    return str(card.get("license_name") or licence) if licence == "other" else _joined(licence)
-
-
-def _base_models(info: ModelInfo) -> tuple[str, ...]:
-    named = (info.card_data.get("base_model") if info.card_data else None) or ()
-    return (named,) if isinstance(named, str) else tuple(str(name) for name in named)
-
-
-def _quantization(info: ModelInfo) -> str:
-    settings = (info.config or {}).get("quantization_config") or {}
-    return str(settings.get("quant_method") or "")
-
-
-def _joined(value: Any) -> str:
-    return value if isinstance(value, str) else ", ".join(str(item) for item in value)
 
 
 @contextmanager

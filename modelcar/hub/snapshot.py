@@ -1,16 +1,20 @@
 """A model at one commit: what the Hub published, and the record of it that a download leaves beside the files."""
 
+import fnmatch
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from modelcar.hub.paths import LONGEST_NAME, check_places, safe_path
 
 READ_BYTES = 1 << 20
+ALL_FILES = "*"
+"""Among the files that may hold pickles: all of them."""
 
 
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
@@ -44,6 +48,70 @@ class PublishedFile(BaseModel):
         return f"sha256:{self.sha256}" if self.sha256 else f"git:{self.git_blob}"
 
 
+class Card(BaseModel):
+    """What the Hub says of a model beside its files: its card and its own look at the configuration.
+
+    Attributes:
+        library: The library that loads it (`transformers`, `timm`, …); empty if it is not named.
+        task: What it does (`text-generation`, …); empty if it is not named.
+        config: The Hub's excerpt of config.json.
+        gguf: The Hub's excerpt of a GGUF header.
+        base_models: Hub ids of the models it was made from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    library: str = ""
+    task: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    gguf: dict[str, Any] = Field(default_factory=dict)
+    base_models: tuple[str, ...] = ()
+
+
+class Serving(BaseModel):
+    """How to serve what an image holds.
+
+    Attributes:
+        model_class: The layout: `transformers`, `gguf`, `sklearn` …
+        model_format: The format as KServe's serving runtimes call it; empty where none of them has it.
+        runtime: The server, as people call it.
+        arguments: What to add to the server's arguments, a word each.
+        path: What the server is pointed at, relative to /models; empty for all of it.
+        gpus: GPUs of 80 GB that hold it; 0 where processors do.
+        memory_bytes: Memory that it takes when served, of the GPUs together or of the pod.
+        trust_remote_code: Whether the server must run code from the repository.
+        code_from: Other repositories whose code it loads.
+        base_model: The model that an adapter is served on; empty for others.
+        limits: What it cannot do, or what has to be known before, a sentence each.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_class: str = "other"
+    model_format: str = ""
+    runtime: str = ""
+    arguments: tuple[str, ...] = ()
+    path: str = ""
+    gpus: int = 0
+    memory_bytes: int = 0
+    trust_remote_code: bool = False
+    code_from: tuple[str, ...] = ()
+    base_model: str = ""
+    limits: tuple[str, ...] = ()
+
+    def as_json(self) -> str:
+        """Writes it for an image's annotation, without what is empty."""
+        return json.dumps(self.model_dump(exclude_defaults=True), separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def read(cls, written: str) -> "Serving | None":
+        """Reads what `as_json` wrote; None if it is something else."""
+        try:
+            return cls.model_validate_json(written)
+        except ValidationError:
+            return None
+
+
 class Snapshot(BaseModel):
     """A model repository at one commit, or the part of it that is taken.
 
@@ -52,11 +120,16 @@ class Snapshot(BaseModel):
         commit: The commit, 40 hex digits.
         created: When the commit was made.
         source: The model's page on the Hub.
-        licence: Its licence as the model card names it; empty if it names none.
+        licence: Its licence as an SPDX expression; empty if the model card names none.
+        licence_name: What the card calls a licence that SPDX does not know.
+        licence_link: Where the card says that it stands.
         base_models: Hub ids of the models it was made from.
-        quantization: The quantization method in its configuration; empty if it is not quantized.
-        allow_pickle: Whether its files may hold Python pickles, which run code when they are loaded.
+        base_model_relation: How it was made from them: `finetune`, `quantized`, `adapter`, `merge`; empty if unsaid.
+        quantization: The scheme in which its weights are quantized, such as `w4a16`; empty if they are not.
+        serving: How to serve it; None where nothing was chosen yet.
+        allow_pickle: Glob patterns of the files that may hold Python pickles, which run code when they are loaded.
         files: Its files.
+        card: What the Hub says of it beside its files; no part of what is noted.
     """
 
     model: Annotated[str, Field(max_length=LONGEST_NAME)]
@@ -64,10 +137,15 @@ class Snapshot(BaseModel):
     created: datetime
     source: str
     licence: str = ""
+    licence_name: str = ""
+    licence_link: str = ""
     base_models: tuple[str, ...] = ()
+    base_model_relation: str = ""
     quantization: str = ""
-    allow_pickle: bool = False
+    serving: Serving | None = None
+    allow_pickle: tuple[str, ...] = ()
     files: tuple[PublishedFile, ...]
+    card: Card = Field(default_factory=Card, exclude=True, repr=False)
 
     @field_validator("model")
     @classmethod
@@ -76,6 +154,11 @@ class Snapshot(BaseModel):
         if not _MODEL.fullmatch(model):
             raise ValueError(f"{model!r} is no model's id")
         return model
+
+    @field_validator("allow_pickle", mode="before")
+    @classmethod
+    def _may_be_all_or_none(cls, allowed: Any) -> Any:
+        return (ALL_FILES,) if allowed is True else () if allowed is False else allowed
 
     @field_validator("files")
     @classmethod
@@ -94,6 +177,10 @@ class Snapshot(BaseModel):
         # A cached property is copied as well, and would still tell of the files before.
         vars(copied).pop("by_path", None)
         return copied
+
+    def allows_pickle(self, path: str) -> bool:
+        """Whether a file may hold a pickle: it was named, or all were allowed."""
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.allow_pickle)
 
     @property
     def size(self) -> int:

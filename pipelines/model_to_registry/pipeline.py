@@ -25,7 +25,8 @@ def model_to_registry(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
@@ -59,10 +60,11 @@ def model_to_registry(
         mirror_target: Image to copy it to, in the cluster's own registry for instance. Empty: no copy.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
         revision: Branch, tag or commit of the model.
-        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        include: Glob patterns, as a JSON list, of the only weights to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
+        allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.
+        variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.

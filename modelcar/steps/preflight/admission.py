@@ -214,10 +214,10 @@ def _may(cluster: Cluster, group: str, resource: str, subresource: str, verb: st
 def _user(cluster: Cluster) -> tuple[str, str]:
     """Who we are, for a person and as an option of `oc`."""
     with explained_api("say who this run is"):
-        review = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
-            {}, _request_timeout=REQUEST_SECONDS
+        review: Any = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
+            client.V1SelfSubjectReview(), _request_timeout=REQUEST_SECONDS
         )
-    name = review.status.user_info.username
+    name = str(review.status.user_info.username)
     account = _SERVICE_ACCOUNT.fullmatch(name)
     if account is None:
         return name, name

@@ -12,7 +12,8 @@ from modelcar.attestation.keys import find_signing_key
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
-from modelcar.errors import ClusterError, HubError, RegistryError, TagError
+from modelcar.errors import ClusterError, HubError, RegistryError, SelectionError, TagError
+from modelcar.hub.choice import MAX_OPTIONS_SHOWN
 from modelcar.hub.client import Hub
 from modelcar.hub.paths import find_twins
 from modelcar.image.base_contents import refuse_models
@@ -39,12 +40,32 @@ def check_model(plan: Plan) -> Iterator[Finding]:
     if not problems:
         size = decimal(plan.snapshot.size)
         yield Finding(about, "ok", f"{len(plan.choice.taken)} files, {size}, in {len(plan.layers)} layers")
-        if pickles := plan.choice.pickles:
+        if pickles := plan.pickles:
             what = f"{len(pickles)} of the files may hold pickles, which run code when they are loaded; you allowed it"
             yield Finding(about, "warning", what)
         yield from _doubts(plan)
     for problem in problems:
         yield Finding.of(about, problem)
+    if plan.choice.weights:
+        yield from _how_served(plan)
+
+
+def _how_served(plan: Plan) -> Iterator[Finding]:
+    """Yields by what the model is served, and what has to be known before."""
+    about, serving = "serving", plan.snapshot.serving
+    if serving is None:
+        return
+    where = f"on {serving.gpus} GPU{'s' if serving.gpus > 1 else ''} of 80 GB" if serving.gpus else "on processors"
+    arguments = f", with {' '.join(serving.arguments)}" if serving.arguments else ""
+    memory = f", about {decimal(serving.memory_bytes)} of memory" if serving.memory_bytes else ""
+    runtime = serving.runtime or "a server of your own"
+    yield Finding(about, "ok", f"a {serving.model_class} model: {runtime}, {where}{memory}{arguments}")
+    for limit in serving.limits:
+        yield Finding(about, "warning", limit)
+    others = [option for option in plan.choice.options if not option.is_taken]
+    if others and not any(isinstance(problem, SelectionError) for problem in plan.problems):
+        shown = ", ".join(f"{option.name} ({decimal(option.size)})" for option in others[:MAX_OPTIONS_SHOWN])
+        yield Finding(about, "ok", f"other variants can be had with --variant: {shown}")
 
 
 def _doubts(plan: Plan) -> Iterator[Finding]:

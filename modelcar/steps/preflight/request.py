@@ -40,7 +40,8 @@ class RunRequest:
         include: Glob patterns of the only files to take.
         exclude: Glob patterns of files to leave out.
         everything: Take duplicate weights too.
-        allow_pickle: Take files that run code when they are loaded.
+        allow_pickle: Glob patterns of the files that may run code when they are loaded.
+        variant: Which of several alternatives to take; empty for the loaders' own default.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
@@ -68,7 +69,8 @@ class RunRequest:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     everything: bool = False
-    allow_pickle: bool = False
+    allow_pickle: Sequence[str] | bool = ()
+    variant: str = ""
     base_image: str = ""
     builder: str = "auto"
     build_mode: str = "auto"

@@ -64,7 +64,7 @@ def taken_of(model: Path) -> dict[str, bytes]:
     return {
         path: content
         for path, content in contents(model).items()
-        if path not in ("consolidated.safetensors", ".gitattributes")
+        if path not in ("consolidated.safetensors", "params.json", ".gitattributes")
     }
 
 
@@ -86,8 +86,8 @@ def test_download_is_whole_and_unchanged(
     assert done.snapshot.commit == commit
     assert done.snapshot.source == f"https://huggingface.co/{REPO}"
     assert (done.snapshot.licence, done.snapshot.base_models) == ("apache-2.0", ("example/tiny-llama-base",))
-    consolidated = (model / "consolidated.safetensors").stat().st_size
-    assert done.left_out_bytes == consolidated + (model / ".gitattributes").stat().st_size
+    left_out = ("consolidated.safetensors", "params.json", ".gitattributes")
+    assert done.left_out_bytes == sum((model / path).stat().st_size for path in left_out)
     assert done.fetched_bytes == done.snapshot.size == sum(map(len, taken_of(model).values()))
     assert not bodies(hub, "consolidated")
     assert not (done.directory / DOWNLOAD_NOTE.parent / "partial").exists()
@@ -107,7 +107,7 @@ def test_second_run_fetches_nothing(hub: Hub, model: Path, claim: Path) -> None:
 
 def test_files_leave_no_threads_behind(hub: Hub, claim: Path) -> None:
     """By itself, tqdm starts a thread for each class of meters, and keeps it."""
-    hub.publish(REPO, {f"notes-{number}.txt": str(number) for number in range(12)})
+    hub.publish(REPO, {f"notes-{number}.onnx": str(number) for number in range(12)})
 
     download(REPO, claim)
 
@@ -116,15 +116,15 @@ def test_files_leave_no_threads_behind(hub: Hub, claim: Path) -> None:
 
 @pytest.mark.parametrize("revision", ["main", "v1", "dev/branch", "commit"])
 def test_revision_is_resolved(revision: str, hub: Hub, claim: Path) -> None:
-    first = hub.publish(REPO, {"notes.txt": "1"})
-    hub.publish(REPO, {"notes.txt": "3"}, branch="dev/branch")
-    second = hub.publish(REPO, {"notes.txt": "2"})
+    first = hub.publish(REPO, {"notes.onnx": "1"})
+    hub.publish(REPO, {"notes.onnx": "3"}, branch="dev/branch")
+    second = hub.publish(REPO, {"notes.onnx": "2"})
     hub.tag(REPO, "v1", first)
     names = {"main": "2", "v1": "1", "dev/branch": "3", "commit": "2"}
 
     done = download(REPO, claim, revision=second if revision == "commit" else revision)
 
-    assert contents(done.directory) == {"notes.txt": names[revision].encode()}
+    assert contents(done.directory) == {"notes.onnx": names[revision].encode()}
 
 
 def test_patterns_are_followed(hub: Hub, model: Path, claim: Path) -> None:
@@ -305,7 +305,9 @@ def test_odd_names_arrive(hub: Hub, tmp_path: Path, claim: Path) -> None:
 
 
 def test_empty_files_arrive(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}", "empty.txt": "", "empty.gguf": b"", "sub/__init__.py": ""})
+    hub.publish(
+        REPO, {"model.onnx": "x", "config.json": "{}", "empty.txt": "", "empty.gguf": b"", "sub/__init__.py": ""}
+    )
 
     done = download(REPO, claim)
 
@@ -315,7 +317,7 @@ def test_empty_files_arrive(hub: Hub, claim: Path) -> None:
 
 
 def test_unsafe_name_is_refused(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}", "../outside": "x"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}", "../outside": "x"})
 
     with pytest.raises(UnsafeNameError, match=r"'\.\./outside'"):
         download(REPO, claim)
@@ -324,8 +326,8 @@ def test_unsafe_name_is_refused(hub: Hub, claim: Path) -> None:
 
 
 def test_remedy_for_an_unsafe_name_helps(hub: Hub, claim: Path) -> None:
-    earlier = hub.publish(REPO, {"config.json": "{}"})
-    hub.publish(REPO, {"config.json": "{}", "back\\slash": "x"})
+    earlier = hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}", "back\\slash": "x"})
     with pytest.raises(UnsafeNameError, match="Use another revision"):
         download(REPO, claim)
 
@@ -351,7 +353,7 @@ def test_group_may_do_what_the_owner_may(hub: Hub, model: Path, claim: Path) -> 
 def test_gated_model_names_the_remedy(
     token: str | None, hub: Hub, claim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.publish(REPO, {"config.json": "{}"}, gated="manual")
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"}, gated="manual")
     hub.tokens["stranger"] = set()
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
@@ -376,7 +378,7 @@ def test_token_opens_a_gated_model_and_stays_with_the_hub(
 
 
 def test_wrong_token_is_named(hub: Hub, claim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     monkeypatch.setenv("HF_TOKEN", "expired")
 
     with pytest.raises(HubError, match="token"):
@@ -401,14 +403,14 @@ def test_mistyped_model_is_named(name: str, hub: Hub, claim: Path) -> None:
 
 
 def test_missing_revision_is_named(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
 
     with pytest.raises(HubError, match=rf"{REPO} has no revision 'typo'"):
         download(REPO, claim, revision="typo")
 
 
 def test_pattern_that_matches_nothing_is_named(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
 
     with pytest.raises(SelectionError, match="matches no file"):
         download(REPO, claim, include=["*.gguf"])
@@ -425,7 +427,7 @@ def test_unreachable_hub_is_named(closed_port: int, claim: Path, monkeypatch: py
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_ill_hub_is_named(status: int, hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     hub.status("/resolve/", status, times=None)
 
     with pytest.raises(HubError, match=rf"answered {status} for {REPO}"):
@@ -442,7 +444,7 @@ def test_short_illness_of_the_hub_is_borne(part: str, hub: Hub, model: Path, cla
 
 
 def test_offline_mode_is_named(hub: Hub, claim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
     with pytest.raises(HubError, match="Unset HF_HUB_OFFLINE"):
@@ -450,7 +452,7 @@ def test_offline_mode_is_named(hub: Hub, claim: Path, monkeypatch: pytest.Monkey
 
 
 def test_read_only_claim_is_named(hub: Hub, mount: Mount) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     claim = mount("claim", 100, "ro")
 
     with pytest.raises(ClaimError, match=r"the claim cannot be written: .*Read-only file system.*group 0"):

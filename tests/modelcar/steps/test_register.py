@@ -121,7 +121,7 @@ def test_new_commit_is_a_second_version(
 ) -> None:
     images = []
     for content in ("{}", "[]"):
-        hub.publish("org/two", {"notes.txt": content})
+        hub.publish("org/two", {"notes.onnx": content})
         done = download("org/two", tmp_path / "claim")
         images.append(build(done.directory, f"{plain_registry.host}/registered/two:1", builder="direct").image)
 
