@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import constants
 
 from modelcar import pod
-from modelcar.oci import session
+from modelcar.oci import capabilities, credential_helpers, registries_conf, trust
 from modelcar.retries import pause_before
 from modelcar.steps.download import Downloaded
 from tests.parts.hub import Hub as HubServer
@@ -88,7 +88,10 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(home / "termination-log"))
     monkeypatch.setattr(pod, "SECRETS", home / "secrets")
     monkeypatch.setattr(pod, "SERVICE_ACCOUNT", home / "serviceaccount")
-    monkeypatch.setattr(session, "_CERTIFICATES", (home / "certs.d",))
+    monkeypatch.setattr(trust, "CERTIFICATES", (home / "certs.d",))
+    monkeypatch.setattr(registries_conf, "SYSTEM", home / "etc-containers")
+    capabilities.forget()
+    credential_helpers.forget()
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)

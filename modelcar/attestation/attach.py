@@ -40,9 +40,10 @@ def attach(repository: Repository, images: Sequence[Stored], contents: Contents,
         sign(repository, images, contents.statements(image.digest), key)
     try:
         referrers.attach(repository, image, documents)
-    except (CredentialsError, RegistryUnwellError):
-        raise
     except RegistryError as error:
+        # What a registry answers to documents must not keep anybody from the image; one that answers nothing is down.
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
         print(f"{repository.reference.registry} takes no provenance and no inventory: {error}", flush=True)
 
 

@@ -18,7 +18,7 @@ from modelcar.attestation.provenance import Provenance, Statement
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attached
-from modelcar.oci.registry import LARGEST_SMALL_BLOB, Repository
+from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository
 
 MAX_DOCUMENTS = 1000
 """How many attached documents are read. An image has some five, and as many more for each key that signed it."""
@@ -99,7 +99,7 @@ def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
         return False
     trouble, verdict = Verdict(), Verdict()
     for layer in _layers(Attached(stored), trouble):
-        if layer.media_type == cosign.SIMPLE_SIGNING and layer.size <= LARGEST_SMALL_BLOB:
+        if layer.media_type == cosign.SIMPLE_SIGNING and layer.size <= MAX_SMALL_BLOB_BYTES:
             with suppress(WrongBytesError):
                 _check_signature(repository.small_blob(layer.digest), layer, digest, key, verdict)
     return verdict.is_right
@@ -144,7 +144,7 @@ def _contents(repository: Repository, digest: str, trouble: Verdict) -> Iterator
             if len(seen) > MAX_DOCUMENTS:
                 trouble.note(f"more than {MAX_DOCUMENTS} documents are attached, of which the rest was not read")
                 return
-            if layer.size > LARGEST_SMALL_BLOB:
+            if layer.size > MAX_SMALL_BLOB_BYTES:
                 trouble.note(f"an attached document has {layer.size} bytes")
                 continue
             try:
@@ -223,13 +223,14 @@ def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: C
     if (said.model, said.commit) != (snapshot.model, snapshot.commit):
         return f"it is of {said.model} at {said.commit}"
     known = {file.path: file for file in said.files}
+    taken = {file.path: file for file in snapshot.files}
     for path, file in known.items():
-        held = snapshot.by_path.get(path)
+        held = taken.get(path)
         if held is None or (held.identity, held.size) != (file.identity, file.size):
             return f"it names {path}, of which the image holds no such bytes"
         if said.layers[path] != contents.layers[path]:
             return f"it names another layer for {path}"
-    for path in snapshot.by_path:
+    for path in taken:
         if path not in known:
             return f"it does not name {path}"
     return "it is of another recipe" if said.recipe != contents.recipe else "it says other than this image does"

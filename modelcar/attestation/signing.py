@@ -49,21 +49,30 @@ def sign(
         *(_bundled(statement, key) for statement in statements),
         model_signing.attachment(bundle.bundle(model_signing.statement(model, hashes), key, by_curve=True)),
     ]
-    try:
-        for image in images:
+    refused: RegistryError | None = None
+    for image in images:
+        try:
             referrers.attach(
                 repository, image, [*_signatures(repository, image, key), *(of_top if image is top else ())]
             )
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except RegistryError as error:
-        raise SigningError(
-            f"{repository.reference.registry} takes no signature: {error}",
-            "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
-            "sha256-….sig be written anew, or do without the signing key",
-        ) from None
+        except RegistryError as error:
+            if isinstance(error, RegistryUnwellError) and not error.status:
+                raise
+            refused = error
+            if not is_signed(repository, image.digest, key.public):
+                raise SigningError(
+                    f"{repository.reference.registry} takes no signature: {error}",
+                    "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
+                    "sha256-….sig be written anew, or do without the signing key",
+                ) from None
     for image in images:
         _check_shown(repository, image, key.public)
+    if refused is not None:
+        print(
+            f"{repository.reference.registry} takes signatures by their tags alone, none that only names its subject "
+            f"(cosign 3's bundles, OpenSSF's): {refused}",
+            flush=True,
+        )
 
 
 def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:

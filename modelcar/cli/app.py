@@ -22,6 +22,8 @@ COMMANDS = {
     "cancel": "status",
     "schedule": "schedule",
     "verify": "verify",
+    "doctor": "doctor",
+    "serve-yaml": "serve_yaml",
     "compile": "compile",
     "presets": "presets",
     "files": "files",
@@ -47,7 +49,8 @@ class LazyCommand(TyperCommand):
         file = Path(__file__).parent / "commands" / f"{module}.py"
         functions = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
         documented = {node.name: ast.get_docstring(node) for node in functions}
-        self._function = name if name in documented else f"{name}_command"
+        function = name.replace("-", "_")
+        self._function = function if function in documented else f"{function}_command"
         super().__init__(name, help=documented[self._function], **_RICH)
         self._module = module
 

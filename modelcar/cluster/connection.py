@@ -74,7 +74,7 @@ class Cluster:
 
     @cached_property
     def auth(self) -> Any:
-        """Who may do what."""
+        """Reviews of who may do what."""
         return client.AuthorizationV1Api(self.api)
 
     def own_pod(self) -> Any | None:

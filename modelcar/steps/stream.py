@@ -69,7 +69,8 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         tell(snapshot, choice)
         targets = " and ".join(str(push.destination) for push in lacking)
         print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)
-        sent = send_layers("stream", image, lacking)
+        with hub:
+            sent = send_layers("stream", image, lacking)
         sent.tell()
     else:
         print(f"{' and '.join(map(str, destinations))} already hold commit {snapshot.commit}; nothing to do")

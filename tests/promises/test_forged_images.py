@@ -442,7 +442,7 @@ CHANGES: dict[str, Change] = {
     "a line of history": in_configs(lambda config: config["history"].append({"created_by": "x", "empty_layer": True})),
     "less history": in_configs(lambda config: config["history"].pop()),
     "another kind of file system": in_configs(lambda config: config["rootfs"].update(type="x")),
-    "another licence": lambda forged: forged.say("org.opencontainers.image.licenses", "apache-2.0"),
+    "another licence": lambda forged: forged.say("org.opencontainers.image.licenses", "GPL-3.0-only"),
     "no licence": lambda forged: forged.say("org.opencontainers.image.licenses", None),
     "another source": lambda forged: forged.say("org.opencontainers.image.source", "https://evil.example/x"),
     "another title": lambda forged: forged.say("org.opencontainers.image.title", "evil/model"),

@@ -93,7 +93,7 @@ def _again(
 
 
 def _layer(files: Iterable[PublishedFile]) -> Layer:
-    return Layer(tuple(Entry(f"{recipe.MODELS}/{file.path}", _Nowhere(), file.size) for file in files))
+    return Layer(tuple(Entry(f"{recipe.MODELS}/{file.place}", _Nowhere(), file.size) for file in files))
 
 
 class _Nowhere:

@@ -155,6 +155,16 @@ def read_blob(registry: Registry, digest: str) -> bytes:
     return blob_file(registry, digest).read_bytes()
 
 
+def test_versioned_image_is_whole(hub: Hub, plain_registry: Registry) -> None:
+    hub.publish("org/versioned", {"model.onnx": os.urandom(2_000_000), "config.json": "{}", "README.md": "x"})
+    done = stream("org/versioned", f"{plain_registry.host}/verified/versioned:1", model_layout="versioned")
+
+    found = verify(str(done.image))
+
+    assert not [link for link in found.links if link.state is State.BROKEN]
+    assert {link.name: link.state for link in found.links}["recipe"] is State.PROVED
+
+
 def test_a_whole_chain_is_proved(image: Reference, keys: tuple[Path, Path]) -> None:
     done = verify(str(image), key=key_of(keys))
 
