@@ -8,7 +8,7 @@ PROGRAMS := buildah skopeo docker-registry umoci chromium
 STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models test-cluster cluster-parts soak check audit compile shell docs bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts soak check audit compile shell docs bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -48,6 +48,9 @@ cluster-parts: setup ## install and build what the test cluster is made of (some
 	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps mariadb-server; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
+
+registries: setup ## build the registries that take long (Gitea: half an hour), whose tests are left out else
+	$(BIN)/python -c 'from tests.parts.gitea.server import build; build()'
 
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
 	$(BIN)/python -m pytest -m cluster tests/kubernetes

@@ -6,7 +6,7 @@ from modelcar.hub.facts import Facts
 from modelcar.hub.model_class import classify
 from modelcar.hub.quantization import quantization_scheme
 from modelcar.hub.serving import Served, in_folder, serving_of
-from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.snapshot import Card, PublishedFile, Snapshot
 from modelcar.hub.weight_groups import group_weights
 
 
@@ -27,4 +27,5 @@ def describe_files(whole: Snapshot, files: Iterable[PublishedFile], facts: Facts
     if taken and taken[0].folder:
         serving = in_folder(serving, taken[0].folder)
     scheme = quantization_scheme(facts, groups)
-    return whole.model_copy(update={"files": taken, "quantization": scheme, "serving": serving})
+    said = {"files": taken, "quantization": scheme, "serving": serving, "card": Card()}
+    return whole.model_copy(update=said)

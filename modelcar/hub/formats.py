@@ -93,7 +93,7 @@ _TRAINING_FOLDERS = re.compile(
 _TRAINING_FILES = re.compile(
     r"training_args\.(bin|json|yaml)|(optimizer|optim|scheduler|lr_scheduler|scaler|grad_scaler|sampler|dl_sampler)"
     r"([-_.]?\d+)?(\.\w+)?\.(pt|pth|bin|pkl|safetensors)|rng_state(_\d+)?\.pth|random_states?_\d+\.pkl"
-    r"|(\w+_)?zero_pp_rank_\d+_mp_rank_\d+_\w+\.pt|mp_rank_\d+_\w+_states\.pt|zero_to_fp32\.py|trainer_state\.json"
+    r"|(\w+_)?zero_pp_rank_\d+_mp_rank_\d+_\w+\.pt|zero_to_fp32\.py|trainer_state\.json"
     r"|(train|eval|all|test|predict)_results\.(json|txt)|events\.out\.tfevents\..*|trainer_log\.jsonl|\.DS_Store"
     r"|.*\.(imatrix|imatrix_dat)|imatrix.*\.(dat|gguf)|.*[-_.]imatrix\.(dat|gguf)|ggml-vocab-.*\.gguf"
     r"|custom_checkpoint_\d+\.pkl|profiler?_state\.pt"
@@ -120,6 +120,9 @@ _SUPPORT_NAMES = re.compile(
 
 MMPROJ = re.compile(r"(^|[-_./])mmproj([-_.]|$)", re.IGNORECASE)
 """llama.cpp's projectors of pictures and sounds: https://github.com/ggml-org/llama.cpp/blob/master/docs/multimodal.md"""
+
+GGUF_PIECE = re.compile(r"\.gguf(-split-[a-z]|\.part\d+of\d+)$", re.IGNORECASE)
+"""Pieces of a GGUF, cut at any byte and to be put together again before it is loaded."""
 
 RUNTIME_FOLDERS = {
     "onnx": "weights for another runtime",
@@ -166,6 +169,8 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
         return Format.COREML
     if name.endswith(".pth.tar"):
         return Format.TORCH
+    if GGUF_PIECE.search(name):
+        return Format.GGUF
     if suffix == ".xml":
         return Format.OPENVINO if str(pure.with_suffix(".bin")) in beside else None
     if suffix == ".bin":

@@ -86,6 +86,8 @@ def classify(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) 
         return ModelClass.SENTENCE_TRANSFORMERS
     if _is_transformers(kept, paths, facts):
         return ModelClass.TRANSFORMERS
+    if any(group.base == "distributed" for group in kept) and any(path.startswith("context/") for path in paths):
+        return ModelClass.NEMO
     if facts.card.library in ("sklearn", "scikit-learn"):
         return ModelClass.SKLEARN
     return ModelClass.NEMO if facts.card.library == "nemo" and "model_config.yaml" in paths else ModelClass.OTHER

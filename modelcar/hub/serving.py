@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from modelcar.hub.architectures import is_for_transformers, is_pooled
 from modelcar.hub.facts import Facts, text
-from modelcar.hub.formats import Format
+from modelcar.hub.formats import GGUF_PIECE, Format
 from modelcar.hub.model_class import ModelClass
 from modelcar.hub.remote_code import code_needed
 from modelcar.hub.snapshot import Serving
@@ -199,6 +199,8 @@ def _gguf(model: Served) -> Serving:
         limits = [
             "It is a part of a picture or video pipeline: ComfyUI and stable-diffusion.cpp load it, llama.cpp does not."
         ]
+    elif GGUF_PIECE.search(path):
+        limits = ["It is published in pieces, which have to be put together before anything loads it."]
     else:
         limits = ["vLLM takes a GGUF only by its file's path, with the tokenizer of the base model."]
     memory = memory_needed(model.size)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from modelcar.hub.facts import Facts
 from modelcar.hub.formats import (
+    GGUF_PIECE,
     MMPROJ,
     Format,
     is_index,
@@ -137,6 +138,8 @@ def _key(file: PublishedFile, found: Format) -> tuple[tuple[str, str, Format, st
         return (folder, stem, found, "", 0), None
     if found is Format.TORCH and pure.name.endswith(".pth.tar"):
         stem = pure.name.removesuffix(".pth.tar")
+    if found is Format.GGUF and (piece := GGUF_PIECE.search(pure.name)) is not None:
+        stem = pure.name[: piece.start()]
     name = parse_stem(stem, gguf=found in (Format.GGUF, Format.GGML))
     if (dotted := _DOTTED_VARIANT.match(name.base)) is not None and found is not Format.GGUF:
         name = replace(name, base=dotted["base"], variant=dotted["variant"])

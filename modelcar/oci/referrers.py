@@ -220,6 +220,21 @@ def _at(repository: Repository, version: str) -> Stored | None:
         return None
 
 
+def of_type(repository: Repository, digest: str, artifact_type: str) -> Iterator[Stored]:
+    """Yields what is listed as attached to an image and of one type; other attachments are not fetched.
+
+    Args:
+        repository: Where the image is.
+        digest: The image's digest.
+        artifact_type: The type.
+    """
+    for entry in [*repository.list_referrers(digest), *_listed(repository, digest)]:
+        if entry.artifact_type == artifact_type and entry.media_type in spec.MANIFESTS:
+            stored = _at(repository, entry.digest)
+            if stored is not None and not stored.is_index and _subject(stored) == digest:
+                yield stored
+
+
 def tag(digest: str, tag_end: str = "") -> str:
     """The tag at which something of an image is found by its digest."""
     return digest.replace(":", "-") + tag_end
