@@ -8,7 +8,7 @@ PROGRAMS := buildah skopeo docker-registry umoci chromium
 STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -58,6 +58,9 @@ xet-parts: ## build Xet's storage server with cargo 1.85 or newer (some ten minu
 	  cargo install --quiet --locked xet-client --version $(XET_CLIENT) --features simulation --bin local_cas_server \
 	    --root "$(XET_CACHE)"; \
 	else echo "no cargo of 1.85 or newer: the tests of Xet's server are skipped"; fi
+
+registries: setup ## build the registries that take long (Gitea: half an hour), whose tests are left out else
+	$(BIN)/python -c 'from tests.parts.gitea.server import build; build()'
 
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
 	$(BIN)/python -m pytest -m cluster tests/kubernetes

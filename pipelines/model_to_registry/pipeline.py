@@ -105,7 +105,9 @@ def model_to_registry(
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given)
-        placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
+        placement.preflights(
+            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
+        )
         place = placement.BuildPlace(
             claim=claim,
             node_selector=planned.outputs["node_selector"],

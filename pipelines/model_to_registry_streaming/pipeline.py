@@ -83,7 +83,9 @@ def model_to_registry_streaming(
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given, streaming=True)
-        placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
+        placement.preflights(
+            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
+        )
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             streamed = task_of(stream, given)
