@@ -195,7 +195,7 @@ def test_api_reference_is_made_from_the_docstrings_without_a_network(tmp_path: P
     words = shlex.split(recipe[1])
     words[words.index("--output-directory") + 1] = str(tmp_path)
     subprocess.run([sys.executable, "-m", "pdoc", *words], check=True, cwd=ROOT, capture_output=True)
-    written = html.unescape((tmp_path / "modelcar/mirror.html").read_text())
+    written = html.unescape((tmp_path / "modelcar/steps/mirror.html").read_text())
     assert "Copies an image, with every platform it has and all that is attached to it, and compares" in written
     assert (tmp_path / "modelcar/components/download.html").is_file()
 

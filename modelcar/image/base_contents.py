@@ -1,4 +1,4 @@
-"""What a base image holds under /models: two models in one image would be served as one.
+"""Contents of a base image under /models: two models in one image would be served as one.
 
 A base has layers of any maker, so they are read as tar files of any kind, compressed or not, and nothing of them is
 unpacked to a disk.
@@ -28,7 +28,7 @@ _OPAQUE = ".wh..wh..opq"
 
 @dataclass(frozen=True)
 class Held:
-    """What a layer says of /models.
+    """A layer's word on /models.
 
     Attributes:
         path: A file that it puts there; empty for none.

@@ -43,7 +43,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 
 @dataclass(frozen=True)
 class Downloaded:
-    """What a download brought.
+    """Result of a download.
 
     Attributes:
         directory: Where the files are: below the claim, one directory for each commit.
