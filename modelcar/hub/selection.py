@@ -1,4 +1,4 @@
-"""Which files of a model to take, as somebody asked for it, and what came of the asking."""
+"""Selection of the files of a model, as somebody asked for it, and its result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Selected:
-    """What a selection comes to.
+    """Result of a selection.
 
     Attributes:
         snapshot: The files that are taken, with all that is said of them.
@@ -66,6 +66,7 @@ class Selection:
         everything: Take duplicates and other frameworks' weights as well.
         allow_pickle: Glob patterns of the files that may run code when they are loaded; `*`, or True, for all.
         variant: Which of several alternatives to take, such as `Q4_K_M`, `fp16`, `onnx` or a folder.
+        transport: What brings the files' bytes: `http`, `xet` or `auto` (modelcar.hub.xet).
         model_layout: `flat`: the files lie in the image's /models; `versioned`: in /models/1, as servers of versions
             want it.
     """
@@ -78,6 +79,7 @@ class Selection:
     everything: bool = False
     allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
+    transport: str = "http"
     model_layout: str = "flat"
 
     @classmethod

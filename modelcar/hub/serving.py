@@ -1,4 +1,4 @@
-"""How a model is served: by which runtime, with which arguments, on what hardware, and what it cannot do."""
+"""Serving of a model: by which runtime, with which arguments, on what hardware, and what it cannot do."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
