@@ -1,4 +1,4 @@
-"""Which files of a model to take, as somebody asked for it, and what came of the asking."""
+"""Selection of a model's files, as somebody asked for it, and what came of the asking."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Selected:
-    """What a selection comes to.
+    """The outcome of a selection.
 
     Attributes:
         snapshot: The files that are taken, with all that is said of them.

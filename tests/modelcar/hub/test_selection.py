@@ -1,4 +1,4 @@
-"""What a selection comes to, asked of a Hub."""
+"""Outcomes of selections, asked of a Hub."""
 
 import json
 import pickle
