@@ -115,9 +115,7 @@ def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Tells whether a file's first bytes are those of a pickle, of an archive that begins with one (as PyTorch's do), or of
-    a NumPy array of objects.
-    """
+    """Tells whether first bytes are a pickle's, a NumPy array's of objects, or those of an archive that begins with one."""
     if head.startswith(_ZIP) and len(head) >= _ZIP_HEADER.size:
         fields = _ZIP_HEADER.unpack_from(head)
         method, name_length, extra_length = fields[3], fields[-2], fields[-1]
