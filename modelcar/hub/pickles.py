@@ -115,7 +115,7 @@ def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Tells whether first bytes are a pickle's, a NumPy array's of objects, or those of an archive that begins with one."""
+    """Tells whether first bytes are a pickle's, an array of objects', or an archive's that begins with one."""
     if head.startswith(_ZIP) and len(head) >= _ZIP_HEADER.size:
         fields = _ZIP_HEADER.unpack_from(head)
         method, name_length, extra_length = fields[3], fields[-2], fields[-1]
