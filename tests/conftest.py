@@ -51,6 +51,9 @@ Mount = Callable[..., Path]
 LogIn = Callable[..., Path]
 
 
+MUTATIONS = 200
+"""Random changes of an honest image that run with the other tests; 10,000 are for `make soak`."""
+
 SHORT_SOAK = 2
 """Schedules of random faults for each step that run with the other tests; the rest is for `make soak`."""
 
@@ -60,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("soak", "random faults (tests/soak)")
     group.addoption("--soak-runs", type=int, default=SHORT_SOAK, help="schedules for each step")
     group.addoption("--soak-seed", type=int, default=0, help="seed of the first one; each further one's is one more")
+    group.addoption("--mutations", type=int, default=MUTATIONS, help="random changes of an image that are verified")
     group.addoption("--soak-report", default="", help="file to which how they ended is added")
 
 

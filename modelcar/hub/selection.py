@@ -67,6 +67,7 @@ class Selection:
         everything: Take duplicates and other frameworks' weights as well.
         allow_pickle: Glob patterns of the files that may run code when they are loaded; `*`, or True, for all.
         variant: Which of several alternatives to take, such as `Q4_K_M`, `fp16`, `onnx` or a folder.
+        transport: What brings the files' bytes: `http`, `xet` or `auto` (modelcar.hub.xet).
         model_layout: `flat`: the files lie in the image's /models; `versioned`: in /models/1, as servers of versions
             want it.
     """
@@ -79,6 +80,7 @@ class Selection:
     everything: bool = False
     allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
+    transport: str = "http"
     model_layout: str = "flat"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a base image holds under /models: two models in one image would be served as one.
+"""Contents of a base image under /models: two models in one image would be served as one.
 
 A base has layers of any maker, so they are read as tar files of any kind, compressed or not, and nothing of them is
 unpacked to a disk.
@@ -6,7 +6,7 @@ unpacked to a disk.
 
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, cast
 
@@ -28,7 +28,7 @@ _OPAQUE = ".wh..wh..opq"
 
 @dataclass(frozen=True)
 class Held:
-    """What a layer says of /models.
+    """A layer's word on /models.
 
     Attributes:
         path: A file that it puts there; empty for none.
@@ -53,12 +53,17 @@ def refuse_models(base: BaseImage) -> None:
     for variant in base.variants:
         if MODEL in (variant.config.config.get("Labels") or {}):
             raise _refused(base, "it is an image of a model itself")
-        found = ""
-        for layer in variant.layers:
-            held = look_into(layer.media_type, _begin(base.repository, layer))
-            found = held.path or ("" if held.cleared else found)
-        if found:
+        held = (look_into(layer.media_type, _begin(base.repository, layer)) for layer in variant.layers)
+        if found := left_of(held):
             raise _refused(base, f"it holds /{found}")
+
+
+def left_of(layers: Iterable[Held]) -> str:
+    """Returns a path under /models that is left when layers are stacked, lowest first; empty if none is."""
+    found = ""
+    for held in layers:
+        found = held.path or ("" if held.cleared else found)
+    return found
 
 
 def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:

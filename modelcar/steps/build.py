@@ -44,7 +44,7 @@ class Built:
 
 
 class BuildRequest(BaseModel):
-    """What to build; as JSON it is the argument of a build's Job.
+    """A build that is asked for; as JSON it is the argument of a build's Job.
 
     Attributes:
         directory: A finished download, as the pod that builds sees it.

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found before a run.
+    """Findings before a run.
 
     Attributes:
         run: What was asked for.
@@ -53,7 +53,7 @@ class Preflight:
 
     @property
     def refusals(self) -> list[Finding]:
-        """Why the run cannot succeed."""
+        """Reasons why the run cannot succeed."""
         return [finding for finding in self.findings if finding.verdict == "refusal"]
 
     def note(self, record: Record) -> None:
@@ -159,7 +159,7 @@ def _started(check: Callable[[], Result]) -> Future[Result]:
 
 
 def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result | None, list[Finding]]:
-    """What a check found, or that it could not: what the cluster does not say is no reason to refuse a run."""
+    """Returns a check's finding, or that it found none: what the cluster does not say is no reason to refuse a run."""
     unsure: Verdict = "warning" if about in _UNSURE else "refusal"
     try:
         return future.result(max(deadline - time.monotonic(), 0)), []
