@@ -15,7 +15,6 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -129,9 +128,8 @@ def _system_layer() -> bytes:
 
 def _code_layer() -> bytes:
     layer = FileLayer()
-    project = tomllib.loads((_REPOSITORY / "pyproject.toml").read_text())
-    for package, folder in project["tool"]["setuptools"]["package-dir"].items():
-        layer.tree(SITE / package.replace(".", "/"), _REPOSITORY / folder)
+    # modelcar/components and modelcar/pipelines are links, which are followed.
+    layer.tree(SITE / "modelcar", _REPOSITORY / "modelcar")
     layer.file("usr/local/bin/modelcar", f"#!/usr/local/bin/python3\n{_ENTRY}\n".encode(), 0o755)
     return layer.finished()
 

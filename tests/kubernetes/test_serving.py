@@ -42,7 +42,7 @@ def images(
     server = f"{pod_registry.host}/servers/mistralrs:1"
     archive = write_server_image(folder / "server.tar")
     copy = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"--dest-authfile={logins}"]
-    subprocess.run([*copy, f"oci-archive:{archive}:server:1", f"docker://{server}"], check=True)
+    subprocess.run([*copy, f"oci-archive:{archive}", f"docker://{server}"], check=True)
     with Hub(folder / "hub") as hub, pytest.MonkeyPatch.context() as environment:
         hub.publish(MODEL, model)
         environment.setenv("HF_ENDPOINT", hub.url)
