@@ -23,6 +23,7 @@ COMMANDS = {
     "schedule": "schedule",
     "verify": "verify",
     "serve-yaml": "serve_yaml",
+    "warm": "warm",
     "compile": "compile",
     "presets": "presets",
     "files": "files",
