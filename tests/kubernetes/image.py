@@ -122,7 +122,7 @@ def _system_layer() -> bytes:
     binaries = [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")]
     site = Path(sysconfig.get_path("platlib"))
     _add_programs(layer, [_program("buildah")])
-    _add_libraries(layer, [*binaries, *site.glob("**/*.so")], inside=site)
+    add_libraries(layer, [*binaries, *site.glob("**/*.so")], inside=site)
     return layer.finished()
 
 
@@ -150,10 +150,10 @@ def _program(name: str) -> Path:
 def _add_programs(layer: FileLayer, programs: list[Path]) -> None:
     for program in programs:
         layer.file(f"usr/bin/{program.name}", program.resolve())
-    _add_libraries(layer, [program.resolve() for program in programs])
+    add_libraries(layer, [program.resolve() for program in programs])
 
 
-def _add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None = None) -> None:
+def add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None = None) -> None:
     """Adds what the dynamic loader would load, but for what lies in a folder that is there anyway."""
     done = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False)
     for name in sorted(set(_LOADER_NAMES.findall(done.stdout))):

@@ -27,6 +27,7 @@ from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.request import BuildMode, RunRequest
+from modelcar.steps.preflight.serving_nodes import check_serving_nodes
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
@@ -162,6 +163,12 @@ def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster
         yield Finding(about, "ok" if enough else "refusal", f"at {seen} {figures}", "" if enough else remedy)
     elif cluster is not None:
         yield claims.check(cluster, run.claim, plan.claim_bytes)
+
+
+def check_serving(plan: Plan, cluster: Cluster) -> Iterator[Finding]:
+    """Checks that nodes of this cluster could pull and serve the image."""
+    serving = plan.snapshot.serving
+    yield from check_serving_nodes(cluster, plan.image_bytes, serving.gpus if serving else 0)
 
 
 def check_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
