@@ -42,6 +42,9 @@ from modelcar.oci.registry import Repository, Stored
 VERSION_DIGITS = 12
 """Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
 
+DEFAULT_FORMAT = "vLLM"
+"""Of an image of an earlier version, which does not say what was found."""
+
 ANSWER_SECONDS = 60.0
 """For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
 
@@ -57,7 +60,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Entry:
-    """What the registry should say."""
+    """Entry that the registry should have."""
 
     model: str
     version: str
@@ -66,8 +69,8 @@ class Entry:
     properties: Mapping[str, str]
 
 
-def is_registered(source: str, url: str, *, name: str = "", model_format: str = "vLLM") -> bool:
-    """Whether `register` with the same arguments would change nothing. Only reads.
+def is_registered(source: str, url: str, *, name: str = "", model_format: str = "") -> bool:
+    """Tells whether `register` with the same arguments would change nothing. Only reads.
 
     Raises:
         ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
@@ -78,7 +81,7 @@ def is_registered(source: str, url: str, *, name: str = "", model_format: str = 
 
 
 def registered_uri(url: str, name: str, commit: str) -> str:
-    """What the entry of a model at a commit points to; empty if there is none. Only reads.
+    """Returns the address that the entry of a model at a commit points to; empty if there is none. Only reads.
 
     Args:
         url: The Model Registry's address.
@@ -153,12 +156,17 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
             f"{reference} does not say which model it holds", "Register images that the build step of this project made"
         )
     uri = f"oci://{reference}"
+    model_format = model_format or said.get(annotations.MODEL_FORMAT, "") or DEFAULT_FORMAT
     properties = {
         "hub_id": said[annotations.MODEL],
         "hub_commit": said[spec.REVISION],
         "hub_url": said.get(spec.SOURCE, ""),
         "licence": said.get(spec.LICENCES, ""),
+        "licence_name": said.get(annotations.LICENCE_NAME, ""),
+        "licence_link": said.get(annotations.LICENCE_LINK, ""),
         "base_model": said.get(annotations.BASE_MODELS, ""),
+        "base_model_relation": said.get(annotations.BASE_MODEL_RELATION, ""),
+        "serving": said.get(annotations.SERVING, ""),
         "quantization": said.get(annotations.QUANTIZATION, ""),
         "weights_bytes": said.get(annotations.SIZE, ""),
         "image_bytes": str(sum(layer.size for layer in layers)),
@@ -251,7 +259,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_service(host: str) -> bool:
-    """Whether a name can be that of a Service of this pod's cluster alone."""
+    """Tells whether a name can be that of a Service of this pod's cluster alone."""
     if re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?\.?", host):
         return True
     return _in_pod() and re.fullmatch(r"[a-z][a-z0-9-]*", host) is not None

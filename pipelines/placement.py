@@ -1,4 +1,4 @@
-"""Where a task runs and what it gets there: node, disk, memory, claim, secrets. One function each, for any pipeline."""
+"""Placement of a task: its node, disk, memory, claim and secrets. One function each, for any pipeline."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -95,15 +95,21 @@ def pulled_with(task: Task, secret: Value) -> None:
 
 
 def preflights(
-    task: Task, hf_token_secret: Value, target_secret: Value, mirror_secret: Value, model_registry_secret: Value
+    task: Task,
+    hf_token_secret: Value,
+    target_secret: Value,
+    mirror_secret: Value,
+    model_registry_secret: Value,
+    signing_secret: Value,
 ) -> None:
-    """All that a preflight step needs."""
+    """All that a preflight step needs: with a key, it tells an image that is signed with it from one that is not."""
     task.set_display_name("Preflight")
     with_resources(task, "100m", "512Mi")
     with_hf_token(task, hf_token_secret)
     with_registry_login(task, "target", target_secret)
     with_registry_login(task, "mirror", mirror_secret)
     with_model_registry_token(task, model_registry_secret)
+    with_signing_key(task, signing_secret)
     # What it refuses it would refuse again, and a person would wait for that.
     never_cached(task, retries=0, hours=1)
 
@@ -123,7 +129,7 @@ def without_task_config() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class BuildPlace:
-    """Where a build runs and what it reserves there, whether in its task's own pod or in a Job's.
+    """Place of a build and what it reserves there, whether in its task's own pod or in a Job's.
 
     Attributes:
         claim: The claim with the download.

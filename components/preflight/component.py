@@ -21,13 +21,14 @@ def preflight(
     everything: bool = False,
     allow_pickle: List[str] = [],
     variant: str = "",
+    model_layout: str = "flat",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     streaming: bool = False,
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
@@ -66,6 +67,8 @@ def preflight(
             Python pickles), which are refused otherwise; "*" for all.
         variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
             folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
+        model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
+            Triton and TensorFlow Serving want it).
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
         build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
@@ -74,7 +77,7 @@ def preflight(
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
         registered_name: Name in the Model Registry; empty for the model's id.
-        model_format: Model format of the serving runtime.
+        model_format: Model format of the serving runtime. Empty: what was found.
         streaming: Whether the model is streamed from the Hub into the registry: no claim, no build, no nodes to check.
         claim: PersistentVolumeClaim that the run works on.
         node_selector: Labels of the nodes that may run the build.

@@ -10,7 +10,7 @@ def register(
     image: str,
     model_registry: str = "",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     pipeline_run: str = "",
     pipeline_run_name: str = "",
     owner: str = "",
@@ -22,7 +22,7 @@ def register(
         image: Image to enter, pinned to its digest. What is entered is read from the image's own annotations.
         model_registry: Address of the Model Registry, such as https://registry.example. Empty enters nothing.
         registered_name: Name of the registered model; empty for the model's id on the Hub.
-        model_format: Model format that the serving runtime supports, as KServe calls it.
+        model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
         pipeline_run: Id of the pipeline run that made the image, to which the entry leads.
         pipeline_run_name: Name of that run; empty for its id.
         owner: Who answers for the model, as the dashboard shows it. Empty: stays as it is, or modelcar-pipelines.

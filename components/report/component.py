@@ -18,7 +18,7 @@ def report(
     model: str = "",
     target: str = "",
     mirror_target: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     serving: str = "auto",
     connection: str = "",
 ):
@@ -33,7 +33,7 @@ def report(
         model: Id of the model on the Hub, organisation/name.
         target: Image that was to be written.
         mirror_target: Image that it was to be copied to. Empty: none.
-        model_format: Model format that the serving runtime supports, as KServe calls it.
+        model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
         serving: What the YAML is written for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
 

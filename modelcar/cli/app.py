@@ -22,6 +22,7 @@ COMMANDS = {
     "cancel": "status",
     "schedule": "schedule",
     "verify": "verify",
+    "doctor": "doctor",
     "serve-yaml": "serve_yaml",
     "warm": "warm",
     "compile": "compile",

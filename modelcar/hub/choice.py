@@ -51,7 +51,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is taken of a repository and what is left out.
+    """Files of a repository that are taken, and those that are left out.
 
     Attributes:
         taken: The files to take.

@@ -1,12 +1,12 @@
-"""What is said of the files that are taken of a model: their layout, their quantization, and how they are served."""
+"""Description of the files that are taken of a model: their layout, their quantization, and how they are served."""
 
 from collections.abc import Iterable
 
 from modelcar.hub.facts import Facts
 from modelcar.hub.model_class import classify
 from modelcar.hub.quantization import quantization_scheme
-from modelcar.hub.serving import Served, serving_of
-from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.serving import Served, in_folder, serving_of
+from modelcar.hub.snapshot import Card, PublishedFile, Snapshot
 from modelcar.hub.weight_groups import group_weights
 
 
@@ -24,5 +24,8 @@ def describe_files(whole: Snapshot, files: Iterable[PublishedFile], facts: Facts
     groups = group_weights(taken, facts)
     paths = {file.path for file in taken}
     serving = serving_of(Served(classify(groups, paths, facts), groups, paths, facts))
+    if taken and taken[0].folder:
+        serving = in_folder(serving, taken[0].folder)
     scheme = quantization_scheme(facts, groups)
-    return whole.model_copy(update={"files": taken, "quantization": scheme, "serving": serving})
+    said = {"files": taken, "quantization": scheme, "serving": serving, "card": Card()}
+    return whole.model_copy(update=said)

@@ -93,7 +93,7 @@ _TRAINING_FOLDERS = re.compile(
 _TRAINING_FILES = re.compile(
     r"training_args\.(bin|json|yaml)|(optimizer|optim|scheduler|lr_scheduler|scaler|grad_scaler|sampler|dl_sampler)"
     r"([-_.]?\d+)?(\.\w+)?\.(pt|pth|bin|pkl|safetensors)|rng_state(_\d+)?\.pth|random_states?_\d+\.pkl"
-    r"|(\w+_)?zero_pp_rank_\d+_mp_rank_\d+_\w+\.pt|mp_rank_\d+_\w+_states\.pt|zero_to_fp32\.py|trainer_state\.json"
+    r"|(\w+_)?zero_pp_rank_\d+_mp_rank_\d+_\w+\.pt|zero_to_fp32\.py|trainer_state\.json"
     r"|(train|eval|all|test|predict)_results\.(json|txt)|events\.out\.tfevents\..*|trainer_log\.jsonl|\.DS_Store"
     r"|.*\.(imatrix|imatrix_dat)|imatrix.*\.(dat|gguf)|.*[-_.]imatrix\.(dat|gguf)|ggml-vocab-.*\.gguf"
     r"|custom_checkpoint_\d+\.pkl|profiler?_state\.pt"
@@ -120,6 +120,9 @@ _SUPPORT_NAMES = re.compile(
 
 MMPROJ = re.compile(r"(^|[-_./])mmproj([-_.]|$)", re.IGNORECASE)
 """llama.cpp's projectors of pictures and sounds: https://github.com/ggml-org/llama.cpp/blob/master/docs/multimodal.md"""
+
+GGUF_PIECE = re.compile(r"\.gguf(-split-[a-z]|\.part\d+of\d+)$", re.IGNORECASE)
+"""Pieces of a GGUF, cut at any byte and to be put together again before it is loaded."""
 
 RUNTIME_FOLDERS = {
     "onnx": "weights for another runtime",
@@ -166,6 +169,8 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
         return Format.COREML
     if name.endswith(".pth.tar"):
         return Format.TORCH
+    if GGUF_PIECE.search(name):
+        return Format.GGUF
     if suffix == ".xml":
         return Format.OPENVINO if str(pure.with_suffix(".bin")) in beside else None
     if suffix == ".bin":
@@ -184,7 +189,7 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
 
 
 def may_be_weights(file: str, size: int) -> bool:
-    """Whether a file of unknown form may hold weights, where nothing else does: large, and no text, picture or data."""
+    """Tells whether a file of unknown form may hold weights, where none else does: large, no text, picture or data."""
     return size >= MIN_UNKNOWN_BYTES and PurePosixPath(file).suffix.lower() not in _NO_WEIGHTS
 
 
@@ -206,12 +211,12 @@ def training_reason(path: str) -> str:
 
 
 def is_training_folder(folder: str) -> bool:
-    """Whether a folder, or one that it is in, is a training program's."""
+    """Tells whether a folder, or one that it is in, is a training program's."""
     return any(_TRAINING_FOLDERS.fullmatch(part) for part in PurePosixPath(folder).parts)
 
 
 def is_training_file(path: str) -> bool:
-    """Whether a file's own name says that it is of use for training only."""
+    """Tells whether a file's own name says that it is of use for training only."""
     return _TRAINING_FILES.fullmatch(PurePosixPath(path).name) is not None
 
 
@@ -224,13 +229,13 @@ def other_reason(path: str) -> str:
 
 
 def supports_weights(path: str) -> bool:
-    """Whether a file goes with whichever weights are taken: licence, README, configuration, tokenizer, projector."""
+    """Tells whether a file goes with any weights: licence, README, configuration, tokenizer, projector."""
     pure = PurePosixPath(path)
     return _SUPPORT_NAMES.fullmatch(pure.name) is not None or MMPROJ.search(pure.name) is not None
 
 
 def is_index(path: str) -> bool:
-    """Whether a file says which tensors lie in which shard."""
+    """Tells whether a file says which tensors lie in which shard."""
     return re.search(r"\.index(\.[\w-]+)?\.json$", path) is not None
 
 

@@ -57,7 +57,7 @@ def pick(groups: Sequence[WeightGroup], paths: Collection[str], facts: Facts) ->
     if "model_index.json" in paths:
         picked = _pick_pipeline(models, paths, facts)
     elif "modules.json" in paths and any(group.format in TORCH_LIKE for group in models):
-        picked = _pick_modules(models, facts)
+        picked = _pick_modules(models, paths, facts)
     else:
         picked = _pick_main(models, paths, facts)
     _pick_projector(projectors, picked)
@@ -111,7 +111,7 @@ def _is_half_of_vae(folder: str, in_torch: Collection[str]) -> bool:
 
 
 def _is_component(folder: str, in_torch: Collection[str], paths: Collection[str]) -> bool:
-    """Whether a folder is a pipeline's part, as its name says, or else its own configuration."""
+    """Tells whether a folder is a pipeline's part, as its name says, or else its own configuration."""
     if folder in ("vae_encoder", "vae_decoder"):
         return "vae" not in in_torch
     if _COMPONENT.fullmatch(folder) is not None:
@@ -128,7 +128,7 @@ def _one_format_for_all(picked: Picked) -> None:
     picked.drop(strangers, OTHER_RUNTIME)
 
 
-def _pick_modules(groups: Sequence[WeightGroup], facts: Facts) -> Picked:
+def _pick_modules(groups: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> Picked:
     """Chooses for sentence-transformers: the model, and the modules that modules.json names."""
     modules = facts.modules()
     picked = Picked()
@@ -142,7 +142,7 @@ def _pick_modules(groups: Sequence[WeightGroup], facts: Facts) -> Picked:
     if has_own and "0_" in "".join(group.folder for group in picked.kept):
         picked.drop(rest, OTHER_RUNTIME)
         return picked
-    picked.add(_pick_main(rest, (), facts))
+    picked.add(_pick_main(rest, paths, facts))
     return picked
 
 
@@ -153,10 +153,13 @@ def _pick_main(groups: Sequence[WeightGroup], paths: Collection[str], facts: Fac
         return picked
     adapters = [group for group in groups if paths and is_adapter_group(group, paths)]
     models = [group for group in groups if group not in adapters]
-    if adapters and not any(comparable(group, max(adapters, key=lambda one: one.size)) for group in models):
+    if adapters and not any(group.size >= max(one.size for one in adapters) for group in models):
         models, adapters = list(groups), []
-    for members in folders_of(adapters).values():
-        picked.add(pick_in_folder(members))
+    for folder, members in folders_of(adapters).items():
+        if models and folder and all(group.format is Format.TORCH for group in members):
+            picked.drop(members, "an adapter beside the model that it was made for")
+        else:
+            picked.add(pick_in_folder(members))
     mains = _mains(models)
     if not mains:
         picked.add(_pick_other_format(models))
@@ -182,7 +185,7 @@ def _mains(groups: Sequence[WeightGroup]) -> list[WeightGroup]:
 
 
 def _is_main(top: Sequence[WeightGroup], mains: Sequence[WeightGroup]) -> bool:
-    """Whether the top folder holds the model, and not just a table beside models in folders."""
+    """Tells whether the top folder holds the model, and not just a table beside models in folders."""
     return sum(group.size for group in top) >= _MIN_MAIN_SHARE * max(group.size for group in mains)
 
 
@@ -260,7 +263,7 @@ def _pick_among_folders(folders: Mapping[str, list[WeightGroup]], groups: Sequen
 
 
 def _are_alternatives(folders: Collection[str]) -> bool:
-    """Whether folders hold one model in several variants, as their names say; one of them may have a plain name."""
+    """Tells whether folders hold one model in several variants, by their names; one may have a plain name."""
     named = [folder for folder in folders if variants.folder_variant(folder)]
     return len(folders) > 1 and len(named) >= len(folders) - 1
 
@@ -317,7 +320,7 @@ def _is_twin(group: WeightGroup, kept: WeightGroup) -> bool:
 
 
 def _is_large(group: WeightGroup, groups: Sequence[WeightGroup]) -> bool:
-    """Whether a group can be the model itself; a format that is there in full is preferred to an incomplete one."""
+    """Tells whether a group can be the model itself; a format that is there in full goes before others."""
     usable = [one for one in groups if one.complete] or groups
     largest = max(one.size for one in usable)
     return group in usable and group.size >= largest * _MIN_MAIN_SHARE / 2

@@ -1,5 +1,6 @@
 """Small parts of a model's files, read to decide what to take: never more bytes than were asked for."""
 
+import hashlib
 from collections.abc import Callable
 
 import requests
@@ -38,7 +39,10 @@ class Peek:
         Raises:
             HubUnwellError: The Hub went away: what it would say decides what is taken, so nothing is guessed.
         """
-        return self._read_once(file, {}, max(file.size, MIN_READ_BYTES))
+        count = max(file.size, MIN_READ_BYTES)
+        content = self._read_once(file, {}, count)
+        # What arrives damaged is right the second time, and would else decide wrongly.
+        return content if content is None or _is_published(file, content) else self._read_once(file, {}, count)
 
     def read_part(self, file: PublishedFile, start: int, end: int) -> bytes | None:
         """Returns the bytes from an offset to before another; None if the Hub has none of them.
@@ -64,7 +68,9 @@ class Peek:
             with self._session.get(url, headers=wanted, stream=True, timeout=_TIMEOUT_SECONDS) as response:
                 status = response.status_code
                 if status >= 500 or status in (408, 429):
-                    raise HubUnwellError(f"the Hub answered {status} for {file.path}", "Try again later")
+                    raise HubUnwellError(
+                        f"the Hub answered {status} for {self._snapshot.model}/{file.path}", "Try again later"
+                    )
                 # A Hub that does not know ranges sends the file from its beginning.
                 if status != requests.codes.partial_content and (status != requests.codes.ok or not is_whole):
                     return None
@@ -73,3 +79,10 @@ class Peek:
             raise HubUnwellError(
                 f"the connection to the Hub broke while reading {file.path}: {first_line(error)}"
             ) from None
+
+
+def _is_published(file: PublishedFile, content: bytes) -> bool:
+    if file.sha256:
+        return hashlib.sha256(content).hexdigest() == file.sha256
+    head = b"blob %d\0" % len(content)
+    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest() == file.git_blob

@@ -70,7 +70,7 @@ ReadPart = Callable[[int, int], bytes | None]
 
 
 class ByName(Enum):
-    """What a file's name says of whether it holds a pickle."""
+    """Answer of a file's name to whether it holds a pickle."""
 
     YES = "yes"
     NO = "no"
@@ -105,7 +105,7 @@ def by_name(path: str, beside: Collection[str] = ()) -> ByName:
 
 
 def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:
-    """Whether a file's name says that it holds a pickle, or may hold one.
+    """Tells whether a file's name says that it holds a pickle, or may hold one.
 
     Args:
         path: Its path in the repository.
@@ -115,9 +115,7 @@ def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether a file's first bytes are those of a pickle, of an archive that begins with one (as PyTorch's do), or of
-    a NumPy array of objects.
-    """
+    """Tells whether a file begins as a pickle, an archive with one first (PyTorch's), or a NumPy array of objects."""
     if head.startswith(_ZIP) and len(head) >= _ZIP_HEADER.size:
         fields = _ZIP_HEADER.unpack_from(head)
         method, name_length, extra_length = fields[3], fields[-2], fields[-1]
@@ -159,7 +157,7 @@ def look(size: int, read: ReadPart, *, is_suspect: bool) -> bool | None:
 
 
 def may_run_code(head: bytes) -> bool:
-    """Whether an unpickler that is given these bytes may import something before it meets what it cannot read.
+    """Tells whether an unpickler that is given these bytes may import something before it meets what it cannot read.
 
     Protocols 0 and 1 have no mark at their beginning, so the operations themselves are looked at.
     """

@@ -1,4 +1,4 @@
-"""Which files of a model to take, as somebody asked for it, and what came of the asking."""
+"""Selection of the files of a model, as somebody asked for it, and its result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +23,9 @@ from modelcar.hub.snapshot import ALL_FILES, PublishedFile, Snapshot
 MAX_LOOKED_AT = 64
 """Files whose first bytes are read, because their names do not say whether they are pickles."""
 
+LAYOUTS = {"flat": "", "versioned": "1"}
+"""The folder of the image's /models that the files lie in."""
+
 _MAX_NAMED = 5
 _MAX_BRANCHES = 10
 _READERS = 8
@@ -30,7 +33,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Selected:
-    """What a selection comes to.
+    """Result of a selection.
 
     Attributes:
         snapshot: The files that are taken, with all that is said of them.
@@ -63,6 +66,9 @@ class Selection:
         everything: Take duplicates and other frameworks' weights as well.
         allow_pickle: Glob patterns of the files that may run code when they are loaded; `*`, or True, for all.
         variant: Which of several alternatives to take, such as `Q4_K_M`, `fp16`, `onnx` or a folder.
+        transport: What brings the files' bytes: `http`, `xet` or `auto` (modelcar.hub.xet).
+        model_layout: `flat`: the files lie in the image's /models; `versioned`: in /models/1, as servers of versions
+            want it.
     """
 
     model: str
@@ -73,6 +79,8 @@ class Selection:
     everything: bool = False
     allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
+    transport: str = "http"
+    model_layout: str = "flat"
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Selection":
@@ -89,7 +97,11 @@ class Selection:
             HubError: The Hub refused.
             SelectionError: The patterns or the variant match nothing, or leave nothing.
         """
-        whole = hub.snapshot(self.model, self.revision)
+        if self.model_layout not in LAYOUTS:
+            raise SelectionError(
+                f"there is no model_layout {self.model_layout!r}", f"Choose one of {', '.join(LAYOUTS)}"
+            )
+        whole = hub.snapshot(self.model, self.revision).placed(LAYOUTS[self.model_layout])
         peek = hub.peek(whole)
         facts = facts_of(whole, peek)
         choice = choose(

@@ -1,13 +1,14 @@
-"""How a model is served: by which runtime, with which arguments, on what hardware, and what it cannot do."""
+"""Serving of a model: by which runtime, with which arguments, on what hardware, and what it cannot do."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from modelcar.hub.architectures import NATIVE, is_for_transformers, is_pooled
-from modelcar.hub.facts import Facts, mapping, text, texts
-from modelcar.hub.formats import Format
+from modelcar.hub.architectures import is_for_transformers, is_pooled
+from modelcar.hub.facts import Facts, text
+from modelcar.hub.formats import GGUF_PIECE, Format
 from modelcar.hub.model_class import ModelClass
+from modelcar.hub.remote_code import code_needed
 from modelcar.hub.snapshot import Serving
 from modelcar.hub.weight_groups import WeightGroup
 
@@ -24,6 +25,7 @@ _OVERHEAD, _CONTEXT_BYTES = 1.15, 4 * 10**9
 """For activations, and for a context of a few thousand tokens."""
 
 _NODE_GPUS = 8
+VERSIONED = "model_layout=versioned"
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model")
 
@@ -60,7 +62,20 @@ def serving_of(model: Served) -> Serving:
     if not model.weights:
         return Serving(model_class=ModelClass.NONE, limits=("There are no weights to serve.",))
     describe = _BY_CLASS.get(model.model_class, _other)
-    return describe(model)
+    found = describe(model)
+    # What no runtime of KServe serves has the name of its own kind, so that none is chosen for it.
+    return found if found.model_format else found.model_copy(update={"model_format": model.model_class.value})
+
+
+def in_folder(serving: Serving, folder: str) -> Serving:
+    """Tells how the same is served from a folder of /models, such as a version's number.
+
+    Servers of versions (OpenVINO Model Server, Triton, TensorFlow Serving) are pointed at the folder above.
+    """
+    arguments = tuple(word.replace(MOUNT, f"{MOUNT}/{folder}") for word in serving.arguments)
+    limits = tuple(limit for limit in serving.limits if VERSIONED not in limit)
+    path = f"{folder}/{serving.path}" if serving.path and serving.limits == limits else serving.path
+    return serving.model_copy(update={"arguments": arguments, "limits": limits, "path": path})
 
 
 def memory_needed(weights_bytes: int) -> int:
@@ -184,6 +199,8 @@ def _gguf(model: Served) -> Serving:
         limits = [
             "It is a part of a picture or video pipeline: ComfyUI and stable-diffusion.cpp load it, llama.cpp does not."
         ]
+    elif GGUF_PIECE.search(path):
+        limits = ["It is published in pieces, which have to be put together before anything loads it."]
     else:
         limits = ["vLLM takes a GGUF only by its file's path, with the tokenizer of the base model."]
     memory = memory_needed(model.size)
@@ -313,7 +330,7 @@ def _on_vllm(
     said = list(limits)
     if gpus > _NODE_GPUS:
         said.append(f"{gpus} GPUs of 80 GB are more than a node has: take fewer of more memory, or several nodes.")
-    trusted, others, about_code = _code(model)
+    trusted, others, about_code = code_needed(model.facts)
     if model.main.folder:
         said.append(f"Its configuration is in a folder: point the server at {MOUNT}/{model.main.folder}.")
     parallel = ("--tensor-parallel-size", str(gpus)) if gpus > 1 and model_format == "vLLM" else ()
@@ -330,28 +347,6 @@ def _on_vllm(
         code_from=others,
         limits=(*said, *about_code),
     )
-
-
-def _code(model: Served) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
-    """Tells whether a repository's code must be run, of which others besides, and what is to be said of it."""
-    maps = [
-        mapping(model.facts.config.get("auto_map")),
-        mapping(model.facts.document("tokenizer_config.json").get("auto_map")),
-    ]
-    named = [name for each in maps for value in each.values() for name in _names(value)]
-    others = tuple(sorted({name.partition("--")[0] for name in named if "--" in name} - {model.facts.model}))
-    if not named:
-        return False, (), ()
-    if model.facts.model_type in NATIVE and not others:
-        return False, (), ("The repository has code of its own, which vLLM and transformers do not need.",)
-    limits = ["It runs Python code from the repository when it is loaded: read it first."]
-    if others:
-        limits = [f"It runs Python code of {', '.join(others)}, which is not in the image: the server fetches it."]
-    return True, others, tuple(limits)
-
-
-def _names(value: object) -> tuple[str, ...]:
-    return texts(value)
 
 
 def _on_processors(

@@ -28,6 +28,7 @@ class PublishedFile(BaseModel):
         size: Its size in bytes.
         sha256: Of its bytes, where the Hub keeps it as a large file (LFS); else empty.
         git_blob: Its git object id (sha1), where it is an ordinary file in git; else empty.
+        folder: The folder of the image's /models that it lies in, such as a version's number; empty for none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,11 +37,17 @@ class PublishedFile(BaseModel):
     size: Annotated[int, Field(ge=0, lt=1 << 60)]
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     git_blob: Annotated[str, Field(pattern="^([0-9a-f]{40})?$")] = ""
+    folder: Annotated[str, Field(pattern="^([1-9][0-9]{0,8})?$")] = ""
 
     @field_validator("path")
     @classmethod
     def _stays_inside(cls, path: str) -> str:
         return safe_path(path)
+
+    @property
+    def place(self) -> str:
+        """Returns where it lies below the image's /models."""
+        return f"{self.folder}/{self.path}" if self.folder else self.path
 
     @property
     def identity(self) -> str:
@@ -49,7 +56,7 @@ class PublishedFile(BaseModel):
 
 
 class Card(BaseModel):
-    """What the Hub says of a model beside its files: its card and its own look at the configuration.
+    """The Hub's word on a model beside its files: its card and its own look at the configuration.
 
     Attributes:
         library: The library that loads it (`transformers`, `timm`, …); empty if it is not named.
@@ -69,11 +76,11 @@ class Card(BaseModel):
 
 
 class Serving(BaseModel):
-    """How to serve what an image holds.
+    """Serving of what an image holds.
 
     Attributes:
         model_class: The layout: `transformers`, `gguf`, `sklearn` …
-        model_format: The format as KServe's serving runtimes call it; empty where none of them has it.
+        model_format: The format as KServe's serving runtimes call it; the layout's name where none of them has it.
         runtime: The server, as people call it.
         arguments: What to add to the server's arguments, a word each.
         path: What the server is pointed at, relative to /models; empty for all of it.
@@ -168,8 +175,8 @@ class Snapshot(BaseModel):
 
     @cached_property
     def by_path(self) -> dict[str, PublishedFile]:
-        """The files, by their paths."""
-        return {file.path: file for file in self.files}
+        """The files, by their places in the image."""
+        return {file.place: file for file in self.files}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, with other values for some fields."""
@@ -178,8 +185,18 @@ class Snapshot(BaseModel):
         vars(copied).pop("by_path", None)
         return copied
 
+    @property
+    def folder(self) -> str:
+        """The folder of the image's /models that its files lie in; empty for none."""
+        return self.files[0].folder if self.files else ""
+
+    def placed(self, folder: str) -> Self:
+        """Returns the same with its files in a folder of the image's /models."""
+        files = tuple(file.model_copy(update={"folder": folder}) for file in self.files)
+        return self.model_copy(update={"files": files})
+
     def allows_pickle(self, path: str) -> bool:
-        """Whether a file may hold a pickle: it was named, or all were allowed."""
+        """Tells whether a file may hold a pickle: it was named, or all were allowed."""
         return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.allow_pickle)
 
     @property

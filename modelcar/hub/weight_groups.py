@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from modelcar.hub.facts import Facts
 from modelcar.hub.formats import (
+    GGUF_PIECE,
     MMPROJ,
     Format,
     is_index,
@@ -71,29 +72,29 @@ class WeightGroup:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Tells whether nothing is missing."""
         return not self.problems
 
     @property
     def is_sharded(self) -> bool:
-        """Whether its weights are in several files."""
+        """Tells whether its weights are in several files."""
         return len(self.weights) > 1
 
     @property
     def is_projector(self) -> bool:
-        """Whether it is llama.cpp's projector of pictures or sounds."""
+        """Tells whether it is llama.cpp's projector of pictures or sounds."""
         return self.format is Format.GGUF and MMPROJ.search(self.weights[0].path) is not None
 
     @property
     def slot(self) -> str:
-        """What it stands for: groups in one folder with the same slot hold the same weights."""
+        """Returns what it stands for: groups in one folder with the same slot hold the same weights."""
         if self.base.startswith("consolidated"):
             return "consolidated"
         return MAIN if self.base in _MAIN_STEMS else self.base
 
     @property
     def label(self) -> str:
-        """What people call it, in messages."""
+        """The name that people use, in messages."""
         first = self.weights[0].path
         return first if len(self.weights) == 1 else f"{first} and {len(self.weights) - 1} more"
 
@@ -137,6 +138,8 @@ def _key(file: PublishedFile, found: Format) -> tuple[tuple[str, str, Format, st
         return (folder, stem, found, "", 0), None
     if found is Format.TORCH and pure.name.endswith(".pth.tar"):
         stem = pure.name.removesuffix(".pth.tar")
+    if found is Format.GGUF and (piece := GGUF_PIECE.search(pure.name)) is not None:
+        stem = pure.name[: piece.start()]
     name = parse_stem(stem, gguf=found in (Format.GGUF, Format.GGML))
     if (dotted := _DOTTED_VARIANT.match(name.base)) is not None and found is not Format.GGUF:
         name = replace(name, base=dotted["base"], variant=dotted["variant"])

@@ -1,4 +1,4 @@
-"""What an image says of the model in it, as OCI annotations, so that later steps and later runs need only the image."""
+"""Annotations of an image about the model in it (OCI), so that later steps and later runs need only the image."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -17,6 +17,8 @@ BASE_MODELS, QUANTIZATION, SIZE = _OURS + "base-models", _OURS + "quantization",
 BASE_MODEL_RELATION = _OURS + "base-model-relation"
 LICENCE_NAME, LICENCE_LINK = _OURS + "licence-name", _OURS + "licence-link"
 MODEL_FORMAT, SERVING = _OURS + "model-format", _OURS + "serving"
+FOLDER = _OURS + "folder"
+"""The folder of /models that the files lie in, such as a version's number; unsaid where they lie in /models itself."""
 
 MAX_VALUE_CHARS = 4096
 """Of a value. What a model card says has no end, and registries take manifests of 4 MiB."""
@@ -41,6 +43,7 @@ def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
         MODEL_FORMAT: snapshot.serving.model_format if snapshot.serving else "",
         SERVING: _whole(snapshot.serving.as_json()) if snapshot.serving else "",
         QUANTIZATION: snapshot.quantization,
+        FOLDER: snapshot.folder,
         SIZE: str(snapshot.size),
         RECIPE: recipe,
         VERSION: str(RECIPE_VERSION),

@@ -1,4 +1,4 @@
-"""What a base image holds under /models: two models in one image would be served as one.
+"""Contents of a base image under /models: two models in one image would be served as one.
 
 A base has layers of any maker, so they are read as tar files of any kind, compressed or not, and nothing of them is
 unpacked to a disk.
@@ -7,7 +7,7 @@ unpacked to a disk.
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, cast
 
@@ -31,7 +31,7 @@ _RUN = re.compile(r"/bin/(ba)?sh -\S*c (?!#\(nop\))")
 
 @dataclass(frozen=True)
 class Held:
-    """What a layer says of /models.
+    """A layer's word on /models.
 
     Attributes:
         path: A file that it puts there; empty for none.
@@ -72,17 +72,14 @@ def examine_base(base: BaseImage) -> "BaseContents":
     for variant in base.variants:
         if MODEL in (variant.config.config.get("Labels") or {}):
             raise _refused(base, "it is an image of a model itself")
-        found, shell = "", _ran_a_shell(variant.config)
-        for layer in variant.layers:
-            held = look_into(layer.media_type, _begin(base.repository, layer))
-            found = held.path or ("" if held.cleared else found)
-            shell = shell or held.shell
-        if found:
+        held = [look_into(layer.media_type, _begin(base.repository, layer)) for layer in variant.layers]
+        if found := left_of(held):
             raise _refused(base, f"it holds /{found}")
         read_whole = all(
             layer.size <= MAX_READ_BYTES and not layer.media_type.endswith("zstd") for layer in variant.layers
         )
-        shells.append(shell or (False if read_whole else None))
+        has_one = _ran_a_shell(variant.config) or any(one.shell for one in held)
+        shells.append(has_one or (False if read_whole else None))
     entry_point = base.variants[0].config.config.get("Entrypoint") or []
     has_shell = False if False in shells else None if None in shells else True
     return BaseContents(has_shell, " ".join(map(str, entry_point)))
@@ -91,6 +88,14 @@ def examine_base(base: BaseImage) -> "BaseContents":
 def _ran_a_shell(config: spec.Config) -> bool:
     """Tells from the history whether a build ran commands in the image, which takes a shell."""
     return any(_RUN.search(str(step.get("created_by", ""))) for step in config.history)
+
+
+def left_of(layers: Iterable[Held]) -> str:
+    """Returns a path under /models that is left when layers are stacked, lowest first; empty if none is."""
+    found = ""
+    for held in layers:
+        found = held.path or ("" if held.cleared else found)
+    return found
 
 
 def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:

@@ -123,4 +123,4 @@ def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
 
 
 def _entry(file: PublishedFile, reader_of: ReaderOf) -> Entry:
-    return Entry(f"{MODELS}/{file.path}", reader_of(file), file.size)
+    return Entry(f"{MODELS}/{file.place}", reader_of(file), file.size)

@@ -5,6 +5,7 @@ See https://github.com/opencontainers/image-spec. Fields that are not named here
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +25,9 @@ SOURCE, REVISION, LICENCES, TITLE = _OCI + "source", _OCI + "revision", _OCI + "
 CREATED, BASE_NAME, BASE_DIGEST = _OCI + "created", _OCI + "base.name", _OCI + "base.digest"
 """Annotations with a meaning: https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
 
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+_DIGEST = r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
+Digest = Annotated[str, Field(pattern=f"^{_DIGEST}$")]
+"""We write SHA-256 alone; others may use SHA-512, which the specification registers as well."""
 
 
 class _Document(BaseModel):
@@ -37,7 +40,7 @@ class _Document(BaseModel):
 
 
 class Platform(_Document):
-    """What an image runs on."""
+    """Platform that an image runs on."""
 
     architecture: str
     os: str
@@ -56,7 +59,7 @@ class Descriptor(_Document):
 
     @property
     def has_platform(self) -> bool:
-        """Whether it names an architecture and an operating system, as OpenShift asks of each entry of an index."""
+        """Tells whether it names an architecture and a system, as OpenShift asks of each entry of an index."""
         return self.platform is not None and bool(self.platform.architecture and self.platform.os)
 
 
@@ -89,7 +92,7 @@ class RootFs(_Document):
 
 
 class Config(_Document):
-    """What a runtime needs to know to start an image, and how it came about."""
+    """Configuration by which a runtime starts an image, and how the image came about."""
 
     created: str | None = None
     architecture: str
@@ -100,8 +103,19 @@ class Config(_Document):
 
 
 def digest_of(content: bytes) -> str:
-    """The digest under which a registry keeps this content."""
+    """Returns the digest under which a registry keeps this content."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def is_digest(text: str) -> bool:
+    """Tells whether a text is a digest, and no tag."""
+    return re.fullmatch(_DIGEST, text) is not None
+
+
+def is_digest_of(digest: str, content: bytes) -> bool:
+    """Tells whether a digest, by whichever algorithm, is that of some content."""
+    algorithm, _, expected = digest.partition(":")
+    return algorithm in ("sha256", "sha512") and hashlib.new(algorithm, content).hexdigest() == expected
 
 
 def descriptor(media_type: str, digest: str, size: int, **fields: Any) -> Descriptor:

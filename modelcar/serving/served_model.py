@@ -1,4 +1,4 @@
-"""What is known of a model that is to be served, from the image's own annotations."""
+"""A model that is to be served, as the image's own annotations describe it."""
 
 import math
 import re
@@ -71,12 +71,12 @@ class ServedModel:
 
     @property
     def is_generative(self) -> bool:
-        """Whether it answers in text, as OpenShift AI distinguishes models."""
+        """Tells whether it answers in text, as OpenShift AI distinguishes models."""
         return self.model_format in GENERATIVE
 
     @property
     def resources(self) -> dict[str, dict[str, str]]:
-        """What the server's container asks for: weights pass through the pod's memory on their way to a GPU."""
+        """Returns what the server's container asks for: weights pass through the pod's memory on their way to a GPU."""
         if not self.gpus:
             memory = _gibibytes(self.memory_bytes + GIB)
             return {"requests": {"cpu": "2", "memory": memory}, "limits": {"cpu": "8", "memory": memory}}

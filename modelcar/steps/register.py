@@ -69,7 +69,7 @@ def register(
     url: str,
     *,
     name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     run: PipelineRun = PipelineRun(""),
     owner: str = "",
     tags: Sequence[str] = (),
@@ -80,7 +80,7 @@ def register(
         source: The image, best with its digest.
         url: The Model Registry's address, `https://registry.example` or `http://service:8080`.
         name: The registered model's name; empty for the model's id on the Hub.
-        model_format: The format that a KServe serving runtime supports, such as `vLLM`.
+        model_format: The format that a KServe serving runtime supports, such as `vLLM`; empty for what was found.
         run: The run that made the image; noted when something is written.
         owner: Who answers for the model, as the dashboard shows it; empty for what is there, or this project's name.
         tags: Labels of the model and the version in the dashboard; those that are there stay.

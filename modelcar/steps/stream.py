@@ -53,7 +53,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         WrongBytesError: A file is not what the Hub published.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    hub = Hub()
+    hub = Hub(selection.transport)
     selected = selection.resolve(hub)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice

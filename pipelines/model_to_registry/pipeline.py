@@ -27,13 +27,15 @@ def model_to_registry(
     everything: bool = False,
     allow_pickle: List[str] = [],
     variant: str = "",
+    transport: str = "http",
+    model_layout: str = "flat",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     owner: str = "",
     tags: List[str] = [],
     serving: str = "auto",
@@ -69,13 +71,15 @@ def model_to_registry(
         everything: Also take duplicate weights and those for other frameworks.
         allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.
         variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
+        transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
+        model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
-        model_format: Model format of the serving runtime that will serve it.
+        model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.
         owner: Who answers for the model in the Model Registry. Empty: stays as it is, or modelcar-pipelines.
         tags: Labels of the model and the version in the Model Registry; those that are there stay.
         serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
@@ -101,7 +105,9 @@ def model_to_registry(
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given)
-        placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
+        placement.preflights(
+            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
+        )
         place = placement.BuildPlace(
             claim=claim,
             node_selector=planned.outputs["node_selector"],

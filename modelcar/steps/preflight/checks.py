@@ -12,7 +12,7 @@ from modelcar.attestation.keys import find_signing_key
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
-from modelcar.errors import ClusterError, HubError, RegistryError, SelectionError, TagError
+from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryError, SelectionError, TagError
 from modelcar.hub.choice import MAX_OPTIONS_SHOWN
 from modelcar.hub.client import Hub
 from modelcar.hub.paths import find_twins
@@ -26,6 +26,7 @@ from modelcar.steps.preflight.build_mode import PRIVILEGES
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
+from modelcar.steps.preflight.registries import check_registry
 from modelcar.steps.preflight.request import BuildMode, RunRequest
 from modelcar.steps.preflight.serving_nodes import check_serving_nodes
 
@@ -106,19 +107,17 @@ def _served_on(name: str, found: BaseContents) -> Iterator[Finding]:
         yield Finding(about, "warning", what, remedy)
 
 
-def check_push(about: str, target: str) -> Iterator[Finding]:
-    """Checks that an image may be written."""
+def check_push(about: str, target: str, plan: Plan) -> Iterator[Finding]:
+    """Checks whether an image may be written, and what its registry takes."""
     if target:
-        with Repository(Reference.parse_target(target), push=True) as repository:
-            repository.check_push()
-        yield Finding(about, "ok", f"{target} may be written")
+        yield from check_registry(about, target, max((layer.size for layer in plan.layers), default=0))
 
 
 def check_target(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Checks that the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
         try:
-            yield from check_push("target", str(plan.target))
+            yield from check_push("target", str(plan.target), plan)
         except RegistryError as error:
             if run.target:
                 raise
@@ -209,7 +208,11 @@ def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
         return None
     # Asked for without the permission to push, which such a run does not need.
     with Repository(plan.target) as repository:
-        existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+        try:
+            existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+        except CredentialsError:
+            # Those who may only push are told so for what is not there; who may do nothing is told by the other checks.
+            return None
         same = existing.is_the_image and existing.is_signed
     image = plan.target.at(existing.stored.digest) if existing.stored and same else None
     if image is not None and run.mirror_target:

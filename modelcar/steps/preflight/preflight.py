@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found before a run.
+    """Findings before a run.
 
     Attributes:
         run: What was asked for.
@@ -53,7 +53,7 @@ class Preflight:
 
     @property
     def refusals(self) -> list[Finding]:
-        """Why the run cannot succeed."""
+        """Reasons why the run cannot succeed."""
         return [finding for finding in self.findings if finding.verdict == "refusal"]
 
     def note(self, record: Record) -> None:
@@ -104,7 +104,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
         "target": _started(lambda: list(checks.check_target(run, planned.result()))),
-        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target))),
+        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, planned.result()))),
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
         "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
@@ -160,7 +160,7 @@ def _started(check: Callable[[], Result]) -> Future[Result]:
 
 
 def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result | None, list[Finding]]:
-    """What a check found, or that it could not: what the cluster does not say is no reason to refuse a run."""
+    """Returns a check's finding, or that it found none: what the cluster does not say is no reason to refuse a run."""
     unsure: Verdict = "warning" if about in _UNSURE else "refusal"
     try:
         return future.result(max(deadline - time.monotonic(), 0)), []
@@ -178,6 +178,8 @@ def _once(findings: Iterable[Finding], *, is_needed: bool) -> Iterator[Finding]:
     """Each finding once, though several checks may meet the same failure. Nothing hinders a run with nothing to do."""
     seen = set()
     for finding in findings:
-        if finding.what not in seen:
-            seen.add(finding.what)
+        # One login that is missing keeps us from several repositories.
+        key = finding.remedy if finding.remedy.startswith("Run `podman login") else finding.what
+        if key not in seen:
+            seen.add(key)
             yield finding if is_needed or finding.verdict == "ok" else replace(finding, verdict="warning")

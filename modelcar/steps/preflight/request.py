@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""Request for a run."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?", r
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a run is asked to do: the pipelines' parameters, by their own names.
+    """A run that is asked for: the pipelines' parameters, by their own names.
 
     Attributes:
         model: The model's id on the Hub.
@@ -42,6 +42,7 @@ class RunRequest:
         everything: Take duplicate weights too.
         allow_pickle: Glob patterns of the files that may run code when they are loaded.
         variant: Which of several alternatives to take; empty for the loaders' own default.
+        model_layout: `flat` or `versioned`, the folder of the image that the files lie in.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
@@ -49,7 +50,7 @@ class RunRequest:
         max_layer_size: The largest layer that the registries take, in bytes.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
-        model_format: Model format of the serving runtime.
+        model_format: Model format of the serving runtime; empty for what was found.
         streaming: Whether the model goes from the Hub into the registry without claim and build.
         claim: The PersistentVolumeClaim's name.
         node_selector: Labels of the nodes that may run the build.
@@ -71,13 +72,14 @@ class RunRequest:
     everything: bool = False
     allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
+    model_layout: str = "flat"
     base_image: str = ""
     builder: str = "auto"
     build_mode: str = "auto"
     max_layer_size: int = layout.MAX_LAYER_SIZE
     if_exists: str = "update"
     registered_name: str = ""
-    model_format: str = "vLLM"
+    model_format: str = ""
     streaming: bool = False
     claim: str = "modelcar"
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +112,7 @@ class RunRequest:
 
     @property
     def need(self) -> Need:
-        """What the build's pod asks of a node."""
+        """Needs of the build's pod."""
         requests = {"cpu": self.build_cpu, "memory": self.build_memory, EPHEMERAL_STORAGE: self.node_storage}
         return Need(self.node_selector, self.tolerations, requests)
 

@@ -1,4 +1,4 @@
-"""Where an image comes from: the Hub's own word, a signed statement, and the base image."""
+"""Origin of an image: the Hub's own word, a signed statement, and the base image."""
 
 from dataclasses import dataclass, replace
 
@@ -12,6 +12,7 @@ from modelcar.hub.client import Hub
 from modelcar.hub.facts import Facts
 from modelcar.hub.selection import facts_of
 from modelcar.hub.snapshot import Snapshot
+from modelcar.image.annotations import FOLDER
 from modelcar.image.base_image import BaseImage, open_base_image
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
@@ -21,7 +22,7 @@ from modelcar.steps.verify.result import Link, broken, not_proved, proved
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image is held against.
+    """Origin that an image is held against.
 
     Attributes:
         published: What the Hub published or, offline, what a statement says it did; None if nobody says.
@@ -61,6 +62,9 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     if published is None and statement is not None:
         published = _stated(image, statement)
     has_key = key is not None
+    folder = image.said.get(FOLDER, "")
+    if published is not None and folder.isascii() and folder.isdecimal():
+        published = published.placed(folder)
     facts = facts_of(published, Hub().peek(published)) if published is not None and by_hub else None
     return Origin(published, by_hub, statement, statement is not None and has_key, has_key, facts), links
 

@@ -894,6 +894,28 @@ SHAPES: dict[str, Shape] = {
         "ggml",
         "chosen",
     ),
+    "TheBloke/goliath-120b-GGUF (pieces)": Shape(
+        {
+            "README.md": 9000,
+            "goliath-120b.Q2_K.gguf": 49 * GB,
+            "goliath-120b.Q6_K.gguf-split-a": 48 * GB,
+            "goliath-120b.Q6_K.gguf-split-b": 48 * GB,
+        },
+        96,
+        "gguf",
+        variant="Q6_K",
+    ),
+    "llama 2 in GGML": Shape(
+        {
+            "README.md": 9000,
+            "config.json": 30,
+            "llama-2-7b.ggmlv3.q4_0.bin": 3800 * MB,
+            "llama-2-7b.ggmlv3.q8_0.bin": 7100 * MB,
+        },
+        3.8,
+        "ggml",
+        "chosen",
+    ),
     # quantized
     "casperhansen/llama-3-8b-instruct-awq": Shape({**texts(), **shards("model", 2, 2.9 * GB)}, 5.81, "transformers"),
     "TheBloke/Llama-2-7B-GPTQ": Shape(
@@ -1197,6 +1219,87 @@ SHAPES: dict[str, Shape] = {
         card={"library_name": "keras"},
     ),
     "flax alone": Shape({**texts(), "flax_model.msgpack": 500 * MB}, 0.509, "transformers"),
+    "distil-whisper/distil-large-v2": Shape(
+        {
+            **texts("vocab.json"),
+            "model.safetensors": 1510 * MB,
+            "model.fp32-00001-of-00001.safetensors": 3030 * MB,
+            "model.safetensors.index.fp32.json": 90 * KB,
+            "original-model.bin": 3030 * MB,
+            "ggml-large-32-2.en.bin": 1520 * MB,
+            "flax_model.msgpack": 3030 * MB,
+            "onnx/encoder_model.onnx": 2500 * MB,
+        },
+        1.52,
+        "transformers",
+    ),
+    "kyutai/moshiko-pytorch-bf16": Shape(
+        {
+            "README.md": 9,
+            "model.safetensors": int(15.4 * GB),
+            "tokenizer-e351c8d8-checkpoint125.safetensors": 385 * MB,
+            "tokenizer_spm_32k_3.model": 553 * KB,
+        },
+        15.78,
+        "other",
+        has=["tokenizer-e351c8d8-checkpoint125.safetensors"],
+    ),
+    "microsoft/Phi-4-multimodal-instruct (adapters that are needed)": Shape(
+        {
+            **texts("modeling_phi4mm.py"),
+            **shards("model", 3, 3.7 * GB),
+            "speech-lora/adapter_config.json": 700,
+            "speech-lora/adapter_model.safetensors": 922 * MB,
+            "vision-lora/adapter_config.json": 700,
+            "vision-lora/adapter_model.safetensors": 738 * MB,
+        },
+        12.77,
+        "transformers",
+        has=["vision-lora/adapter_model.safetensors"],
+    ),
+    "intfloat/e5-mistral-7b-instruct (an adapter that is not)": Shape(
+        {
+            **texts("modules.json", "1_Pooling/config.json"),
+            **shards("model", 2, 7.1 * GB),
+            "lora/adapter_config.json": 600,
+            "lora/adapter_model.bin": 84 * MB,
+            "onnx/model.onnx": 2 * MB,
+            "onnx/model.onnx_data": 14 * GB,
+        },
+        14.21,
+        "sentence-transformers",
+        lacks=["lora/adapter_model.bin"],
+    ),
+    "google/gemma-2b (GGUF at the top)": Shape(
+        {**texts(), **shards("model", 2, 2.5 * GB), "gemma-2b.gguf": 10 * GB}, 5.01, "transformers"
+    ),
+    "tencent/HunyuanVideo (its own form)": Shape(
+        {
+            "README.md": 9,
+            "config.json": 90,
+            "hunyuan-video-t2v-720p/transformers/mp_rank_00_model_states.pt": int(25.6 * GB),
+            "hunyuan-video-t2v-720p/vae/pytorch_model.pt": 986 * MB,
+            "hunyuan-video-t2v-720p/vae/config.json": 700,
+        },
+        26.586,
+        "other",
+        "pickle",
+        has=["hunyuan-video-t2v-720p/transformers/mp_rank_00_model_states.pt"],
+    ),
+    "a NeMo 2 checkpoint": Shape(
+        {
+            "README.md": 9,
+            "context/model.yaml": 9000,
+            "context/nemo_tokenizer/tokenizer.json": MB,
+            "weights/.metadata": 90 * KB,
+            "weights/common.pt": 9000,
+            "weights/metadata.json": 90,
+            **{f"weights/__{n}_0.distcp": 4 * GB for n in range(4)},
+        },
+        16.0,
+        "nemo",
+        "pickle",
+    ),
     # leftovers
     "DeepSpeed leftovers": Shape(
         {

@@ -173,8 +173,8 @@ def test_adapter_is_served_beside_its_base_model() -> None:
         ({"openvino_model.xml": 9, "openvino_model.bin": 9}, {}, "openvino_ir"),
         ({"model.onnx": 9}, {}, "onnx"),
         ({"rank0.engine": 9}, {}, "triton"),
-        ({"x.nemo": 9}, {}, ""),
-        ({"model.safetensors": 9}, {"quantization": {"bits": 4, "group_size": 64}}, ""),
+        ({"x.nemo": 9}, {}, "nemo"),
+        ({"model.safetensors": 9}, {"quantization": {"bits": 4, "group_size": 64}}, "mlx"),
     ],
 )
 def test_format_follows_from_what_was_found(files: dict[str, int], config: Json, model_format: str) -> None:

@@ -138,3 +138,18 @@ def test_one_pickle_is_allowed_by_its_name_and_others_are_not(hub: Hub) -> None:
     assert not resolve(allow_pickle=["*.pt"]).problems
     with pytest.raises(SelectionError, match="matches no file"):
         resolve(allow_pickle=["none.pt"]).check()
+
+
+def test_versioned_layout_puts_the_files_where_servers_of_versions_look(hub: Hub) -> None:
+    hub.publish(REPO, {"model.onnx": WEIGHTS, "config.json": "{}"})
+
+    flat, versioned = resolve().snapshot, resolve(model_layout="versioned").snapshot
+
+    assert [file.place for file in versioned.files] == ["1/config.json", "1/model.onnx"]
+    assert paths(resolve(model_layout="versioned")) == {"config.json", "model.onnx"}
+    assert flat.serving is not None
+    assert versioned.serving is not None
+    assert any("model_layout=versioned" in limit for limit in flat.serving.limits)
+    assert not any("model_layout" in limit for limit in versioned.serving.limits)
+    with pytest.raises(SelectionError, match="no model_layout 'deep'"):
+        resolve(model_layout="deep")

@@ -132,7 +132,7 @@ def test_runtime_that_is_there_is_used() -> None:
     assert documents.before == ""
 
 
-def test_version_in_the_model_registry_is_named_as_the_dashboard_looks_for_it() -> None:
+def test_version_is_named_as_the_dashboard_looks_for_it() -> None:
     model = ServedModel(IMAGE, "a/b", entry=RegistryEntry("registry", "3", "5"))
     labels = services(serving_documents(model, Platform("rhoai-3")))["InferenceService"]["metadata"]["labels"]
 

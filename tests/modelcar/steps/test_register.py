@@ -1,5 +1,6 @@
 """Entries in a real Model Registry, read back over its REST API."""
 
+import json
 import socket
 import subprocess
 import threading
@@ -83,12 +84,13 @@ def test_entry_says_what_the_image_says(
     assert version["registeredModelId"] == model["id"]
     said = properties(version)
     assert int(said.pop("image_bytes")) > downloaded.snapshot.size
+    assert json.loads(said.pop("serving"))["model_format"] == "vLLM"
     assert said.pop("image_recipe").startswith("sha256:")
     assert said == {
         "hub_id": "example/tiny-llama",
         "hub_commit": commit,
         "hub_url": "https://huggingface.co/example/tiny-llama",
-        "licence": "apache-2.0",
+        "licence": "Apache-2.0",
         "base_model": "example/tiny-llama-base",
         "weights_bytes": str(downloaded.snapshot.size),
         "image_digest": image.digest,
@@ -366,7 +368,7 @@ def test_several_runs_at_once_make_one_entry(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_answer_without_content_is_named_and_the_next_run_completes_the_entry(
+def test_answer_without_content_is_named_and_the_next_run_completes_it(
     method: str, image: Reference, model_registry_server: ModelRegistryServer
 ) -> None:
     """A gateway may say that all is well and nothing else, in the place of any answer."""
