@@ -1,4 +1,4 @@
-"""What is mounted into a step's pod, and the environment variables that we set or read there, each written once.
+"""Mounts of a step's pod, and the environment variables that we set or read there, each written once.
 
 It is used as a module (`pod.SECRETS`), so that tests can replace its values.
 """
@@ -50,3 +50,11 @@ REQUIREMENTS = "MODELCAR_REQUIREMENTS"
 
 OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
 """The host of OpenShift's own registry, from within the cluster; the port is 5000."""
+
+
+def home() -> Path:
+    """Returns the user's own directory; a random user, as OpenShift gives them to pods, may have none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")

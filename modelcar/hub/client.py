@@ -25,7 +25,7 @@ from modelcar import __version__
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
 from modelcar.hub.answers import refuse_plain_redirects, within_deadline
 from modelcar.hub.card import described_by_card
-from modelcar.hub.identity import CLIENT, identity_headers
+from modelcar.hub.identity import CLIENT, find_token, identity_headers
 from modelcar.hub.peek import Peek
 from modelcar.hub.read_ahead import ReadAhead
 from modelcar.hub.reader import ACCESS_REMEDY, HubFile, Session, Transport, first_line, gated
@@ -53,7 +53,7 @@ class Hub:
     def __init__(self, transport: str = "http") -> None:
         # The client itself reads HF_ENDPOINT once, when it is imported.
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
-        self._api = HfApi(endpoint=endpoint, library_name=CLIENT, library_version=__version__)
+        self._api = HfApi(endpoint=endpoint, token=find_token(), library_name=CLIENT, library_version=__version__)
         self._read_ahead = ReadAhead()
         self._xet = open_xet(transport, self._api.endpoint)
 

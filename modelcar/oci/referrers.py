@@ -1,4 +1,4 @@
-"""What is attached to an image: documents and signatures, each a manifest that names the image as its subject.
+"""Referrers of an image: documents and signatures, each a manifest that names the image as its subject.
 
 See https://github.com/opencontainers/distribution-spec (referrers). A registry that knows referrers lists them itself.
 In one that does not, an index under the tag `sha256-<digest>` lists them, which the clients keep. Signatures have a tag
@@ -58,7 +58,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Attached:
-    """What is attached to an image.
+    """Attachments of an image.
 
     Attributes:
         stored: Its manifest.
@@ -218,6 +218,21 @@ def _at(repository: Repository, version: str) -> Stored | None:
             raise
         print(f"what is attached as {version} is passed over: {error.what}", flush=True)
         return None
+
+
+def of_type(repository: Repository, digest: str, artifact_type: str) -> Iterator[Stored]:
+    """Yields what is listed as attached to an image and of one type; other attachments are not fetched.
+
+    Args:
+        repository: Where the image is.
+        digest: The image's digest.
+        artifact_type: The type.
+    """
+    for entry in [*repository.list_referrers(digest), *_listed(repository, digest)]:
+        if entry.artifact_type == artifact_type and entry.media_type in spec.MANIFESTS:
+            stored = _at(repository, entry.digest)
+            if stored is not None and not stored.is_index and _subject(stored) == digest:
+                yield stored
 
 
 def tag(digest: str, tag_end: str = "") -> str:

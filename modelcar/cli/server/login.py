@@ -1,4 +1,4 @@
-"""Who we are to a cluster and to its pipeline server: a login, a service account, or nobody."""
+"""Credentials for a cluster and its pipeline server: a login, a service account, or none."""
 
 import atexit
 import os
@@ -55,14 +55,15 @@ def find_cluster(namespace: str = "") -> Cluster | None:
     Raises:
         ClusterError: The kubeconfig cannot be used.
     """
-    file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube/config")
-    is_there = "KUBECONFIG" in os.environ or Path(file).is_file()
+    file = os.environ.get("KUBECONFIG") or str(pod.home() / ".kube/config")
+    # Path.is_file() raises where the home may not be looked into.
+    is_there = "KUBECONFIG" in os.environ or os.path.isfile(file)
     cluster = Cluster.of(file) if is_there else Cluster.find()
     return replace(cluster, namespace=namespace) if cluster and namespace else cluster
 
 
 def find_token(cluster: Cluster | None) -> Token | None:
-    """Where the token for the pipeline server comes from; None where there is none."""
+    """Returns the source of the token for the pipeline server; None where there is none."""
     if given := os.environ.get(TOKEN_VARIABLE):
         return lambda: given
     if file := os.environ.get(TOKEN_FILE_VARIABLE):

@@ -1,10 +1,10 @@
-"""Which weights a model lacks: an image may leave files out, but shards of one set are of use only together."""
+"""Completeness of a model's weights: an image may leave files out, but shards of one set are of use only together."""
 
 import re
 from collections.abc import Collection, Iterable
 
 _SHARD = re.compile(r"(?P<stem>.*?)-?\d{5}-of-(?P<count>\d{5})(?P<end>\..+)")
-"""How transformers, diffusers and llama.cpp number the files of one set: `model-00001-of-00004.safetensors`."""
+"""The way transformers, diffusers and llama.cpp number the files of one set: `model-00001-of-00004.safetensors`."""
 
 _WEIGHTS = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack", ".ckpt")
 
