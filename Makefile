@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci chromium
 PROGRAMS := buildah skopeo docker-registry umoci chromium
-STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
+STEPS := preflight download build build_in_job stream mirror register report warm stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
@@ -65,8 +65,9 @@ registries: setup ## build the registries that take long (Gitea: half an hour), 
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
 	$(BIN)/python -m pytest -m cluster tests/kubernetes
 
-soak: setup ## run 200 schedules of random faults over each step, and the loads (some hours)
+soak: setup ## run 200 schedules of random faults over each step, the loads, and 10,000 mutations of an image (some hours)
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak --soak-runs 200
+	$(BIN)/python -m pytest -n 2 tests/promises/test_mutated_images.py --mutations 10000
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

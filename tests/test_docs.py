@@ -66,7 +66,7 @@ def run_documented(
         program = Path(sys.executable).with_name("modelcar")
         for public, local in places.items():
             words = [word.replace(public, local) for word in words]
-        if words[0] == "verify":
+        if words[0] in ("verify", "serve-yaml"):
             stream("ibm-granite/granite-3.3-2b-instruct", words[1])
         return subprocess.run([program, *words], check=False, cwd=tmp_path, capture_output=True, text=True)
 

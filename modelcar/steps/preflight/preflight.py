@@ -25,7 +25,7 @@ from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
 
-_UNSURE = ("claim", "nodes", "build pod", "commit")
+_UNSURE = ("claim", "nodes", "build pod", "serving nodes", "commit")
 """Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
 
 Result = TypeVar("Result")
@@ -113,6 +113,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     if cluster is not None and not mistakes:
         asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
+        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
     asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
