@@ -75,7 +75,7 @@ def download(selection: Selection, claim: Path) -> Downloaded:
         WrongBytesError: A file has other bytes than were published, twice.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    hub = Hub()
+    hub = Hub(selection.transport)
     selected = selection.resolve(hub)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice

@@ -13,9 +13,11 @@ import pytest
 import requests
 
 from modelcar import pod
-from modelcar.attestation.keys import PublicKey
+from modelcar.attestation.keys import PublicKey, SigningKey
 from modelcar.errors import HubError
+from modelcar.image.existing import Existing
 from modelcar.oci.reference import Reference
+from modelcar.oci.registry import Repository
 from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
 from tests.parts.forged import INDEX, LAYER, MANIFEST, Forgery, Member, Place, digest_of, directory, encoded, tar_of
@@ -24,7 +26,7 @@ from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
 from tests.parts.skopeo import skopeo_program
-from tests.parts.steps import stream
+from tests.parts.steps import plan, stream
 
 MODEL = "example/honest"
 SHARD = "model-00001-of-00002.safetensors"
@@ -315,6 +317,31 @@ def test_a_signature_that_was_removed_is_made_again(published: Hub, place: Place
     assert run(place) == honest
 
     assert checked(place, honest.digest, with_key).is_whole
+
+
+def test_preflight_tells_what_is_signed_from_what_is_not(
+    published: Hub, place: Place, keys: Keys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(pod.SIGNING_KEY, raising=False)
+    target = f"{place.host}/{place.name}:1"
+    honest = run(place)
+    image = plan(MODEL, target).image
+    assert image is not None
+    ours, other = (SigningKey.read(key, b"") for key in (keys[0], write_keys(tmp_path, "other")[0]))
+
+    def seen(key: SigningKey | None) -> tuple[bool, bool]:
+        with Repository(honest) as repository:
+            there = Existing(repository, "1", image, key)
+            return there.is_the_image, there.is_signed
+
+    assert (seen(None), seen(ours)) == ((True, True), (False, False))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
+    run(place)
+    assert (seen(None), seen(ours), seen(other)) == ((True, True), (True, True), (False, False))
+    place.delete(digest_of(place.manifest(signature_tag(honest.digest))))
+    assert seen(ours) == (True, False)
+    evil_image(place, honest.digest).push(place, "1")
+    assert (seen(None), seen(ours)) == ((False, True), (False, False))
 
 
 def test_offline_a_forgers_own_statement_proves_nothing(

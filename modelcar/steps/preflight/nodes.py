@@ -136,7 +136,7 @@ def check(cluster: Cluster, need: Need) -> list[Finding]:
     """Checks whether a node would run a pod. Where nodes may not be listed, that is a warning."""
     try:
         with explained_api("list the nodes"):
-            nodes = [Node.read(node) for node in _listed(cluster.core.list_node)]
+            nodes = [Node.read(node) for node in listed(cluster.core.list_node)]
     except ClusterError as error:
         return [_unseen(error, "")]
     selected = [node for node in nodes if node.is_selected(need)]
@@ -185,7 +185,7 @@ def read_reserved(cluster: Cluster, node: str) -> Resources:
     total = Resources()
     selector = f"{_RESERVING},spec.nodeName={node}"
     with explained_api("list the pods of all namespaces"):
-        for pod in _listed(cluster.core.list_pod_for_all_namespaces, field_selector=selector, resource_version="0"):
+        for pod in listed(cluster.core.list_pod_for_all_namespaces, field_selector=selector, resource_version="0"):
             total.update(requests_of(pod["spec"]))
     return total
 
@@ -350,7 +350,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, str]) -> bool:
     return operator == "Exists" or (operator == "Equal" and toleration.get("value", "") == taint.get("value", ""))
 
 
-def _listed(call: Callable[..., Any], **options: Any) -> Iterator[dict[str, Any]]:
+def listed(call: Callable[..., Any], **options: Any) -> Iterator[dict[str, Any]]:
     """All objects of a kind, a page at a time, as JSON: the client's own objects take ten times as long to make."""
     token = None
     while True:

@@ -25,7 +25,7 @@ from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
 
-_UNSURE = ("claim", "nodes", "build pod", "commit")
+_UNSURE = ("claim", "nodes", "build pod", "serving nodes", "commit")
 """Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
 
 Result = TypeVar("Result")
@@ -104,7 +104,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
         "target": _started(lambda: list(checks.check_target(run, planned.result()))),
-        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, planned.result()))),
+        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, _largest_layer(planned)))),
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
         "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
@@ -113,6 +113,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     if cluster is not None and not mistakes:
         asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
+        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
     asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
@@ -142,6 +143,14 @@ def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
 def _visible_claim() -> Path | None:
     """The claim's directory: a local run names it; in a pod it is only there where the claim is mounted."""
     return pod.CLAIM if pod.LOCAL_CLAIM in os.environ or pod.CLAIM.is_dir() else None
+
+
+def _largest_layer(planned: Future[Plan]) -> int:
+    """Returns the bytes of the plan's largest layer; 0 if there is no plan, which is another check's matter."""
+    try:
+        return checks.largest_layer(planned.result())
+    except ModelcarError:
+        return 0
 
 
 def _started(check: Callable[[], Result]) -> Future[Result]:
