@@ -189,7 +189,7 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
 
 
 def may_be_weights(file: str, size: int) -> bool:
-    """Tells whether a file of unknown form may hold weights, where none else does: large, no text, picture or data."""
+    """Tells whether a file of unknown form may hold weights, where nothing else does."""
     return size >= MIN_UNKNOWN_BYTES and PurePosixPath(file).suffix.lower() not in _NO_WEIGHTS
 
 
@@ -229,7 +229,7 @@ def other_reason(path: str) -> str:
 
 
 def supports_weights(path: str) -> bool:
-    """Tells whether a file goes with any weights: licence, README, configuration, tokenizer, projector."""
+    """Tells whether a file goes with whichever weights are taken, as licence and tokenizer do."""
     pure = PurePosixPath(path)
     return _SUPPORT_NAMES.fullmatch(pure.name) is not None or MMPROJ.search(pure.name) is not None
 

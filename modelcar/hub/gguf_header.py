@@ -68,7 +68,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """Content of a GGUF file's beginning.
+    """The beginning of a GGUF file, read.
 
     Attributes:
         metadata: Keys and values, as far as they were read.

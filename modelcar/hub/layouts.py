@@ -263,7 +263,7 @@ def _pick_among_folders(folders: Mapping[str, list[WeightGroup]], groups: Sequen
 
 
 def _are_alternatives(folders: Collection[str]) -> bool:
-    """Tells whether folders hold one model in several variants, by their names; one may have a plain name."""
+    """Tells whether folders hold one model in several variants, as all of their names say but one."""
     named = [folder for folder in folders if variants.folder_variant(folder)]
     return len(folders) > 1 and len(named) >= len(folders) - 1
 
@@ -320,7 +320,7 @@ def _is_twin(group: WeightGroup, kept: WeightGroup) -> bool:
 
 
 def _is_large(group: WeightGroup, groups: Sequence[WeightGroup]) -> bool:
-    """Tells whether a group can be the model itself; a format that is there in full goes before others."""
+    """Tells whether a group can be the model itself; complete ones come first."""
     usable = [one for one in groups if one.complete] or groups
     largest = max(one.size for one in usable)
     return group in usable and group.size >= largest * _MIN_MAIN_SHARE / 2

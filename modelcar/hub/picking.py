@@ -15,6 +15,9 @@ TORCH_LIKE = frozenset({Format.SAFETENSORS, Format.TORCH})
 COMPARABLE = 8
 """Times: the same weights in 32 and in 4 bits."""
 
+_TELLING_BYTES = 100_000
+"""Below this sizes tell nothing: a header or a container is as large as the weights."""
+
 _TWIN_RATIOS = (1.0, 2.0, 0.5, 4.0, 0.25)
 _TWIN_TOLERANCE = 0.03
 _AUDIOCRAFT = ("state_dict", "compression_state_dict")
@@ -88,7 +91,7 @@ def pick_in_folder(groups: Sequence[WeightGroup]) -> Picked:
 def comparable(one: WeightGroup, other: WeightGroup) -> bool:
     """Tells whether two groups may hold the same weights, by their sizes."""
     small, large = sorted((one.size, other.size))
-    return large <= COMPARABLE * max(small, 1)
+    return large <= COMPARABLE * max(small, _TELLING_BYTES)
 
 
 def is_size_twin(one: int, other: int) -> bool:

@@ -24,7 +24,7 @@ PICKLE_REMEDY = (
 )
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".distcp")
-"""What PyTorch, Lightning, scikit-learn and others call files that their loaders unpickle."""
+"""Suffixes of files that the loaders of PyTorch, Lightning, scikit-learn and others unpickle."""
 
 ARCHIVES = (".nemo", ".mar", ".pt2", ".zip", ".tar", ".npz", ".keras")
 """Archives, which may hold pickles."""
@@ -36,7 +36,7 @@ _TORCH_BINS = re.compile(
     r"((diffusion_)?pytorch_|open_clip_pytorch_)?(model|weights)([-_.].*)?\.bin|pytorch_.*\.bin|adapter_model.*\.bin"
     r"|(.*_)?state_dict\.bin|pytorch_lora_weights\.bin|training_args\.bin|.*(optimizer|optim|scheduler|states?)\.bin"
 )
-"""What libraries on PyTorch call their pickles; other .bin files may be anything."""
+"""Names that libraries on PyTorch give their pickles; other .bin files may be anything."""
 
 _DISTRIBUTED = ".metadata"
 """torch.distributed.checkpoint's own file, beside its .distcp: a pickle."""
@@ -70,7 +70,7 @@ ReadPart = Callable[[int, int], bytes | None]
 
 
 class ByName(Enum):
-    """Answer of a file's name to whether it holds a pickle."""
+    """The answer of a file's name to the question of a pickle."""
 
     YES = "yes"
     NO = "no"
@@ -115,7 +115,7 @@ def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Tells whether a file begins as a pickle, an archive with one first (PyTorch's), or a NumPy array of objects."""
+    """Tells whether first bytes are a pickle's, an array of objects', or an archive's that begins with one."""
     if head.startswith(_ZIP) and len(head) >= _ZIP_HEADER.size:
         fields = _ZIP_HEADER.unpack_from(head)
         method, name_length, extra_length = fields[3], fields[-2], fields[-1]

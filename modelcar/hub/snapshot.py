@@ -46,7 +46,7 @@ class PublishedFile(BaseModel):
 
     @property
     def place(self) -> str:
-        """Returns where it lies below the image's /models."""
+        """Its path below the image's /models."""
         return f"{self.folder}/{self.path}" if self.folder else self.path
 
     @property
@@ -56,7 +56,7 @@ class PublishedFile(BaseModel):
 
 
 class Card(BaseModel):
-    """The Hub's word on a model beside its files: its card and its own look at the configuration.
+    """The Hub's words on a model beside its files: its card and its own look at the configuration.
 
     Attributes:
         library: The library that loads it (`transformers`, `timm`, …); empty if it is not named.
@@ -76,7 +76,7 @@ class Card(BaseModel):
 
 
 class Serving(BaseModel):
-    """Serving of what an image holds.
+    """Instructions to serve a model in an image.
 
     Attributes:
         model_class: The layout: `transformers`, `gguf`, `sklearn` …

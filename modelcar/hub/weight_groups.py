@@ -87,14 +87,14 @@ class WeightGroup:
 
     @property
     def slot(self) -> str:
-        """Returns what it stands for: groups in one folder with the same slot hold the same weights."""
+        """The part of a model that it stands for: groups in one folder with the same slot hold the same weights."""
         if self.base.startswith("consolidated"):
             return "consolidated"
         return MAIN if self.base in _MAIN_STEMS else self.base
 
     @property
     def label(self) -> str:
-        """The name that people use, in messages."""
+        """Its name in messages."""
         first = self.weights[0].path
         return first if len(self.weights) == 1 else f"{first} and {len(self.weights) - 1} more"
 
