@@ -76,7 +76,7 @@ def checked(place: Place, digest: str, key: PublicKey | None = None, **options: 
 
 
 def has(place: Place, tag: str) -> bool:
-    return requests.head(place.url(f"manifests/{tag}"), timeout=9).ok
+    return requests.head(place.url(f"manifests/{tag}"), timeout=600).ok
 
 
 def signature_tag(digest: str) -> str:
@@ -136,7 +136,7 @@ def test_an_image_that_other_tools_changed_is_not_there_already(
 
 
 def tool(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
 
 
 def note_of(place: Place, digests: dict[str, str], sizes: dict[str, int]) -> None:
@@ -422,7 +422,7 @@ def test_what_others_wrote_commands_no_terminal(published: Hub, place: Place) ->
     command = [str(Path(sys.executable).with_name("modelcar")), "verify", f"{place.host}/{place.name}@{digest}"]
 
     for more in ([], ["--json"], ["--quick"]):
-        done = subprocess.run([*command, *more], capture_output=True, timeout=60, env=dict(os.environ))
+        done = subprocess.run([*command, *more], capture_output=True, timeout=600, env=dict(os.environ))
         shown = (done.stdout + done.stderr).decode()
         assert done.returncode == (3 if more == ["--quick"] else 1)
         assert not [letter for letter in shown.replace("\n", "") if not letter.isprintable()]
