@@ -76,8 +76,9 @@ class Place:
 
     def download_to(self, claim: Path) -> Measurement:
         """Downloads the model with our own function."""
-        code = "from pathlib import Path; from modelcar.steps.download import download; "
-        return self.python(f"{code}download({MODEL!r}, Path({str(claim)!r}))", self.hub_env)
+        code = "from pathlib import Path; from modelcar.hub.selection import Selection; "
+        code += "from modelcar.steps.download import download; "
+        return self.python(f"{code}download(Selection({MODEL!r}), Path({str(claim)!r}))", self.hub_env)
 
     @cached_property
     def noted(self) -> bytes:
@@ -95,8 +96,10 @@ class Place:
             noted: Let it have the digests that the download noted.
         """
         (self.downloaded / DIGESTS).write_bytes(self.noted if noted else b"{}")
-        code = "from pathlib import Path; from modelcar.steps.build import build; "
-        return self.python(f"{code}build(Path({str(self.downloaded)!r}), {target!r}, builder={builder!r})")
+        code = "from pathlib import Path; from modelcar.image.request import ImageRequest; "
+        code += "from modelcar.steps.build import BuildRequest, build; "
+        request = f"directory={str(self.downloaded)!r}, image=ImageRequest({target!r}), builder={builder!r}"
+        return self.python(f"{code}build(BuildRequest({request}))")
 
     @contextmanager
     def new_registry(self) -> Iterator[Registry]:

@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 from modelcar.claim.files import OnDisk
 from modelcar.errors import BuildError
+from modelcar.hub.selection import Selection
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layout
+from modelcar.image.request import ImageRequest
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.oci.transfer import PARALLEL
@@ -170,7 +172,7 @@ def _run(folder: Path, count: int) -> Run:
         os.environ["HF_ENDPOINT"] = hub.url
         target = f"{registry.host}/example/scale:1.0"
         before = len(registry.requests())
-        stream(MODEL, target)
+        stream(Selection(MODEL), ImageRequest(target))
         after = len(registry.requests())
         reference = Reference.parse(target)
         with Repository(reference) as repository:

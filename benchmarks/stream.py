@@ -111,21 +111,29 @@ def measure_huge(place: Place) -> list[Figure]:
     ]
 
 
+_IMPORTS = (
+    "from modelcar.hub.selection import Selection; from modelcar.image.request import ImageRequest; "
+    "from modelcar.steps.stream import stream; "
+)
+
+
 def _stream(place: Place, host: str, more: str = "", *, slow: bool = False) -> Measurement:
     target = f"{host}/{_IMAGE}"
     env = place.slow_hub_env if slow else place.hub_env
-    return place.python(f"from modelcar.steps.stream import stream; stream({MODEL!r}, {target!r}{more})", env)
+    return place.python(f"{_IMPORTS}stream(Selection({MODEL!r}), ImageRequest({target!r}{more}))", env)
 
 
 def _both(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
-    return _stream(place, first, f", mirror='{second}/{_IMAGE}'", slow=slow)
+    return _stream(place, first, f", mirror_target='{second}/{_IMAGE}'", slow=slow)
 
 
 def _two_steps(place: Place, first: str, second: str, *, slow: bool = False) -> Measurement:
     source, target = f"{first}/{_IMAGE}", f"{second}/{_IMAGE}"
-    code = "from modelcar.steps.stream import stream; from modelcar.steps.mirror import mirror; "
+    code = (
+        f"{_IMPORTS}from modelcar.steps.mirror import mirror; stream(Selection({MODEL!r}), ImageRequest({source!r})); "
+    )
     env = place.slow_hub_env if slow else place.hub_env
-    return place.python(f"{code}stream({MODEL!r}, {source!r}); mirror({source!r}, {target!r})", env)
+    return place.python(f"{code}mirror({source!r}, {target!r})", env)
 
 
 def _oci_modelcar(place: Place, programs: Path, host: str) -> Measurement:

@@ -9,13 +9,12 @@ from typing import Any
 import kfp
 from kfp import dsl
 
-from modelcar.bootstrap.command import carrying
+from modelcar.bootstrap.command import self_contained_command
 
-BASE_IMAGE = "registry.access.redhat.com/ubi9/python-311:latest"
+BASE_IMAGE = "registry.access.redhat.com/ubi9/python-311:9.8-1779945715"
 """Has Python and pip, runs as any UID in group 0, needs no login and is not rate limited."""
 
-
-VERTEX_IMAGE = "python:3.11"
+VERTEX_IMAGE = "python:3.11.14"
 """What kfp takes by default: Vertex AI pulls images from Artifact Registry and Docker Hub alone."""
 
 
@@ -36,7 +35,7 @@ def self_contained(folder: str, base_image: str = BASE_IMAGE, **options: Any) ->
         container = component.component_spec.implementation.container
         packages = f"{_pinned(Path(folder).parent / 'requirements.txt')}\nkfp=={kfp.__version__}"
         code = textwrap.dedent(inspect.getsource(function))
-        container.command = carrying(container.command, packages, code)
+        container.command = self_contained_command(container.command, packages, code)
         return component
 
     return wrap

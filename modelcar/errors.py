@@ -46,6 +46,10 @@ class HubUnwellError(HubError):
     may_pass = True
 
 
+class NoSuchRevisionError(HubError):
+    """The model has no such branch, tag or commit."""
+
+
 class HubBusyError(HubUnwellError):
     """The Hub, or the storage behind it, takes no more connections or requests for now."""
 

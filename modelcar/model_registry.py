@@ -255,7 +255,7 @@ def _token() -> str:
 def _given_token() -> str:
     if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
         return token
-    file = Path(os.environ.get("MODEL_REGISTRY_TOKEN_PATH") or "")
+    file = Path(os.environ.get(pod.MODEL_REGISTRY_TOKEN_FILE) or "")
     return file.read_text().strip() if file.is_file() else ""
 
 

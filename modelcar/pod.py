@@ -1,15 +1,52 @@
-"""Paths that are mounted into a step's pod, each written once."""
+"""What is mounted into a step's pod, and the environment variables that we set or read there, each written once.
+
+It is used as a module (`pod.SECRETS`), so that tests can replace its values.
+"""
 
 import os
 from pathlib import Path
 
-CLAIM = Path(os.environ.get("MODELCAR_CLAIM", "/modelcar"))
+LOCAL_CLAIM = "MODELCAR_CLAIM"
+"""Set where a run is on this machine: the directory that stands for the claim."""
+
+CLAIM_MOUNT = Path("/modelcar")
+"""Where the pipelines mount the claim."""
+
+CLAIM = Path(os.environ.get(LOCAL_CLAIM, CLAIM_MOUNT))
 """Where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
 
-SECRETS = Path("/var/run/secrets/modelcar")
-"""Where the pipelines mount registry Secrets (type kubernetes.io/dockerconfigjson), a folder each."""
+SECRETS_MOUNT = Path("/var/run/secrets/modelcar")
+"""Where the pipelines mount Secrets, a folder each: target, mirror, huggingface, model-registry, signing."""
+
+SECRETS = SECRETS_MOUNT
+"""Where the steps look for them."""
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes mounts the pod's own token, its project's name and the cluster's authority."""
+
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where Kubernetes takes a container's last words from."""
+
+LOCAL_TERMINATION_LOG = "MODELCAR_TERMINATION_LOG"
+"""Set where a run is on this machine: the file that stands for it."""
+
+TERMINAL = "MODELCAR_TERMINAL"
+"""Names the terminal that shows the progress of a step, which is a process whose output kfp reads."""
+
+HF_TOKEN_FILE = "HF_TOKEN_PATH"  # noqa: S105
+"""Names a file with a token for the Hub; huggingface_hub's own."""
+
+MODEL_REGISTRY_TOKEN_FILE = "MODEL_REGISTRY_TOKEN_PATH"  # noqa: S105
+"""Names a file with a token for the Model Registry."""
+
+POD_NAME = "KFP_POD_NAME"
+"""The pod's name; Kubeflow sets it."""
+
+SIGNING_KEY = "MODELCAR_SIGNING_KEY"
+"""Names a file with a signing key, in place of the one in the mounted Secret."""
+
+REQUIREMENTS = "MODELCAR_REQUIREMENTS"
+"""Names the packages that a step's command installed, for a step that passes our code on; else unset."""
 
 OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
-"""Its host, from within the cluster; the port is 5000."""
+"""The host of OpenShift's own registry, from within the cluster; the port is 5000."""

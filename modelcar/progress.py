@@ -10,15 +10,13 @@ from typing import IO, TYPE_CHECKING
 
 from rich.filesize import decimal
 
+from modelcar import pod
 from modelcar.errors import StoppedError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Display
 
 SECONDS_BETWEEN_LINES = 5.0
-TERMINAL = "MODELCAR_TERMINAL"
-"""Names the terminal that a live display may use although stdout is a pipe, as it is under kfp's local runner."""
-
 _LINES_FOR_RATE = 6
 
 
@@ -106,10 +104,10 @@ Count = Callable[[int], None]
 
 
 def _open_terminal() -> IO[str] | None:
-    if TERMINAL not in os.environ or sys.stdout.isatty():
+    if pod.TERMINAL not in os.environ or sys.stdout.isatty():
         return None
     try:
-        return open(os.environ[TERMINAL], "w")
+        return open(os.environ[pod.TERMINAL], "w")
     except OSError:
         return None
 

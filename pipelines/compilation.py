@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,17 +12,19 @@ from typing import Any
 
 import yaml
 
+from modelcar.cluster.executor import QUEUE
 from modelcar.errors import BuildError
+from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 BUILDING, STREAMING = "model_to_registry", "model_to_registry_streaming"
-
-
 PIPELINES = (BUILDING, STREAMING)
 """The pipelines that one can choose from, as their folders are called."""
 
-
 VERTEX = "model_to_vertex"
 """The pipeline for Vertex AI, which needs Google's components: modelcar-pipelines[vertex]."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A DNS label, RFC 1123."""
 
 _DEFAULT = re.compile(r"(?<= dict \[Default: )\{.+\}(?=\]$)", re.MULTILINE)
 
@@ -37,40 +39,52 @@ class Backend(StrEnum):
     """OpenShift AI 2.25, whose pipelines hand no task's configuration over (dsl.TaskConfig)."""
 
 
-def compile_all(folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> list[Path]:
+def compile_all(
+    folder: Path, delivery: Delivery = EMBEDDED, backend: Backend = Backend.CURRENT, queue: str = ""
+) -> list[Path]:
     """Compiles every pipeline, the one for Vertex AI where its extra is installed; the same code gives the same bytes.
 
     Args:
         folder: Where the files go.
-        image: An image with everything in it (Containerfile), for clusters that reach no package index. Empty: the
-            steps carry our code and install what they need.
+        delivery: How our code reaches the steps' pods.
         backend: What they are for.
+        queue: Kueue's queue that the steps wait in; empty for none.
 
     Returns:
         The files that were written.
 
     Raises:
-        BuildError: The folder cannot be written.
+        BuildError: The folder cannot be written, or the queue's name is none.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = [*PIPELINES, VERTEX] if find_spec("google_cloud_pipeline_components") else PIPELINES
-        return [compile_one(name, folder, image, backend) for name in names]
+        return [compile_one(name, folder, delivery, backend, queue) for name in names]
     except OSError as error:
         raise BuildError(f"cannot write to {folder}: {error.strerror}", "Name another folder with --output") from None
 
 
-def compile_one(pipeline_name: str, folder: Path, image: str = "", backend: Backend = Backend.CURRENT) -> Path:
+def compile_one(
+    pipeline_name: str,
+    folder: Path,
+    delivery: Delivery = EMBEDDED,
+    backend: Backend = Backend.CURRENT,
+    queue: str = "",
+) -> Path:
     """Compiles one pipeline.
 
     Args:
         pipeline_name: The pipeline, as its folder is called.
         folder: Where the file goes.
-        image: An image with everything in it; empty for steps that carry our code.
+        delivery: How our code reaches the steps' pods.
         backend: What it is for.
+        queue: Kueue's queue that the steps wait in; empty for none.
 
     Returns:
         The file that was written.
+
+    Raises:
+        BuildError: The queue's name is none.
     """
     from kfp.compiler import Compiler
 
@@ -78,11 +92,13 @@ def compile_one(pipeline_name: str, folder: Path, image: str = "", backend: Back
     file = folder / f"{pipeline.name}.yaml"
     if backend is Backend.WITHOUT_TASK_CONFIG:
         Compiler().compile(_without_task_config(pipeline), str(file))
-        _change(file, _forget_task_config)
+        _change(file, lambda document, *_: _forget_task_config(document))
     else:
         Compiler().compile(pipeline, str(file))
-    if image:
-        _change(file, lambda document: _use_image(document, image))
+    if delivery != EMBEDDED:
+        _change(file, lambda document, *_: _deliver(document, delivery))
+    if queue:
+        _change(file, lambda *documents: _wait_in_queue(documents, queue))
     _put_defaults_in_order(file)
     return file
 
@@ -114,20 +130,26 @@ def _put_defaults_in_order(file: Path) -> None:
     file.write_text(_DEFAULT.sub(sort, file.read_text()))
 
 
-def _change(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def _wait_in_queue(documents: Sequence[dict[str, Any]], queue: str) -> None:
+    """Labels the pods of all steps for Kueue, which counts them in a queue; a Job takes its step's label over."""
+    if not _NAME.fullmatch(queue):
+        raise BuildError(f"{queue!r} is no name of a queue", "Name one of those that `oc get localqueue` shows")
+    # A pipeline for Vertex AI says nothing of Kubernetes.
+    for document in documents[1:]:
+        configured = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        for name in documents[0]["deploymentSpec"]["executors"]:
+            metadata = configured.setdefault(name, {}).setdefault("podMetadata", {})
+            metadata.setdefault("labels", {})[QUEUE] = queue
+
+
+def _change(file: Path, change: Callable[..., None]) -> None:
     text = file.read_text()
     header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
-    change(documents[0])
+    change(*documents)
     file.write_text(header + yaml.safe_dump_all(documents, sort_keys=True))
 
 
-def _use_image(document: dict[str, Any], image: str) -> None:
-    from modelcar.bootstrap.command import without_bootstrap
-
+def _deliver(document: dict[str, Any], delivery: Delivery) -> None:
     for executor in document["deploymentSpec"]["executors"].values():
-        container = executor["container"]
-        command = without_bootstrap(container["command"])
-        # What carries no code of ours is somebody else's step, which needs its own image.
-        if command != container["command"]:
-            container.update(image=image, command=command)
+        delivery.apply(executor["container"])

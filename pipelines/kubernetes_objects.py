@@ -14,6 +14,7 @@ import yaml
 import modelcar
 from modelcar.errors import BuildError
 from modelcar.pipelines.compilation import PIPELINES, Backend, compile_one
+from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 API_VERSION = "pipelines.kubeflow.org/v2beta1"
 DIGITS = 12
@@ -40,7 +41,13 @@ def version_name(file: Path) -> str:
     return f"{modelcar.__version__}-{hashlib.sha256(file.read_bytes()).hexdigest()[:DIGITS]}"
 
 
-def write_objects(folder: Path, namespace: str, image: str = "", backend: Backend = Backend.CURRENT) -> list[Path]:
+def write_objects(
+    folder: Path,
+    namespace: str,
+    delivery: Delivery = EMBEDDED,
+    backend: Backend = Backend.CURRENT,
+    queue: str = "",
+) -> list[Path]:
     """Writes each pipeline as a file with its Pipeline and its PipelineVersion, and a kustomization.yaml over them.
 
     The same code gives the same bytes. A version is never changed, since Kubeflow refuses that: other content has
@@ -49,18 +56,21 @@ def write_objects(folder: Path, namespace: str, image: str = "", backend: Backen
     Args:
         folder: Where the files go.
         namespace: The project of the pipeline server.
-        image: An image with everything in it; empty for steps that carry our code.
+        delivery: How our code reaches the steps' pods.
         backend: What they are for.
+        queue: Kueue's queue that the steps wait in; empty for none.
 
     Returns:
         The files that were written, kustomization.yaml last.
 
     Raises:
-        BuildError: The folder cannot be written.
+        BuildError: The folder cannot be written, or the queue's name is none.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [_write(name, folder, image, backend) for name in PIPELINES]
+        with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as place:
+            compiled = [compile_one(name, Path(place), delivery, backend, queue) for name in PIPELINES]
+            files = [_write(file, folder) for file in compiled]
         kustomization = folder / "kustomization.yaml"
         resources = "\n".join(f"  - {file.name}" for file in files)
         kustomization.write_text(_KUSTOMIZATION.format(folder=folder, namespace=namespace, resources=resources))
@@ -88,11 +98,8 @@ def objects(name: str, version: str, documents: list[dict[str, Any]]) -> list[di
     ]
 
 
-def _write(pipeline: str, folder: Path, image: str, backend: Backend) -> Path:
-    with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as place:
-        compiled = compile_one(pipeline, Path(place), image, backend)
-        documents = list(yaml.safe_load_all(compiled.read_text()))
-        written = objects(compiled.stem, version_name(compiled), documents)
+def _write(compiled: Path, folder: Path) -> Path:
+    written = objects(compiled.stem, version_name(compiled), list(yaml.safe_load_all(compiled.read_text())))
     file = folder / compiled.name
     file.write_text(yaml.safe_dump_all(written, sort_keys=False, allow_unicode=True, width=1000))
     return file

@@ -1,19 +1,15 @@
 """Where a task runs and what it gets there: node, disk, memory, claim, secrets. One function each, for any pipeline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from kfp import dsl, kubernetes
 from kfp.dsl import pipeline_channel
 
-CLAIM_PATH = "/modelcar"
-"""Where the claim is mounted; modelcar.claim.space expects it there."""
-
-SECRETS_PATH = "/var/run/secrets/modelcar"
-"""Where registry Secrets are mounted; modelcar.oci.credentials looks there."""
+from modelcar import pod
 
 Task = dsl.PipelineTask
 Value = Any
@@ -30,7 +26,7 @@ def never_cached(task: Task, retries: int, hours: int) -> None:
 
 def on_claim(task: Task, claim: Value) -> None:
     """Mounts the claim that downloads and builds share."""
-    kubernetes.mount_pvc(task, pvc_name=claim, mount_path=CLAIM_PATH)
+    kubernetes.mount_pvc(task, pvc_name=claim, mount_path=str(pod.CLAIM_MOUNT))
 
 
 def on_node(task: Task, node_selector: Value, tolerations: Value) -> None:
@@ -65,7 +61,7 @@ def _consumes(task: Task, *values: Value) -> None:
 
 def with_registry_login(task: Task, name: str, secret: Value) -> None:
     """Mounts a registry's Secret (kubernetes.io/dockerconfigjson), if there is one of that name."""
-    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{SECRETS_PATH}/{name}", optional=True)
+    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS_MOUNT}/{name}", optional=True)
 
 
 def with_token(task: Task, name: str, secret: Value, key: str, variable: str) -> None:
@@ -73,24 +69,24 @@ def with_token(task: Task, name: str, secret: Value, key: str, variable: str) ->
 
     Only from KFP 2.15 on may the Secret of a variable be absent; older ones refuse the pipeline that says so.
     """
-    place = f"{SECRETS_PATH}/{name}"
+    place = f"{pod.SECRETS_MOUNT}/{name}"
     kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=place, optional=True)
     task.set_env_variable(variable, f"{place}/{key}")
 
 
 def with_hf_token(task: Task, secret: Value) -> None:
     """Gives the task a token for the Hub, at the place where huggingface_hub is told to look."""
-    with_token(task, "huggingface", secret, "HF_TOKEN", "HF_TOKEN_PATH")
+    with_token(task, "huggingface", secret, "HF_TOKEN", pod.HF_TOKEN_FILE)
 
 
 def with_model_registry_token(task: Task, secret: Value) -> None:
     """Gives the task a token for the Model Registry."""
-    with_token(task, "model-registry", secret, "token", "MODEL_REGISTRY_TOKEN_PATH")
+    with_token(task, "model-registry", secret, "token", pod.MODEL_REGISTRY_TOKEN_FILE)
 
 
 def with_signing_key(task: Task, secret: Value) -> None:
     """Mounts a Secret with a signing key, if there is one of that name; modelcar.attestation.keys looks there."""
-    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{SECRETS_PATH}/signing", optional=True)
+    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS_MOUNT}/signing", optional=True)
 
 
 def pulled_with(task: Task, secret: Value) -> None:
@@ -133,28 +129,33 @@ class BuildPlace:
         claim: The claim with the download.
         node_selector: Labels of the nodes that may run it.
         tolerations: Taints that it may ignore.
-        cpu: Processors.
-        memory: Memory.
-        ephemeral_storage: The node's own disk.
+        build_cpu: Processors.
+        build_memory: Memory.
+        build_ephemeral_storage: The node's own disk.
     """
 
     claim: Value
     node_selector: Value
     tolerations: Value
-    cpu: Value
-    memory: Value
-    ephemeral_storage: Value
+    build_cpu: Value
+    build_memory: Value
+    build_ephemeral_storage: Value
 
     def is_for(self, task: Task) -> None:
         """Sets all of it on a task, which keeps it for its own pod or hands it to its Job as dsl.TaskConfig."""
         on_claim(task, self.claim)
         on_node(task, self.node_selector, self.tolerations)
-        with_resources(task, self.cpu, self.memory)
-        with_ephemeral_storage(task, self.ephemeral_storage)
+        with_resources(task, self.build_cpu, self.build_memory)
+        with_ephemeral_storage(task, self.build_ephemeral_storage)
 
-    def job_parameters(self) -> dict[str, Value]:
-        """The same as parameters of a task that starts a Job, where the backend hands nothing over; else none."""
-        return {} if _task_config_is_known.get() else asdict(self)
+    def job_inputs(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """Returns a pipeline's parameters as those of a task that starts a Job.
+
+        What is set on the task goes to its Job; only where the backend hands nothing over is it a parameter as well.
+        """
+        place = vars(self)
+        others = {name: value for name, value in given.items() if name not in place}
+        return others if _task_config_is_known.get() else {**others, **place}
 
     def is_for_job_of(self, task: Task) -> None:
         """Sets all of it on a task that starts a Job, where the backend hands it over."""
@@ -168,6 +169,28 @@ def builds(task: Task, target_secret: Value, signing_secret: Value) -> None:
     with_registry_login(task, "target", target_secret)
     with_signing_key(task, signing_secret)
     never_cached(task, retries=2, hours=12)
+
+
+def downloads(task: Task, claim: Value, hf_token_secret: Value) -> None:
+    """All that a download step needs."""
+    task.set_display_name("Download")
+    on_claim(task, claim)
+    with_hf_token(task, hf_token_secret)
+    with_resources(task, "1", "1Gi")
+    never_cached(task, retries=3, hours=12)
+
+
+def streams(
+    task: Task, hf_token_secret: Value, target_secret: Value, mirror_secret: Value, signing_secret: Value
+) -> None:
+    """All that a stream step needs."""
+    task.set_display_name("Stream")
+    with_hf_token(task, hf_token_secret)
+    with_resources(task, "1", "512Mi")
+    with_registry_login(task, "target", target_secret)
+    with_registry_login(task, "mirror", mirror_secret)
+    with_signing_key(task, signing_secret)
+    never_cached(task, retries=3, hours=12)
 
 
 def reports(task: Task) -> None:

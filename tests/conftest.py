@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from modelcar import pod
 from modelcar.oci import session
 from modelcar.retries import pause_before
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.download import Downloaded
 from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
 from tests.parts.models import tiny_llama
@@ -30,6 +30,7 @@ from tests.parts.registries import (
     registry_with_basic_auth,
     registry_with_token_auth,
 )
+from tests.parts.steps import download
 
 # The Model Registry's program is kept there from run to run, although HOME is another one within the tests.
 CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

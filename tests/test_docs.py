@@ -18,12 +18,12 @@ from kubernetes import client
 
 from modelcar.cluster.failures import failures
 from modelcar.steps.report.inference_service import inference_service
-from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import BasicAuthRegistry, TokenAuthRegistry
 from tests.parts.run_states import FOLDER as RUN_STATES
 from tests.parts.run_states import as_object, run_state
+from tests.parts.steps import stream
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

@@ -34,22 +34,17 @@ def build(
         sent_bytes: Bytes of layers that were sent; the registry had the rest.
         unchanged: Whether the target already held this very image.
     """
+    given = dict(locals())
+
     from collections import namedtuple
-    from pathlib import Path
 
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps import build as step
+    from modelcar.steps.build import BuildRequest
+    from modelcar.steps.build import build as run_build
 
     with recorded("build") as record, exit_with_one_line():
-        done = step.build(
-            Path(directory),
-            target,
-            base_image=base_image,
-            builder=builder,
-            max_layer_size=max_layer_size,
-            if_exists=if_exists,
-        )
+        done = run_build(BuildRequest.of(given))
         record.image, record.moved_bytes, record.unchanged = str(done.image), done.sent_bytes, done.unchanged
     outputs = namedtuple("Outputs", ["image", "sent_bytes", "unchanged"])
     return outputs(str(done.image), done.sent_bytes, done.unchanged)

@@ -29,20 +29,20 @@ def build_in_job(
     if_exists: str = "update",
     job_service_account: str = "modelcar-build",
     job_image: str = "",
-    privileged: bool = False,
-    ephemeral_storage: str = "",
+    build_mode: str = "",
+    build_ephemeral_storage: str = "",
     deadline_hours: float = 12.0,
     schedule_minutes: float = 30.0,
     claim: str = "",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
-    cpu: str = "",
-    memory: str = "",
+    build_cpu: str = "",
+    build_memory: str = "",
     task_config: dsl.TaskConfig = None,
 ) -> NamedTuple("Outputs", [("image", str), ("sent_bytes", int), ("unchanged", bool)]):
     """Build an OCI image (a KServe modelcar) of a downloaded model in a Job of its own and push it.
 
-    For buildah on nodes that allow no user namespaces: a Job's pod can be privileged, a pipeline task's cannot. The
+    For buildah on nodes that allow no user namespaces: a Job's pod can be given what a pipeline task's cannot. The
     image is the same as that of the build step, to the digest. The Job's log follows into this step's; a step that is
     tried again goes on with the Job that runs already.
 
@@ -55,17 +55,18 @@ def build_in_job(
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
-        job_service_account: Service account of the Job's pod; it must be allowed to be privileged if that is asked for.
+        job_service_account: Service account of the Job's pod; it must be allowed what build_mode asks for.
         job_image: Image of the Job's pod. Empty: this step's own.
-        privileged: Whether the Job's container is privileged. Only buildah can need it.
-        ephemeral_storage: Node disk that the Job requests and may use, such as 2Gi. Empty: what is set on the task.
+        build_mode: What the Job may do more than a step, which only buildah can need: nested (user namespaces, in one
+            of the pod's own: OpenShift's SCC nested-container, from 4.20 on) or job (it is privileged). Empty: nothing.
+        build_ephemeral_storage: Node disk that the Job requests and may use, such as 2Gi. Empty: as set on the task.
         deadline_hours: Hours after which the Job is ended, waiting for a node included.
         schedule_minutes: Minutes that the Job may wait for a node.
         claim: PersistentVolumeClaim of the download. Empty: the volumes that are set on the task.
-        node_selector: Labels, as a JSON object, of the nodes that may run the Job. Empty: what is set on the task.
-        tolerations: Taints, as a JSON list of tolerations, that the Job may ignore. Empty: what is set on the task.
-        cpu: Processors that the Job requests, such as 500m. Empty: what is set on the task.
-        memory: Memory that the Job requests, such as 1Gi. Empty: what is set on the task.
+        node_selector: Labels, as a JSON object, of the nodes that may run the Job. Empty: as set on the task.
+        tolerations: Taints, as a JSON list of tolerations, that the Job may ignore. Empty: as set on the task.
+        build_cpu: Processors that the Job requests, such as 500m. Empty: as set on the task.
+        build_memory: Memory that the Job requests, such as 1Gi. Empty: as set on the task.
         task_config: Filled in by the pipeline's backend: what is set on this task. OpenShift AI 2.25 has none.
 
     Returns:
@@ -73,31 +74,27 @@ def build_in_job(
         sent_bytes: Bytes of layers that were sent; the registry had the rest.
         unchanged: Whether the target already held this very image.
     """
+    given = dict(locals())
+
     from collections import namedtuple
 
     from modelcar.cluster.task import TaskConfig
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps import build_in_job as step
+    from modelcar.steps.build import BuildRequest
+    from modelcar.steps.build_in_job import build_in_job as run_build_in_job
 
     with recorded("build") as record, exit_with_one_line():
         named = TaskConfig.from_parameters(
-            claim=claim, node_selector=node_selector, tolerations=tolerations, cpu=cpu, memory=memory
+            claim=claim, node_selector=node_selector, tolerations=tolerations, cpu=build_cpu, memory=build_memory
         )
         task = named.joined(TaskConfig.from_task_config(task_config))
-        done = step.build_in_job(
-            step.Build(
-                directory=directory,
-                target=target,
-                base_image=base_image,
-                builder=builder,
-                max_layer_size=max_layer_size,
-                if_exists=if_exists,
-            ),
-            task.with_ephemeral_storage(ephemeral_storage),
+        done = run_build_in_job(
+            BuildRequest.of(given),
+            task.with_ephemeral_storage(build_ephemeral_storage),
             service_account=job_service_account,
             image=job_image,
-            privileged=privileged,
+            privilege={"nested": "nested", "job": "privileged"}.get(build_mode, "none"),
             deadline_hours=deadline_hours,
             schedule_minutes=schedule_minutes,
         )

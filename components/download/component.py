@@ -33,23 +33,18 @@ def download(
         commit: Commit that the revision stood for.
         size: Size of the files in bytes.
     """
+    given = dict(locals())
+
     from collections import namedtuple
 
     from modelcar import pod
+    from modelcar.hub.selection import Selection
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps import download as step
+    from modelcar.steps.download import download as run_download
 
     with recorded("download") as record, exit_with_one_line():
-        done = step.download(
-            model,
-            pod.CLAIM,
-            revision=revision,
-            include=include,
-            exclude=exclude,
-            everything=everything,
-            allow_pickle=allow_pickle,
-        )
+        done = run_download(Selection.of(given), pod.CLAIM)
         record.commit, record.size, record.moved_bytes = done.snapshot.commit, done.snapshot.size, done.fetched_bytes
     outputs = namedtuple("Outputs", ["directory", "commit", "size"])
     return outputs(str(done.directory), done.snapshot.commit, done.snapshot.size)

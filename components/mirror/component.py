@@ -8,14 +8,14 @@ from modelcar.components.self_contained import self_contained
 @self_contained(__file__)
 def mirror(
     image: str,
-    target: str = "",
+    mirror_target: str = "",
     if_exists: str = "update",
 ) -> NamedTuple("Outputs", [("image", str), ("copied_bytes", int)]):
     """Copy an image from registry to registry as a stream: no disk, the same digests, only the blobs that are missing.
 
     Args:
         image: Image to copy, pinned to its digest.
-        target: Where to, registry/repository:tag. Empty copies nothing and passes the image on.
+        mirror_target: Where to, registry/repository:tag. Empty copies nothing and passes the image on.
         if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
 
@@ -27,13 +27,13 @@ def mirror(
 
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps import mirror as step
+    from modelcar.steps.mirror import mirror as run_mirror
 
     outputs = namedtuple("Outputs", ["image", "copied_bytes"])
-    if not target:
+    if not mirror_target:
         print("no mirror was asked for")
         return outputs(image, 0)
     with recorded("mirror") as record, exit_with_one_line():
-        done = step.mirror(image, target, if_exists=if_exists)
+        done = run_mirror(image, mirror_target, if_exists=if_exists)
         record.image, record.moved_bytes = str(done.image), done.copied_bytes
     return outputs(str(done.image), done.copied_bytes)

@@ -31,9 +31,9 @@ def preflight(
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
-    ephemeral_storage: str = "",
-    cpu: str = "1",
-    memory: str = "1Gi",
+    build_ephemeral_storage: str = "",
+    build_cpu: str = "1",
+    build_memory: str = "1Gi",
     job_service_account: str = "modelcar-build",
     job_image: str = "",
 ) -> NamedTuple(
@@ -64,8 +64,8 @@ def preflight(
             refused otherwise.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
-        build_mode: pod (buildah in the build task's own pod), job (in a privileged Job) or auto: the least privileged
-            that works.
+        build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
+            own), job (in a privileged Job) or auto: the least privileged that works.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
@@ -75,10 +75,10 @@ def preflight(
         claim: PersistentVolumeClaim that the run works on.
         node_selector: Labels of the nodes that may run the build.
         tolerations: Taints that the build may ignore, as Kubernetes tolerations.
-        ephemeral_storage: Node disk that the build reserves, such as 20Gi. Empty: what the plan says it needs.
-        cpu: Processors that the build requests.
-        memory: Memory that the build requests.
-        job_service_account: Service account of the Job's pod; it must be allowed to run privileged pods.
+        build_ephemeral_storage: Node disk that the build reserves, such as 20Gi. Empty: what the plan says it needs.
+        build_cpu: Processors that the build requests.
+        build_memory: Memory that the build requests.
+        job_service_account: Service account of the Job's pod; it must be allowed to run such pods.
         job_image: Image of the Job. Empty: the steps' own.
 
     Returns:
@@ -86,54 +86,28 @@ def preflight(
         plan_page: The same as a web page.
         node_selector: Labels of the nodes for the build task.
         ephemeral_storage: Node disk for the build task to reserve.
-        build_mode: Where the build will run: pod or job.
+        build_mode: Where the build will run: pod, nested or job.
         unchanged: Whether image, mirror and entry are there already, so that nothing is left to do.
         image: The image to serve, pinned to its digest, if nothing is left to do; else empty.
     """
+    given = dict(locals())
+
     from collections import namedtuple
     from pathlib import Path
 
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps.preflight import page
-    from modelcar.steps.preflight import preflight as step
-    from modelcar.steps.preflight.request import Run
+    from modelcar.steps.preflight.page import page, show, web_page
+    from modelcar.steps.preflight.preflight import preflight as run_preflight
+    from modelcar.steps.preflight.request import RunRequest
 
     with recorded("preflight") as record, exit_with_one_line():
-        found = step.preflight(
-            Run(
-                model=model,
-                target=target,
-                mirror_target=mirror_target,
-                model_registry=model_registry,
-                revision=revision,
-                include=include,
-                exclude=exclude,
-                everything=everything,
-                allow_pickle=allow_pickle,
-                base_image=base_image,
-                builder=builder,
-                build_mode=build_mode,
-                max_layer_size=max_layer_size,
-                if_exists=if_exists,
-                registered_name=registered_name,
-                model_format=model_format,
-                streaming=streaming,
-                claim=claim,
-                node_selector=node_selector,
-                tolerations=tolerations,
-                ephemeral_storage=ephemeral_storage,
-                cpu=cpu,
-                memory=memory,
-                job_service_account=job_service_account,
-                job_image=job_image,
-            )
-        )
+        found = run_preflight(RunRequest.of(given))
         found.note(record)
-        Path(plan.path).write_text(page.page(found), encoding="utf-8")
-        Path(plan_page.path).write_text(page.web_page(found), encoding="utf-8")
+        Path(plan.path).write_text(page(found), encoding="utf-8")
+        Path(plan_page.path).write_text(web_page(found), encoding="utf-8")
         # The artifact of a step that fails is not kept; its log is.
-        page.show(found)
+        show(found)
         found.check()
     outputs = namedtuple("Outputs", ["node_selector", "ephemeral_storage", "build_mode", "unchanged", "image"])
     return outputs(

@@ -7,14 +7,18 @@ from modelcar.components.self_contained import self_contained
 
 @self_contained(__file__)
 def register(
-    image: str, url: str = "", name: str = "", model_format: str = "vLLM", pipeline_run: str = ""
+    image: str,
+    model_registry: str = "",
+    registered_name: str = "",
+    model_format: str = "vLLM",
+    pipeline_run: str = "",
 ) -> NamedTuple("Outputs", [("model", str), ("version", str)]):
     """Enter an image as a version of a registered model. Doing so again changes nothing; a new commit adds a version.
 
     Args:
         image: Image to enter, pinned to its digest. What is entered is read from the image's own annotations.
-        url: Address of the Model Registry, such as https://registry.example. Empty enters nothing.
-        name: Name of the registered model; empty for the model's id on the Hub.
+        model_registry: Address of the Model Registry, such as https://registry.example. Empty enters nothing.
+        registered_name: Name of the registered model; empty for the model's id on the Hub.
         model_format: Model format that the serving runtime supports, as KServe calls it.
         pipeline_run: Id of the pipeline run that made the image, noted in the entry.
 
@@ -26,14 +30,16 @@ def register(
 
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps import register as step
+    from modelcar.steps.register import register as run_register
 
     outputs = namedtuple("Outputs", ["model", "version"])
-    if not url:
+    if not model_registry:
         print("no Model Registry was named")
         return outputs("", "")
     with recorded("register") as record, exit_with_one_line():
-        done = step.register(image, url, name=name, model_format=model_format, pipeline_run=pipeline_run)
+        done = run_register(
+            image, model_registry, name=registered_name, model_format=model_format, pipeline_run=pipeline_run
+        )
         record.image, record.entry = image, f"{done.model} {done.version}"
     print(f"{done.model} version {done.version} is {done.uri}" + ("" if done.changed else " already"))
     return outputs(done.model, done.version)

@@ -38,11 +38,11 @@ def report(
     """
     from pathlib import Path
 
-    from modelcar.steps.report import page
-    from modelcar.steps.report import report as step
+    from modelcar.steps.report.page import EndedRun
+    from modelcar.steps.report.report import report as run_report
 
-    done = step.report(
-        page.EndedRun(
+    done = run_report(
+        EndedRun(
             run_id,
             status.state or "",
             status.error_message or "",

@@ -45,26 +45,18 @@ def stream(
         read_bytes: Bytes that were read from the Hub; the registries had the rest.
         unchanged: Whether the targets already held this very image.
     """
+    given = dict(locals())
+
     from collections import namedtuple
 
+    from modelcar.hub.selection import Selection
+    from modelcar.image.request import ImageRequest
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps import stream as step
+    from modelcar.steps.stream import stream as run_stream
 
     with recorded("stream") as record, exit_with_one_line():
-        done = step.stream(
-            model,
-            target,
-            mirror=mirror_target,
-            revision=revision,
-            include=include,
-            exclude=exclude,
-            everything=everything,
-            allow_pickle=allow_pickle,
-            base_image=base_image,
-            max_layer_size=max_layer_size,
-            if_exists=if_exists,
-        )
+        done = run_stream(Selection.of(given), ImageRequest.of(given))
         record.image, record.commit = str(done.mirrored or done.image), done.commit
         record.moved_bytes, record.unchanged = done.read_bytes, done.unchanged
     outputs = namedtuple("Outputs", ["image", "commit", "read_bytes", "unchanged"])

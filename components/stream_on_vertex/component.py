@@ -44,31 +44,25 @@ def stream_on_vertex(
         read_bytes: Bytes that were read from the Hub; the registry had the rest.
         unchanged: Whether the target already held this very image.
     """
+    given = dict(locals())
+
     import os
     from collections import namedtuple
 
     from modelcar import google_cloud
+    from modelcar.hub.selection import Selection
+    from modelcar.image.request import ImageRequest
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
-    from modelcar.steps import stream as step
     from modelcar.steps import vertex_upload
+    from modelcar.steps.stream import stream as run_stream
 
     with recorded("stream") as record, exit_with_one_line():
         vertex_upload.check_target(target)
         if hf_token_secret:
             # Where the Hub's own client looks for it.
             os.environ["HF_TOKEN"] = google_cloud.read_secret(hf_token_secret, project)
-        done = step.stream(
-            model,
-            target,
-            revision=revision,
-            include=include,
-            exclude=exclude,
-            everything=everything,
-            base_image=serving_image,
-            max_layer_size=max_layer_size,
-            if_exists=if_exists,
-        )
+        done = run_stream(Selection.of(given), ImageRequest.of({**given, "base_image": serving_image}))
         record.image, record.commit = str(done.image), done.commit
         record.moved_bytes, record.unchanged = done.read_bytes, done.unchanged
     outputs = namedtuple("Outputs", ["image", "commit", "read_bytes", "unchanged"])

@@ -5,63 +5,50 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelcar.attestation import cosign, provenance, sbom
+from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import SigningError, SigningKey
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
-from modelcar.hub.snapshot import Snapshot
 from modelcar.oci import referrers, spec
-from modelcar.oci.image import Image
 from modelcar.oci.referrers import Attachment, Content
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Stored
 
 PREDICATE_TYPE = "in-toto.io/predicate-type"
 
 
-def attach(
-    repository: Repository,
-    image: Image,
-    snapshot: Snapshot,
-    base_name: str,
-    base_digest: str,
-    recipe: str,
-    key: SigningKey | None,
-) -> None:
+def attach(repository: Repository, images: Sequence[Stored], contents: Contents, key: SigningKey | None) -> None:
     """Attaches provenance and inventory to an image, and signs all of it if there is a key.
+
+    What is signed is what is handed over, and nothing that a registry gives back. So nobody may call this with a key
+    unless every byte of the image is proved.
 
     Args:
         repository: Where the image is.
-        image: The image; a tag need not lead to it yet.
-        snapshot: The files in it.
-        base_name: The image under them.
-        base_digest: Its digest.
-        recipe: The hash of all that decides it.
+        images: The manifests of its platforms and, last, the image itself.
+        contents: What it was made of.
         key: What to sign with; None for no signatures.
 
     Raises:
-        SigningError: The registry takes no signature. Without a key, one that takes no attachments is borne.
+        SigningError: The registry takes no signature. Without a key, one that rejects attachments is only reported.
         RegistryError: It is unreachable, or refuses the credentials.
     """
-    origin = provenance.provenance(snapshot, base_name, base_digest, recipe)
-    contents = sbom.inventory(snapshot, base_name, base_digest, image.top.digest)
-    name = provenance.model_url(snapshot.model, snapshot.commit)
-    statements = [
-        provenance.statement(provenance.PREDICATE, origin, name, image.top.digest),
-        provenance.statement(sbom.PREDICATE, contents, name, image.top.digest),
-    ]
+    image = images[-1]
     documents = [
-        _document(cosign.IN_TOTO, statements[0], {PREDICATE_TYPE: provenance.PREDICATE}),
-        _document(sbom.MEDIA_TYPE, contents, {}),
+        _document(cosign.IN_TOTO, contents.statements(image.digest)[0], {PREDICATE_TYPE: provenance.PREDICATE}),
+        _document(sbom.MEDIA_TYPE, contents.inventory(image.digest), {}),
     ]
     if key is not None:
-        sign(repository, image, statements, key)
+        sign(repository, images, contents.statements(image.digest), key)
     try:
-        referrers.attach(repository, image.top, documents)
+        referrers.attach(repository, image, documents)
     except (CredentialsError, RegistryUnwellError):
         raise
     except RegistryError as error:
         print(f"{repository.reference.registry} takes no provenance and no inventory: {error}", flush=True)
 
 
-def sign(repository: Repository, image: Image, statements: Sequence[dict[str, Any]], key: SigningKey) -> None:
+def sign(
+    repository: Repository, images: Sequence[Stored], statements: Sequence[dict[str, Any]], key: SigningKey
+) -> None:
     """Signs an image and statements on it, as cosign does. What is signed with this key already stays as it is.
 
     The image of each platform is signed as well, as by `cosign sign --recursive`: podman and CRI-O look for a signature
@@ -69,7 +56,7 @@ def sign(repository: Repository, image: Image, statements: Sequence[dict[str, An
 
     Args:
         repository: Where the image is.
-        image: The image; a tag need not lead to it yet.
+        images: The manifests of its platforms and, last, the image itself.
         statements: in-toto statements whose subject it is.
         key: What to sign with.
 
@@ -77,11 +64,12 @@ def sign(repository: Repository, image: Image, statements: Sequence[dict[str, An
         SigningError: The registry takes no signature.
         RegistryError: It is unreachable, or refuses the credentials.
     """
+    *platforms, image = images
     try:
-        for platform in image.platforms:
+        for platform in platforms:
             referrers.attach(repository, platform, [cosign.signature(repository.reference, platform.digest, key)])
-        signature = cosign.signature(repository.reference, image.top.digest, key)
-        referrers.attach(repository, image.top, [signature, cosign.attestations(statements, key)])
+        signature = cosign.signature(repository.reference, image.digest, key)
+        referrers.attach(repository, image, [signature, cosign.attestations(statements, key)])
     except (CredentialsError, RegistryUnwellError):
         raise
     except RegistryError as error:
@@ -89,11 +77,6 @@ def sign(repository: Repository, image: Image, statements: Sequence[dict[str, An
             f"{repository.reference.registry} takes no signature: {error}",
             "Choose a registry that does (Quay, Harbor, Artifact Registry, …), or do without the signing key",
         ) from None
-
-
-def is_signed(repository: Repository, digest: str) -> bool:
-    """Whether an image has a signature at all, whoever made it. One request."""
-    return repository.find_manifest(referrers.tag(digest, referrers.SIGNATURES)) is not None
 
 
 def _document(media_type: str, document: dict[str, Any], annotations: dict[str, str]) -> Attachment:

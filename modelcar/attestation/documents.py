@@ -1,19 +1,54 @@
-"""Reads what is attached to an image: provenance, inventory and signatures, each held against the image's digest."""
+"""Reads what is attached to an image: provenance, inventory and signatures, each held against what follows from it.
+
+Whoever may write to a repository may attach what they like. With a key only what is signed with it counts, and the rest
+is passed over; without one nothing is proved by an attachment, but one that says other than the image is a fault of it.
+Documents are read one after the other and none is kept, so memory does not grow with their number.
+"""
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from modelcar.attestation import cosign, provenance, sbom
+from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import PublicKey
 from modelcar.attestation.provenance import Provenance, Statement
-from modelcar.errors import RegistryError, WrongBytesError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attached
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import LARGEST_SMALL_BLOB, Repository
 
-_LARGEST = 64 << 20
-"""Bytes. The statement on a model of 100,000 files has some 30 MB."""
+MAX_DOCUMENTS = 1000
+"""How many attached documents are read. An image has some five, and as many more for each key that signed it."""
+
+_OPENERS = {cosign.ENVELOPE: cosign.opened}
+"""How to open signed statements, by the media type of what they are in."""
+
+_KNOWN = (cosign.SIMPLE_SIGNING, cosign.IN_TOTO, sbom.MEDIA_TYPE, *_OPENERS)
+
+
+@dataclass
+class Verdict:
+    """What came of looking for one kind of document.
+
+    Attributes:
+        found: How many there are, whoever made them.
+        counted: How many of those count: with a key, those that are signed with it.
+        is_right: Whether one of those that count is right.
+        problem: What is wrong with one that counts; empty for nothing.
+    """
+
+    found: int = 0
+    counted: int = 0
+    is_right: bool = False
+    problem: str = ""
+
+    def note(self, problem: str) -> None:
+        """Notes one that counts: that it is right, or what is wrong with it."""
+        self.is_right = self.is_right or not problem
+        self.problem = self.problem or problem
 
 
 @dataclass
@@ -21,111 +56,203 @@ class Documents:
     """What is attached to an image.
 
     Attributes:
-        provenance: What it was made of; None if nothing trustworthy says so.
-        inventory: The files that the inventory lists, with their SHA-256 where it has one; None without inventory.
-        signed: Whether the provenance is signed with the key that was given.
-        signatures: How many signatures of the image there are.
-        is_signed: Whether one of them is of this image, with the key that was given.
-        signature_problem: Why not.
-        problems: What is wrong with documents, in words.
+        provenance: The statements on what it was made of.
+        inventory: The bills of materials.
+        signature: The signatures of the image itself.
     """
 
-    provenance: Provenance | None = None
-    inventory: dict[str, str] | None = None
-    signed: bool = False
-    signatures: int = 0
-    is_signed: bool = False
-    signature_problem: str = ""
-    problems: list[str] = field(default_factory=list)
+    provenance: Verdict = field(default_factory=Verdict)
+    inventory: Verdict = field(default_factory=Verdict)
+    signature: Verdict = field(default_factory=Verdict)
 
 
-def read_documents(repository: Repository, digest: str, key: PublicKey | None) -> Documents:
-    """Reads what is attached to an image.
+def find_provenance(repository: Repository, digest: str, key: PublicKey | None) -> Provenance | None:
+    """Finds a statement on what an image was made of.
+
+    Args:
+        repository: Where the image is.
+        digest: Its digest.
+        key: Who must have signed the statement; None for anybody's, which proves nothing.
+
+    Raises:
+        RegistryError: The registry is unreachable or refused.
+    """
+    for descriptor, content in _contents(repository, digest, Verdict()):
+        payload = _payload(descriptor, content, key)
+        statement = Statement.read(payload) if payload else None
+        if statement and statement.predicate_type == provenance.PREDICATE and statement.is_about(digest):
+            said = Provenance.read(statement.predicate)
+            if said is not None:
+                return said
+    return None
+
+
+def signed_provenance(repository: Repository, digest: str, key: PublicKey) -> Provenance | None:
+    """Finds the statement on what an image was made of that the owner of a key signed."""
+    return find_provenance(repository, digest, key)
+
+
+def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
+    """Tells whether the owner of a key signed an image, as cosign does, under the tag where cosign looks."""
+    stored = repository.find_manifest(referrers.tag(digest, referrers.SIGNATURES))
+    if stored is None or stored.is_index:
+        return False
+    trouble, verdict = Verdict(), Verdict()
+    for layer in _layers(Attached(stored), trouble):
+        if layer.media_type == cosign.SIMPLE_SIGNING and layer.size <= LARGEST_SMALL_BLOB:
+            with suppress(WrongBytesError):
+                _check_signature(repository.small_blob(layer.digest), layer, digest, key, verdict)
+    return verdict.is_right
+
+
+def read_documents(repository: Repository, digest: str, key: PublicKey | None, contents: Contents | None) -> Documents:
+    """Reads all that is attached to an image.
 
     Args:
         repository: Where the image is.
         digest: Its digest.
         key: Whose signatures count; with a key only signed statements do.
+        contents: What it was made of, which the documents must say; None if that is not known.
 
     Raises:
         RegistryError: The registry is unreachable or refused.
     """
     found = Documents()
-    unsigned = 0
-    for descriptor, content in _contents(repository, referrers.find(repository, digest), found):
+    for descriptor, content in _contents(repository, digest, found.provenance):
         if descriptor.media_type == cosign.SIMPLE_SIGNING:
-            _read_signature(content, descriptor, digest, key, found)
-        elif descriptor.media_type == sbom.MEDIA_TYPE and key is None:
-            _read_inventory(content, digest, found)
-        elif descriptor.media_type == cosign.ENVELOPE:
-            opened = cosign.opened(content, key)
-            if opened and (opened.by_us or key is None):
-                _read_statement(opened.payload, digest, found, signed=opened.by_us)
-            unsigned += not (opened and opened.by_us)
-        elif descriptor.media_type == cosign.IN_TOTO:
-            unsigned += 1
+            _check_signature(content, descriptor, digest, key, found.signature)
+            continue
+        payload = _payload(descriptor, content, key)
+        if descriptor.media_type == sbom.MEDIA_TYPE:
             if key is None:
-                _read_statement(content, digest, found, signed=False)
-    if key is not None and found.provenance is None and not found.problems:
-        said = "it is not signed with this key" if unsigned else "there is none"
-        found.problems.append(said)
+                _check_inventory(_read(content), digest, contents, found.inventory)
+        elif payload is None:
+            found.provenance.found += 1
+        else:
+            _check_statement(payload, digest, contents, found, signed=key is not None)
     return found
 
 
-def _contents(
-    repository: Repository, attached: list[Attached], found: Documents
-) -> Iterator[tuple[spec.Descriptor, bytes]]:
-    known = (cosign.SIMPLE_SIGNING, cosign.ENVELOPE, cosign.IN_TOTO, sbom.MEDIA_TYPE)
-    blobs = {
-        (layer.digest, json.dumps(layer.annotations, sort_keys=True)): layer
-        for one in attached
-        for layer in one.stored.manifest().layers
-        if layer.media_type in known
-    }
-    for layer in blobs.values():
-        if layer.size > _LARGEST:
-            found.problems.append(f"an attached document has {layer.size} bytes")
-            continue
-        try:
-            yield layer, repository.small_blob(layer.digest)
-        except (WrongBytesError, RegistryError) as error:
-            found.problems.append(str(error))
+def _contents(repository: Repository, digest: str, trouble: Verdict) -> Iterator[tuple[spec.Descriptor, bytes]]:
+    """Yields the documents that are attached to an image, each once; what cannot be read goes to the verdict."""
+    seen: set[int] = set()
+    for one in referrers.each(repository, digest):
+        for layer in _layers(one, trouble):
+            if layer.media_type not in _KNOWN or (place := hash(layer.model_dump_json())) in seen:
+                continue
+            seen.add(place)
+            if len(seen) > MAX_DOCUMENTS:
+                trouble.note(f"more than {MAX_DOCUMENTS} documents are attached, of which the rest was not read")
+                return
+            if layer.size > LARGEST_SMALL_BLOB:
+                trouble.note(f"an attached document has {layer.size} bytes")
+                continue
+            try:
+                yield layer, repository.small_blob(layer.digest)
+            except (CredentialsError, RegistryUnwellError):
+                raise
+            except (WrongBytesError, RegistryError) as error:
+                trouble.note(str(error))
 
 
-def _read_signature(
-    payload: bytes, layer: spec.Descriptor, digest: str, key: PublicKey | None, found: Documents
+def _layers(attached: Attached, trouble: Verdict) -> list[spec.Descriptor]:
+    try:
+        return attached.stored.manifest().layers
+    except RegistryError as error:
+        trouble.note(str(error))
+        return []
+
+
+def _payload(descriptor: spec.Descriptor, content: bytes, key: PublicKey | None) -> bytes | None:
+    """Returns the statement in a document, if it counts: with a key, if it is signed with it."""
+    if descriptor.media_type == cosign.IN_TOTO:
+        return content if key is None else None
+    if descriptor.media_type not in _OPENERS:
+        return None
+    opened = _OPENERS[descriptor.media_type](content, key)
+    return opened.payload if opened and (opened.by_us or key is None) else None
+
+
+def _check_signature(
+    payload: bytes, layer: spec.Descriptor, digest: str, key: PublicKey | None, verdict: Verdict
 ) -> None:
-    found.signatures += 1
+    verdict.found += 1
     if key is None:
         return
     if not cosign.is_signed(payload, layer, key):
-        found.signature_problem = found.signature_problem or "it was not made with this key"
+        verdict.note("it was not made with this key")
     elif cosign.signed_digest(payload) != digest:
-        found.signature_problem = f"it is of another image, {cosign.signed_digest(payload)}"
+        verdict.note(f"it is of another image, {cosign.signed_digest(payload)}")
     else:
-        found.is_signed = True
+        verdict.note("")
 
 
-def _read_statement(content: bytes, digest: str, found: Documents, *, signed: bool) -> None:
-    statement = Statement.read(content)
+def _check_statement(payload: bytes, digest: str, contents: Contents | None, found: Documents, *, signed: bool) -> None:
+    statement = Statement.read(payload)
     if statement is None:
-        found.problems.append("an attached statement is malformed")
+        found.provenance.found += 1
+        found.provenance.note("an attached statement is malformed")
     elif not statement.is_about(digest):
-        of = ", ".join(f"sha256:{subject.digest.sha256}" for subject in statement.subject)
-        found.problems.append(f"a statement is of another image, {of}")
+        found.provenance.found += 1
+        of = ", ".join(f"sha256:{subject.digest.sha256}" for subject in statement.subject[:3])
+        found.provenance.note(f"a statement is of another image, {of}")
     elif statement.predicate_type == provenance.PREDICATE:
         said = Provenance.read(statement.predicate)
-        if said is None:
-            # Others may attach theirs, with other build types.
-            return
-        found.provenance, found.signed = said, signed
+        # Others may attach theirs, with other build types.
+        if said is not None:
+            found.provenance.found += 1
+            found.provenance.counted += 1
+            if contents is not None:
+                found.provenance.note(_provenance_problem(statement.predicate, said, contents))
     elif statement.predicate_type == sbom.PREDICATE:
-        _read_inventory(json.dumps(statement.predicate).encode(), digest, found)
+        _check_inventory(statement.predicate, digest, contents, found.inventory)
 
 
-def _read_inventory(content: bytes, digest: str, found: Documents) -> None:
-    files = sbom.listed_files(content, digest)
-    if files is None:
-        found.problems.append("an inventory is malformed, or of another image")
-    else:
-        found.inventory = files
+def _check_inventory(document: Any, digest: str, contents: Contents | None, verdict: Verdict) -> None:
+    verdict.found += 1
+    # Offline a snapshot lacks what the Hub knows besides of the model, such as its licence.
+    if contents is not None and contents.by_hub:
+        verdict.note(_inventory_problem(document, digest, contents))
+
+
+def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: Contents) -> str:
+    """Says how a statement differs from what this software would state; empty if it does not."""
+    if _same(predicate, contents.provenance(said.version)):
+        return ""
+    snapshot = contents.snapshot
+    if (said.model, said.commit) != (snapshot.model, snapshot.commit):
+        return f"it is of {said.model} at {said.commit}"
+    known = {file.path: file for file in said.files}
+    for path, file in known.items():
+        held = snapshot.by_path.get(path)
+        if held is None or (held.identity, held.size) != (file.identity, file.size):
+            return f"it names {path}, of which the image holds no such bytes"
+        if said.layers[path] != contents.layers[path]:
+            return f"it names another layer for {path}"
+    for path in snapshot.by_path:
+        if path not in known:
+            return f"it does not name {path}"
+    return "it is of another recipe" if said.recipe != contents.recipe else "it says other than this image does"
+
+
+def _inventory_problem(document: Any, digest: str, contents: Contents) -> str:
+    if not isinstance(document, dict):
+        return "it is malformed"
+    if _same(document, contents.inventory(digest, sbom.writer_version(document))):
+        return ""
+    return "it lists other files, or says other than this image does"
+
+
+def _read(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tells whether two documents are the same JSON. In Python 1 equals 1.0 and True, which are written otherwise."""
+    try:
+        return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    except (RecursionError, ValueError, TypeError):
+        return False

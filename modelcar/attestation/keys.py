@@ -29,7 +29,7 @@ KEY_FILE, PASSWORD_FILE = "cosign.key", "cosign.password"
 MOUNT = "signing"
 """Where, below modelcar.oci.credentials.SECRETS, the pipelines mount that Secret."""
 
-SIGNING_KEY, PASSWORD = "MODELCAR_SIGNING_KEY", "COSIGN_PASSWORD"
+PASSWORD = "COSIGN_PASSWORD"  # noqa: S105
 
 _COSIGN = re.compile(r"-----BEGIN ENCRYPTED (?:COSIGN|SIGSTORE) PRIVATE KEY-----([^-]+)-----END ")
 _MOST_MEMORY = 512 << 20
@@ -167,9 +167,9 @@ def find_signing_key() -> SigningKey | None:
         SigningError: There is a key, and it cannot be used.
     """
     secret = pod.SECRETS / MOUNT
-    file = Path(os.environ.get(SIGNING_KEY) or secret / KEY_FILE)
+    file = Path(os.environ.get(pod.SIGNING_KEY) or secret / KEY_FILE)
     # A random user's home may be one that it must not look into, which Path.is_file() raises.
-    if SIGNING_KEY not in os.environ and not os.path.isfile(file):
+    if pod.SIGNING_KEY not in os.environ and not os.path.isfile(file):
         return None
     beside = file.with_name(PASSWORD_FILE)
     password = _read(beside).rstrip(b"\r\n") if os.path.isfile(beside) else os.environ.get(PASSWORD, "").encode()

@@ -18,8 +18,11 @@ from modelcar.hub.snapshot import PublishedFile, Snapshot
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
-BUILD_TYPE = "urn:io.modelcar:image:v1"
-BUILDER = "pkg:pypi/modelcar-pipelines"
+BUILD_TYPE = "urn:io.modelcar:image:v2"
+"""Raise the number at its end when the statement changes its form."""
+
+BUILDER_NAME = "modelcar-pipelines"
+BUILDER = f"pkg:pypi/{BUILDER_NAME}"
 
 Json = dict[str, Any]
 
@@ -46,14 +49,23 @@ def statement(predicate_type: str, predicate: Mapping[str, Any], name: str, dige
     }
 
 
-def provenance(snapshot: Snapshot, base_name: str, base_digest: str, recipe: str) -> Json:
-    """What an image was made of: each file with the hash that the Hub published, and the base.
+def provenance(
+    snapshot: Snapshot,
+    base_name: str,
+    base_digest: str,
+    recipe: str,
+    layers: Mapping[str, str],
+    version: str = modelcar.__version__,
+) -> Json:
+    """Says what an image was made of: each file with the hash that the Hub published and its layer, and the base.
 
     Args:
         snapshot: The files that were taken, at their commit.
         base_name: The image under the model.
         base_digest: Its digest.
-        recipe: The hash of all that decides the image (modelcar.layers.recipe).
+        recipe: The hash of all that decides the image (modelcar.image.recipe).
+        layers: The digest of the layer that each file is in, by the file's path.
+        version: The version of this software that says so.
     """
     at_commit = f"{snapshot.source}/resolve/{snapshot.commit}"
     return {
@@ -69,13 +81,13 @@ def provenance(snapshot: Snapshot, base_name: str, base_digest: str, recipe: str
                         "name": file.path,
                         "uri": f"{at_commit}/{quote(file.path)}",
                         "digest": {"sha256": file.sha256} if file.sha256 else {"gitBlob": file.git_blob},
-                        "annotations": {"size": file.size},
+                        "annotations": {"size": file.size, "layer": layers[file.path]},
                     }
                     for file in sorted(snapshot.files, key=lambda file: file.path)
                 ),
             ],
         },
-        "runDetails": {"builder": {"id": BUILDER, "version": {"modelcar-pipelines": modelcar.__version__}}},
+        "runDetails": {"builder": {"id": BUILDER, "version": {BUILDER_NAME: version}}},
     }
 
 
@@ -92,13 +104,23 @@ class _Resource(BaseModel):
 
 
 class _Definition(BaseModel):
+    build_type: str = Field(alias="buildType")
     external_parameters: Json = Field(alias="externalParameters")
     internal_parameters: Json = Field({}, alias="internalParameters")
     resolved_dependencies: list[_Resource] = Field(alias="resolvedDependencies")
 
 
+class _Builder(BaseModel):
+    version: dict[str, str] = {}
+
+
+class _Details(BaseModel):
+    builder: _Builder = Field(default_factory=_Builder)
+
+
 class _Predicate(BaseModel):
     build_definition: _Definition = Field(alias="buildDefinition")
+    run_details: _Details = Field(default_factory=_Details, alias="runDetails")
 
 
 class Statement(BaseModel):
@@ -119,7 +141,7 @@ class Statement(BaseModel):
         """Reads a statement; None if it is none."""
         try:
             return cls.model_validate(json.loads(content))
-        except (ValidationError, ValueError):
+        except (ValidationError, ValueError, RecursionError):
             return None
 
     def is_about(self, digest: str) -> bool:
@@ -135,26 +157,43 @@ class Provenance(BaseModel):
         commit: Its commit.
         recipe: The hash of all that decides the image.
         files: The files that were taken, with their published hashes.
+        layers: The digest of the layer that each file is in, by the file's path.
+        version: The version of this software that says so.
     """
 
     model: str
     commit: str
     recipe: str
     files: tuple[PublishedFile, ...]
+    layers: dict[str, str]
+    version: str = ""
 
     @classmethod
     def read(cls, predicate: Mapping[str, Any]) -> "Provenance | None":
         """Reads the predicate of one; None if it is not as this project writes it."""
         try:
-            said = _Predicate.model_validate(predicate).build_definition
+            read = _Predicate.model_validate(predicate)
+            said = read.build_definition
+            if said.build_type != BUILD_TYPE:
+                return None
+            files = [one for one in said.resolved_dependencies if one.name]
             return cls(
                 model=said.external_parameters.get("model", ""),
                 commit=said.external_parameters.get("commit", ""),
                 recipe=said.internal_parameters.get("recipe", ""),
-                files=tuple(_file(one) for one in said.resolved_dependencies if one.name),
+                files=tuple(_file(one) for one in files),
+                layers={one.name: one.annotations.get("layer", "") for one in files},
+                version=read.run_details.builder.version.get(BUILDER_NAME, ""),
             )
         except (ValidationError, UnsafeNameError):
             return None
+
+    def by_layer(self) -> dict[str, list[PublishedFile]]:
+        """Returns the files of each layer, by the layers' digests."""
+        found: dict[str, list[PublishedFile]] = {}
+        for file in self.files:
+            found.setdefault(self.layers[file.path], []).append(file)
+        return found
 
 
 def _file(resource: _Resource) -> PublishedFile:

@@ -4,7 +4,6 @@ Like the provenance it follows from the image alone: no time and no random seria
 same inventory. See https://cyclonedx.org/docs/1.6/json.
 """
 
-import json
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -35,14 +34,17 @@ _SPDX = {
 Json = dict[str, Any]
 
 
-def inventory(snapshot: Snapshot, base_name: str, base_digest: str, image_digest: str) -> Json:
-    """The bill of materials of an image.
+def inventory(
+    snapshot: Snapshot, base_name: str, base_digest: str, image_digest: str, version: str = modelcar.__version__
+) -> Json:
+    """Writes the bill of materials of an image.
 
     Args:
         snapshot: The files in it.
         base_name: The image under them.
         base_digest: Its digest.
         image_digest: The image's own digest.
+        version: The version of this software that writes it.
     """
     model, base = model_url(snapshot.model, snapshot.commit), f"{base_name.partition('@')[0]}@{base_digest}"
     image = f"{snapshot.model}@{image_digest}"
@@ -52,9 +54,7 @@ def inventory(snapshot: Snapshot, base_name: str, base_digest: str, image_digest
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, image_digest)}",
         "version": 1,
         "metadata": {
-            "tools": {
-                "components": [{"type": "application", "name": "modelcar-pipelines", "version": modelcar.__version__}]
-            },
+            "tools": {"components": [{"type": "application", "name": "modelcar-pipelines", "version": version}]},
             "component": {
                 "type": "container",
                 "bom-ref": image,
@@ -71,24 +71,12 @@ def inventory(snapshot: Snapshot, base_name: str, base_digest: str, image_digest
     }
 
 
-def listed_files(content: bytes, image_digest: str) -> dict[str, str] | None:
-    """The files that an inventory lists, by their paths, with their SHA-256 where it has one.
-
-    Args:
-        content: The inventory.
-        image_digest: The image that it must be of.
-
-    Returns:
-        None if it is no inventory of this image.
-    """
+def writer_version(document: Json) -> str:
+    """Returns the version of this software that wrote a bill of materials, as it says; empty if it says none."""
     try:
-        read = json.loads(content)
-        if read["metadata"]["component"]["hashes"] != _sha256(image_digest):
-            return None
-        files = [one for part in read["components"] for one in part.get("components", ()) if one["type"] == "file"]
-        return {str(file["name"]): str((file.get("hashes") or [{}])[0].get("content", "")) for file in files}
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
+        return str(document["metadata"]["tools"]["components"][0]["version"])
+    except (LookupError, TypeError):
+        return ""
 
 
 def _model(snapshot: Snapshot, reference: str) -> Json:

@@ -1,91 +1,141 @@
-"""How our code and its packages travel in a container's command, so that a pod needs no image of ours.
+"""The command of a step's container, and how our code and its packages reach the pod.
+
+There are three ways, and one shell script for all of them: the code travels in the command itself (the default), is
+installed as a published package, or is in the image already, where there is nothing to do.
 
 kfp can embed a directory as well (`embedded_artifact_path`), but stamps the archive with the time of the compilation
 and the files' owners, so that no two compilations give the same YAML.
 """
 
 import base64
+import bz2
 import io
-import lzma
 import os
+import re
 import tarfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import modelcar
+from modelcar import pod
 from modelcar.bootstrap import sources
 from modelcar.errors import BuildError
 
-LONGEST_ARGUMENT = 128 << 10
+MAX_ARGUMENT_BYTES = 128 << 10
 """Linux's MAX_ARG_STRLEN: no single argument of a process may be longer, with the zero at its end."""
 
-REQUIREMENTS = "MODELCAR_REQUIREMENTS"
-"""Names the packages that the bootstrap installed, for a step that hands our code on; unset where it did nothing."""
+DISTRIBUTION = "modelcar-pipelines"
+"""Our name in package indexes."""
 
-# $0 is the archive, $1 the packages and $2 our version; the command follows. Where modelcar is installed, as under
-# kfp's local runner and in our own image, there is nothing to do.
+PART_BYTES = 64 << 10
+"""An archive that is longer is given in parts, one argument each."""
+
+# $0 is our version, $1 the lines of a requirements.txt, $2 how many parts of an archive follow; then comes the command.
+# Where that version is installed, as in an image of one's own or under kfp's local runner, nothing is done.
 BOOTSTRAP = f"""\
+requirements=$1 parts=$2
+shift 2
 if ! python3 -P -c 'import importlib.metadata as m, sys
-sys.exit(m.version("modelcar-pipelines") != sys.argv[1])' "$2" 2>/dev/null; then
+sys.exit(m.version("{DISTRIBUTION}") != sys.argv[1])' "$0" 2>/dev/null; then
   place=$(mktemp -d)
-  python3 -c 'import base64, io, sys, tarfile
-tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.argv[1])), mode="r:xz").extractall(sys.argv[2])' "$0" "$place"
-  printf "%s\\n" "$1" > "$place/requirements.txt"
+  [ "$parts" = 0 ] || python3 -c 'import base64, io, sys, tarfile
+place, parts, *rest = sys.argv[1:]
+archive = io.BytesIO(base64.b64decode("".join(rest[:int(parts)])))
+tarfile.open(fileobj=archive, mode="r:bz2").extractall(place)' "$place" "$parts" "$@"
+  printf "%s\\n" "$requirements" > "$place/requirements.txt"
   python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \\
     --target "$place" --requirement "$place/requirements.txt"
-  export PYTHONPATH="$place${{PYTHONPATH:+:$PYTHONPATH}}" {REQUIREMENTS}="$place/requirements.txt"
+  export PYTHONPATH="$place${{PYTHONPATH:+:$PYTHONPATH}}" {pod.REQUIREMENTS}="$place/requirements.txt"
 fi
-shift 2
+shift "$parts"
 exec "$@"
 """
-_LENGTH = len(["sh", "-ec", BOOTSTRAP, "archive", "packages", "version"])
+
+_SHELL = ["sh", "-ec", BOOTSTRAP]
+_PUBLISHED = re.compile(rf"^{DISTRIBUTION}==(\S+)$", re.MULTILINE)
 
 
-def carrying(command: Sequence[str], packages: str, code: str = "") -> list[str]:
-    """A command that brings our code and its packages with it.
+class Bootstrapped(NamedTuple):
+    """A command that brings our code with it, in its parts.
+
+    Attributes:
+        archive: The code (`archive`); empty if the requirements name it.
+        requirements: Lines of a requirements.txt in which every package is pinned.
+        version: The version of our code.
+        command: What is run once all is there.
+    """
+
+    archive: str
+    requirements: str
+    version: str
+    command: list[str]
+
+    @classmethod
+    def parse(cls, command: Sequence[str]) -> "Bootstrapped | None":
+        """Returns the parts of a command; None if it brings no code of ours."""
+        if list(command[: len(_SHELL)]) != _SHELL:
+            return None
+        version, requirements, parts, *rest = command[len(_SHELL) :]
+        return cls("".join(rest[: int(parts)]), requirements, version, rest[int(parts) :])
+
+    def whole(self) -> list[str]:
+        """Returns the command.
+
+        Raises:
+            BuildError: A part of it is longer than Linux lets an argument be.
+        """
+        parts = [self.archive[start : start + PART_BYTES] for start in range(0, len(self.archive), PART_BYTES)]
+        whole = [*_SHELL, self.version, self.requirements, str(len(parts)), *parts, *self.command]
+        longest = max(len(part.encode()) for part in whole)
+        if longest >= MAX_ARGUMENT_BYTES:
+            raise BuildError(
+                f"an argument of the step's command has {longest} bytes and may have {MAX_ARGUMENT_BYTES - 1}",
+                "Use an image that holds modelcar: modelcar compile --image",
+            )
+        return whole
+
+
+def self_contained_command(command: Sequence[str], requirements: str, code: str = "") -> list[str]:
+    """Returns a command that brings our code and its packages with it.
 
     Args:
         command: What is run once they are there.
-        packages: Lines of a requirements.txt in which every package is pinned.
+        requirements: Lines of a requirements.txt in which every package is pinned.
         code: What will import our modules: only what it needs is brought. Empty: all that is there.
 
     Raises:
         BuildError: A part of it is longer than Linux lets an argument be.
     """
-    whole = ["sh", "-ec", BOOTSTRAP, archive(code), packages, modelcar.__version__, *command]
-    longest = max(len(part.encode()) for part in whole)
-    if longest >= LONGEST_ARGUMENT:
-        raise BuildError(
-            f"an argument of the step's command has {longest} bytes and may have {LONGEST_ARGUMENT - 1}",
-            "Use an image that holds modelcar: modelcar compile --image",
-        )
-    return whole
+    return Bootstrapped(archive(code), requirements, modelcar.__version__, list(command)).whole()
 
 
-def handed_on(command: Sequence[str]) -> list[str]:
-    """A command for another pod of this one's image, with our code and its packages where this pod was given them."""
-    requirements = os.environ.get(REQUIREMENTS)
-    return carrying(command, Path(requirements).read_text().strip()) if requirements else list(command)
-
-
-def without_bootstrap(command: list[str]) -> list[str]:
-    """What a command runs once all is there, for an image that has all of it."""
-    return command[_LENGTH:] if command[2:3] == [BOOTSTRAP] else command
+def command_for_other_pod(command: Sequence[str]) -> list[str]:
+    """Returns a command for another pod of this one's image, which brings our code as this pod's own command did."""
+    file = os.environ.get(pod.REQUIREMENTS)
+    if not file:
+        return list(command)
+    requirements = Path(file).read_text().strip()
+    published = _PUBLISHED.search(requirements)
+    if published:
+        return Bootstrapped("", requirements, published[1], list(command)).whole()
+    return self_contained_command(command, requirements)
 
 
 @cache
 def archive(code: str = "") -> str:
-    """Our code as base64 of a tar.xz, byte-stable: sorted, without times and owners.
+    """Packs our code: base64 of a tar.bz2, byte-stable: sorted, without times and owners.
 
     Args:
         code: What will import it: only what it needs is packed. Empty: all that is there.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sources.needed(code) if code else sources.every():
+        for path, source in (sources.needed(code) if code else sources.every()).items():
             member = tarfile.TarInfo(f"{modelcar.__name__}/{path.relative_to(sources.ROOT).as_posix()}")
-            content = sources.stripped(path.read_text()).encode()
+            content = source.encode()
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    return base64.b64encode(lzma.compress(buffer.getvalue(), preset=9 | lzma.PRESET_EXTREME)).decode()
+    # Of text of this size bzip2 makes less than xz does.
+    return base64.b64encode(bz2.compress(buffer.getvalue())).decode()

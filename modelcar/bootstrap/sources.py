@@ -1,4 +1,4 @@
-"""Our own sources as they travel: the modules that something needs, without what only people read.
+"""Our own sources as they travel: the definitions that something needs, without what only people read.
 
 A run's record in the cluster holds every step's command, several times, and has to stay below etcd's 1.5 MiB.
 """
@@ -6,38 +6,33 @@ A run's record in the cluster holds every step's command, several times, and has
 import ast
 import io
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import modelcar
+from modelcar.bootstrap.reachable import Program
 
 ROOT = Path(modelcar.__file__).parent
 _LEFT_OUT = ("cli", "components", "pipelines", "__pycache__")
 
 
-def needed(code: str) -> list[Path]:
-    """The files of the modules that a piece of code imports, and of those that they import.
+def needed(code: str) -> dict[Path, str]:
+    """Returns what a piece of code needs of our modules: for each file, the definitions that it can reach.
 
     Args:
         code: Source code; imports within functions count.
     """
-    found: set[Path] = set()
-    open_files = _imported(code)
-    while open_files:
-        file = open_files.pop()
-        if file not in found:
-            found.add(file)
-            open_files |= _imported(file.read_text())
-    return sorted(found)
+    return {file: stripped(source) for file, source in Program(modelcar.__name__, ROOT).reach(code).items()}
 
 
-def every() -> list[Path]:
-    """All our files that are there, but for those that only compile pipelines."""
-    return sorted(path for path in ROOT.rglob("*.py") if not set(_LEFT_OUT) & set(path.relative_to(ROOT).parts))
+def every() -> dict[Path, str]:
+    """Returns all our files that are there, but for those that only compile pipelines."""
+    files = (path for path in ROOT.rglob("*.py") if not set(_LEFT_OUT) & set(path.relative_to(ROOT).parts))
+    return {file: stripped(file.read_text()) for file in sorted(files)}
 
 
 def stripped(source: str) -> str:
-    """Source code without comments and docstrings. What is left stays on its line, so that tracebacks are right."""
+    """Returns source code without comments and docstrings; what is left stays on its line, for tracebacks."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -53,31 +48,7 @@ def stripped(source: str) -> str:
 
 
 def _texts(tree: ast.Module) -> Iterator[ast.Expr]:
-    """Statements that are nothing but a string: docstrings of modules, classes, functions and attributes."""
+    """Yields the statements that are nothing but a string: docstrings of modules, classes, functions and attributes."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node
-
-
-def _imported(code: str) -> set[Path]:
-    files: set[Path] = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            names: Iterable[str] = (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
-        else:
-            continue
-        for name in names:
-            files |= _files(name)
-    return files
-
-
-def _files(name: str) -> set[Path]:
-    """A module's file and those of the packages that it is in; none for a name that is not one of ours."""
-    package, *parts = name.split(".")
-    if package != modelcar.__name__:
-        return set()
-    places = [ROOT.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
-    both = (candidate for place in places for candidate in (place / "__init__.py", place.with_suffix(".py")))
-    return {file for file in both if file.is_file() and file.is_relative_to(ROOT)}

@@ -14,8 +14,8 @@ from typing import IO, Any
 import psutil
 from rich.text import Text
 
+from modelcar import pod
 from modelcar.errors import ModelcarError
-from modelcar.progress import TERMINAL
 from modelcar.records.step_record import Record, last_error, records_in
 from modelcar.records.termination_message import TIDY_SECONDS, EndedError
 
@@ -131,13 +131,13 @@ class StepLog(io.TextIOBase):
 def _environment(claim: Path, records: Path) -> Iterator[None]:
     """Tells the steps, which are processes of their own, what a pod's mounts would tell them."""
     settings = {
-        "MODELCAR_CLAIM": str(claim.absolute()),
-        "MODELCAR_TERMINATION_LOG": str(records),
+        pod.LOCAL_CLAIM: str(claim.absolute()),
+        pod.LOCAL_TERMINATION_LOG: str(records),
         # kfp leaves a directory behind for each step; in here they go with the run.
         "TMPDIR": str(records.parent),
     }
     if sys.__stdout__ is not None and sys.__stdout__.isatty():
-        settings[TERMINAL] = os.ttyname(sys.__stdout__.fileno())
+        settings[pod.TERMINAL] = os.ttyname(sys.__stdout__.fileno())
     before = dict(os.environ)
     os.environ.update(settings)
     try:

@@ -18,6 +18,7 @@ import docstring_parser
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from modelcar.cli.options import declare_options, takes_options
 from modelcar.cli.usage import UsageError
 from modelcar.pipelines.compilation import PIPELINES, STREAMING
 
@@ -119,19 +120,17 @@ def takes_parameters(*but: str) -> Callable[[Callable[..., Any]], Callable[..., 
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         mine = {name: one for name, one in parameters().items() if name not in but}
-        signature = inspect.signature(command)
-        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        options = [one.as_option() for one in mine.values()]
+        with_own = takes_options(command)
 
         @wraps(command)
         def called(**given: Any) -> Any:
             typed = {name: given.pop(name) for name in mine}
             values = {name: mine[name].value(one) for name, one in typed.items() if one is not None}
-            return command(**given, **values)
+            return with_own(**given, **values)
 
-        # typer, too, goes by what a function says of itself.
-        called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-        called.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
+        declare_options(
+            called, [*inspect.signature(with_own).parameters.values(), *(p.as_option() for p in mine.values())]
+        )
         return called
 
     return decorate

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,8 +12,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
 from modelcar.cli.usage import UsageError
+from modelcar.oci.reference import Reference
 from modelcar.pipelines.compilation import BUILDING, STREAMING
 
 FOLDER = Path("presets")
@@ -67,28 +70,37 @@ class Wanted:
     Attributes:
         pipeline: The pipeline.
         arguments: Its parameters, but for those that are as the pipeline has them.
-        left_out: Parameters that were given and that this pipeline has not.
     """
 
     pipeline: str
     arguments: dict[str, Any]
-    left_out: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, preset: str, streaming: bool | None, typed: dict[str, Any]) -> "Wanted":
-        """Puts both together.
 
-        Raises:
-            UsageError: There is no such preset, or it is wrong, or no model was named.
-        """
-        base = find(preset) if preset else Preset("", Path())
-        chosen = base.streaming if streaming is None else streaming
-        pipeline = STREAMING if chosen else BUILDING
-        every = {**base.parameters, **typed}
-        mine = {name: value for name, value in every.items() if pipeline in parameters()[name].pipelines}
-        if not mine.get("model"):
-            raise UsageError("no model was named", "Name one: --model organisation/name, or a preset that does")
-        return cls(pipeline, mine, tuple(name for name in every if name not in mine))
+def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
+    """Returns what a command is asked to run, and says what of it the pipeline has no use for.
+
+    Args:
+        request: A preset to begin with, and which of the pipelines.
+        typed: The parameters of the command line, which win over those of the preset.
+
+    Raises:
+        UsageError: There is no such preset, or it is wrong, or no model was named.
+        UnsafeNameError: An image's name is none.
+    """
+    base = find(request.preset) if request.preset else Preset("", Path())
+    streaming = base.streaming if request.streaming is None else request.streaming
+    pipeline = STREAMING if streaming else BUILDING
+    every = {**base.parameters, **typed}
+    mine = {name: value for name, value in every.items() if pipeline in parameters()[name].pipelines}
+    if not mine.get("model"):
+        raise UsageError("no model was named", "Name one: --model organisation/name, or a preset that does")
+    for name in [name for name in every if name not in mine]:
+        print(f"{parameters()[name].option} is not used by this pipeline", file=sys.stderr)
+    for name in ("target", "mirror_target"):
+        if mine.get(name):
+            # Before anything is uploaded, and before hours of downloading.
+            Reference.parse_target(mine[name])
+    return Wanted(pipeline, mine)
 
 
 def folders() -> list[Path]:

@@ -80,7 +80,7 @@ class Cluster:
     def own_pod(self) -> Any | None:
         """The pod that this process runs in; None outside of one, or where it may not be read."""
         # Kubeflow's driver sets the first; a pod's host name is its own name unless somebody changed it.
-        name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
+        name = os.environ.get(pod.POD_NAME) or os.environ.get("HOSTNAME", "")
         if not name or not (pod.SERVICE_ACCOUNT / "namespace").is_file():
             return None
         try:

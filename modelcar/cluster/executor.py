@@ -10,6 +10,9 @@ from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.retries import retrying
 
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Kueue's label for the queue that a workload waits in; see https://kueue.sigs.k8s.io/docs/tasks/run/jobs."""
+
 _MAIN = "main"
 """What Argo calls the container of the step itself."""
 
@@ -53,6 +56,12 @@ class Executor:
         """The run that the pod belongs to; outside of a pipeline, the pod itself."""
         metadata = self.pod["metadata"]
         return str(metadata.get("labels", {}).get(RUN_LABEL) or metadata["uid"])
+
+    @property
+    def queue(self) -> dict[str, str]:
+        """The label of the queue that Kueue counts this step's pod in, if any: its Job waits in the same."""
+        labels = self.pod["metadata"].get("labels", {})
+        return {QUEUE: labels[QUEUE]} if QUEUE in labels else {}
 
     @property
     def owners(self) -> list[Json]:

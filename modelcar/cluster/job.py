@@ -5,14 +5,14 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kubernetes import client
 
-from modelcar.bootstrap.command import handed_on
+from modelcar.bootstrap.command import command_for_other_pod
 from modelcar.cluster.authorities import joining
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
-from modelcar.cluster.executor import Executor
+from modelcar.cluster.executor import QUEUE, Executor
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
@@ -30,8 +30,32 @@ _HASH_DIGITS = 16
 _REPLACEMENTS = 5
 _UNREACHABLE_SECONDS = 60
 _KEPT_SECONDS = 24 * 3600
+Privilege = Literal["none", "nested", "privileged"]
+"""What a Job's container may do more than the step's own: nothing; make user namespaces within one of the pod's own
+(OpenShift's SCC `nested-container`, from 4.20 on); or everything, as the node's root."""
+
+_GIVEN_UP = "modelcar-pipelines/given-up"
+"""Annotation of a Job that failed and shall make no further pod. Kueue suspends Jobs as well, until it admits them."""
+
 _DISRUPTIONS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _ON_THE_CLAIM = ("fsGroup", "fsGroupChangePolicy", "supplementalGroups")
+
+
+NESTED_POD_SECURITY: Json = {"fsGroup": 0, "fsGroupChangePolicy": "OnRootMismatch"}
+"""The claim's files belong to group 0 there: users and groups of a project's range are not in the pod's namespace. That
+has 0 to 65535 (Kubernetes), and `nested-container` takes 0 to 65534."""
+
+NESTED_SECURITY: Json = {
+    "runAsUser": 1000,
+    "runAsGroup": 0,
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "Unconfined"},
+}
+"""An ordinary user of the pod's own user namespace, who is nobody on the node. It has more than other steps in that no
+seccomp profile forbids buildah to make a user namespace. It is not root: without CAP_SETFCAP a root may not map itself
+into a namespace that it makes (user_namespaces(7), since Linux 5.12)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +68,7 @@ class Work:
         task: What was set on the task.
         service_account: The service account of its pod.
         image: Its image; empty for that of the step's own pod.
-        privileged: Whether its container is privileged, and root.
+        privilege: What its container may do.
         deadline_seconds: How long it may take, waiting for a node included.
     """
 
@@ -53,7 +77,7 @@ class Work:
     task: TaskConfig
     service_account: str
     image: str = ""
-    privileged: bool = False
+    privilege: Privilege = "none"
     deadline_seconds: int = 12 * 3600
 
     def name(self, run_id: str) -> str:
@@ -61,7 +85,7 @@ class Work:
         # Variables may differ from attempt to attempt, as those do that a backend's plugins set.
         task = self.task.model_dump_json(exclude={"env"})
         inputs = [run_id, self.step, *self.command, task, self.service_account, self.image]
-        digest = hashlib.sha256(json.dumps([*inputs, self.privileged]).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([*inputs, self.privilege]).encode()).hexdigest()
         return f"modelcar-{self.step}-{digest[:_HASH_DIGITS]}"
 
 
@@ -71,7 +95,12 @@ def manifest(work: Work, executor: Executor) -> Json:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": work.name(executor.run_id), "labels": labels, "ownerReferences": executor.owners},
+        "metadata": {
+            "name": work.name(executor.run_id),
+            # Kueue counts the Job, and so its pod must not be counted again.
+            "labels": {**labels, **executor.queue},
+            "ownerReferences": executor.owners,
+        },
         "spec": {
             # A pod counts as failed when its node was lost, the pod was evicted by the API or preempted. It is replaced
             # then, without a podFailurePolicy: with one, a pod is replaced only once it has ended for sure, which the
@@ -96,7 +125,7 @@ def _pod(work: Work, executor: Executor) -> Json:
     container = {
         "name": CONTAINER,
         "image": work.image or executor.image,
-        "command": joining(handed_on(work.command), (mount["mountPath"] for mount in task.volume_mounts)),
+        "command": joining(command_for_other_pod(work.command), (mount["mountPath"] for mount in task.volume_mounts)),
         "env": task.env,
         "resources": task.resources,
         "volumeMounts": task.volume_mounts,
@@ -113,6 +142,7 @@ def _pod(work: Work, executor: Executor) -> Json:
         "securityContext": _pod_security(work, executor),
         "containers": [container],
         "volumes": task.volumes,
+        **({"hostUsers": False} if work.privilege == "nested" else {}),
         **executor.pull,
     }
 
@@ -130,12 +160,16 @@ def _tolerations(given: list[Json]) -> list[Json]:
 def _pod_security(work: Work, executor: Executor) -> Json:
     # A privileged container gets no SELinux label and no user of the project's range; the claim's groups stay.
     given = executor.pod_security
-    return {name: given[name] for name in _ON_THE_CLAIM if name in given} if work.privileged else given
+    if work.privilege == "nested":
+        return dict(NESTED_POD_SECURITY)
+    return {name: given[name] for name in _ON_THE_CLAIM if name in given} if work.privilege == "privileged" else given
 
 
 def _container_security(work: Work, executor: Executor) -> Json:
+    if work.privilege == "nested":
+        return dict(NESTED_SECURITY)
     # Only a root is privileged: the image's own user would still need a user namespace.
-    return {"privileged": True, "runAsUser": 0} if work.privileged else executor.container_security
+    return {"privileged": True, "runAsUser": 0} if work.privilege == "privileged" else executor.container_security
 
 
 @retrying
@@ -166,7 +200,7 @@ def start(cluster: Cluster, work: Work, executor: Executor) -> Any:
 
 def _adopted(cluster: Cluster, name: str, executor: Executor) -> Any:
     found = cluster.batch.read_namespaced_job(name, cluster.namespace, _request_timeout=REQUEST_SECONDS)
-    if found.metadata.deletion_timestamp or found.spec.suspend or condition(found, "Failed"):
+    if found.metadata.deletion_timestamp or _is_given_up(found) or condition(found, "Failed"):
         delete(cluster, name)
         raise ClusterError(f"the Job {name} of an earlier attempt is still being deleted", may_pass=True)
     # The pods of earlier attempts stay named as owners; Kubernetes strikes out those that are gone.
@@ -174,6 +208,15 @@ def _adopted(cluster: Cluster, name: str, executor: Executor) -> Any:
     job = cluster.batch.patch_namespaced_job(name, cluster.namespace, owners, _request_timeout=REQUEST_SECONDS)
     print(f"an earlier attempt of this step has started the Job {name}; this one goes on with it", flush=True)
     return job
+
+
+def _is_given_up(job: Any) -> bool:
+    return _GIVEN_UP in (job.metadata.annotations or {})
+
+
+def queue_of(job: Any) -> str:
+    """Returns the queue in which a Job waits to be admitted; empty if it waits in none."""
+    return str((job.metadata.labels or {}).get(QUEUE, "")) if job.spec.suspend and not _is_given_up(job) else ""
 
 
 def condition(job: Any, kind: str) -> Any | None:
@@ -185,7 +228,7 @@ def condition(job: Any, kind: str) -> Any | None:
 def suspend(cluster: Cluster, name: str) -> None:
     """Keeps a Job from making another pod, and leaves it and its failed pod for the report."""
     with suppress(ClusterError), explained_api(f"suspend the Job {name}"):
-        body = {"spec": {"suspend": True}}
+        body = {"metadata": {"annotations": {_GIVEN_UP: "true"}}, "spec": {"suspend": True}}
         cluster.batch.patch_namespaced_job(name, cluster.namespace, body, _request_timeout=REQUEST_SECONDS)
 
 

@@ -23,7 +23,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import ValidationError
 
 from modelcar import __version__
-from modelcar.errors import HubError, HubUnwellError
+from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
 from modelcar.hub.read_ahead import ReadAhead
 from modelcar.hub.reader import ACCESS_REMEDY, CLIENT, HubFile, Session, first_line, gated
 from modelcar.hub.snapshot import PublishedFile, Snapshot
@@ -80,6 +80,34 @@ class Hub:
                 quantization=_quantization(info),
                 files=self._files(info, commit),
             )
+
+    @retrying
+    def branch_of(self, model: str, commit: str) -> str:
+        """Finds a branch or tag of a repository whose history holds a commit.
+
+        Anybody may open a pull request, and the Hub serves its commits as it does the owner's; only what a branch or a
+        tag reaches was put there by somebody who may write to the repository.
+
+        Args:
+            model: The model's id.
+            commit: The commit.
+
+        Returns:
+            Its name; empty if there is none.
+
+        Raises:
+            HubError: The Hub refused, or does not tell.
+        """
+        with hub_errors(self._api.endpoint, model, commit):
+            refs = self._api.list_repo_refs(model)
+            owned = [ref for ref in (*refs.tags, *refs.branches) if ref.ref.startswith(("refs/heads/", "refs/tags/"))]
+            named = {ref.target_commit: ref.name for ref in owned}
+            if commit in named:
+                return str(named[commit])
+            for end, name in named.items():
+                if any(one.commit_id == commit for one in self._api.list_repo_commits(model, revision=end)):
+                    return str(name)
+            return ""
 
     def _files(self, info: ModelInfo, commit: str) -> tuple[PublishedFile, ...]:
         siblings = info.siblings or []
@@ -160,7 +188,7 @@ def hub_errors(endpoint: str, model: str, revision: str) -> Iterator[None]:
             "Check the spelling (organisation/name); if it is private, give a token that may read it in HF_TOKEN",
         ) from None
     except RevisionNotFoundError:
-        raise HubError(
+        raise NoSuchRevisionError(
             f"the model {model} has no revision {revision!r}",
             f"Branches and tags are listed at {endpoint}/{model}/tree/main",
         ) from None

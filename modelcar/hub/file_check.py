@@ -46,6 +46,11 @@ class FileCheck:
         if self._header is not None:
             self._header.take(data)
 
+    @property
+    def found(self) -> str:
+        """The hash of the bytes so far, of the kind that was published."""
+        return self._hash.hexdigest()
+
     def is_right(self) -> bool:
         """Whether all the bytes were the published ones.
 

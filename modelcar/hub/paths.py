@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from modelcar.errors import UnsafeNameError
@@ -18,6 +18,12 @@ LONGEST_NAME, LONGEST_PATH = 255, 2048
 
 _CHANGES_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+
+WHITEOUT = ".wh."
+"""What the name of a whiteout begins with: in a layer it removes a file of the layers below it, or all of a directory.
+
+https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts
+"""
 
 _UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
 
@@ -39,9 +45,40 @@ def safe_path(path: str) -> str:
         # On claims whose file system takes capitals for small letters as well.
         or parts[0].casefold() == DOWNLOAD_NOTE.parent.name
     ):
-        shown = path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
-        raise _unsafe(f"the repository has a file named {shown!r}, which cannot be used as it stands")
+        raise _unsafe(f"the repository has a file named {_shown(path)!r}, which cannot be used as it stands")
+    if any(part.startswith(WHITEOUT) for part in parts):
+        raise _unsafe(
+            f"the repository has a file {_shown(path)!r}; in an image a name that begins with {WHITEOUT} removes a file"
+        )
     return path
+
+
+def find_twins(paths: Iterable[str]) -> list[tuple[str, ...]]:
+    """Finds files and directories whose paths differ only by case or by their Unicode form.
+
+    On Linux they are different files, as they are in the image. On file systems that take one for the other (macOS,
+    Windows, some network storage) the one written last is left; and a reader cannot tell them apart.
+
+    Args:
+        paths: Paths of files.
+
+    Returns:
+        The twins, the paths of each group sorted.
+    """
+    every = {"/".join(parts[:end]) for parts in (path.split("/") for path in paths) for end in range(1, len(parts) + 1)}
+    alike: dict[str, list[str]] = {}
+    for path in sorted(every):
+        alike.setdefault(_folded(path), []).append(path)
+    return [tuple(group) for group in alike.values() if len({path.rpartition("/")[2] for path in group}) > 1]
+
+
+def _folded(path: str) -> str:
+    # Unicode's own caseless match, https://www.unicode.org/versions/latest/core-spec/chapter-3/ (D146).
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path.casefold()).casefold())
+
+
+def _shown(path: str) -> str:
+    return path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
 
 
 def check_places(paths: Sequence[str]) -> None:

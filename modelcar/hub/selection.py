@@ -5,13 +5,16 @@ Repositories often hold the same weights several times, in other formats or for 
 """
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from rich.filesize import decimal
 
 from modelcar.errors import SelectionError, WeightsError
+from modelcar.given import value_of
+from modelcar.hub.client import DEFAULT_REVISION, Hub
 from modelcar.hub.pickles import PICKLE_REMEDY, is_pickle_by_name
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 
@@ -30,6 +33,47 @@ _OF_TRAINING = (
 """What transformers' Trainer and accelerate leave beside a checkpoint: pickles, with which nothing serves."""
 
 _MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A model and which of its files are wanted: parameters of the pipelines, by their own names.
+
+    Attributes:
+        model: Id of the model on the Hub, `organisation/name`.
+        revision: Branch, tag or commit.
+        include: Glob patterns over paths (`*` also matches `/`); where there are any, only what they match is taken.
+        exclude: Glob patterns of what is not taken, whatever `include` says.
+        everything: Take duplicates and other frameworks' weights as well.
+        allow_pickle: Take files that run code when they are loaded.
+    """
+
+    model: str
+    _: KW_ONLY
+    revision: str = DEFAULT_REVISION
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    everything: bool = False
+    allow_pickle: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Selection":
+        """Takes what it needs of a step's parameters."""
+        return value_of(cls, given)
+
+    def resolve(self, hub: Hub) -> tuple[Snapshot, "Choice"]:
+        """Asks the Hub for the model's files and chooses among them.
+
+        Returns:
+            The commit with the files that are taken, and what is taken and what is left out.
+
+        Raises:
+            HubError: The Hub refused.
+            SelectionError: A pattern matches nothing, or nothing is left to take.
+        """
+        whole = hub.snapshot(self.model, self.revision)
+        choice = choose(whole.files, self.include, self.exclude, everything=self.everything)
+        return whole.model_copy(update={"files": choice.taken, "allow_pickle": self.allow_pickle}), choice
 
 
 @dataclass(frozen=True)
@@ -109,13 +153,13 @@ def choose(
     return Choice(tuple(taken), tuple(left_out))
 
 
-def refuse_pickles(choice: Choice) -> None:
-    """Refuses files that run code when they are loaded, before any of them is fetched.
+def refuse_pickles(snapshot: Snapshot, choice: Choice) -> None:
+    """Refuses files that run code when they are loaded, unless they are allowed, before any of them is fetched.
 
     Raises:
         WeightsError: There are such files; names them.
     """
-    if pickles := choice.pickles:
+    if not snapshot.allow_pickle and (pickles := choice.pickles):
         names = ", ".join(file.path for file in pickles[:_MOST_NAMED])
         more = f" and {len(pickles) - _MOST_NAMED} more" if len(pickles) > _MOST_NAMED else ""
         raise WeightsError(f"{names}{more} may hold Python pickles, which run code when they are loaded", PICKLE_REMEDY)

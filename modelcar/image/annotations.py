@@ -3,14 +3,15 @@
 from datetime import UTC
 
 from modelcar.hub.snapshot import Snapshot
+from modelcar.image.recipe import RECIPE_VERSION
 from modelcar.oci import spec
 
 FILES = "io.modelcar.files"
-"""The annotation of a layer that says what is in it (modelcar.image.recipe.key)."""
+"""The annotation of a layer that says what is in it (modelcar.image.recipe.files_key)."""
 
 
 _OURS = "io.modelcar."
-MODEL, RECIPE = _OURS + "model", _OURS + "recipe"
+MODEL, RECIPE, VERSION = _OURS + "model", _OURS + "recipe", _OURS + "recipe-version"
 BASE_MODELS, QUANTIZATION, SIZE = _OURS + "base-models", _OURS + "quantization", _OURS + "weights-size"
 
 LONGEST = 4096
@@ -18,7 +19,10 @@ LONGEST = 4096
 
 
 def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
-    """Returns the annotations of an image of a snapshot, made by a recipe (modelcar.image.recipe), of what is known."""
+    """Returns the annotations of an image of a snapshot, made by a recipe (modelcar.image.recipe).
+
+    They follow from the snapshot and the recipe alone. What is not known is left out.
+    """
     known = {
         spec.TITLE: snapshot.model,
         spec.SOURCE: snapshot.source,
@@ -30,5 +34,6 @@ def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
         QUANTIZATION: snapshot.quantization,
         SIZE: str(snapshot.size),
         RECIPE: recipe,
+        VERSION: str(RECIPE_VERSION),
     }
     return {key: value[:LONGEST] for key, value in known.items() if value}

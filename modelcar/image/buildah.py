@@ -98,7 +98,7 @@ class Buildah:
             raise BuildError(
                 "buildah may not make a user namespace in this pod: the node's seccomp profile, SELinux or "
                 "user.max_user_namespaces refuses it",
-                "Choose build_mode=job, which takes a privileged service account (manifests/), or builder=direct, "
+                "Choose build_mode=auto, which takes a Job that may (manifests/), or builder=direct, "
                 "which needs no privilege and gives the same image",
             )
         # It inherits what of our files is inheritable, which is the lock on this directory (modelcar.claim.space).

@@ -4,7 +4,10 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Literal
+
+from modelcar.errors import BuildError
+
+BUILDERS = ("auto", "buildah", "direct")
 
 _SYS_ADMIN = 1 << 21
 """CAP_SYS_ADMIN in the kernel's masks of capabilities."""
@@ -43,7 +46,15 @@ def is_privileged() -> bool:
     return bool(int(effective, 16) & _SYS_ADMIN)
 
 
-BuilderName = Literal["auto", "buildah", "direct"]
+def uses_buildah(builder: str) -> bool:
+    """Chooses the builder: tells whether buildah makes the layers when the build runs in this pod.
 
+    Args:
+        builder: `buildah`, `direct` or `auto`: buildah where this image has it and the node lets it work.
 
-BUILDERS: tuple[BuilderName, ...] = ("auto", "buildah", "direct")
+    Raises:
+        BuildError: There is no such builder.
+    """
+    if builder not in BUILDERS:
+        raise BuildError(f"there is no builder {builder!r}", f"Choose one of {', '.join(BUILDERS)}")
+    return builder == "buildah" or (builder == "auto" and is_there() and may_run_here())

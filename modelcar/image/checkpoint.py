@@ -3,12 +3,20 @@
 While an image is made, its finished layers stand in a manifest of their own beside the tag. So a run that was killed is
 taken up by the next, on any machine; and a registry that collects what no manifest names (Quay: after an hour) keeps
 them. Layers are known by the hash of their files' published hashes, without reading a byte.
+
+Whoever may write to the repository can write such a note, and such an image. So what is found is of two kinds: proved,
+by a signature of our own key, and claimed.
 """
 
 import threading
+from dataclasses import dataclass, field
 
-from modelcar.errors import CredentialsError, RegistryError, WrongBytesError
+from modelcar.attestation import layer_note
+from modelcar.attestation.documents import signed_provenance
+from modelcar.attestation.keys import SigningKey
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.image.annotations import FILES
+from modelcar.image.recipe import files_key
 from modelcar.oci import spec
 from modelcar.oci.registry import Repository, Stored
 
@@ -17,33 +25,63 @@ _LONGEST_TAG = 128
 _CONFIG = b"{}"
 
 
+@dataclass(frozen=True)
+class Found:
+    """Digests of layers, by their keys (modelcar.image.recipe).
+
+    Attributes:
+        proved: Those that our key has signed; empty without a key.
+        claimed: All that the repository names, whoever wrote it.
+    """
+
+    proved: dict[str, str] = field(default_factory=dict)
+    claimed: dict[str, str] = field(default_factory=dict)
+
+
+def find_in_image(repository: Repository, image: Stored, key: SigningKey | None) -> Found:
+    """Finds the layers of an image: with a key, those that its provenance names which is signed with it.
+
+    Args:
+        repository: Where it is.
+        image: The image.
+        key: The key; None for none.
+    """
+    claimed = {name: layer.digest for name, layer in _layers(repository, image).items()}
+    said = signed_provenance(repository, image.digest, key.public) if key is not None else None
+    proved = {files_key(files): layer for layer, files in said.by_layer().items()} if said is not None else {}
+    return Found(proved, claimed)
+
+
 class Checkpoint:
     """The finished layers of an image that is being made. Safe to use from several threads.
 
     Args:
         repository: Where the image is made.
         tag: The tag that it will have.
+        key: What to sign the notes with; None for none.
     """
 
-    def __init__(self, repository: Repository, tag: str) -> None:
+    def __init__(self, repository: Repository, tag: str, key: SigningKey | None) -> None:
         self._repository = repository
         self._tag = tag[: _LONGEST_TAG - len(_SUFFIX)] + _SUFFIX
+        self._key = key
         self._lock = threading.Lock()
         self._done: dict[str, spec.Descriptor] = {}
         self._noted: frozenset[str] = frozenset()
 
-    def find(self, image: Stored | None) -> dict[str, spec.Descriptor]:
-        """The layers that the repository has, by their keys.
-
-        Args:
-            image: What the image's tag holds now, if anything.
-        """
-        known = _layers(self._repository, image)
+    def find_in_note(self) -> Found:
+        """Finds the layers that an interrupted run noted."""
         self._done = _layers(self._repository, self._note())
-        return {**known, **self._done}
+        claimed = {key: layer.digest for key, layer in self._done.items()}
+        proved = {key: layer.digest for key, layer in self._done.items() if self._is_ours(layer)}
+        return Found(proved, claimed)
+
+    def _is_ours(self, layer: spec.Descriptor) -> bool:
+        signature = (layer.annotations or {}).get(layer_note.SIGNATURE, "")
+        return self._key is not None and layer_note.is_signed(_key(layer), layer.digest, signature, self._key.public)
 
     def _note(self) -> Stored | None:
-        """What stands under the note's tag. It only saves time, so one that a registry's full disk damaged is none."""
+        """Returns what stands under the note's tag. It only saves time, so one that is damaged is none."""
         try:
             return self._repository.find_manifest(self._tag)
         except CredentialsError:
@@ -53,7 +91,7 @@ class Checkpoint:
 
     def add(self, layer: spec.Descriptor) -> None:
         """Notes a finished layer, in the registry."""
-        self._done[_key(layer)] = layer
+        self._done[_key(layer)] = self._signed(layer)
         with self._lock:
             # Layers that end at the same time are noted together, by the first of them.
             if _key(layer) in self._noted:
@@ -66,6 +104,12 @@ class Checkpoint:
             )
             self._repository.put_manifest(Stored(manifest.encoded(), spec.MANIFEST), self._tag)
             self._noted = frozenset(done)
+
+    def _signed(self, layer: spec.Descriptor) -> spec.Descriptor:
+        if self._key is None:
+            return layer
+        signature = layer_note.sign(_key(layer), layer.digest, self._key)
+        return layer.model_copy(update={"annotations": {**(layer.annotations or {}), layer_note.SIGNATURE: signature}})
 
     def remove(self, image: Stored) -> None:
         """Removes the note, now that the image is made; where the registry removes nothing it names the image."""
@@ -86,18 +130,27 @@ class Checkpoint:
 
 
 def _is_note(stored: Stored) -> bool:
-    """Whether this is a note, and not an image that an earlier run put in its place: others may name that one."""
+    """Tells whether this is a note, and not an image that an earlier run put in its place: others may name that one."""
     return not stored.is_index and stored.manifest().config.digest == spec.digest_of(_CONFIG)
 
 
 def _layers(repository: Repository, stored: Stored | None) -> dict[str, spec.Descriptor]:
-    if stored is None:
+    """Returns the layers that a note or an image names, by their keys. A damaged one, or a stranger's, names none."""
+    try:
+        if stored is not None and stored.is_index:
+            entries = stored.index().manifests
+            stored = repository.find_manifest(entries[0].digest) if entries else None
+        layers = stored.manifest().layers if stored is not None and not stored.is_index else []
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except (RegistryError, WrongBytesError):
         return {}
-    if stored.is_index:
-        entries = stored.index().manifests
-        stored = repository.find_manifest(entries[0].digest) if entries else None
-    layers = stored.manifest().layers if stored else []
-    return {_key(layer): layer for layer in layers if _key(layer)}
+    found: dict[str, spec.Descriptor] = {}
+    for layer in layers:
+        # Two that say to hold the same files do not both.
+        if (key := _key(layer)) and found.setdefault(key, layer).digest != layer.digest:
+            return {}
+    return found
 
 
 def _key(layer: spec.Descriptor) -> str:

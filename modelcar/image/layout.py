@@ -13,7 +13,7 @@ from modelcar.claim.folder import Folder
 from modelcar.errors import BuildError
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image.recipe import MODELS
-from modelcar.oci.tar_writer import Entry, Layer, Reader
+from modelcar.oci.tar_writer import Entry, Layer, Reader, tar_order
 
 MAX_LAYER_SIZE = 20 * 10**9
 """Bytes. Quay's default MAXIMUM_LAYER_SIZE is 20G, counted over the whole upload."""
@@ -73,8 +73,17 @@ def alone(file: PublishedFile, reader: Reader) -> Layer | None:
     return Layer((_entry(file, lambda _file: reader),)) if file.size >= OWN_LAYER_SIZE else None
 
 
+def tightest_limit(layers: Sequence[Layer]) -> int:
+    """Returns the least max_layer_size, in bytes, under which the files of these layers are parted as they are.
+
+    Files are put together one after the other as long as they fit, so a smaller limit that still lets each layer pass
+    parts nothing else. An image need not say, therefore, under which limit it was made.
+    """
+    return max(sum(Layer((entry,)).size for entry in layer.entries) for layer in layers)
+
+
 def _parted(files: Iterable[PublishedFile], reader_of: ReaderOf, own: int, max_layer_size: int) -> list[Layer]:
-    ordered = sorted(files, key=lambda file: file.path)
+    ordered = sorted(files, key=lambda file: tar_order(file.path))
     large = [Layer((_entry(file, reader_of),)) for file in ordered if file.size >= own]
     return large + _together([_entry(file, reader_of) for file in ordered if file.size < own], max_layer_size)
 

@@ -1,17 +1,20 @@
-"""Sends the layers that an image lacks to all of its targets, several at a time."""
+"""Sends the layers that an image lacks to all of its destinations, several at a time."""
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from modelcar.errors import DamagedUploadError
 from modelcar.hub.snapshot import Snapshot
-from modelcar.image import proof, recipe
-from modelcar.image.annotations import FILES
+from modelcar.image import proof
 from modelcar.image.base_image import BaseImage
-from modelcar.image.manifest import ModelLayer
-from modelcar.image.push import Target
-from modelcar.image.shell.layer import read_layer
+from modelcar.image.checkpoint import Found
+from modelcar.image.model_image import ModelImage, describe_layer
+from modelcar.image.push import Push
+from modelcar.image.read_back import read_layer
+from modelcar.image.recipe import files_key
+from modelcar.image.shell import layer as shell_layer
 from modelcar.oci import spec, transfer
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
@@ -19,90 +22,180 @@ from modelcar.oci.transfer import PARALLEL, WORKERS, Turn, copy_blob, send_layer
 from modelcar.progress import Count, Progress
 
 
-def describe_layer(layer: Layer, digest: str, snapshot: Snapshot) -> ModelLayer:
-    """A layer as the image's manifest will name it."""
-    key = recipe.key(layer, snapshot)
-    return ModelLayer(spec.descriptor(spec.LAYER, digest, layer.size, annotations={FILES: key}), layer.title, key)
+@dataclass
+class Sent:
+    """What a pass over an image's layers did.
+
+    Attributes:
+        digests: The digests of the layers, by their keys (modelcar.image.recipe); all are in every destination.
+        sent_bytes: Bytes that were read to be sent.
+        unread: Keys of those that were there and were not read: what they hold is as the repository says.
+    """
+
+    digests: dict[str, str] = field(default_factory=dict)
+    sent_bytes: int = 0
+    unread: set[str] = field(default_factory=set)
+
+    @property
+    def read(self) -> dict[str, str]:
+        """The digests of those layers whose bytes gave them, in this run or in one that our side noted."""
+        return {key: digest for key, digest in self.digests.items() if key not in self.unread}
+
+    def tell(self) -> None:
+        """Prints what was taken on trust, if anything."""
+        if self.unread:
+            print(
+                f"{len(self.unread)} layers were there already and were not read: that they hold the model is as the "
+                "registry says. `modelcar verify` reads them",
+                flush=True,
+            )
 
 
-def send_layers(
-    verb: str,
-    base: BaseImage,
-    parts: Sequence[Layer],
-    snapshot: Snapshot,
-    targets: Sequence[Target],
-    proved: Mapping[str, str] | None = None,
-) -> tuple[list[ModelLayer], int]:
-    """Sends the layers that are missing, several at a time, each in one pass to all targets that lack it.
+def send_layers(verb: str, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str] | None = None) -> Sent:
+    """Sends the layers that are missing, several at a time, each in one pass to all destinations that lack it.
 
     The layers of the base image go first, and go with them.
 
     Args:
         verb: What is being done, for the progress.
-        base: The image under the model.
-        parts: The model's layers.
-        snapshot: What was published.
-        targets: Where to.
-        proved: Digests of layers, by their keys, that a pass over the same bytes gave before; the registries hold what
-            they receive against them, and the bytes are not hashed again.
-
-    Returns:
-        The layers as they are in every target now, and how many bytes were read to send them.
+        image: The image.
+        pushes: Where to.
+        noted: Digests of layers, by their keys, that stand beside a download. Where nothing is signed, the registries
+            hold what they receive against them, and the bytes are not hashed again.
 
     Raises:
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
     """
-    proved = proved or {}
     turn = threading.Semaphore(PARALLEL)
-    digests = dict(proved)
-    for target in targets:
-        digests.update(target.known())
-
-    def bring(layer: Layer, progress: Progress) -> tuple[ModelLayer, int]:
-        key = recipe.key(layer, snapshot)
-        digest = digests.get(key, "")
-        lacking = [target for target in targets if not digest or not target.repository.has_blob(digest)]
-        if not lacking:
-            progress.advance(layer.size)
-            return describe_layer(layer, digest, snapshot), 0
-        repositories = [target.repository for target in lacking]
-        sent = _send(layer, snapshot, proved.get(key, ""), repositories, progress.advance, turn)
-        placed = describe_layer(layer, sent, snapshot)
-        for target in lacking:
-            target.note(placed)
-        return placed, layer.size
-
-    based = [(target, layer) for target in targets for layer in base.layers]
-    total = sum(layer.size for layer in parts) + sum(layer.size for _, layer in based)
-    with Progress(verb, total) as progress, ThreadPoolExecutor(WORKERS) as pool:
-        under = [pool.submit(_bring_base_layer, base, layer, target, progress, turn) for target, layer in based]
-        jobs = [pool.submit(bring, layer, progress) for layer in parts]
+    with Progress(verb, _total(image.base, image.layers, pushes)) as progress, ThreadPoolExecutor(WORKERS) as pool:
+        bringing = _Bringing(image, pushes, noted or {}, progress.advance, turn)
+        under = _bring_base(pool, image.base, pushes, progress, turn)
+        jobs = [pool.submit(bringing.bring, layer, key) for layer, key in zip(image.layers, image.keys, strict=True)]
         try:
-            done = [job.result() for job in jobs]
-            for job in under:
+            for job in [*jobs, *under]:
                 job.result()
         except BaseException:
             progress.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [placed for placed, _ in done], sum(sent for _, sent in done)
+    return bringing.sent
 
 
-def _bring_base_layer(base: BaseImage, layer: spec.Descriptor, target: Target, progress: Progress, turn: Turn) -> None:
-    if target.repository.has_blob(layer.digest):
+def send_base(base: BaseImage, push: Push) -> None:
+    """Sends the layers of the base image alone, where a builder sends the others."""
+    turn = threading.Semaphore(PARALLEL)
+    with Progress("base", _total(base, (), [push])) as progress, ThreadPoolExecutor(WORKERS) as pool:
+        for job in _bring_base(pool, base, [push], progress, turn):
+            job.result()
+
+
+class _Bringing:
+    """Brings layers to where they are missing. Safe to use from several threads."""
+
+    def __init__(
+        self, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str], count: Count, turn: Turn
+    ) -> None:
+        self.sent = Sent()
+        self._snapshot: Snapshot = image.snapshot
+        self._pushes = pushes
+        self._count = count
+        self._turn = turn
+        self._lock = threading.Lock()
+        self._signs = any(push.signs for push in pushes)
+        found = [push.find_layers() for push in pushes]
+        self._found = Found(
+            {key: digest for one in found for key, digest in one.proved.items()},
+            {key: digest for one in found for key, digest in one.claimed.items()},
+        )
+        # A claim is written to by others as well.
+        self._noted = {} if self._signs else noted
+
+    def bring(self, layer: Layer, key: str) -> None:
+        """Sees to it that a layer is in every destination."""
+        digest = self._find(layer, key)
+        done: list[Push] = []
+        lacking = [push for push in self._pushes if not digest or not push.repository.has_blob(digest)]
+        if not lacking:
+            self._count(layer.size)
+        while lacking:
+            sent = self._send(layer, key, lacking)
+            done += lacking
+            others = [push for push in self._pushes if push not in done]
+            # A registry that claimed to have the layer has another one under that name.
+            lacking = [push for push in others if sent != digest and not push.repository.has_blob(sent)]
+            digest = sent
+        with self._lock:
+            self.sent.digests[key] = digest
+            self.sent.sent_bytes += layer.size if done else 0
+            if not done and not self._signs and key not in self._noted:
+                self.sent.unread.add(key)
+
+    def _find(self, layer: Layer, key: str) -> str:
+        """Finds the layer's digest, if it may be relied on; empty if not."""
+        if not self._signs:
+            return self._noted.get(key, "") or self._found.claimed.get(key, "")
+        if key in self._found.proved:
+            return self._found.proved[key]
+        claimed = self._found.claimed.get(key, "")
+        holders = [push for push in self._pushes if claimed and push.repository.has_blob(claimed)]
+        if not holders or not self._is_right(layer, key, claimed, holders[0].repository):
+            return ""
+        for push in holders:
+            push.note(describe_layer(layer, key, claimed))
+        return claimed
+
+    def _is_right(self, layer: Layer, key: str, digest: str, repository: Repository) -> bool:
+        """Reads a layer back, and tells whether it is the one that would be sent."""
+        seen = 0
+
+        def count(number: int) -> None:
+            nonlocal seen
+            seen += number
+            self._count(number)
+
+        try:
+            with self._turn:
+                read = read_layer(repository, describe_layer(layer, key, digest), self._snapshot.by_path, count)
+        finally:
+            # It is counted once, by whoever brings it.
+            self._count(-seen)
+        return read.is_right and files_key(read.files) == key
+
+    def _send(self, layer: Layer, key: str, lacking: Sequence[Push]) -> str:
+        noted = self._noted.get(key, "")
+        repositories = [push.repository for push in lacking]
+        if not noted:
+            digest = send_layer(layer, proof.Hashed(layer, self._snapshot), repositories, self._count, self._turn)
+        else:
+            try:
+                digest = send_layer(layer, transfer.Noted(noted), repositories, self._count, self._turn)
+            except DamagedUploadError:
+                proof.check_noted(layer, self._snapshot, noted)
+                raise
+        for push in lacking:
+            push.note(describe_layer(layer, key, digest))
+        return digest
+
+
+def _total(base: BaseImage, layers: Sequence[Layer], pushes: Sequence[Push]) -> int:
+    return sum(layer.size for layer in layers) + len(pushes) * sum(layer.size for layer in base.layers)
+
+
+def _bring_base(
+    pool: ThreadPoolExecutor, base: BaseImage, pushes: Sequence[Push], progress: Progress, turn: Turn
+) -> list[Future[None]]:
+    return [
+        pool.submit(_bring_base_layer, base, layer, push.repository, progress, turn)
+        for push in pushes
+        for layer in base.layers
+    ]
+
+
+def _bring_base_layer(
+    base: BaseImage, layer: spec.Descriptor, repository: Repository, progress: Progress, turn: Turn
+) -> None:
+    if repository.has_blob(layer.digest):
         progress.advance(layer.size)
     else:
-        read = base.repository.read_blob if base.repository else read_layer
-        copy_blob(layer, read, base.repository, target.repository, progress.advance, turn)
-
-
-def _send(
-    layer: Layer, snapshot: Snapshot, proved: str, repositories: Sequence[Repository], count: Count, turn: Turn
-) -> str:
-    if not proved:
-        return send_layer(layer, proof.Hashed(layer, snapshot), repositories, count, turn)
-    try:
-        return send_layer(layer, transfer.Noted(proved), repositories, count, turn)
-    except DamagedUploadError:
-        proof.check_noted(layer, snapshot, proved)
-        raise
+        read = base.repository.read_blob if base.repository else shell_layer.read_layer
+        copy_blob(layer, read, base.repository, repository, progress.advance, turn)

@@ -5,11 +5,10 @@ In one that does not, an index under the tag `sha256-<digest>` lists them, which
 besides, `sha256-<digest>.sig`, for cosign and those that read what it writes look only there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-
-from pydantic import ValidationError
+from itertools import chain
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import spec
@@ -149,27 +148,32 @@ def _put_tagged(repository: Repository, subject: Stored, one: Attached) -> tuple
 
 
 def find(repository: Repository, digest: str) -> list[Attached]:
-    """Everything that is attached to an image, each once.
+    """Returns everything that is attached to an image, see each."""
+    return list(each(repository, digest))
 
-    Indexes are passed over: nothing we know of attaches any.
+
+def each(repository: Repository, digest: str) -> Iterator[Attached]:
+    """Yields everything that is attached to an image, each once, of which it keeps none.
+
+    Indexes are passed over: nothing we know of attaches any. What cosign's tags name comes first.
 
     Args:
         repository: Where the image is.
         digest: The image's digest.
     """
-    found: dict[str, Attached] = {}
+    seen = set()
     for tag_end in (SIGNATURES, ATTESTATIONS, INVENTORIES):
         stored = repository.find_manifest(tag(digest, tag_end))
         if stored is not None and not stored.is_index:
-            found[stored.digest] = Attached(stored, tag_end)
-    listed = [*repository.list_referrers(digest), *_listed(repository, digest)]
-    for entry in listed:
-        if entry.digest not in found and entry.media_type in spec.MANIFESTS:
+            seen.add(stored.digest)
+            yield Attached(stored, tag_end)
+    for entry in chain(repository.list_referrers(digest), _listed(repository, digest)):
+        if entry.digest not in seen and entry.media_type in spec.MANIFESTS:
+            seen.add(entry.digest)
             stored = repository.find_manifest(entry.digest)
             # A list may name what is gone, or what belongs to another image.
             if stored is not None and _subject(stored) == digest:
-                found[stored.digest] = Attached(stored)
-    return list(found.values())
+                yield Attached(stored)
 
 
 def tag(digest: str, tag_end: str = "") -> str:
@@ -265,7 +269,7 @@ def _listed(repository: Repository, digest: str) -> list[spec.Descriptor]:
 
 
 def _subject(stored: Stored) -> str:
-    with suppress(ValidationError):
+    with suppress(RegistryError):
         subject = stored.manifest().subject
         return subject.digest if subject else ""
     return ""

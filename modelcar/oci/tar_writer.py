@@ -24,6 +24,15 @@ LARGEST_USTAR_SIZE = 8**11 - 1
 _NAME, _PREFIX = 100, 155
 
 
+def tar_order(path: str) -> list[bytes]:
+    """Returns what members of a layer are sorted by: depth first, each directory's names in the order of their bytes.
+
+    It is not the order of the paths as texts: there `a-b.json` comes before `a/x.json`, and in a tar of a directory
+    tree behind it.
+    """
+    return [part.encode() for part in path.split("/")]
+
+
 class Reader(Protocol):
     """Where a file's bytes come from."""
 
@@ -129,7 +138,7 @@ class Layer:
         parents = {str(parent) for entry in self.entries for parent in PurePosixPath(entry.path).parents}
         members: dict[str, str | Entry] = {path: path for path in parents - {"."}}
         members.update({entry.path: entry for entry in self.entries})
-        for path in sorted(members, key=lambda path: [part.encode() for part in path.split("/")]):
+        for path in sorted(members, key=tar_order):
             yield members[path]
 
 

@@ -11,10 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from modelcar import pod
 from modelcar.errors import ModelcarError
-
-TERMINATION_LOG = "/dev/termination-log"
-"""Where Kubernetes looks for a container's last words; `kubectl describe pod` and the pipeline's report show them."""
 
 ERROR = "error: "
 """Before the line that says why a step failed."""
@@ -161,7 +159,7 @@ def _last_words(line: str) -> None:
 
 def leave(line: str) -> None:
     """Adds a line to the container's termination log, if there is one."""
-    path = Path(os.environ.get("MODELCAR_TERMINATION_LOG", TERMINATION_LOG))
+    path = Path(os.environ.get(pod.LOCAL_TERMINATION_LOG, pod.TERMINATION_LOG))
     with suppress(OSError):
         if path.exists():
             with path.open("a") as log:

@@ -4,22 +4,16 @@ This module is both ends of it: the step starts the Job and waits; in there, thi
 """
 
 import sys
-from pathlib import Path
-from typing import cast
-
-from pydantic import BaseModel
 
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.follow import run
-from modelcar.cluster.job import Work
+from modelcar.cluster.job import Privilege, Work
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import ClusterError
-from modelcar.image import layout
-from modelcar.image.builder import BuilderName
 from modelcar.records.step_record import Record, recorded
 from modelcar.records.termination_message import exit_with_one_line
-from modelcar.steps import build
+from modelcar.steps.build import BuildRequest, build
 
 SERVICE_ACCOUNT = "modelcar-build"
 """As the manifests name it."""
@@ -29,45 +23,26 @@ SCHEDULE_MINUTES = 30
 STEP = "build"
 
 
-class Build(BaseModel):
-    """What to build, as `modelcar.build.build` takes it; as JSON it is the Job's argument.
-
-    Attributes:
-        directory: A finished download, as the Job's pod sees it.
-        target: Where to put the image; empty for OpenShift's own registry.
-        base_image: The image under the model; empty for the one that KServe's modelcars need.
-        builder: buildah, direct, or auto.
-        max_layer_size: The largest layer that the registry takes, in bytes.
-        if_exists: What happens to a tag that holds something else.
-    """
-
-    directory: Path
-    target: str = ""
-    base_image: str = ""
-    builder: str = "auto"
-    max_layer_size: int = layout.MAX_LAYER_SIZE
-    if_exists: str = "update"
-
-
 def build_in_job(
-    wanted: Build,
+    request: BuildRequest,
     task: TaskConfig,
     *,
     service_account: str = SERVICE_ACCOUNT,
     image: str = "",
-    privileged: bool = False,
+    privilege: Privilege = "none",
     deadline_hours: float = DEADLINE_HOURS,
     schedule_minutes: float = SCHEDULE_MINUTES,
 ) -> Record:
     """Has a Job build the image of a downloaded model and push it.
 
     Args:
-        wanted: What to build.
+        request: What to build.
         task: What was set on the task: the claim, node selector, tolerations, resources, …
         service_account: The service account of the Job's pod; for a privileged one it must be allowed to be that.
         image: The Job's image; empty for the image of this step.
-        privileged: Whether the Job's container is privileged, which buildah needs where the nodes allow no user
-            namespaces. With builder=direct nothing needs it.
+        privilege: What the Job's container may do more than a step's: `nested` (user namespaces, in one of the pod's
+            own) or `privileged`; buildah needs one of them where the nodes allow no user namespaces. With
+            builder=direct nothing needs it.
         deadline_hours: How long the Job may take, waiting included.
         schedule_minutes: How long it may wait for a node.
 
@@ -83,11 +58,11 @@ def build_in_job(
         raise ClusterError("a Job needs a cluster, and there is none here", "Choose build_mode=pod")
     work = Work(
         STEP,
-        ["python3", "-m", "modelcar.steps.build_in_job", wanted.model_dump_json()],
+        ["python3", "-m", "modelcar.steps.build_in_job", request.model_dump_json()],
         task,
         service_account,
         image,
-        privileged,
+        privilege,
         round(deadline_hours * 3600),
     )
     return run(cluster, Executor.find(cluster), work, schedule_minutes * 60)
@@ -95,16 +70,9 @@ def build_in_job(
 
 def main() -> None:
     """Builds, in the Job; what was done goes into the container's termination log, from where the step reads it."""
-    wanted = Build.model_validate_json(sys.argv[1])
+    request = BuildRequest.model_validate_json(sys.argv[1])
     with recorded(STEP) as record, exit_with_one_line():
-        done = build.build(
-            wanted.directory,
-            wanted.target,
-            base_image=wanted.base_image,
-            builder=cast(BuilderName, wanted.builder),
-            max_layer_size=wanted.max_layer_size,
-            if_exists=wanted.if_exists,
-        )
+        done = build(request)
         record.image, record.moved_bytes, record.unchanged = str(done.image), done.sent_bytes, done.unchanged
 
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ from modelcar.claim.files import READ_BYTES, OnDisk
 from modelcar.claim.folder import Folder
 from modelcar.claim.space import check_space, claim_errors
 from modelcar.errors import StoppedError, WrongBytesError
-from modelcar.hub import selection
-from modelcar.hub.client import DEFAULT_REVISION, Hub
+from modelcar.hub.client import Hub
 from modelcar.hub.file_check import matches
 from modelcar.hub.reader import HubFile
+from modelcar.hub.selection import Selection, refuse_pickles, tell
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layer_digests, layout, proof, recipe
 from modelcar.oci.tar_writer import Reader
@@ -58,29 +58,15 @@ class Downloaded:
     fetched_bytes: int
 
 
-def download(
-    model: str,
-    claim: Path,
-    *,
-    revision: str = DEFAULT_REVISION,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    everything: bool = False,
-    allow_pickle: bool = False,
-) -> Downloaded:
+def download(selection: Selection, claim: Path) -> Downloaded:
     """Downloads a model to the claim and checks every file against the hash that the Hub published.
 
     The revision is resolved to a commit once, and that commit is what is fetched. Files that are there and right are
     kept; files that another commit of the model left on the claim are linked; a broken download goes on.
 
     Args:
-        model: The model's id on the Hub, `organisation/name`.
+        selection: The model and which of its files are wanted.
         claim: The directory on the claim below which downloads are kept.
-        revision: A branch, a tag or a commit.
-        include: Glob patterns; where there are any, only what they match is taken.
-        exclude: Glob patterns of what not to take.
-        everything: Take duplicate weights too.
-        allow_pickle: Take files that run code when they are loaded.
 
     Raises:
         HubError: The Hub refused.
@@ -90,12 +76,9 @@ def download(
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
-    whole = hub.snapshot(model, revision)
-    choice = selection.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
-    if not allow_pickle:
-        selection.refuse_pickles(choice)
-    selection.tell(snapshot, choice)
+    snapshot, choice = selection.resolve(hub)
+    refuse_pickles(snapshot, choice)
+    tell(snapshot, choice)
     directory = directory_of(snapshot, claim)
     with (
         claim_errors(directory),

@@ -1,17 +1,16 @@
 """Makes an image of a model out of the Hub's bytes while they arrive: no claim, no disk, no builder, one pass."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelcar.hub import selection
-from modelcar.hub.client import DEFAULT_REVISION, Hub
-from modelcar.image import layout, recipe
-from modelcar.image.annotations import describe
+from modelcar.hub.client import Hub
+from modelcar.hub.selection import Selection, refuse_pickles, tell
+from modelcar.image import layout
+from modelcar.image.base_contents import refuse_models
 from modelcar.image.base_image import open_base_image
-from modelcar.image.default_target import target_for
-from modelcar.image.manifest import ModelLayer
-from modelcar.image.push import Target, publish
-from modelcar.image.send import send_layers
+from modelcar.image.model_image import ModelImage
+from modelcar.image.push import Push, publish
+from modelcar.image.request import ImageRequest
+from modelcar.image.send import Sent, send_layers
 from modelcar.oci.reference import Reference
 
 
@@ -34,20 +33,7 @@ class Streamed:
     unchanged: bool
 
 
-def stream(
-    model: str,
-    target: str,
-    *,
-    mirror: str = "",
-    revision: str = DEFAULT_REVISION,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    everything: bool = False,
-    allow_pickle: bool = False,
-    base_image: str = "",
-    max_layer_size: int = layout.MAX_LAYER_SIZE,
-    if_exists: str = "update",
-) -> Streamed:
+def stream(selection: Selection, request: ImageRequest) -> Streamed:
     """Streams a model from the Hub into a registry, and into a mirror in the same pass.
 
     The image is the one that a download and a build make, to the digest. A file whose bytes are not what the Hub
@@ -55,17 +41,8 @@ def stream(
     finished; layers that an earlier commit's image under the same tag holds are not read again.
 
     Args:
-        model: The model's id on the Hub, `organisation/name`.
-        target: Where to put the image, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
-        mirror: Where to put it as well, in the same pass; empty for nowhere.
-        revision: A branch, a tag or a commit.
-        include: Glob patterns; where there are any, only what they match is taken.
-        exclude: Glob patterns of what not to take.
-        everything: Take duplicate weights too.
-        allow_pickle: Take files that run code when they are loaded.
-        base_image: The image under the model; empty for the one that KServe's modelcars need.
-        max_layer_size: The largest layer that the registries take, in bytes.
-        if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.image.tag_policy).
+        selection: The model and which of its files are wanted.
+        request: The image that is asked for, and its mirror.
 
     Raises:
         HubError: The Hub refused.
@@ -77,27 +54,25 @@ def stream(
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
-    whole = hub.snapshot(model, revision)
-    choice = selection.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
-    if not allow_pickle:
-        selection.refuse_pickles(choice)
-    goals = [Reference.parse_target(target) if target else target_for(snapshot)]
-    goals += [Reference.parse_target(mirror)] if mirror else []
-    parts = layout.part(snapshot, hub.readers(snapshot), max_layer_size)
-    base = open_base_image(base_image)
-    wanted = describe(snapshot, recipe.recipe(parts, base.digest, snapshot))
-    targets = [Target(goal, wanted, if_exists) for goal in goals]
-    lacking = [place for place in targets if place.unchanged is None]
-    placed: list[ModelLayer] = []
-    read = 0
+    snapshot, choice = selection.resolve(hub)
+    refuse_pickles(snapshot, choice)
+    destinations = [request.destination(snapshot)]
+    destinations += [Reference.parse_target(request.mirror_target)] if request.mirror_target else []
+    layers = tuple(layout.part(snapshot, hub.readers(snapshot), request.max_layer_size))
+    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
+    pushes = [Push(destination, image, request.if_exists) for destination in destinations]
+    lacking = [push for push in pushes if push.unchanged is None]
+    sent = Sent()
     if lacking:
-        selection.tell(snapshot, choice)
-        print(
-            f"{len(parts)} layers for {' and '.join(str(place.goal) for place in lacking)}, on {base.name}", flush=True
-        )
-        placed, read = send_layers("stream", base, parts, snapshot, lacking)
+        refuse_models(image.base)
+        tell(snapshot, choice)
+        targets = " and ".join(str(push.destination) for push in lacking)
+        print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)
+        sent = send_layers("stream", image, lacking)
+        sent.tell()
     else:
-        print(f"{' and '.join(map(str, goals))} already hold commit {snapshot.commit}; nothing to do")
-    images = publish(targets, base, placed, snapshot)
-    return Streamed(images[0], images[1] if mirror else None, snapshot.commit, read, unchanged=not lacking)
+        print(f"{' and '.join(map(str, destinations))} already hold commit {snapshot.commit}; nothing to do")
+    images = publish(pushes, sent.digests)
+    mirrored = images[1] if request.mirror_target else None
+    unchanged = all(push.stays for push in pushes)
+    return Streamed(images[0], mirrored, snapshot.commit, sent.sent_bytes, unchanged)

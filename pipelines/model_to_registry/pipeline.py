@@ -12,6 +12,7 @@ from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
 from modelcar.pipelines import placement
+from modelcar.pipelines.wiring import task_of
 
 
 @dsl.pipeline(name="model-to-registry", display_name="Model to registry")
@@ -64,7 +65,7 @@ def model_to_registry(
         allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
-        build_mode: pod (buildah in the task's own pod), job (in a privileged Job) or auto: the least that works.
+        build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
@@ -75,7 +76,7 @@ def model_to_registry(
         build_ephemeral_storage: Node disk that the build reserves and may use, such as 2Gi. Empty: what the plan says.
         build_cpu: Processors that the build requests.
         build_memory: Memory that the build requests.
-        job_service_account: Service account of the build's Job, if there is one; it must be allowed to be privileged.
+        job_service_account: Service account of the build's Job, if there is one; it must be allowed to be like that.
         job_image: Image of the build's Job, with Python and buildah. Empty: the steps' own.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
@@ -84,107 +85,42 @@ def model_to_registry(
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
     """
-    reported = report(
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        model=model,
-        target=target,
-        mirror_target=mirror_target,
-        model_format=model_format,
-    )
+    given = dict(locals())
+    reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     placement.reports(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
-        planned = preflight(
-            model=model,
-            target=target,
-            mirror_target=mirror_target,
-            model_registry=model_registry,
-            revision=revision,
-            include=include,
-            exclude=exclude,
-            everything=everything,
-            allow_pickle=allow_pickle,
-            base_image=base_image,
-            builder=builder,
-            build_mode=build_mode,
-            max_layer_size=max_layer_size,
-            if_exists=if_exists,
-            registered_name=registered_name,
-            model_format=model_format,
-            claim=claim,
-            node_selector=node_selector,
-            tolerations=tolerations,
-            ephemeral_storage=build_ephemeral_storage,
-            cpu=build_cpu,
-            memory=build_memory,
-            job_service_account=job_service_account,
-            job_image=job_image,
-        )
+        planned = task_of(preflight, given)
         placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
         place = placement.BuildPlace(
             claim=claim,
             node_selector=planned.outputs["node_selector"],
             tolerations=tolerations,
-            cpu=build_cpu,
-            memory=build_memory,
-            ephemeral_storage=planned.outputs["ephemeral_storage"],
+            build_cpu=build_cpu,
+            build_memory=build_memory,
+            build_ephemeral_storage=planned.outputs["ephemeral_storage"],
         )
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
-            downloaded = download(
-                model=model,
-                revision=revision,
-                include=include,
-                exclude=exclude,
-                everything=everything,
-                allow_pickle=allow_pickle,
-            )
-            downloaded.set_display_name("Download")
-            placement.on_claim(downloaded, claim)
-            placement.with_hf_token(downloaded, hf_token_secret)
-            placement.with_resources(downloaded, "1", "1Gi")
-            placement.never_cached(downloaded, retries=3, hours=12)
+            downloaded = task_of(download, given)
+            placement.downloads(downloaded, claim, hf_token_secret)
+            directory = downloaded.outputs["directory"]
 
-            with dsl.If(planned.outputs["build_mode"] == "job", name="Build in a Job"):
-                in_job = build_in_job(
-                    directory=downloaded.outputs["directory"],
-                    target=target,
-                    base_image=base_image,
-                    builder=builder,
-                    max_layer_size=max_layer_size,
-                    if_exists=if_exists,
-                    job_service_account=job_service_account,
-                    job_image=job_image,
-                    privileged=True,
-                    **place.job_parameters(),
-                )
+            mode = planned.outputs["build_mode"]
+            with dsl.If(mode != "pod", name="Build in a Job"):
+                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, build_mode=mode)
                 placement.builds(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):
-                in_pod = build(
-                    directory=downloaded.outputs["directory"],
-                    target=target,
-                    base_image=base_image,
-                    builder=builder,
-                    max_layer_size=max_layer_size,
-                    if_exists=if_exists,
-                )
+                in_pod = task_of(build, given, directory=directory)
                 placement.builds(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 
-            mirrored = mirror(
-                image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]),
-                target=mirror_target,
-                if_exists=if_exists,
-            )
+            mirrored = task_of(mirror, given, image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]))
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
-            registered = register(
-                image=mirrored.outputs["image"],
-                url=model_registry,
-                name=registered_name,
-                model_format=model_format,
-                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            registered = task_of(
+                register, given, image=mirrored.outputs["image"], pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER
             )
             placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 

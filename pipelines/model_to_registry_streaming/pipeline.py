@@ -10,6 +10,7 @@ from modelcar.components.register import register
 from modelcar.components.report import report
 from modelcar.components.stream import stream
 from modelcar.pipelines import placement
+from modelcar.pipelines.wiring import task_of
 
 
 @dsl.pipeline(name="model-to-registry-streaming", display_name="Model to registry, streaming")
@@ -62,66 +63,23 @@ def model_to_registry_streaming(
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
     """
-    reported = report(
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        model=model,
-        target=target,
-        mirror_target=mirror_target,
-        model_format=model_format,
-    )
+    given = dict(locals())
+    reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     placement.reports(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
-        planned = preflight(
-            model=model,
-            target=target,
-            mirror_target=mirror_target,
-            model_registry=model_registry,
-            revision=revision,
-            include=include,
-            exclude=exclude,
-            everything=everything,
-            allow_pickle=allow_pickle,
-            base_image=base_image,
-            max_layer_size=max_layer_size,
-            if_exists=if_exists,
-            registered_name=registered_name,
-            model_format=model_format,
-            streaming=True,
-        )
+        planned = task_of(preflight, given, streaming=True)
         placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
-            streamed = stream(
-                model=model,
-                target=target,
-                mirror_target=mirror_target,
-                revision=revision,
-                include=include,
-                exclude=exclude,
-                everything=everything,
-                allow_pickle=allow_pickle,
-                base_image=base_image,
-                max_layer_size=max_layer_size,
-                if_exists=if_exists,
-            )
-            streamed.set_display_name("Stream")
-            placement.with_hf_token(streamed, hf_token_secret)
-            placement.with_resources(streamed, "1", "512Mi")
-            placement.with_registry_login(streamed, "target", target_secret)
-            placement.with_registry_login(streamed, "mirror", mirror_secret)
-            placement.with_signing_key(streamed, signing_secret)
-            placement.never_cached(streamed, retries=3, hours=12)
+            streamed = task_of(stream, given)
+            placement.streams(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret)
 
-            mirrored = mirror(image=streamed.outputs["image"], target=mirror_target, if_exists=if_exists)
+            mirrored = task_of(mirror, given, image=streamed.outputs["image"])
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
-            registered = register(
-                image=mirrored.outputs["image"],
-                url=model_registry,
-                name=registered_name,
-                model_format=model_format,
-                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            registered = task_of(
+                register, given, image=mirrored.outputs["image"], pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER
             )
             placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 

@@ -7,6 +7,7 @@ from kfp import dsl
 
 from modelcar.components.prepare_upload import prepare_upload
 from modelcar.components.stream_on_vertex import stream_on_vertex
+from modelcar.pipelines.wiring import task_of
 
 SERVING_IMAGE = "us-docker.pkg.dev/vertex-ai/vertex-vision-model-garden-dockers/pytorch-vllm-serve:20260320_0916_RC01"
 """vLLM as Vertex AI's Model Garden serves it. Unlike vLLM's own image it answers Vertex AI's `predict` requests, and it
@@ -68,32 +69,12 @@ def model_to_vertex(
         project: Project of the Model Registry and of the secret. By default the one that this runs in.
         location: Region of the Model Registry, which has to be the one that this runs in, as it is by default.
     """
-    streamed = stream_on_vertex(
-        model=model,
-        target=target,
-        serving_image=serving_image,
-        project=project,
-        revision=revision,
-        include=include,
-        exclude=exclude,
-        everything=everything,
-        max_layer_size=max_layer_size,
-        hf_token_secret=hf_token_secret,
-        if_exists=if_exists,
-    )
+    given = dict(locals())
+    streamed = task_of(stream_on_vertex, given)
     streamed.set_display_name("Stream")
     _never_cached(streamed, retries=3)
 
-    prepared = prepare_upload(
-        model=model,
-        commit=streamed.outputs["commit"],
-        image=streamed.outputs["image"],
-        project=project,
-        location=location,
-        serving_args=serving_args,
-        serving_container=serving_container,
-        registered_name=registered_name,
-    )
+    prepared = task_of(prepare_upload, given, commit=streamed.outputs["commit"], image=streamed.outputs["image"])
     prepared.set_display_name("Compare with the Model Registry")
     _never_cached(prepared, retries=3)
 

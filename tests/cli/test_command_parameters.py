@@ -30,10 +30,10 @@ def test_what_is_read_of_a_pipeline_is_what_it_has(pipeline: str) -> None:
     assert all(one.help.endswith((".", "}.")) for one in read.values())
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "submit", "schedule"])
+@pytest.mark.parametrize("command", ["run", "plan", "submit", "schedule create"])
 def test_every_command_takes_them_all(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    help_text = " ".join(modelcar(command, "--help").stdout.split())
+    help_text = " ".join(modelcar(*command.split(), "--help").stdout.split())
     for parameter in parameters().values():
         assert f"{parameter.option} " in help_text or f"{parameter.option}," in help_text, parameter.name
 

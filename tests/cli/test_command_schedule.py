@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.cli.commands.schedule import check_cron
+from modelcar.cli.server.schedules import check_cron
 from modelcar.cli.usage import UsageError
 from tests.parts.command import modelcar
 from tests.parts.recorded_api import RecordedApi
@@ -34,22 +34,40 @@ def test_kubeflows_own_words_are_taken(cron: str) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--cron", "0 3 * * *"], "has five fields, of which Kubeflow would take the first for seconds"),
-        (["--cron", "nightly"], "has 1 fields and not six: second minute hour day month weekday"),
-        (["--cron", "0 0 3 * * *"], "no model was named"),
-        ([], "nothing was asked for. Give one of --cron"),
-        (["--list", "--delete", "x"], "--list and --delete do not go together"),
+        (["create", "--cron", "0 3 * * *"], "has five fields, of which Kubeflow would take the first for seconds"),
+        (["create", "--cron", "nightly"], "has 1 fields and not six: second minute hour day month weekday"),
+        (["create", "--cron", "0 0 3 * * *"], "no model was named"),
+        (["create", "--model", "a/b"], "Missing option '--cron'"),
+        (["pause"], "Missing argument 'NAME'"),
+        (["--list"], "No such option"),
     ],
 )
 def test_what_means_nothing_ends_with_2(words: list[str], says: str) -> None:
     done = modelcar("schedule", *words)
     assert done.returncode == 2
-    assert says in done.stderr
+    assert says in " ".join(done.stderr.split())
+
+
+def test_each_of_its_commands_shows_help() -> None:
+    shown = modelcar("schedule", "--help").stdout
+    for command in ("create", "list", "pause", "resume", "delete"):
+        assert command in shown
+        assert modelcar("schedule", command, "--help").returncode == 0
 
 
 API = "/apis/v2beta1"
 SCHEDULES = f"{API}/recurringruns"
-NIGHTLY = ("schedule", "--cron", "0 0 3 * * *", "--streaming", "--model", "a/b", "--target", "127.0.0.1:9/a/b:1")
+NIGHTLY = (
+    "schedule",
+    "create",
+    "--cron",
+    "0 0 3 * * *",
+    "--streaming",
+    "--model",
+    "a/b",
+    "--target",
+    "127.0.0.1:9/a/b:1",
+)
 
 
 @pytest.fixture

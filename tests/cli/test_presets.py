@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
-from modelcar.cli.preset import SHIPPED, Preset, Wanted, find, presets
+from modelcar.cli.preset import SHIPPED, Preset, find, presets, wanted
 from modelcar.cli.usage import UsageError
 from modelcar.pipelines.compilation import BUILDING, STREAMING
 from tests.parts.command import modelcar
@@ -82,20 +83,20 @@ def test_numbers_are_taken_for_the_text_they_are(folder: Path) -> None:
     assert find("mine").parameters == {"model": "a/b", "build_cpu": "2", "revision": "1.0"}
 
 
-def test_the_command_line_wins(folder: Path) -> None:
+def test_the_command_line_wins(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(folder, "mine", "model: a/b\nstreaming: true\neverything: true\nrevision: v1\nclaim: mine")
-    asked = Wanted.of("mine", None, {"revision": "v2", "everything": False})
+    asked = wanted(RequestOptions("mine"), {"revision": "v2", "everything": False})
     assert asked.pipeline == STREAMING
     assert asked.arguments == {"model": "a/b", "everything": False, "revision": "v2"}
-    assert asked.left_out == ("claim",)
-    assert Wanted.of("mine", False, {}).pipeline == BUILDING
-    assert Wanted.of("mine", False, {}).arguments["claim"] == "mine"
+    assert capsys.readouterr().err == "--claim is not used by this pipeline\n"
+    assert wanted(RequestOptions("mine", False), {}).pipeline == BUILDING
+    assert wanted(RequestOptions("mine", False), {}).arguments["claim"] == "mine"
 
 
 def test_without_a_model_there_is_nothing_to_run(folder: Path) -> None:
     write(folder, "mine", "revision: v1")
     with pytest.raises(UsageError, match="no model was named"):
-        Wanted.of("mine", None, {})
+        wanted(RequestOptions("mine"), {})
     assert modelcar("submit").returncode == 2
 
 

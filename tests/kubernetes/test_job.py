@@ -73,7 +73,7 @@ def arguments(directory: str, registry: BasicAuthRegistry, name: str = "model", 
         "directory": directory,
         "target": f"{registry.host}/team/{name}:1",
         "builder": "buildah",
-        "privileged": True,
+        "build_mode": "job",
         "task_config": task_config(CLAIM, LOGIN),
         **further,
     }
@@ -98,7 +98,7 @@ def test_a_privileged_job_builds_and_its_result_comes_back(
 ) -> None:
     run = Run(project).start()
     config = task_config(CLAIM, LOGIN, node_selector={"kubernetes.io/hostname": "large"})
-    given = arguments(directory, registry, ephemeral_storage="300Mi", task_config=config)
+    given = arguments(directory, registry, build_ephemeral_storage="300Mi", task_config=config)
     with held_up(registry):
         name = run.attempt(local_cluster.image, given)
         worker = run.working_pod()
@@ -131,7 +131,9 @@ def test_without_privilege_and_task_config_the_pods_own_settings_do(
     project: Namespace, cluster: AnyCluster, directory: str, registry: BasicAuthRegistry
 ) -> None:
     run = Run(project).start()
-    given = arguments(directory, registry, privileged=False, builder="auto", task_config=None, claim=CLAIM, cpu="20m")
+    given = arguments(
+        directory, registry, build_mode="", builder="auto", task_config=None, claim=CLAIM, build_cpu="20m"
+    )
     with held_up(registry):
         name = run.attempt(cluster.image, given, logins=[LOGIN])
         worker = run.working_pod()
@@ -359,7 +361,7 @@ def test_a_node_that_never_comes_is_given_up(
     project: Namespace, cluster: AnyCluster, directory: str, registry: BasicAuthRegistry
 ) -> None:
     run = Run(project).start()
-    given = arguments(directory, registry, ephemeral_storage="160Gi", schedule_minutes=0.1)
+    given = arguments(directory, registry, build_ephemeral_storage="160Gi", schedule_minutes=0.1)
 
     error = run.error(run.attempt(cluster.image, given))
 

@@ -18,7 +18,7 @@ from modelcar.steps.preflight.admission import TrialPod
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import Need, requests_of
 from modelcar.steps.preflight.preflight import preflight
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import RunRequest
 from tests.kubernetes.conftest import AnyCluster, Label
 from tests.kubernetes.image import TINY_IMAGE
 from tests.kubernetes.load import beat, fake_node, loaded
@@ -121,7 +121,7 @@ def test_large_cluster_is_looked_through_in_time(
     label = {"modelcar.test/build": namespace.name}
     found: dict[str, Finding] = {}
     seconds: dict[str, float] = {}
-    run = Run(
+    run = RunRequest(
         model=MODEL,
         target=f"{basic_registry.host}/{namespace.name}/a:1",
         build_mode="job",
@@ -281,7 +281,7 @@ def test_pod_that_may_not_be_tried_is_a_warning(log_in_as: LogInAs) -> None:
 def test_privilege_is_refused_by_pod_security_and_granted_by_the_command(
     namespace: Namespace, administrator: Cluster
 ) -> None:
-    wanted = TrialPod(RESOURCES, "modelcar-build", privileged=True)
+    wanted = TrialPod(RESOURCES, "modelcar-build", privilege="privileged")
     missing = admission.check_pod(administrator, wanted)
     assert missing.what == f"there is no service account modelcar-build in {namespace.name}"
     assert missing.command.splitlines() == [
@@ -297,7 +297,7 @@ def test_privilege_is_refused_by_pod_security_and_granted_by_the_command(
     assert "must not set securityContext.privileged=true" in refused.what
     *command, setting, overwrite = refused.command.split()
     assert (command, overwrite) == (["oc", "label", "namespace", namespace.name], "--overwrite")
-    assert admission.check_pod(administrator, replace(wanted, privileged=False)).verdict == "ok"
+    assert admission.check_pod(administrator, replace(wanted, privilege="none")).verdict == "ok"
 
     namespace.core.patch_namespace(namespace.name, {"metadata": {"labels": dict([setting.split("=")])}})
     eventually(lambda: admission.check_pod(administrator, wanted), "ok")
@@ -392,13 +392,13 @@ def test_all_of_it_from_outside(
     hub.publish(MODEL, model)
     log_in(basic_registry)
     log_in_as("runner")
-    run = Run(
+    run = RunRequest(
         model=MODEL,
         target=f"{basic_registry.host}/{namespace.name}/a:1",
         build_mode="job",
         builder="buildah",
         node_selector={"ai-build-node": namespace.name},
-        ephemeral_storage="160Gi",
+        build_ephemeral_storage="160Gi",
     )
 
     with reading_nodes(namespace, "runner", "nodes", "pods"):
@@ -414,9 +414,9 @@ def test_all_of_it_from_outside(
 WITHIN = """
 import json, sys
 from modelcar.steps.preflight.preflight import preflight
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import RunRequest
 
-found = preflight(Run(**json.loads(sys.argv[1])))
+found = preflight(RunRequest(**json.loads(sys.argv[1])))
 print(json.dumps([found.build_mode, [[one.about, one.verdict, one.what] for one in found.findings]]))
 """
 

@@ -48,8 +48,8 @@ print("seconds:", time.monotonic() - begun, "failed:", done.failed)
 FAILS = """
 import sys
 from modelcar.errors import BuildError
-from modelcar.records.termination_message import exit_with_one_line
 from modelcar.records.step_record import recorded
+from modelcar.records.termination_message import exit_with_one_line
 with recorded("build") as record, exit_with_one_line():
     record.moved_bytes = 17
     raise BuildError("a file is larger than max_layer_size", "Raise it")

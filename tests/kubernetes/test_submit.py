@@ -35,8 +35,9 @@ class Here:
 
     def words(self, command: str, *more: str, name: str = "") -> list[str]:
         """A command to this backend; with a name, of a model and a target of that name."""
-        words = [command, "--server", self.backend.url, *more]
-        if command in ("submit", "schedule") and name:
+        own = [more[0]] if command == "schedule" else []
+        words = [command, *own, "--server", self.backend.url, *more[len(own) :]]
+        if name:
             words += ["--for", self.backend.compiled_for, "--image", self.backend.cluster.image]
             words += ["--model", MODEL, "--target", f"{self.servers.target.host}/{name}/model:1"]
         return words
@@ -233,42 +234,42 @@ def test_on_a_terminal_progress_is_a_live_table(here: Here) -> None:
 
 def test_a_schedule_is_made_once_paused_resumed_replaced_and_removed(here: Here) -> None:
     nightly = ["--cron", "0 0 3 * * *", "--name", "nightly"]
-    made = here.run("schedule", *nightly, name="nightly")
+    made = here.run("schedule", "create", *nightly, name="nightly")
     assert made.returncode == 0, made.stderr
-    assert "is scheduled like this already" in here.run("schedule", *nightly, name="nightly").stdout
+    assert "is scheduled like this already" in here.run("schedule", "create", *nightly, name="nightly").stdout
 
     other = ["--cron", "0 0 4 * * *", "--name", "nightly"]
-    refused = here.run("schedule", *other, name="nightly")
+    refused = here.run("schedule", "create", *other, name="nightly")
     assert refused.returncode == 1
     assert "there is a schedule nightly already, of another kind: 0 0 3 * * *. Add --replace" in refused.stderr
 
-    replaced = here.run("schedule", *other, "--replace", name="nightly")
+    replaced = here.run("schedule", "create", *other, "--replace", name="nightly")
     assert replaced.returncode == 0, replaced.stderr
     (one,) = [one for one in _schedules(here) if one["name"] == "nightly"]
     assert one["cron"] == "0 0 4 * * *"
     assert one["on"]
     assert one["version"] == "latest"
     assert one["parameters"]["model"] == MODEL
-    pinned = here.run("schedule", *other, "--pin", "--replace", name="nightly")
+    pinned = here.run("schedule", "create", *other, "--pin", "--replace", name="nightly")
     assert pinned.returncode == 0, pinned.stderr
     assert next(one for one in _schedules(here) if one["name"] == "nightly")["version"] != "latest"
 
-    assert here.run("schedule", "--pause", "nightly").returncode == 0
+    assert here.run("schedule", "pause", "nightly").returncode == 0
     assert not next(one for one in _schedules(here) if one["name"] == "nightly")["on"]
-    assert "paused" in here.run("schedule", "--list").stdout
-    assert here.run("schedule", "--resume", "nightly").returncode == 0
+    assert "paused" in here.run("schedule", "list").stdout
+    assert here.run("schedule", "resume", "nightly").returncode == 0
     assert next(one for one in _schedules(here) if one["name"] == "nightly")["on"]
-    assert here.run("schedule", "--delete", "nightly").returncode == 0
+    assert here.run("schedule", "delete", "nightly").returncode == 0
     assert [one for one in _schedules(here) if one["name"] == "nightly"] == []
-    gone = here.run("schedule", "--pause", "nightly")
+    gone = here.run("schedule", "pause", "nightly")
     assert gone.returncode == 1
-    assert "there is no schedule 'nightly'. To see them: modelcar schedule --list" in gone.stderr
+    assert "there is no schedule 'nightly'. To see them: modelcar schedule list" in gone.stderr
 
 
 def test_a_schedule_fires_and_an_unchanged_model_moves_nothing(here: Here, tmp_path: Path) -> None:
     assert here.run("submit", name="fired").returncode == 0
     served = here.servers.hub.bytes_served
-    done = here.run("schedule", "--cron", "*/5 * * * * *", "--name", "often", "--json", name="fired")
+    done = here.run("schedule", "create", "--cron", "*/5 * * * * *", "--name", "often", "--json", name="fired")
     assert done.returncode == 0, done.stderr
     try:
         fired = _runs_of(here, json.loads(done.stdout)["id"], 1)
@@ -279,17 +280,17 @@ def test_a_schedule_fires_and_an_unchanged_model_moves_nothing(here: Here, tmp_p
         assert here.of(later[1]).ended() == "SUCCEEDED"
         assert time.monotonic() - begun < 120
         assert here.servers.hub.bytes_served == served
-        assert "succeeded" in here.run("schedule", "--list").stdout
+        assert "succeeded" in here.run("schedule", "list").stdout
         here.servers.hub.publish(MODEL, tiny_llama(tmp_path / "changed", seed=7))
         changed = _runs_of(here, json.loads(done.stdout)["id"], len(_all_runs(here, json.loads(done.stdout)["id"])) + 1)
         assert here.of(changed[-1]).ended() == "SUCCEEDED"
         assert here.servers.hub.bytes_served > served
     finally:
-        assert here.run("schedule", "--delete", "often").returncode == 0
+        assert here.run("schedule", "delete", "often").returncode == 0
 
 
 def test_a_wrong_cron_is_the_servers_to_refuse(here: Here) -> None:
-    done = here.run("schedule", "--cron", "0 0 99 * * *", "--name", "never", name="never")
+    done = here.run("schedule", "create", "--cron", "0 0 99 * * *", "--name", "never", name="never")
     assert done.returncode == 1
     assert "the pipelines' API refused to schedule never" in done.stderr
     assert "Traceback" not in done.stderr
@@ -314,7 +315,7 @@ def test_a_plan_knows_the_projects_claim(here: Here, monkeypatch: pytest.MonkeyP
 
 
 def _schedules(here: Here) -> list[dict[str, object]]:
-    done = here.run("schedule", "--list", "--json")
+    done = here.run("schedule", "list", "--json")
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))
 

@@ -9,6 +9,9 @@ import yaml
 
 from tests.parts.hub_store import Commit, File, Repository, Store
 
+PULLS = "refs/pr/"
+"""What the names of pull requests' branches begin with. Anybody may open one."""
+
 CONFIG_KEYS = ("architectures", "model_type", "quantization_config", "auto_map")
 
 
@@ -105,16 +108,22 @@ def commits(repository: Repository, commit: Commit) -> list[dict[str, Any]]:
 
 def refs(repository: Repository, *, pull_requests: bool) -> dict[str, Any]:
     """List branches and tags."""
+    named = repository.branches.items()
     listed: dict[str, Any] = {
-        "branches": [_ref("heads", name, commit) for name, commit in repository.branches.items()],
-        "tags": [_ref("tags", name, commit) for name, commit in repository.tags.items()],
+        "branches": [_ref(f"refs/heads/{name}", name, commit) for name, commit in named if not _is_pull(name)],
+        "tags": [_ref(f"refs/tags/{name}", name, commit) for name, commit in repository.tags.items()],
         "converts": [],
     }
-    return {**listed, "pullRequests": []} if pull_requests else listed
+    pulls = [_ref(name, name.removeprefix(PULLS), commit) for name, commit in named if _is_pull(name)]
+    return {**listed, "pullRequests": pulls} if pull_requests else listed
 
 
-def _ref(kind: str, name: str, commit: str) -> dict[str, str]:
-    return {"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit}
+def _is_pull(branch: str) -> bool:
+    return branch.startswith(PULLS)
+
+
+def _ref(ref: str, name: str, commit: str) -> dict[str, str]:
+    return {"name": name, "ref": ref, "targetCommit": commit}
 
 
 def _content(store: Store, commit: Commit, path: str) -> bytes:

@@ -17,8 +17,8 @@ class RecordedApi(ThreadingHTTPServer):
     """Answers requests by their paths, if need be over TLS and only to those who bring a token.
 
     Attributes:
-        answers: Status and JSON by path (`POST <path>` for a POST); what is not there is 404 as the Kubernetes API says
-            it.
+        answers: Status and JSON by path (`POST <path>` for a POST, also a function of what was sent); what is not there
+            is 404 as the Kubernetes API says it.
         posted: Paths and JSON of all POST requests.
         token: The bearer token that is asked for, in the words of OpenShift's kube-rbac-proxy; empty for none.
         seen: Paths and Authorization headers of all requests.
@@ -28,7 +28,7 @@ class RecordedApi(ThreadingHTTPServer):
 
     def __init__(self, certificate: Certificate | None = None, token: str = "") -> None:
         super().__init__(("127.0.0.1", 0), _Request)
-        self.answers: dict[str, tuple[int, Any]] = {}
+        self.answers: dict[str, Any] = {}
         self.posted: list[tuple[str, Any]] = []
         self.token = token
         self.seen: list[tuple[str, str]] = []
@@ -78,7 +78,8 @@ class _Request(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.posted.append((path, json.loads(content)))
-        status, answer = self.server.answers.get(f"POST {path}", (404, {}))
+        known: Any = self.server.answers.get(f"POST {path}", (404, {}))
+        status, answer = known(json.loads(content)) if callable(known) else known
         self._answer(status, json.dumps(answer).encode(), "application/json")
 
     def do_GET(self) -> None:

@@ -20,6 +20,7 @@ from modelcar.bootstrap.command import BOOTSTRAP
 from modelcar.components.download import download
 from modelcar.errors import BuildError
 from modelcar.pipelines.compilation import Backend, compile_all
+from modelcar.pipelines.delivery import Delivery
 
 COMPILED = Path(__file__).parents[2] / "compiled"
 COMPONENTS = Path(__file__).parents[2] / "components"
@@ -143,7 +144,7 @@ def test_the_report_comes_whatever_happens_and_is_told_how_the_run_ended(name: s
 
 def test_preflight_decides_where_the_build_runs(pipeline: PipelineSpec) -> None:
     in_job, in_pod = (group_of(pipeline, step).trigger_policy.condition for step in ("build-in-job", "build"))
-    assert in_job == "inputs.parameter_values['pipelinechannel--preflight-build_mode'] == 'job'"
+    assert in_job == "inputs.parameter_values['pipelinechannel--preflight-build_mode'] != 'pod'"
     assert in_pod == f"!({in_job})"
 
 
@@ -192,9 +193,9 @@ PLACE = {
     "claim": "claim",
     "node_selector": "preflight-node_selector",
     "tolerations": "tolerations",
-    "cpu": "build_cpu",
-    "memory": "build_memory",
-    "ephemeral_storage": "preflight-ephemeral_storage",
+    "build_cpu": "build_cpu",
+    "build_memory": "build_memory",
+    "build_ephemeral_storage": "preflight-ephemeral_storage",
 }
 
 
@@ -267,9 +268,9 @@ def test_the_tested_packages_are_the_shipped_ones() -> None:
         ("download", {"model": "not a model id"}, "error: 'not a model id' is not a model id."),
         ("build", {"directory": "/nowhere"}, "error: /nowhere holds no finished download."),
         ("stream", {"model": "not a model id"}, "error: 'not a model id' is not a model id."),
-        ("mirror", {"image": "quay.io/x/y:1", "target": ""}, "no mirror was asked for"),
+        ("mirror", {"image": "quay.io/x/y:1", "mirror_target": ""}, "no mirror was asked for"),
         ("report", {"status": {"state": "FAILED", "pipelineTaskName": "x"}, "model": "a/b"}, "a/b"),
-        ("register", {"image": "quay.io/x/y:1", "url": ""}, "no Model Registry was named"),
+        ("register", {"image": "quay.io/x/y:1", "model_registry": ""}, "no Model Registry was named"),
     ],
 )
 def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
@@ -298,7 +299,7 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
 
 
 def test_an_image_of_ones_own_takes_the_place_of_the_packages(tmp_path: Path) -> None:
-    file = compile_all(tmp_path, image="registry.example/modelcar:1")[0]
+    file = compile_all(tmp_path, Delivery(image="registry.example/modelcar:1"))[0]
     executors = next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"]
     assert len(executors) == len(STEPS)
     for executor in executors.values():
@@ -308,7 +309,7 @@ def test_an_image_of_ones_own_takes_the_place_of_the_packages(tmp_path: Path) ->
 
 
 def test_the_step_of_another_project_keeps_its_image(tmp_path: Path) -> None:
-    file = compile_all(tmp_path, image="registry.example/modelcar:1")[-1]
+    file = compile_all(tmp_path, Delivery(image="registry.example/modelcar:1"))[-1]
     executors = next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"]
     images = {name: executor["container"]["image"].partition(":")[0] for name, executor in executors.items()}
     assert images == {
@@ -346,3 +347,21 @@ def _named(placeholder: str) -> str:
     match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['pipelinechannel--([\w-]+)'\]\}\}", placeholder)
     assert match, placeholder
     return match[1]
+
+
+@pytest.mark.parametrize("backend", Backend)
+def test_queue_is_on_every_steps_pod(backend: Backend, tmp_path: Path) -> None:
+    for file in compile_all(tmp_path, backend=backend, queue="builds"):
+        pipeline, *platform = yaml.safe_load_all(file.read_text())
+        for document in platform:
+            configured = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+            assert set(configured) == set(pipeline["deploymentSpec"]["executors"])
+            for one in configured.values():
+                json_format.ParseDict(one, KubernetesExecutorConfig())
+                assert one["podMetadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "builds"}
+
+
+@pytest.mark.parametrize("queue", ["Builds", "a/b", "-", "x" * 64, "a b"])
+def test_name_of_a_queue_that_is_none_is_refused(queue: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="is no name of a queue"):
+        compile_all(tmp_path, queue=queue)

@@ -11,6 +11,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
 from modelcar.errors import BuildError
 from modelcar.pipelines.compilation import Backend
+from modelcar.pipelines.delivery import Delivery
 from modelcar.pipelines.kubernetes_objects import version_name, write_objects
 from tests.parts.command import modelcar
 
@@ -78,7 +79,7 @@ def test_etcd_takes_them(folder: Path) -> None:
 
 
 def test_other_content_is_another_version(folder: Path, tmp_path: Path) -> None:
-    write_objects(tmp_path / "image", "my-project", image="quay.io/team/steps:1")
+    write_objects(tmp_path / "image", "my-project", Delivery(image="quay.io/team/steps:1"))
     write_objects(tmp_path / "older", "my-project", backend=Backend.WITHOUT_TASK_CONFIG)
     write_objects(tmp_path / "again", "my-project")
     places = (folder, tmp_path / "image", tmp_path / "older")

@@ -13,14 +13,12 @@ from modelcar import pod
 from modelcar.errors import HubError
 from modelcar.hub.reader import MAX_CHUNK_BYTES
 from modelcar.oci.transfer import WORKERS
-from modelcar.steps.build import build
-from modelcar.steps.download import download
-from modelcar.steps.stream import stream
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, registry_with_basic_auth, registry_with_token_auth
+from tests.parts.steps import build, download, stream
 
 MODEL = "example/expiry"
 CHUNK = MAX_CHUNK_BYTES

@@ -15,15 +15,13 @@ import requests
 
 from modelcar.errors import ModelcarError, RegistryError, WrongBytesError
 from modelcar.oci import spec
-from modelcar.steps.build import build
-from modelcar.steps.download import download
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry, Registry
+from tests.parts.steps import build, download, stream
 from tests.soak.images import pulled_whole
 
 MODEL = "example/two-shards"

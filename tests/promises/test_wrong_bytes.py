@@ -12,13 +12,13 @@ import pytest
 from modelcar.errors import ModelcarError, WrongBytesError
 from modelcar.image.shell import layer
 from modelcar.image.shell.programs import PROGRAMS
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
+from tests.parts.base_images import push_base_image
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry, registry_plain
+from tests.parts.steps import build, stream
 from tests.soak import images
 
 MODEL = "example/tiny-llama"
@@ -28,11 +28,8 @@ WAYS = ("build", "stream")
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Give a registry with an image that can be a base, model/base:1."""
-    with registry_plain(tmp_path_factory.mktemp("base")) as registry, Hub(tmp_path_factory.mktemp("hub")) as hub:
-        hub.publish("example/base", {"notes.txt": "notes"})
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("HF_ENDPOINT", hub.url)
-            stream("example/base", f"{registry.host}/model/base:1")
+    with registry_plain(tmp_path_factory.mktemp("base")) as registry:
+        push_base_image(registry, "model/base:1", tmp_path_factory.mktemp("layout"))
         yield registry
 
 

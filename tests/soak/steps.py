@@ -21,7 +21,10 @@ import modelcar.steps.download
 import modelcar.steps.mirror
 import modelcar.steps.register
 import modelcar.steps.stream
+from modelcar.hub.selection import Selection
+from modelcar.image.request import ImageRequest
 from modelcar.records.termination_message import ERROR, exit_with_one_line
+from modelcar.steps.build import BuildRequest
 
 PAUSES = 0.02
 """Of the pauses between attempts, which are meant for hours of work, this part is waited."""
@@ -128,15 +131,17 @@ def _hurry() -> None:
 
 
 def _download(model: str, claim: str) -> str:
-    return str(modelcar.steps.download.download(model, Path(claim)).directory)
+    return str(modelcar.steps.download.download(Selection(model), Path(claim)).directory)
 
 
 def _build(directory: str, target: str, builder: Any) -> str:
-    return modelcar.steps.build.build(Path(directory), target, builder=builder).image.digest
+    return modelcar.steps.build.build(
+        BuildRequest(directory=Path(directory), image=ImageRequest(target), builder=builder)
+    ).image.digest
 
 
 def _stream(model: str, target: str, mirror: str = "") -> str:
-    done = modelcar.steps.stream.stream(model, target, mirror=mirror)
+    done = modelcar.steps.stream.stream(Selection(model), ImageRequest(target, mirror_target=mirror))
     assert not mirror or (done.mirrored and done.mirrored.digest == done.image.digest)
     return done.image.digest
 

@@ -14,6 +14,7 @@ from modelcar.image.layout import MOST_LAYERS
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, registry_plain
+from tests.parts.steps import PROGRAMS
 from tests.soak import images
 
 pytestmark = pytest.mark.soak
@@ -25,14 +26,8 @@ MEMORY_MIB = 160
 """What one run may take at its peak, as benchmarks/ has it for a stream."""
 
 FILES = (1_000, 10_000)
-PATH = "from pathlib import Path; "
-BUILD = f"{PATH}from modelcar.steps.build import build; build(Path(sys.argv[1]), sys.argv[2], builder='direct')"
-STREAM = "from modelcar.steps.stream import stream; stream(sys.argv[1], sys.argv[2], mirror=sys.argv[3])"
-MIRROR = "from modelcar.steps.mirror import mirror; mirror(sys.argv[1], sys.argv[2])"
-DOWNLOAD = f"{PATH}from modelcar.steps.download import download; download(sys.argv[1], Path(sys.argv[2]))"
 # The kernel's own account (wait4) counts what the parent had when it started the process.
 PEAK = "print(*[line for line in open('/proc/self/status') if line.startswith('VmHWM:')])"
-PLAN = "from modelcar.steps.preflight.plan import plan; plan(sys.argv[1], 'localhost:5000/load/model:1')"
 
 
 class Figures:
@@ -137,8 +132,8 @@ def test_twenty_runs_at_once_are_all_right_in_bounded_memory(
     folder = tiny_llama(tmp_path / "model", shards=SHARDS, bytes_per_shard=SHARD_BYTES, consolidated=False)
     hub.publish(MODEL, folder)
     runs = Runs(url, tmp_path)
-    runs.begin(DOWNLOAD, MODEL, str(tmp_path / "claim"))
-    runs.begin(STREAM, MODEL, f"{target.host}/load/source:1", "")
+    runs.begin(PROGRAMS["download"], MODEL, str(tmp_path / "claim"))
+    runs.begin(PROGRAMS["stream"], MODEL, f"{target.host}/load/source:1", "")
     assert [done.code for done in runs.end()] == [0, 0]
     (directory,) = (tmp_path / "claim" / MODEL.replace("/", "--")).iterdir()
     source = f"{target.host}/load/source:1"
@@ -147,13 +142,13 @@ def test_twenty_runs_at_once_are_all_right_in_bounded_memory(
         one, two = (f"{registry.host}/load/run-{number}:1" for registry in (target, mirror))
         match number % 3:
             case 0:
-                runs.begin(STREAM, MODEL, one, two)
+                runs.begin(PROGRAMS["stream"], MODEL, one, two)
                 places += [one, two]
             case 1:
-                runs.begin(BUILD, str(directory), one)
+                runs.begin(PROGRAMS["build"], str(directory), one)
                 places.append(one)
             case 2:
-                runs.begin(MIRROR, source, two)
+                runs.begin(PROGRAMS["mirror"], source, two)
                 places.append(two)
 
     done = runs.end()
@@ -190,14 +185,14 @@ def test_model_of_many_files(
         (took[name],) = runs.end()
         assert took[name].code == 0, took[name].said
 
-    run("plan", PLAN, MODEL)
-    run("download", DOWNLOAD, MODEL, str(claim))
+    run("plan", PROGRAMS["plan"], MODEL, "localhost:5000/load/model:1")
+    run("download", PROGRAMS["download"], MODEL, str(claim))
     (directory,) = (claim / MODEL.replace("/", "--")).iterdir()
-    run("download again", DOWNLOAD, MODEL, str(claim))
-    run("build", BUILD, str(directory), built)
+    run("download again", PROGRAMS["download"], MODEL, str(claim))
+    run("build", PROGRAMS["build"], str(directory), built)
     hub.publish(MODEL, {**files, "data/new.txt": "new"}, branch="next")
-    run("download of the next commit", f"{DOWNLOAD[:-1]}, revision='next')", MODEL, str(claim))
-    run("stream", STREAM, MODEL, streamed, f"{mirror.host}/many/mirrored:1")
+    run("download of the next commit", PROGRAMS["download"], MODEL, str(claim), "next")
+    run("stream", PROGRAMS["stream"], MODEL, streamed, f"{mirror.host}/many/mirrored:1")
 
     assert images.pulled_whole(streamed) == images.pulled_whole(built)
     assert len(images.layers_of(streamed)) <= 2 + 2 + 1
@@ -217,7 +212,7 @@ def test_model_of_four_hundred_shards(
     folder = tiny_llama(tmp_path / "model", shards=400, bytes_per_shard=1_100_000, consolidated=False)
     hub.publish(MODEL, folder)
     runs = Runs(url, tmp_path)
-    runs.begin(STREAM, MODEL, f"{target.host}/shards/model:1", f"{mirror.host}/shards/model:1")
+    runs.begin(PROGRAMS["stream"], MODEL, f"{target.host}/shards/model:1", f"{mirror.host}/shards/model:1")
 
     (done,) = runs.end()
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from modelcar.cli.options import BackendOption, ImageOption
+from modelcar.cli.options import CompileOptions, takes_options
 from modelcar.cli.usage import UsageError
-from modelcar.pipelines import compilation
+from modelcar.pipelines.compilation import compile_all
 from modelcar.pipelines.kubernetes_objects import write_objects
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -26,7 +26,9 @@ class Form(StrEnum):
     """Objects to apply, for GitOps."""
 
 
-def compile_pipelines(
+@takes_options
+def compile_command(
+    compiled: CompileOptions,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for the YAML. Default: `compiled`; as objects, `kubernetes`.", show_default=False),
@@ -42,22 +44,24 @@ def compile_pipelines(
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", metavar="NAME", help="Project of the objects, for `--as kubernetes`.")
     ] = "modelcar",
-    image: ImageOption = "",
-    backend: BackendOption = compilation.Backend.CURRENT,
 ) -> None:
     """Compile the pipelines to YAML, to be uploaded in the OpenShift AI dashboard or with the kfp client.
 
-    Without `--image` the steps carry their code and install pinned packages when they start, and need no image of ours.
-    The pipeline for Vertex AI is among them where `modelcar-pipelines[vertex]` is installed.
+    The steps carry their code and install pinned packages when they start. Instead they may install modelcar as well,
+    with `--package`, or run in an image that has all of it, with `--image`. The pipeline for Vertex AI is among them
+    where `modelcar-pipelines[vertex]` is installed.
 
     With `--as kubernetes` they are objects of Kubernetes: keep the folder in Git and let Argo CD apply it, or run
     `kubectl apply --server-side -k kubernetes`. A new version of a pipeline is a new object beside the old one.
+
+    Example: `modelcar compile --package modelcar-pipelines==0.1.0 --index-url https://nexus.example.com/pypi/simple`
     """
     if form is Form.PIPELINES:
-        files = compilation.compile_all(output or Path("compiled"), image, backend)
+        files = compile_all(output or Path("compiled"), compiled.delivery, compiled.backend, compiled.queue)
     elif not _NAMESPACE.fullmatch(namespace):
         raise UsageError(f"{namespace!r} is no name of a project", "Write it as `oc project -q` does: -n my-project")
     else:
-        files = write_objects(output or Path("kubernetes"), namespace, image, backend)
+        folder = output or Path("kubernetes")
+        files = write_objects(folder, namespace, compiled.delivery, compiled.backend, compiled.queue)
     for file in files:
         print(file)

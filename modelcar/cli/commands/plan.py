@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from modelcar import pod
-from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, PresetOption, StreamingOption, wanted
+from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, RequestOptions
 from modelcar.cli.parameters import parameters, takes_parameters
-from modelcar.cli.preset import Wanted
+from modelcar.cli.preset import Wanted, wanted
 from modelcar.cli.server.login import find_cluster
 from modelcar.cluster.connection import Cluster
 from modelcar.pipelines.compilation import STREAMING
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.page import LOG_COLUMNS, page
-from modelcar.steps.preflight.preflight import LOCAL_CLAIM, Preflight, preflight
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.preflight import Preflight, preflight
+from modelcar.steps.preflight.request import RunRequest
 
 _SEEN_FROM_HERE = {"target": "target_secret", "mirror": "mirror_secret", "Model Registry": "model_registry_secret"}
 """What a run on a cluster reaches from another place than we do, and with the login of which Secret."""
@@ -28,9 +28,8 @@ _SEEN_FROM_HERE = {"target": "target_secret", "mirror": "mirror_secret", "Model 
 
 @takes_parameters()
 def plan(
+    request: RequestOptions,
     model_id: Annotated[str, typer.Argument(metavar="[MODEL]", help="Id of the model, organisation/name.")] = "",
-    preset: PresetOption = "",
-    streaming: StreamingOption = None,
     here: Annotated[
         bool,
         typer.Option("--here", help="Plan `modelcar run`, on this machine, and ask no cluster.", show_default=False),
@@ -52,10 +51,10 @@ def plan(
     """
     if model_id:
         parameters["model"] = model_id
-    asked = wanted(preset, streaming, parameters)
+    asked = wanted(request, parameters)
     cluster = None if here else find_cluster(namespace)
     if here:
-        os.environ.setdefault(LOCAL_CLAIM, "modelcar-claim")
+        os.environ.setdefault(pod.LOCAL_CLAIM, "modelcar-claim")
     run = _run(asked)
     found = preflight(run, lambda: cluster) if cluster is None else _from_afar(run, asked, cluster, image)
     if as_json:
@@ -65,16 +64,12 @@ def plan(
     found.check()
 
 
-def _run(asked: Wanted) -> Run:
-    """What is asked for, by the names that it has within a step."""
-    known = {one.name for one in fields(Run)}
-    every = {name: one.default for name, one in parameters().items() if asked.pipeline in one.pipelines}
-    given = {**every, **asked.arguments}
-    named = {name if name in known else name.removeprefix("build_"): value for name, value in given.items()}
-    return Run(streaming=asked.pipeline == STREAMING, **{name: value for name, value in named.items() if name in known})
+def _run(asked: Wanted) -> RunRequest:
+    defaults = {name: one.default for name, one in parameters().items() if asked.pipeline in one.pipelines}
+    return RunRequest.of({**defaults, **asked.arguments, "streaming": asked.pipeline == STREAMING})
 
 
-def _from_afar(run: Run, asked: Wanted, cluster: Cluster, image: str) -> Preflight:
+def _from_afar(run: RunRequest, asked: Wanted, cluster: Cluster, image: str) -> Preflight:
     """Plans a run on a cluster: of what is true of this machine, only that counts which is true there as well."""
     # Steps that install what they need have no buildah.
     builder = run.builder if run.builder != "auto" else "buildah" if image else "direct"
@@ -82,7 +77,7 @@ def _from_afar(run: Run, asked: Wanted, cluster: Cluster, image: str) -> Preflig
     return replace(found, run=run, findings=tuple(_there(found.findings, run, asked, cluster)))
 
 
-def _there(findings: tuple[Finding, ...], run: Run, asked: Wanted, cluster: Cluster) -> Iterator[Finding]:
+def _there(findings: tuple[Finding, ...], run: RunRequest, asked: Wanted, cluster: Cluster) -> Iterator[Finding]:
     for finding in findings:
         if finding.about == "build":
             yield Finding("build", "ok", "where it runs, and by what, is found out in the cluster by the first step")

@@ -12,11 +12,13 @@ from modelcar.cli.options import JsonOption
 from modelcar.cli.preset import FOLDER, SHIPPED, VARIABLE, Preset, find, presets
 from modelcar.cli.usage import UsageError
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    invoke_without_command=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
 
 
 @app.callback()
-def list_presets(context: typer.Context, as_json: JsonOption = False) -> None:
+def presets_command(context: typer.Context, as_json: JsonOption = False) -> None:
     """List named sets of parameters: YAML files that a team keeps, for `--preset`.
 
     They are looked for in `presets/` of the working directory, in the folders of `$MODELCAR_PRESETS`, and among those

@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from modelcar.cli import local_run
-from modelcar.cli.options import JsonOption, PresetOption, StreamingOption, wanted
+from modelcar.cli.options import JsonOption, RequestOptions
 from modelcar.cli.parameters import takes_parameters
+from modelcar.cli.preset import wanted
 from modelcar.cli.usage import UsageError
 from modelcar.pipelines.compilation import STREAMING
 
 
 @takes_parameters("claim")
 def run(
-    preset: PresetOption = "",
-    streaming: StreamingOption = None,
+    request: RequestOptions,
     claim: Annotated[Path, typer.Option(help="Directory for downloads; it stands for the claim.")] = Path(
         "modelcar-claim"
     ),
@@ -36,7 +36,7 @@ def run(
 
     Example: `modelcar run --model ibm-granite/granite-3.3-2b-instruct --target quay.io/my-team/granite:3.3-2b`
     """
-    asked = wanted(preset, streaming, parameters)
+    asked = wanted(request, parameters)
     if not asked.arguments.get("target"):
         raise UsageError("no target image was named", "Name one: --target registry/repository:tag")
 

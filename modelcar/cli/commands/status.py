@@ -12,7 +12,7 @@ from rich.table import Table
 from modelcar.cli.commands.submit import finish, followed
 from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import run_table, show_end
-from modelcar.cli.options import CaOption, JsonOption, NamespaceOption, ServerOption
+from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cli.server.run_view import ENDED, state_of, view
 from modelcar.errors import ClusterError
@@ -23,7 +23,9 @@ _LOOKED_AT = 100
 """Runs among which one is found by its name, or by how its id begins."""
 
 
+@takes_options
 def status(
+    server: ServerOptions,
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id or name, or how the id begins.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=_LOOKED_AT, help="How many runs to list.")] = 10,
     follow: Annotated[
@@ -31,16 +33,13 @@ def status(
     ] = False,
     logs: Annotated[bool, typer.Option("--logs", help="With --follow: the steps' logs.", show_default=False)] = False,
     as_json: JsonOption = False,
-    server: ServerOption = "",
-    namespace: NamespaceOption = "",
-    ca: CaOption = None,
 ) -> None:
     """Show the last runs, or one in detail.
 
     With `--follow` it is as if `modelcar submit` had just started the run: Ctrl-C ends the showing, not the run, and
     the exit code is 0 if it succeeded, 1 if not.
     """
-    client = Client.connect(server, namespace, ca)
+    client = server.connect()
     if not run:
         _list(client, limit, as_json=as_json)
         return
@@ -58,17 +57,16 @@ def status(
         print(ClusterError(seen.error, seen.remedy))
 
 
+@takes_options
 def cancel(
+    server: ServerOptions,
     run: Annotated[str, typer.Argument(metavar="RUN", help="Its id or name, or how the id begins.")],
-    server: ServerOption = "",
-    namespace: NamespaceOption = "",
-    ca: CaOption = None,
 ) -> None:
     """End a run on a cluster.
 
     What was downloaded and sent is kept: the next run goes on from there.
     """
-    client = Client.connect(server, namespace, ca)
+    client = server.connect()
     run_id = find_run(client, run)
     with client.explained(f"show the run {run_id}"):
         found = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)

@@ -12,48 +12,30 @@ import typer
 
 from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import display, show_end
-from modelcar.cli.options import (
-    BackendOption,
-    CaOption,
-    ExperimentOption,
-    ImageOption,
-    JsonOption,
-    NamespaceOption,
-    PresetOption,
-    ServerOption,
-    ServiceAccountOption,
-    StreamingOption,
-    wanted,
-)
+from modelcar.cli.options import CompileOptions, JsonOption, RequestOptions, RunOptions, ServerOptions
 from modelcar.cli.parameters import takes_parameters
-from modelcar.cli.preset import Wanted
+from modelcar.cli.preset import Wanted, wanted
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cli.server.follow import follow
 from modelcar.cli.server.run_view import RunView
 from modelcar.cli.server.upload import Version, find_experiment, upload
 from modelcar.errors import ModelcarError
-from modelcar.pipelines.compilation import Backend
 
 INTERRUPTED = 130
 
 
 @takes_parameters()
 def submit(
-    preset: PresetOption = "",
-    streaming: StreamingOption = None,
+    request: RequestOptions,
+    run: RunOptions,
+    server: ServerOptions,
+    compiled: CompileOptions,
     name: Annotated[str, typer.Option(help="Name of the run. Default: the model's, and the time.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", " /--detach", help="Show progress until the run has ended.")
     ] = True,
     logs: Annotated[bool, typer.Option("--logs", help="Show the steps' logs as well.", show_default=False)] = False,
     as_json: JsonOption = False,
-    server: ServerOption = "",
-    namespace: NamespaceOption = "",
-    ca: CaOption = None,
-    experiment: ExperimentOption = "modelcar",
-    service_account: ServiceAccountOption = "",
-    image: ImageOption = "",
-    backend: BackendOption = Backend.CURRENT,
     **parameters: Any,
 ) -> None:
     """Run a pipeline on OpenShift AI or Kubeflow, and show its progress.
@@ -68,12 +50,13 @@ def submit(
 
     Example: `modelcar submit --preset mistral-24b-full --target quay.io/my-team/mistral:24b`
     """
-    asked = wanted(preset, streaming, parameters)
-    client = Client.connect(server, namespace, ca)
+    asked = wanted(request, parameters)
+    delivery = compiled.delivery
+    client = server.connect()
     out = sys.stderr if as_json else sys.stdout
-    version = upload(client, asked.pipeline, image, backend)
+    version = upload(client, asked.pipeline, delivery, compiled.backend, compiled.queue)
     print(f"pipeline {version.pipeline}, version {version.name}{', uploaded' if version.is_new else ''}", file=out)
-    made = _create(client, version, asked, name, experiment, service_account)
+    made = _create(client, version, asked, name, run)
     print(f"run {made.display_name}  {made.run_id}", file=out, flush=True)
     if not wait:
         print(f"to see it: modelcar status {made.run_id}", file=out)
@@ -105,13 +88,13 @@ def finish(run: RunView, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _create(client: Client, version: Version, asked: Wanted, name: str, experiment: str, service_account: str) -> Any:
+def _create(client: Client, version: Version, asked: Wanted, name: str, run: RunOptions) -> Any:
     body = kfp_server_api.V2beta1Run(
         display_name=name or _name(asked.arguments["model"]),
-        experiment_id=find_experiment(client, experiment),
+        experiment_id=find_experiment(client, run.experiment),
         pipeline_version_reference=version.reference,
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=asked.arguments),
-        service_account=service_account or None,
+        service_account=run.service_account or None,
     )
     with client.explained(f"create the run {body.display_name}"):
         return client.runs.run_service_create_run(body, _request_timeout=ANSWER_SECONDS)

@@ -1,6 +1,7 @@
 """`modelcar verify`: the hash chain of an image, checked again."""
 
 import json
+import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -11,11 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modelcar.steps.verify.result import State, Verification
+from modelcar.errors import ModelcarError
+from modelcar.steps.verify.result import EXIT_CODES, Outcome, State, Verification
 
 _MARKS = {
     State.PROVED: Text("✓", "green"),
     State.BROKEN: Text("✗", "bold red"),
+    State.NOT_PROVED: Text("?", "bold yellow"),
     State.NOT_CHECKED: Text("·", "dim"),
 }
 
@@ -26,14 +29,19 @@ def verify(
     model_registry: Annotated[str, typer.Option(help="Address of the Model Registry whose entry must name it.")] = "",
     registered_name: Annotated[str, typer.Option(help="Name in the Model Registry. Default: the model's id.")] = "",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Hold the files against the provenance, and ask no Hub.")
+        bool, typer.Option("--offline", help="Ask no Hub; hold the files against what is signed with --key.")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Read no layer; take the registry's word for them.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Read no layer; take the word of what is signed with --key.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")] = False,
 ) -> None:
     """Check the whole chain of an image again, from the Model Registry's entry to the files on the Hub.
 
-    Reads every byte of every layer, unless `--quick`. Prints each link; exits with 1 if one is broken.
+    Reads every byte of every layer, unless `--quick`, and makes the image again from what the Hub published: it must be
+    this very image. Prints each link. Exits with 0 if the image is whole, 1 if a link is broken, and 3 if something
+    could not be proved: the base image or the Hub is out of reach, or nothing is signed and `--offline` or `--quick`
+    was given.
 
     Example: `modelcar verify quay.io/my-team/granite:3.3-2b --key cosign.pub`
     """
@@ -49,13 +57,20 @@ def verify(
             offline=offline,
             quick=quick,
         )
-    if as_json:
-        links = [{"name": link.name, "state": link.state.value, "detail": link.detail} for link in done.links]
-        print(json.dumps({"image": str(done.image), "whole": done.is_whole, "links": links}))
-    else:
-        _show(done)
-    if not done.is_whole:
-        raise typer.Exit(1)
+    try:
+        if as_json:
+            links = [{"name": link.name, "state": link.state.value, "detail": link.detail} for link in done.links]
+            outcome = {"image": str(done.image), "outcome": done.outcome.value, "whole": done.is_whole, "links": links}
+            print(json.dumps(outcome))
+        else:
+            _show(done)
+        sys.stdout.flush()
+    except OSError as error:
+        # What Python still holds would fail once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ModelcarError(f"the result ({done.outcome}) could not be written: {error.strerror}") from None
+    if code := EXIT_CODES[done.outcome]:
+        raise typer.Exit(code)
 
 
 def _show(done: Verification) -> None:
@@ -71,5 +86,11 @@ def _show(done: Verification) -> None:
         console.width = 10_000
     console.print(Text(str(done.image)))
     console.print(table)
-    broken = sum(link.state is State.BROKEN for link in done.links)
-    console.print(Text(f"{broken} broken" if broken else "whole"))
+    console.print(Text(_summary(done)))
+
+
+def _summary(done: Verification) -> str:
+    count = {state: sum(link.state is state for link in done.links) for state in State}
+    if done.outcome is Outcome.BROKEN:
+        return f"{count[State.BROKEN]} broken"
+    return f"not proved: {count[State.NOT_PROVED]} of {len(done.links)}" if not done.is_whole else "whole"

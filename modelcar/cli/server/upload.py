@@ -11,6 +11,7 @@ import kfp_server_api  # type: ignore[import-untyped]
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.errors import ClusterError
 from modelcar.pipelines.compilation import Backend, compile_one
+from modelcar.pipelines.delivery import Delivery
 from modelcar.pipelines.kubernetes_objects import version_name
 
 _EQUALS = 1
@@ -46,20 +47,22 @@ class Version:
         return kfp_server_api.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id)
 
 
-def upload(client: Client, pipeline: str, image: str, backend: Backend) -> Version:
+def upload(client: Client, pipeline: str, delivery: Delivery, backend: Backend, queue: str = "") -> Version:
     """Compiles a pipeline, and uploads it unless this very content is there.
 
     Args:
         client: The server.
         pipeline: The pipeline, as its folder is called.
-        image: An image with everything in it; empty for steps that carry our code.
+        delivery: How our code reaches the steps' pods.
         backend: What the server is.
+        queue: Kueue's queue that the steps wait in; empty for none.
 
     Raises:
         ClusterError: The server refused.
+        BuildError: The queue's name is none.
     """
     with tempfile.TemporaryDirectory(prefix="modelcar-upload-") as folder:
-        file = compile_one(pipeline, Path(folder), image, backend)
+        file = compile_one(pipeline, Path(folder), delivery, backend, queue)
         name = version_name(file)
         pipeline_id = _find_pipeline(client, file.stem) or _create_pipeline(client, file.stem)
         if known := _find_version(client, pipeline_id, name):

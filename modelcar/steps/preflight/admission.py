@@ -9,6 +9,7 @@ from kubernetes import client
 from kubernetes.utils.quantity import parse_quantity
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api, said
+from modelcar.cluster.job import NESTED_POD_SECURITY, NESTED_SECURITY, Privilege
 from modelcar.errors import ClusterError
 from modelcar.steps.preflight.finding import Finding
 
@@ -33,6 +34,13 @@ _RESTRICTED = {
 }
 
 
+_SECURITY: dict[Privilege, dict[str, Any]] = {
+    "none": _RESTRICTED,
+    "nested": NESTED_SECURITY,
+    "privileged": {"privileged": True, "runAsUser": 0},
+}
+
+
 @dataclass(frozen=True)
 class TrialPod:
     """A pod as the build's will be, to be judged.
@@ -40,25 +48,28 @@ class TrialPod:
     Attributes:
         resources: Its container's requests and limits, as Kubernetes' own JSON.
         service_account: Whose pod it is; empty for the namespace's default.
-        privileged: Whether its container is privileged.
+        privilege: What its container may do.
         image: Its container's image, for clusters that let only some registries' run.
     """
 
     resources: Mapping[str, Mapping[str, str]]
     service_account: str = ""
-    privileged: bool = False
+    privilege: Privilege = "none"
     image: str = "registry.invalid/unknown"
 
     def manifest(self) -> dict[str, Any]:
         """The pod. Its container runs nothing: it is never made."""
-        security = {"privileged": True, "runAsUser": 0} if self.privileged else _RESTRICTED
+        security = _SECURITY[self.privilege]
         container = {
             "name": "build",
             "image": self.image,
             "resources": self.resources,
             "securityContext": security,
         }
-        spec = {"containers": [container], "restartPolicy": "Never", "automountServiceAccountToken": False}
+        spec: dict[str, Any] = {"containers": [container], "restartPolicy": "Never"}
+        spec["automountServiceAccountToken"] = False
+        if self.privilege == "nested":
+            spec |= {"hostUsers": False, "securityContext": NESTED_POD_SECURITY}
         if self.service_account:
             spec["serviceAccountName"] = self.service_account
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "modelcar-preflight-"}, "spec": spec}
@@ -93,7 +104,7 @@ def check_pod(cluster: Cluster, pod: TrialPod) -> Finding:
 
 def _tried(cluster: Cluster, pod: TrialPod) -> Finding:
     try:
-        cluster.core.create_namespaced_pod(
+        made = cluster.core.create_namespaced_pod(
             cluster.namespace, pod.manifest(), dry_run="All", _request_timeout=REQUEST_SECONDS
         )
     except client.ApiException as error:
@@ -101,8 +112,18 @@ def _tried(cluster: Cluster, pod: TrialPod) -> Finding:
             raise
         return _refused(cluster.namespace, pod, _TRIAL_NAME.sub("", said(error)))
     account = pod.service_account or "default"
+    if pod.privilege == "nested" and made.spec.host_users is not False:
+        return Finding(
+            _ABOUT_POD,
+            "refusal",
+            "this cluster gives pods no user namespace of their own (OpenShift does from 4.20 on)",
+            "Choose build_mode=job, or builder=direct, which needs no privilege",
+        )
+    may = {"none": "", "nested": "pods with user namespaces of their own", "privileged": "privileged pods"}
     what = (
-        f"{account} may run privileged pods in {cluster.namespace}" if pod.privileged else "the cluster would take it"
+        f"{account} may run {may[pod.privilege]} in {cluster.namespace}"
+        if may[pod.privilege]
+        else "the cluster would take it"
     )
     return Finding(_ABOUT_POD, "ok", what)
 
@@ -110,7 +131,8 @@ def _tried(cluster: Cluster, pod: TrialPod) -> Finding:
 def _refused(namespace: str, pod: TrialPod, words: str) -> Finding:
     """A refusal as a finding, by which of the API server's judges spoke."""
     account = pod.service_account or "default"
-    grant = f"oc adm policy add-scc-to-user privileged -z {account} -n {namespace}"
+    scc, pods = ("nested-container", "nested") if pod.privilege == "nested" else ("privileged", "privileged")
+    grant = f"oc adm policy add-scc-to-user {scc} -z {account} -n {namespace}"
     if 'cannot create resource "pods"' in words:
         return Finding(
             _ABOUT_POD, "warning", f"it cannot be tried here: {words}", "Whether it may run shows when it does"
@@ -127,7 +149,7 @@ def _refused(namespace: str, pod: TrialPod, words: str) -> Finding:
         return Finding(
             _ABOUT_POD,
             "refusal",
-            f"{account} may not run privileged pods in {namespace}: {words}",
+            f"{account} may not run {pods} pods in {namespace}: {words}",
             "An administrator can let it; or choose build_mode=pod, or builder=direct, which needs no privilege",
             grant,
         )

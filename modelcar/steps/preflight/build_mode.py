@@ -1,44 +1,63 @@
 """Where the build will run: with the least privilege that works."""
 
+from collections.abc import Callable
+
+from modelcar.cluster.job import Privilege
 from modelcar.image import builder
 from modelcar.steps.preflight.finding import Finding
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.request import BuildMode, RunRequest
+
+PRIVILEGES: dict[BuildMode, Privilege] = {"pod": "none", "nested": "nested", "job": "privileged"}
+"""What the container that builds may do more than a step's."""
 
 
-def choose_mode(run: Run, *, has_cluster: bool) -> tuple[BuildMode, Finding]:
+def choose_mode(
+    run: RunRequest, *, has_cluster: bool, takes_nested: Callable[[], bool] = lambda: False
+) -> tuple[BuildMode, Finding]:
     """Where the build will run: with the least privilege that works.
 
-    Builder `direct` needs none. buildah needs a user namespace; where the pod may not make one, it takes a privileged
-    Job. What is true of this pod is taken to be true of the build's, which runs in the same namespace.
+    Builder `direct` needs none. buildah needs a user namespace; where the pod may not make one, as on a default
+    OpenShift, it takes a Job: one whose pod has a user namespace of its own, or a privileged one. What is true of this
+    pod is taken to be true of the build's, which runs in the same namespace.
+
+    Args:
+        run: What is asked for.
+        has_cluster: Whether there is a cluster to run a Job on.
+        takes_nested: Whether that takes a pod with user namespaces of its own; asked only where it matters.
     """
     about = "build"
     usable = builder.may_run_here()
     needs_job = run.builder == "buildah" and not usable
-    mode: BuildMode = "job" if run.build_mode == "job" or (run.build_mode == "auto" and needs_job) else "pod"
-    if mode == "job" and not has_cluster:
-        wanted = "buildah may make no user namespace here" if needs_job else "build_mode=job was asked for"
+    mode: BuildMode = "pod"
+    if run.build_mode == "job" or (run.build_mode == "auto" and needs_job):
+        mode = "job"
+    if run.build_mode == "nested" or (run.build_mode == "auto" and needs_job and has_cluster and takes_nested()):
+        mode = "nested"
+    if mode != "pod" and not has_cluster:
+        wanted = "buildah may make no user namespace here" if needs_job else f"build_mode={mode} was asked for"
         return mode, Finding(about, "refusal", f"{wanted}, and there is no cluster to run a Job on", _WITHOUT_PRIVILEGE)
     if mode == "pod" and needs_job:
         return mode, Finding(
             about,
             "refusal",
             "buildah may make no user namespace in a pod here",
-            f"{_WITHOUT_PRIVILEGE}, or build_mode=job",
+            f"{_WITHOUT_PRIVILEGE}, or build_mode=auto",
         )
-    if run.builder == "buildah" and not builder.is_there() and not (mode == "job" and run.job_image):
+    if run.builder == "buildah" and not builder.is_there() and not (mode != "pod" and run.job_image):
         remedy = f"Compile the pipeline for an image that has it (modelcar compile --image), or {_WITHOUT_PRIVILEGE}"
         return mode, Finding(about, "refusal", "there is no buildah in this image", remedy)
-    if mode == "job":
-        return mode, Finding(about, "ok", f"in a Job, as the service account {run.job_service_account}")
+    if mode != "pod":
+        kind = {"nested": "a Job, in a user namespace of its pod's own,", "job": "a privileged Job,"}[mode]
+        return mode, Finding(about, "ok", f"in {kind} as the service account {run.job_service_account}")
     with_buildah = uses_buildah(run, mode)
     return mode, Finding(about, "ok", f"in the step's own pod, {'by buildah' if with_buildah else 'without buildah'}")
 
 
-def uses_buildah(run: Run, mode: BuildMode) -> bool:
+def uses_buildah(run: RunRequest, mode: BuildMode) -> bool:
     """Whether buildah will make the layers, as far as can be told from here."""
-    if run.streaming or run.builder == "direct":
+    if run.streaming or run.builder not in builder.BUILDERS:
         return False
-    return mode == "job" or run.builder == "buildah" or (builder.is_there() and builder.may_run_here())
+    return (mode != "pod" and run.builder != "direct") or builder.uses_buildah(run.builder)
 
 
 _WITHOUT_PRIVILEGE = "Choose builder=direct, which needs no privilege and gives the same image"

@@ -8,19 +8,24 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from modelcar import model_registry
+from modelcar.attestation.keys import find_signing_key
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.errors import ClusterError, HubError, RegistryError, TagError
 from modelcar.hub.client import Hub
+from modelcar.hub.paths import find_twins
+from modelcar.image.base_contents import refuse_models
+from modelcar.image.existing import Existing
 from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.preflight import admission, claims
+from modelcar.steps.preflight.build_mode import PRIVILEGES
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.request import BuildMode, RunRequest
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
@@ -37,8 +42,32 @@ def check_model(plan: Plan) -> Iterator[Finding]:
         if pickles := plan.choice.pickles:
             what = f"{len(pickles)} of the files may hold pickles, which run code when they are loaded; you allowed it"
             yield Finding(about, "warning", what)
+        yield from _doubts(plan)
     for problem in problems:
         yield Finding.of(about, problem)
+
+
+def _doubts(plan: Plan) -> Iterator[Finding]:
+    """What of a model somebody should know before it is served."""
+    for twins in find_twins(file.path for file in plan.choice.taken):
+        names = " and ".join(repr(path) for path in twins)
+        what = f"{names} differ only by case or Unicode form: a claim or a server may take one for the other"
+        yield Finding("model", "warning", what, "Leave one out with --exclude, or ask the owner to rename it")
+
+
+def check_origin(plan: Plan) -> Iterator[Finding]:
+    """Checks that the commit was put there by somebody who may write to the repository."""
+    model, commit = plan.snapshot.model, plan.snapshot.commit
+    if not Hub().branch_of(model, commit):
+        what = f"no branch and no tag of {model} leads to commit {commit}; a pull request may, which anybody can open"
+        yield Finding("model", "warning", what, "Take it only if you know who made it: `modelcar verify` refuses it")
+
+
+def check_base(plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:
+    """Checks that the base image holds no model itself, unless nothing is to be made."""
+    if plan.base is not None and unchanged is None:
+        refuse_models(plan.base)
+    yield from ()
 
 
 def check_push(about: str, target: str) -> Iterator[Finding]:
@@ -49,7 +78,7 @@ def check_push(about: str, target: str) -> Iterator[Finding]:
         yield Finding(about, "ok", f"{target} may be written")
 
 
-def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
+def check_target(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
         try:
@@ -63,7 +92,7 @@ def check_target(run: Run, plan: Plan) -> Iterator[Finding]:
         yield Finding("target", "refusal", "no target image was named", "Name one: registry/repository:tag")
 
 
-def check_tags(run: Run, plan: Plan) -> Iterator[Finding]:
+def check_tags(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Whether the tags may be moved from what they hold."""
     mirror = Reference.parse_target(run.mirror_target) if run.mirror_target else None
     for about, goal in (("target", plan.target), ("mirror", mirror)):
@@ -71,8 +100,8 @@ def check_tags(run: Run, plan: Plan) -> Iterator[Finding]:
             continue
         with Repository(goal, push=True) as repository:
             held = repository.find_manifest(goal.tag)
-        if held is None or plan.annotations.items() <= held.annotations().items():
-            continue
+            if held is None or (plan.image and Existing(repository, goal.tag, plan.image, None).may_be_the_image):
+                continue
         try:
             check_tag(goal, held, plan.annotations, run.if_exists)
             yield Finding(about, "ok", f"{goal} holds {holding(held)}, which this run replaces")
@@ -87,7 +116,7 @@ def check_model_registry(url: str) -> Iterator[Finding]:
         yield Finding("Model Registry", "ok", f"{url} may be written")
 
 
-def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
+def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
     """Whether the claim has room: for what is missing on it, where it can be seen; else whether it is large enough."""
     about = "claim"
     if seen is not None:
@@ -100,17 +129,26 @@ def check_claim(run: Run, plan: Plan, seen: Path | None, cluster: Cluster | None
         yield claims.check(cluster, run.claim, plan.claim_bytes)
 
 
-def check_pod(run: Run, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
+def check_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
     """Whether the cluster takes the build's pod: quotas, limits and, for a Job, who may start it and run privileged."""
-    requests = {"cpu": run.cpu, "memory": run.memory}
-    resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
-    if mode == "job":
+    if mode != "pod":
         yield admission.check_jobs(cluster)
-        pod = admission.TrialPod(resources, run.job_service_account, privileged=True)
-    else:
-        pod = admission.TrialPod(resources)
-    image = (run.job_image if mode == "job" else "") or _own_image(cluster)
-    yield admission.check_pod(cluster, replace(pod, image=image) if image else pod)
+    yield admission.check_pod(cluster, _trial_pod(run, mode, cluster))
+
+
+def takes_nested(run: RunRequest, cluster: Cluster) -> bool:
+    """Whether the cluster takes the build's pod with user namespaces of its own, as far as it can be asked."""
+    return admission.check_pod(cluster, _trial_pod(run, "nested", cluster)).verdict == "ok"
+
+
+def _trial_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> admission.TrialPod:
+    requests = {"cpu": run.build_cpu, "memory": run.build_memory}
+    resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
+    in_job = mode != "pod"
+    account = run.job_service_account if in_job else ""
+    pod = admission.TrialPod(resources, account, PRIVILEGES[mode])
+    image = (run.job_image if in_job else "") or _own_image(cluster)
+    return replace(pod, image=image) if image else pod
 
 
 def _own_image(cluster: Cluster) -> str:
@@ -120,15 +158,18 @@ def _own_image(cluster: Cluster) -> str:
         return ""
 
 
-def find_unchanged(run: Run, plan: Plan) -> Reference | None:
-    """The image to serve, if a run would change nothing: it, its mirror and its entry are there already."""
-    if plan.target is None or not plan.recipe:
+def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
+    """Returns the image to serve, if a run would change nothing: it, its mirror and its entry are there already.
+
+    It is there if its digest is the one that would be made and, with a key, if it is signed with it.
+    """
+    if plan.target is None or plan.image is None:
         return None
     # Asked for without the permission to push, which such a run does not need.
     with Repository(plan.target) as repository:
-        stored = repository.find_manifest(plan.target.tag)
-    same = stored is not None and plan.annotations.items() <= stored.annotations().items()
-    image = plan.target.at(stored.digest) if stored and same else None
+        existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+        same = existing.is_the_image and existing.is_signed
+    image = plan.target.at(existing.stored.digest) if existing.stored and same else None
     if image is not None and run.mirror_target:
         image = _mirrored(image, Reference.parse_target(run.mirror_target))
     if image is not None and run.model_registry:

@@ -118,10 +118,15 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     there = plan.snapshot.size - plan.fetch_bytes
     kept = f"; {decimal(there)} of the download are there already" if there else ""
     yield "claim", f"{decimal(plan.claim_bytes)}: {needs}{free}{kept}"
-    yield "node", f"ephemeral storage {run.node_storage}, cpu {run.cpu}, memory {run.memory}"
+    yield "node", f"ephemeral storage {run.node_storage}, cpu {run.build_cpu}, memory {run.build_memory}"
     selector = ", ".join(f"{key}={value}" for key, value in run.node_selector.items())
     yield "node selector", selector or "any node"
-    yield "build", {"pod": "in the step's own pod", "job": "in a privileged Job"}[found.build_mode]
+    places = {
+        "pod": "in the step's own pod",
+        "nested": "in a Job, in a user namespace of its pod's own",
+        "job": "in a privileged Job",
+    }
+    yield "build", places[found.build_mode]
 
 
 def _shortened(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,27 +1,22 @@
 """What a run will do and what it needs, from the Hub's metadata alone: no byte of weights is read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
-from modelcar.hub import selection
-from modelcar.hub.client import DEFAULT_REVISION, Hub
+from modelcar.hub.client import Hub
+from modelcar.hub.selection import Choice, Selection, refuse_pickles
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image import layout
-from modelcar.image import recipe as recipe_module
 from modelcar.image.annotations import describe
 from modelcar.image.base_image import BaseImage, open_base_image
-from modelcar.image.default_target import target_for
+from modelcar.image.model_image import ModelImage
+from modelcar.image.request import ImageRequest
 from modelcar.oci.reference import Reference
 from modelcar.oci.tar_writer import Layer
-
-NODE_NEED = "1Gi"
-"""Of ephemeral storage. The weights never touch the node; what does are the packages that a step installs when it
-starts (below 100 MiB, twice while pip works) and its log, of which the kubelet keeps 50 MiB. Who uses more than the
-limit is evicted, so there is room to spare."""
 
 _NO_LIMIT = 1 << 62
 
@@ -43,7 +38,7 @@ class Plan:
     """
 
     snapshot: Snapshot
-    choice: selection.Choice
+    choice: Choice
     layers: tuple[Layer, ...]
     max_layer_size: int
     base: BaseImage | None = None
@@ -63,11 +58,16 @@ class Plan:
         return sum(layer.size for layer in self.layers)
 
     @property
+    def image(self) -> ModelImage | None:
+        """The image that will be made; None if that is not known."""
+        if self.base is None or self.problems:
+            return None
+        return ModelImage(self.snapshot, self.layers, self.base)
+
+    @property
     def recipe(self) -> str:
         """What decides, with the commit, what the image will be; empty if that is not known."""
-        if self.base is None or self.problems:
-            return ""
-        return recipe_module.recipe(self.layers, self.base.digest, self.snapshot)
+        return self.image.recipe if self.image is not None else ""
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -76,32 +76,18 @@ class Plan:
 
 
 def plan(
-    model: str,
-    target: str = "",
-    *,
-    revision: str = DEFAULT_REVISION,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    everything: bool = False,
-    allow_pickle: bool = False,
-    base_image: str = "",
-    max_layer_size: int = layout.MAX_LAYER_SIZE,
+    selection: Selection,
+    request: ImageRequest,
     claim: Path | None = None,
+    *,
     with_claim: bool = True,
     with_buildah: bool = True,
 ) -> Plan:
     """Plans a run.
 
     Args:
-        model: The model's id on the Hub, `organisation/name`.
-        target: Where to put the image, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
-        revision: A branch, a tag or a commit.
-        include: Glob patterns; where there are any, only what they match is taken.
-        exclude: Glob patterns of what not to take.
-        everything: Take duplicate weights too.
-        allow_pickle: Take files that run code when they are loaded.
-        base_image: The image under the model; empty for the one that KServe's modelcars need.
-        max_layer_size: The largest layer that the registries take, in bytes.
+        selection: The model and which of its files are wanted.
+        request: The image that is asked for.
         claim: The claim's directory, where it can be seen from here: what an earlier download left is not counted.
         with_claim: Whether the model is downloaded, and not streamed from the Hub into the registry.
         with_buildah: Whether buildah builds the image, which takes room for a layer.
@@ -111,23 +97,20 @@ def plan(
         SelectionError: The patterns leave nothing, or match nothing.
     """
     hub = Hub()
-    whole = hub.snapshot(model, revision)
-    choice = selection.choose(whole.files, include, exclude, everything=everything)
-    snapshot = whole.model_copy(update={"files": choice.taken, "allow_pickle": allow_pickle})
+    snapshot, choice = selection.resolve(hub)
     problems: list[ModelcarError] = []
     base = goal = None
     with _noted(problems):
-        if not allow_pickle:
-            selection.refuse_pickles(choice)
+        refuse_pickles(snapshot, choice)
     parts: list[Layer] = []
     with _noted(problems):
-        parts = layout.part(snapshot, hub.readers(snapshot), max_layer_size)
+        parts = layout.part(snapshot, hub.readers(snapshot), request.max_layer_size)
     parts = parts or layout.part(snapshot, hub.readers(snapshot), _NO_LIMIT)
     with _noted(problems):
-        base = open_base_image(base_image)
+        base = open_base_image(request.base_image)
     with _noted(problems):
-        goal = Reference.parse_target(target) if target else _default_target(snapshot)
-    planned = Plan(snapshot, choice, tuple(parts), max_layer_size, base, goal, problems=tuple(problems))
+        goal = _destination(request, snapshot)
+    planned = Plan(snapshot, choice, tuple(parts), request.max_layer_size, base, goal, problems=tuple(problems))
     if not with_claim:
         return planned
     return replace(
@@ -137,10 +120,12 @@ def plan(
     )
 
 
-def _default_target(snapshot: Snapshot) -> Reference | None:
+def _destination(request: ImageRequest, snapshot: Snapshot) -> Reference | None:
     try:
-        return target_for(snapshot)
+        return request.destination(snapshot)
     except UnsafeNameError:
+        if request.target:
+            raise
         return None
 
 

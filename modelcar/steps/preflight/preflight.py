@@ -19,16 +19,15 @@ from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
 from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
 from modelcar.steps.preflight.finding import Finding, Verdict
-from modelcar.steps.preflight.plan import NODE_NEED, Plan, plan
-from modelcar.steps.preflight.request import BuildMode, Run
+from modelcar.steps.preflight.plan import Plan, plan
+from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
 
-LOCAL_CLAIM = "MODELCAR_CLAIM"
-"""Set where a run is on this machine: the directory that stands for the claim."""
+_UNSURE = ("claim", "nodes", "build pod", "commit")
+"""Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
 
-_OF_THE_CLUSTER = ("claim", "nodes", "build pod")
 Result = TypeVar("Result")
 
 
@@ -45,7 +44,7 @@ class Preflight:
         free_bytes: What is free on the claim; None where it cannot be seen from here.
     """
 
-    run: Run
+    run: RunRequest
     plan: Plan | None
     findings: tuple[Finding, ...]
     build_mode: BuildMode
@@ -82,7 +81,7 @@ class Preflight:
             )
 
 
-def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.find) -> Preflight:
+def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Cluster.find) -> Preflight:
     """Plans a run and checks what can be checked from here.
 
     Checks run at the same time, each within its own time. On a cluster they include nodes, permissions and the claim's
@@ -96,9 +95,10 @@ def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.fin
         ClusterError: KUBECONFIG names a file that cannot be used.
     """
     # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
-    cluster = None if run.streaming or LOCAL_CLAIM in os.environ else find_cluster()
+    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else find_cluster()
     mistakes = list(run.mistakes())
-    mode, chosen = choose_mode(run, has_cluster=cluster is not None)
+    nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
+    mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
     planned = _started(lambda: _plan(run, mode, seen))
     asked: dict[str, Future[list[Finding]]] = {
@@ -113,7 +113,9 @@ def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.fin
     if cluster is not None and not mistakes:
         asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
+    asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
+    asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
     if cluster is None and not run.streaming:
@@ -132,26 +134,14 @@ def preflight(run: Run, find_cluster: Callable[[], Cluster | None] = Cluster.fin
     )
 
 
-def _plan(run: Run, mode: BuildMode, seen: Path | None) -> Plan:
-    return plan(
-        run.model,
-        run.target,
-        revision=run.revision,
-        include=run.include,
-        exclude=run.exclude,
-        everything=run.everything,
-        allow_pickle=run.allow_pickle,
-        base_image=run.base_image,
-        max_layer_size=run.max_layer_size,
-        claim=seen,
-        with_claim=not run.streaming,
-        with_buildah=uses_buildah(run, mode),
-    )
+def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
+    with_buildah = uses_buildah(run, mode)
+    return plan(run.selection, run.image, seen, with_claim=not run.streaming, with_buildah=with_buildah)
 
 
 def _visible_claim() -> Path | None:
     """The claim's directory: a local run names it; in a pod it is only there where the claim is mounted."""
-    return pod.CLAIM if LOCAL_CLAIM in os.environ or pod.CLAIM.is_dir() else None
+    return pod.CLAIM if pod.LOCAL_CLAIM in os.environ or pod.CLAIM.is_dir() else None
 
 
 def _started(check: Callable[[], Result]) -> Future[Result]:
@@ -170,7 +160,7 @@ def _started(check: Callable[[], Result]) -> Future[Result]:
 
 def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result | None, list[Finding]]:
     """What a check found, or that it could not: what the cluster does not say is no reason to refuse a run."""
-    unsure: Verdict = "warning" if about in _OF_THE_CLUSTER else "refusal"
+    unsure: Verdict = "warning" if about in _UNSURE else "refusal"
     try:
         return future.result(max(deadline - time.monotonic(), 0)), []
     except TimeoutError:
@@ -180,7 +170,7 @@ def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result
     except ClusterError as error:
         return None, [Finding.of(about, error, "warning")]
     except ModelcarError as error:
-        return None, [Finding.of(about, error)]
+        return None, [Finding.of(about, error, "warning" if about == "commit" else "refusal")]
 
 
 def _once(findings: Iterable[Finding], *, is_needed: bool) -> Iterator[Finding]:

@@ -7,21 +7,28 @@ from typing import Any, Literal, get_args
 
 from kubernetes.utils.quantity import parse_quantity
 
+from modelcar.given import value_of
+from modelcar.hub.selection import Selection
 from modelcar.image import layout
 from modelcar.image.builder import BUILDERS
+from modelcar.image.request import ImageRequest
 from modelcar.image.tag_policy import IF_EXISTS
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE, Need
-from modelcar.steps.preflight.plan import NODE_NEED
 
-BuildMode = Literal["pod", "job"]
+BuildMode = Literal["pod", "nested", "job"]
 BUILD_MODES = ("auto", *get_args(BuildMode))
+
+NODE_NEED = "1Gi"
+"""Of ephemeral storage. The weights never touch the node; what does are the packages that a step installs when it
+starts (below 100 MiB, twice while pip works) and its log, of which the kubelet keeps 50 MiB. Who uses more than the
+limit is evicted, so there is room to spare."""
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunRequest:
     """What a run is asked to do: the pipelines' parameters, by their own names.
 
     Attributes:
@@ -36,7 +43,8 @@ class Run:
         allow_pickle: Take files that run code when they are loaded.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
-        build_mode: `pod` (the task's own), `job` (a privileged Job) or `auto`, the least privileged that works.
+        build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
+            privileged Job) or `auto`, the least privileged that works.
         max_layer_size: The largest layer that the registries take, in bytes.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
@@ -45,9 +53,9 @@ class Run:
         claim: The PersistentVolumeClaim's name.
         node_selector: Labels of the nodes that may run the build.
         tolerations: Taints that the build may ignore, as Kubernetes' own JSON.
-        ephemeral_storage: Node disk that the build reserves, a quantity; empty for what the plan says.
-        cpu: Processors that the build requests, a quantity.
-        memory: Memory that the build requests, a quantity.
+        build_ephemeral_storage: Node disk that the build reserves, a quantity; empty for what the plan says.
+        build_cpu: Processors that the build requests, a quantity.
+        build_memory: Memory that the build requests, a quantity.
         job_service_account: The service account of the Job's pod.
         job_image: The Job's image; empty for the steps' own.
     """
@@ -72,21 +80,36 @@ class Run:
     claim: str = "modelcar"
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Mapping[str, Any]] = ()
-    ephemeral_storage: str = ""
-    cpu: str = "1"
-    memory: str = "1Gi"
+    build_ephemeral_storage: str = ""
+    build_cpu: str = "1"
+    build_memory: str = "1Gi"
     job_service_account: str = "modelcar-build"
     job_image: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "RunRequest":
+        """Takes what it needs of a step's parameters."""
+        return value_of(cls, given)
+
+    @property
+    def selection(self) -> Selection:
+        """The model and which of its files are wanted."""
+        return Selection.of(vars(self))
+
+    @property
+    def image(self) -> ImageRequest:
+        """The image that is asked for."""
+        return ImageRequest.of(vars(self))
 
     @property
     def node_storage(self) -> str:
         """The node disk that the build reserves."""
-        return self.ephemeral_storage or NODE_NEED
+        return self.build_ephemeral_storage or NODE_NEED
 
     @property
     def need(self) -> Need:
         """What the build's pod asks of a node."""
-        requests = {"cpu": self.cpu, "memory": self.memory, EPHEMERAL_STORAGE: self.node_storage}
+        requests = {"cpu": self.build_cpu, "memory": self.build_memory, EPHEMERAL_STORAGE: self.node_storage}
         return Need(self.node_selector, self.tolerations, requests)
 
     def mistakes(self) -> Iterator[Finding]:

@@ -37,7 +37,7 @@ def report(run: EndedRun) -> Report:
         run: The run, all of whose steps have ended.
     """
     notes: list[str] = []
-    local = os.environ.get("MODELCAR_TERMINATION_LOG")
+    local = os.environ.get(pod.LOCAL_TERMINATION_LOG)
     if local:
         found = _tried("read what the steps left", lambda: _in_file(Path(local)), notes) or Found()
         cluster = None

@@ -1,84 +1,145 @@
-"""Reads the layers of an image and hashes every file in them."""
+"""The layers of an image: read to the last byte or, where nothing is read, as a signed statement names them."""
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
 
-from modelcar.errors import RegistryError, WrongBytesError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile
-from modelcar.image import recipe
-from modelcar.image.annotations import FILES
+from modelcar.image.base_contents import look_into
+from modelcar.image.base_image import BaseImage
+from modelcar.image.read_back import read_layer
 from modelcar.oci import spec
 from modelcar.oci.blob import Blob
-from modelcar.oci.registry import Repository
-from modelcar.oci.tar_reader import Member, members
-from modelcar.progress import Progress
+from modelcar.progress import Count, Progress
+from modelcar.steps.verify.found import FoundImage
+from modelcar.steps.verify.origin import Origin
+from modelcar.steps.verify.result import Link, broken, not_proved, proved
+
+PARALLEL_LAYERS = 4
+MAX_NAMED = 20
+"""Faults that are told one by one; of more, how many there are."""
+
+
+@dataclass
+class Contents:
+    """Which files each layer of the model holds.
+
+    Attributes:
+        files: The files of each layer, in the layers' order; None if it is not known.
+        is_proved: Whether that was read, or is signed.
+        links: What came of looking.
+    """
+
+    files: list[list[PublishedFile]] | None = None
+    is_proved: bool = False
+    links: list[Link] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class ReadLayer:
-    """What a layer was found to hold, and what is wrong with it."""
-
-    files: list["ReadFile"]
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class ReadFile:
-    """A file as it is in a layer."""
-
-    path: str
-    size: int
-    sha256: str
-    git_blob: str
-    layer: str
-
-    def is_the(self, file: PublishedFile) -> bool:
-        """Tells whether it has the bytes of a published file."""
-        return self.size == file.size and file.identity in (f"sha256:{self.sha256}", f"git:{self.git_blob}")
+class _Read:
+    digest: str
+    files: list[PublishedFile]
+    problem: str
+    file_problems: list[str]
+    under_models: str = ""
 
 
-def is_models(layer: spec.Descriptor) -> bool:
-    """Tells whether a layer is one of the model's."""
-    return layer.media_type == spec.LAYER and FILES in (layer.annotations or {})
+def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:
+    """Reads every byte of every layer, and tells which published files they hold.
+
+    Args:
+        image: The image.
+        base: The image under the model; None if it could not be read.
+        origin: What was published.
+    """
+    models = {layer.digest for layer in image.model_layers(base)}
+    every = image.layers
+    by_path = origin.published.by_path if origin.published else None
+    total = sum(layer.size for layer in every.values())
+
+    def read(layer: spec.Descriptor) -> _Read:
+        if layer.digest not in models:
+            return _read_base_layer(image, layer, progress.advance, is_known=base is None or base.repository is None)
+        if by_path is None:
+            return _read_base_layer(image, layer, progress.advance, is_known=True)
+        found = read_layer(image.repository, layer, by_path, progress.advance)
+        return _Read(layer.digest, found.files, found.problem, found.file_problems)
+
+    with Progress("verify", total) as progress, ThreadPoolExecutor(PARALLEL_LAYERS) as pool:
+        done = {one.digest: one for one in pool.map(read, every.values())}
+    links = list(_told(done, total))
+    if by_path is None:
+        links.append(not_proved("files", "nobody says what was published"))
+        return Contents(links=links)
+    problems = [problem for one in done.values() for problem in one.file_problems]
+    links += [broken("file", problem) for problem in problems[:MAX_NAMED]]
+    if len(problems) > MAX_NAMED:
+        links.append(broken("file", f"{len(problems) - MAX_NAMED} more that are not as they were published"))
+    if any(link for link in links if link.name in ("layer", "file")):
+        return Contents(links=links)
+    return Contents([done[layer.digest].files for layer in image.model_layers(base)], True, links)
 
 
-def read_layer(repository: Repository, layer: spec.Descriptor, in_git: set[str], progress: Progress) -> ReadLayer:
-    """Reads a layer once, for its digest and for its files' hashes."""
-    whole = hashlib.sha256()
+def trust_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:
+    """Reads no layer: takes what the statement says of them, and sees whether they are all there.
+
+    Args:
+        image: The image.
+        base: The image under the model; None if it could not be read.
+        origin: What was published, and the statement.
+    """
+    lacking = [digest for digest in image.layers if not image.repository.has_blob(digest)]
+    links = [broken("layer", f"{digest} is gone") for digest in lacking[:MAX_NAMED]]
+    statement = origin.statement
+    if statement is None:
+        links.append(not_proved("layers", "they were not read, and no statement says what is in them"))
+        return Contents(links=links)
+    by_layer = statement.by_layer()
+    layers = [layer.digest for layer in image.model_layers(base)]
+    if sorted(by_layer) != sorted(layers):
+        links.append(broken("layers", "they are not the ones that the statement names"))
+        return Contents(links=links)
+    if origin.is_signed and not lacking:
+        links.append(proved("layers", f"{len(layers)}, as the signed statement names them; their bytes were not read"))
+    else:
+        links.append(not_proved("layers", "their bytes were not read, and the statement on them is not signed"))
+    return Contents([by_layer[digest] for digest in layers], origin.is_signed, links)
+
+
+def _told(done: dict[str, _Read], total: int) -> Iterator[Link]:
+    wrong = [one for one in done.values() if one.problem]
+    for one in wrong[:MAX_NAMED]:
+        yield broken("layer", f"{one.digest}: {one.problem}")
+    if not wrong:
+        yield proved("layers", f"{len(done)}, {total} bytes, each with its digest")
+    for one in done.values():
+        if one.under_models:
+            yield not_proved("base image", f"its layer {one.digest} holds /{one.under_models}: two models in one image")
+
+
+def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *, is_known: bool) -> _Read:
+    """Reads a layer that is not the model's, for its digest and for what it has under /models."""
+    whole = sha256()
 
     def chunks() -> Iterator[bytes]:
-        blob = Blob(layer.size, lambda offset: repository.read_blob(layer.digest, offset))
+        blob = Blob(layer.size, lambda offset: image.repository.read_blob(layer.digest, offset))
         for piece in blob.pieces():
             whole.update(piece.data)
-            progress.advance(len(piece.data))
+            count(len(piece.data))
             yield piece.data
 
-    stream = chunks()
-    files: list[ReadFile] = []
-    problem = ""
+    stream, held, problem = chunks(), "", ""
     try:
-        if is_models(layer):
-            for member in members(stream):
-                files.append(read_file(member, layer.digest, in_git))
-    except (WrongBytesError, RegistryError) as error:
-        problem = str(error)
-    try:
+        if not is_known:
+            held = look_into(layer.media_type, stream).path
         for _ in stream:
             pass
+    except (CredentialsError, RegistryUnwellError):
+        raise
     except (WrongBytesError, RegistryError) as error:
-        return ReadLayer(files, str(error))
+        return _Read(layer.digest, [], error.what, [])
     if f"sha256:{whole.hexdigest()}" != layer.digest:
         problem = f"the registry serves other bytes, sha256:{whole.hexdigest()}"
-    return ReadLayer(files, problem)
-
-
-def read_file(member: Member, layer: str, in_git: set[str]) -> ReadFile:
-    """Reads a file of a layer and hashes it."""
-    path = member.path.removeprefix(f"{recipe.MODELS}/")
-    plain, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % member.size, usedforsecurity=False)
-    for piece in member.data:
-        plain.update(piece)
-        if path in in_git:
-            git.update(piece)
-    return ReadFile(path, member.size, plain.hexdigest(), git.hexdigest(), layer)
+    return _Read(layer.digest, [], problem, [], held)

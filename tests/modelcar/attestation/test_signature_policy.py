@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelcar.attestation.keys import SIGNING_KEY
+from modelcar import pod
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
 from tests.parts.skopeo import skopeo_program
+from tests.parts.steps import stream
 
 MODEL = "example/signed"
 
@@ -56,7 +56,7 @@ def test_an_image_and_its_mirror_are_admitted_by_our_key_and_by_no_other(
     _, foreign = write_keys(tmp_path, "foreign")
     hub.publish(MODEL, model)
     unsigned = stream(MODEL, f"{plain_registry.host}/policy/unsigned:1").image
-    monkeypatch.setenv(SIGNING_KEY, str(private))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(private))
     signed = stream(MODEL, f"{plain_registry.host}/policy/signed:1").image
     copied = mirror(str(signed), f"{plain_registry.host}/policy/mirror:1").image
 

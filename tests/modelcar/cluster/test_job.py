@@ -9,14 +9,16 @@ import pytest
 from kfp import dsl
 from kubernetes import client
 
-from modelcar.bootstrap.command import REQUIREMENTS, without_bootstrap
+from modelcar import pod
+from modelcar.bootstrap.command import Bootstrapped
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.hindrance import START_SECONDS, hindrance
 from modelcar.cluster.job import Work, manifest
 from modelcar.cluster.run_state import RunState
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import PlanError
-from modelcar.steps.build_in_job import Build
+from modelcar.image.request import ImageRequest
+from modelcar.steps.build import BuildRequest
 
 LOGIN = {"name": "login", "mountPath": "/var/run/secrets/modelcar/target"}
 CA = {"name": "custom-ca", "mountPath": "/kfp/certs"}
@@ -76,7 +78,7 @@ def given(**fields: Any) -> TaskConfig:
 
 
 def work(**changes: Any) -> Work:
-    wanted = Build(directory=Path("/modelcar/x"), target="quay.io/x/y:1")
+    wanted = BuildRequest(directory=Path("/modelcar/x"), image=ImageRequest("quay.io/x/y:1"))
     settings = {
         "step": "build",
         "command": ["python3", "-m", "modelcar.steps.build_in_job", wanted.model_dump_json()],
@@ -206,9 +208,49 @@ def test_it_is_privileged_only_if_that_is_asked_for() -> None:
     assert container["securityContext"] == {"runAsUser": 1000700000, "allowPrivilegeEscalation": False}
     assert spec["securityContext"] == POD["spec"]["securityContext"]
 
-    spec, container = pod_of(made(privileged=True))
+    spec, container = pod_of(made(privilege="privileged"))
     assert container["securityContext"] == {"privileged": True, "runAsUser": 0}
     assert spec["securityContext"] == {"fsGroup": 1000700000}
+
+
+def test_nested_it_is_any_user_of_a_user_namespace_of_its_pods_own() -> None:
+    """As OpenShift's SCC nested-container wants it: hostUsers false, users and groups from 0 to 65534, any seccomp."""
+    spec, container = pod_of(made(privilege="nested"))
+
+    assert spec["hostUsers"] is False
+    assert spec["securityContext"] == {"fsGroup": 0, "fsGroupChangePolicy": "OnRootMismatch"}
+    security = container["securityContext"]
+    assert "privileged" not in security
+    assert (security["runAsUser"], security["runAsGroup"], security["runAsNonRoot"]) == (1000, 0, True)
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["seccompProfile"] == {"type": "Unconfined"}
+    assert [pod_of(made(privilege=other))[0].get("hostUsers") for other in ("none", "privileged")] == [None, None]
+
+
+def test_it_waits_in_the_queue_that_the_step_waited_in() -> None:
+    labels = {**POD["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "builds"}
+    job = manifest(work(), Executor({**POD, "metadata": {**POD["metadata"], "labels": labels}}))
+
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "builds"
+    # Its pod is counted with it.
+    assert "kueue.x-k8s.io/queue-name" not in job["spec"]["template"]["metadata"]["labels"]
+    assert "kueue.x-k8s.io/queue-name" not in made()["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_job_that_waits_to_be_admitted_is_none_that_was_given_up(given_up: bool) -> None:
+    job = made()
+    job["metadata"] |= {"namespace": "team", "labels": {"kueue.x-k8s.io/queue-name": "builds"}}
+    job["metadata"]["annotations"] = {"modelcar-pipelines/given-up": "true"} if given_up else {}
+    job["spec"]["suspend"] = True
+
+    waits = hindrance(RunState([], [read("V1Job", {**job, "status": {}})], []), 10, 1800)
+
+    assert (waits is None) is given_up
+    if waits:
+        assert "waits in the queue builds to be admitted" in str(waits.error)
+        assert waits.patience == 1800
 
 
 def test_it_ends_by_itself_and_belongs_to_the_run_and_to_the_step() -> None:
@@ -240,7 +282,8 @@ def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not()
     name = made()["metadata"]["name"]
     others = [
         made(task=given(node_selector={"a": "b"})),
-        made(privileged=True),
+        made(privilege="privileged"),
+        made(privilege="nested"),
         made(command=["python3", "-m", "modelcar.steps.build_in_job", "{}"]),
         made(service_account="other"),
         manifest(work(), Executor({**POD, "metadata": {**POD["metadata"], "labels": {"pipeline/runid": "run-2"}}})),
@@ -258,16 +301,18 @@ def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not()
 def test_our_code_goes_with_it_where_the_step_was_given_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = pod_of(made())[1]["command"]
     (tmp_path / "requirements.txt").write_text("pydantic==2\n")
-    monkeypatch.setenv(REQUIREMENTS, str(tmp_path / "requirements.txt"))
+    monkeypatch.setenv(pod.REQUIREMENTS, str(tmp_path / "requirements.txt"))
     job = made()
     carried = pod_of(job)[1]["command"]
 
     assert plain[:3] == ["python3", "-m", "modelcar.steps.build_in_job"]
-    assert Build.model_validate_json(plain[3]).target == "quay.io/x/y:1"
-    assert without_bootstrap(carried) == plain
-    assert "pydantic==2" in carried
+    assert BuildRequest.model_validate_json(plain[3]).image.target == "quay.io/x/y:1"
+    parts = Bootstrapped.parse(carried)
+    assert parts is not None
+    assert parts.command == plain
+    assert parts.requirements == "pydantic==2"
     # Kubernetes' own limit for an object is 1.5 MiB.
-    assert len(json.dumps(job)) < 200_000
+    assert len(json.dumps(job)) < 400_000
 
 
 PLACED = {"namespace": "team", "creationTimestamp": "2026-01-01T00:00:00Z"}

@@ -22,12 +22,9 @@ from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layer_digests, layout, recipe
 from modelcar.image.builder import may_run_here
-from modelcar.steps.build import build
-from modelcar.steps.download import download
-from modelcar.steps.preflight.plan import plan
-from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download, plan, stream
 
 REPO = "org/hostile"
 MANY = int(os.environ.get("MODELCAR_TEST_FILES", "5000"))
@@ -130,8 +127,10 @@ def test_many_files_are_planned_in_bounded_time_and_memory(hub: Hub) -> None:
     hub.publish(REPO, {"config.json": "{}"})
     lying(hub, siblings=paths(*(f"shard/{number % 100}/{number:06}.json" for number in range(MANY))))
     script = (
-        "import re, time; from modelcar.steps.preflight.plan import plan; before = time.process_time();"
-        f"done = plan({REPO!r}, 'registry.invalid/a/b:1');"
+        "import re, time; from modelcar.hub.selection import Selection;"
+        "from modelcar.image.request import ImageRequest;"
+        "from modelcar.steps.preflight.plan import plan; before = time.process_time();"
+        f"done = plan(Selection({REPO!r}), ImageRequest('registry.invalid/a/b:1'));"
         "print(len(done.choice.taken), len(done.layers), time.process_time() - before,"
         # Not ru_maxrss, which begins with the size of the process that started this one.
         r" re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1])"

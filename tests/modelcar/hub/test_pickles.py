@@ -15,16 +15,13 @@ from modelcar.hub.selection import choose
 from modelcar.hub.snapshot import PublishedFile
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.steps.build import build
-from modelcar.steps.download import download
 from modelcar.steps.preflight.page import page
-from modelcar.steps.preflight.plan import plan
 from modelcar.steps.preflight.preflight import preflight
-from modelcar.steps.preflight.request import Run
-from modelcar.steps.stream import stream
+from modelcar.steps.preflight.request import RunRequest
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download, plan, stream
 
 REPO = "org/pickled"
 REMEDY = r"leave them out with --exclude, or, if you trust their owner like your own code, --allow-pickle"
@@ -150,7 +147,7 @@ def test_the_plan_flags_them_and_says_what_to_do(hub: Hub, plain_registry: Regis
     hub.publish(REPO, tmp_path / "model")
     run = {"model": REPO, "target": f"{plain_registry.host}/pickled/plan:1", "streaming": True}
 
-    refused, allowed = preflight(Run(**run)), preflight(Run(**run, allow_pickle=True))
+    refused, allowed = preflight(RunRequest(**run)), preflight(RunRequest(**run, allow_pickle=True))
 
     (why,) = refused.refusals
     assert "may hold Python pickles" in why.what

@@ -19,10 +19,9 @@ from modelcar.hub.safetensors_header import BITS, LARGEST_HEADER, PassingHeader
 from modelcar.image.layout import on_disk, part
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.steps.download import download
-from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import download, stream
 
 REPO = "org/hostile"
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from modelcar.image import builder
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from tests.parts.registries import Registry
+from tests.parts.steps import build
 
 # As Kubernetes runs a pod of the restricted profile, and with a user that /etc/passwd does not know.
 RESTRICTED = "setpriv --reuid 1000700000 --regid 0 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs"
@@ -26,14 +26,36 @@ NO_NAMESPACES = (
 )
 WITHOUT_CAPABILITIES = "setpriv --bounding-set -all --inh-caps -all"
 
+# As Kubernetes runs a pod with `hostUsers: false`: 65536 users and groups of its own, others on the node. Its group
+# 0 is the files', as the claim's mount makes it.
+NAMESPACE = """
+import ctypes, os, sys
+ready, go = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    assert ctypes.CDLL(None, use_errno=True).unshare(0x10000000) == 0
+    os.write(ready[1], b"x")
+    os.read(go[0], 1)
+    os.setgroups([]), os.setresgid(0, 0, 0), os.setresuid(1000, 1000, 1000)
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.read(ready[0], 1)
+for kind, first in (("uid", 200000), ("gid", 0)):
+    open(f"/proc/{child}/{kind}_map", "w").write(f"0 {first} 1\\n1 200001 65535")
+os.write(go[1], b"x")
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+NESTED = [sys.executable, "-c", NAMESPACE, "setpriv", "--inh-caps", "-all", "--no-new-privs"]
+
 ASKS = "from modelcar.image import builder; print(builder.may_run_here())"
 BUILDS = """
 import sys
 from pathlib import Path
-from modelcar.steps.build import build
+from modelcar.image.request import ImageRequest
 from modelcar.records.termination_message import exit_with_one_line
+from modelcar.steps.build import BuildRequest, build
 with exit_with_one_line():
-    print(build(Path(sys.argv[1]), sys.argv[2], builder=sys.argv[3]).image.digest)
+    request = BuildRequest(directory=Path(sys.argv[1]), image=ImageRequest(sys.argv[2]), builder=sys.argv[3])
+    print(build(request).image.digest)
 """
 
 
@@ -70,6 +92,22 @@ def test_any_user_may_build_and_gets_the_same_image(
     assert done.stdout.splitlines()[-1] == other.image.digest
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="maps users as the kubelet does")
+def test_user_of_a_pods_own_user_namespace_builds_the_same_image(
+    plain_registry: Registry, downloaded: Downloaded, opened: Path, tmp_path: Path
+) -> None:
+    """What build_mode=nested gives a Job's container: OpenShift's SCC nested-container, and less."""
+    # The kubelet maps the claim's owners and sets its group (fsGroup: 0).
+    subprocess.run(["chown", "-R", "200777:0", opened], check=True)
+    assert run(NESTED, ASKS, home=Path("/tmp")).stdout == "True\n"
+
+    done = run(NESTED, BUILDS, str(opened), f"{plain_registry.host}/nested/root:1", "buildah", home=Path("/tmp"))
+
+    assert done.returncode == 0, done.stderr
+    other = build(downloaded.directory, f"{plain_registry.host}/nested/direct:1", builder="direct")
+    assert done.stdout.splitlines()[-1] == other.image.digest
+
+
 def test_without_user_namespaces_buildah_is_refused_by_name_and_auto_does_without(
     plain_registry: Registry, opened: Path, tmp_path: Path
 ) -> None:
@@ -81,7 +119,7 @@ def test_without_user_namespaces_buildah_is_refused_by_name_and_auto_does_withou
 
     assert refused.returncode == 1
     assert "may not make a user namespace in this pod" in refused.stderr
-    assert "build_mode=job" in refused.stderr
+    assert "build_mode=auto" in refused.stderr
     assert "builder=direct" in refused.stderr
     assert done.returncode == 0, done.stderr
     assert list((opened / ".modelcar").glob("build-*")) == []

@@ -11,18 +11,17 @@ import pytest
 import requests
 
 from modelcar.errors import ModelcarError, TagError
-from modelcar.image import push as targets
+from modelcar.image import send
+from modelcar.image.request import ImageRequest
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
-from modelcar.steps.build import build
-from modelcar.steps.build_in_job import Build
-from modelcar.steps.download import download
+from modelcar.steps.build import BuildRequest
 from modelcar.steps.mirror import mirror
 from modelcar.steps.preflight.preflight import preflight
-from modelcar.steps.preflight.request import Run
-from modelcar.steps.stream import stream
+from modelcar.steps.preflight.request import RunRequest
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import PROGRAMS, build, download, stream
 from tests.soak.images import digest_at, pulled_whole
 
 MODEL, OTHER = "example/tagged", "example/another"
@@ -165,7 +164,7 @@ def test_what_came_under_the_tag_meanwhile_is_seen(
     if way == "mirror":
         taken(sys.modules["modelcar.steps.mirror"], "copy_blob")
     else:
-        taken(targets, "send_layer")
+        taken(send, "send_layer")
     monkeypatch.setattr(Repository, "__repr__", lambda self: str(self.reference))
 
     with pytest.raises(TagError, match="none of this project's"):
@@ -180,31 +179,25 @@ def test_preflight_tells_of_both_tags_before_any_byte(
     target, copy = (f"{plain_registry.host}/if-exists/{name}:1" for name in ("planned", "planned-mirror"))
     for place in (target, copy):
         ways["stream"](OTHER, place)
-    run = Run(model=MODEL, target=target, mirror_target=copy, streaming=True)
+    run = RunRequest(model=MODEL, target=target, mirror_target=copy, streaming=True)
     refused = [finding.what for finding in preflight(run).refusals]
     assert len(refused) == 2
     assert all(f"{place} holds {OTHER}" in what for place, what in zip((target, copy), refused, strict=True))
 
-    run = Run(model=MODEL, target=target, mirror_target=copy, streaming=True, if_exists="replace")
+    run = RunRequest(model=MODEL, target=target, mirror_target=copy, streaming=True, if_exists="replace")
     found = preflight(run)
     assert found.refusals == []
     assert sum("which this run replaces" in finding.what for finding in found.findings) == 2
 
-    bad = preflight(Run(model=MODEL, target=target, streaming=True, if_exists="x")).refusals
+    bad = preflight(RunRequest(model=MODEL, target=target, streaming=True, if_exists="x")).refusals
     assert [finding.what for finding in bad] == ["there is no if_exists 'x'"]
 
 
 def test_job_is_told() -> None:
-    assert Build.model_validate_json(Build(directory=Path("/x"), if_exists="replace").model_dump_json()).if_exists == (
-        "replace"
-    )
+    request = BuildRequest(directory=Path("/x"), image=ImageRequest(if_exists="replace"))
+    assert BuildRequest.model_validate_json(request.model_dump_json()) == request
 
 
-SCRIPTS = {
-    "build": "from modelcar.steps.build import build; build(Path(sys.argv[1]), sys.argv[2], builder='direct')",
-    "stream": "from modelcar.steps.stream import stream; stream(sys.argv[1], sys.argv[2], mirror=sys.argv[3])",
-    "mirror": "from modelcar.steps.mirror import mirror; mirror(sys.argv[1], sys.argv[2])",
-}
 WORDS = """\
 import sys; from pathlib import Path; from modelcar.records.termination_message import exit_with_one_line
 with exit_with_one_line(): """
@@ -225,7 +218,7 @@ def test_two_runs_to_one_target_end_with_one_of_the_two_images_whole(
         wanted.append(source.digest)
         arguments.append({"build": [str(done.directory)], "mirror": [str(source)], "stream": [f"{MODEL}"]}[way])
     target, copy = f"{host}/two/{way}:1", f"{host}/two/{way}-copy:1"
-    script = WORDS + SCRIPTS[way]
+    script = WORDS + PROGRAMS[way]
     if way == "stream":
         script = script.replace("mirror=sys.argv[3]", "mirror=sys.argv[3], revision=sys.argv[4]")
     processes = []

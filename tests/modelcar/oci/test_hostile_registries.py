@@ -27,7 +27,7 @@ from modelcar.oci.upload import Upload
 from modelcar.records.step_record import last_error, recorded, records_in
 from modelcar.retries import ATTEMPTS
 from modelcar.steps.mirror import MOST_MANIFESTS, mirror
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import RunRequest
 
 Answers = Callable[[BaseHTTPRequestHandler], None]
 _quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -429,7 +429,7 @@ _values = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.
     st.text(max_size=12) | st.sampled_from(["1", "500m", "1e999", "-1", "\u00b2", "$(id)", "1;rm -rf /"]),
 )
 def test_parameters_that_mean_nothing_are_named(selector: Any, tolerations: Any, quantity: str) -> None:
-    run = Run(model="a/b", node_selector=selector, tolerations=tolerations, cpu=quantity, claim="x")
+    run = RunRequest(model="a/b", node_selector=selector, tolerations=tolerations, build_cpu=quantity, claim="x")
     for mistake in run.mistakes():
         assert mistake.what
         assert mistake.verdict == "refusal"

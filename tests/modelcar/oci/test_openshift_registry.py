@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.attestation.keys import SIGNING_KEY, PublicKey
+from modelcar import pod
+from modelcar.attestation.keys import PublicKey
 from modelcar.errors import HubError, ModelcarError, RegistryError
 from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
-from modelcar.steps.build import build
-from modelcar.steps.download import download
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from modelcar.steps.verify.result import State
 from modelcar.steps.verify.verify import verify
 from tests.parts.hub import Hub
@@ -24,6 +22,7 @@ from tests.parts.models import tiny_llama
 from tests.parts.openshift_registry import OpenShiftRegistry
 from tests.parts.registries import Registry, registry_plain
 from tests.parts.signing_keys import write_keys
+from tests.parts.steps import PROGRAMS, build, download, stream
 from tests.soak.images import digest_at, layers_of, pulled_whole
 
 MODEL = "example/tiny-llama"
@@ -53,7 +52,7 @@ def published(hub: Hub, tmp_path: Path, waits: list[float]) -> Hub:
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
     """Give the public key of the one that runs sign with."""
     private, public = write_keys(tmp_path)
-    monkeypatch.setenv(SIGNING_KEY, str(private))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(private))
     return PublicKey.read(public)
 
 
@@ -119,7 +118,7 @@ def test_image_of_a_run_without_a_key_is_signed_later(
 ) -> None:
     stream(MODEL, target)
     private, public = write_keys(tmp_path)
-    monkeypatch.setenv(SIGNING_KEY, str(private))
+    monkeypatch.setenv(pod.SIGNING_KEY, str(private))
 
     assert stream(MODEL, target).unchanged
 
@@ -202,8 +201,10 @@ def test_killed_run_is_taken_up_by_another(
 ) -> None:
     """What was finished stays, although the pruner comes between."""
     published.cut(MODEL, SHARD, after=0, times=None)
-    script = f"from modelcar.steps.stream import stream; stream({MODEL!r}, {target!r})"
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    script = f"import sys; {PROGRAMS['stream']}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, MODEL, target], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while process.poll() is None and not layers_of_note(openshift, target):
         pass
     process.kill()

@@ -11,16 +11,15 @@ import pytest
 import requests
 
 from modelcar.oci.reference import Reference
-from modelcar.steps.build import build
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.download import Downloaded
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from tests.parts.crane import crane_program, crane_registry
 from tests.parts.distribution import distribution_registry
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download, stream
 from tests.parts.zot import zot_registry
 
 MODEL = "example/tiny-llama"

@@ -12,12 +12,12 @@ from modelcar.errors import HubError, ModelcarError, RegistryError, RegistryUnwe
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.mirror import mirror
-from modelcar.steps.stream import stream
 from tests.conftest import LogIn
 from tests.parts.forward_proxy import ForwardProxy, forward_proxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, TokenAuthRegistry
+from tests.parts.steps import stream
 
 MODEL = "example/behind-a-proxy"
 USER, PASSWORD = "clerk", "hush-hush"

@@ -12,7 +12,6 @@ from modelcar.errors import CredentialsError
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import CHUNK_BYTES, Repository
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
@@ -22,6 +21,7 @@ from tests.parts.registries import (
     registry_with_basic_auth,
     registry_with_token_auth,
 )
+from tests.parts.steps import build
 
 CHUNK = b"weights!" * (CHUNK_BYTES // 8)
 

@@ -19,19 +19,19 @@ from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image import layout as layout_module
 from modelcar.image import proof
-from modelcar.image.builder import BuilderName
 from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.tar_writer import Layer
 from modelcar.retries import ATTEMPTS
-from modelcar.steps.build import Built, build
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.build import Built
+from modelcar.steps.download import Downloaded
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import Registry, TokenAuthRegistry, registry_with_basic_auth
+from tests.parts.steps import build, download
 
 ROOT = Path(__file__).parents[3]
-BUILDERS: tuple[BuilderName, ...] = ("buildah", "direct")
+BUILDERS: tuple[str, ...] = ("buildah", "direct")
 SHARD = "model-00002-of-00004.safetensors"
 KEPT_OUT = DOWNLOAD_NOTE.parent.name
 MOVES = ("POST", "PATCH", "PUT")
@@ -82,7 +82,7 @@ def registry(request: pytest.FixtureRequest, log_in: LogIn) -> Registry:
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_image_holds_the_model(
-    builder: BuilderName, registry: Registry, downloaded: Downloaded, tmp_path: Path, log_in: LogIn
+    builder: str, registry: Registry, downloaded: Downloaded, tmp_path: Path, log_in: LogIn
 ) -> None:
     target = f"{registry.host}/holds/{builder}:1"
 
@@ -177,7 +177,7 @@ def test_odd_names_are_kept_by_both_builders(hub: Hub, plain_registry: Registry,
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_second_build_sends_nothing(builder: BuilderName, registry: Registry, downloaded: Downloaded) -> None:
+def test_second_build_sends_nothing(builder: str, registry: Registry, downloaded: Downloaded) -> None:
     target = f"{registry.host}/again/{builder}:1"
     first = build(downloaded.directory, target, builder=builder)
     before = len(paths_of(registry, f"again/{builder}"))
@@ -190,7 +190,7 @@ def test_second_build_sends_nothing(builder: BuilderName, registry: Registry, do
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_other_tag_sends_no_layer(builder: BuilderName, plain_registry: Registry, downloaded: Downloaded) -> None:
+def test_other_tag_sends_no_layer(builder: str, plain_registry: Registry, downloaded: Downloaded) -> None:
     name = f"other-tag/{builder}"
     first = build(downloaded.directory, f"{plain_registry.host}/{name}:1", builder=builder)
     before = len(paths_of(plain_registry, name))
@@ -265,7 +265,7 @@ def push_base(layout: Path, registry: Registry, name: str, log_in: LogIn) -> str
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_base_of_the_same_registry_is_mounted(
-    builder: BuilderName, basic_registry: Registry, downloaded: Downloaded, base_layout: Path, log_in: LogIn
+    builder: str, basic_registry: Registry, downloaded: Downloaded, base_layout: Path, log_in: LogIn
 ) -> None:
     base = push_base(base_layout, basic_registry, f"bases/for-{builder}:1", log_in)
     name = f"on-base/{builder}"
@@ -359,7 +359,7 @@ def test_missing_base_is_named(plain_registry: Registry, downloaded: Downloaded)
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_too_small_layer_limit_is_refused_before_any_byte(
-    builder: BuilderName, plain_registry: Registry, downloaded: Downloaded
+    builder: str, plain_registry: Registry, downloaded: Downloaded
 ) -> None:
     name = f"too-small/{builder}"
 
@@ -372,7 +372,7 @@ def test_too_small_layer_limit_is_refused_before_any_byte(
 @pytest.mark.parametrize("builder", BUILDERS)
 @pytest.mark.parametrize("kind", ["basic", "token"])
 def test_wrong_password_is_named(
-    kind: str, builder: BuilderName, downloaded: Downloaded, log_in: LogIn, request: pytest.FixtureRequest
+    kind: str, builder: str, downloaded: Downloaded, log_in: LogIn, request: pytest.FixtureRequest
 ) -> None:
     registry: Registry = request.getfixturevalue(f"{kind}_registry")
     authfile = log_in(registry)
@@ -405,7 +405,7 @@ def test_unknown_authority_is_named(token_registry: TokenAuthRegistry, downloade
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_authority_of_certs_d_is_trusted(
-    builder: BuilderName,
+    builder: str,
     token_registry: TokenAuthRegistry,
     downloaded: Downloaded,
     isolated: Path,
@@ -446,7 +446,7 @@ def test_unfinished_download_is_named(plain_registry: Registry, tmp_path: Path) 
 @pytest.mark.parametrize("path", [SHARD, "config.json"])
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_altered_file_is_refused(
-    builder: BuilderName, path: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+    builder: str, path: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "altered")
     content = bytearray((directory / path).read_bytes())
@@ -463,7 +463,7 @@ def test_altered_file_is_refused(
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_wrong_note_of_a_digest_is_refused_and_named(
-    builder: BuilderName, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+    builder: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "wrong-note")
     noted = json.loads((directory / DIGESTS).read_text())
@@ -479,7 +479,7 @@ def test_wrong_note_of_a_digest_is_refused_and_named(
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_download_without_notes_makes_the_same_image(
-    builder: BuilderName, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+    builder: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "no-notes")
     noted = json.loads((directory / DIGESTS).read_text())
@@ -493,9 +493,7 @@ def test_download_without_notes_makes_the_same_image(
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_lost_file_is_refused(
-    builder: BuilderName, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
-) -> None:
+def test_lost_file_is_refused(builder: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path) -> None:
     directory = copy_of(downloaded, tmp_path / "lost")
     (directory / SHARD).unlink()
 
@@ -627,7 +625,8 @@ exec chroot "$0" "$@"
 WATCHER = """
 import json, os, sys, threading
 from pathlib import Path
-from modelcar.steps.build import build
+from modelcar.image.request import ImageRequest
+from modelcar.steps.build import BuildRequest, build
 directory, target = Path(sys.argv[1]), sys.argv[2]
 def used(path):
     state = os.statvfs(path)
@@ -642,7 +641,7 @@ def watch():
             peaks[name] = max(peaks[name], used(path) - before[name])
 watcher = threading.Thread(target=watch)
 watcher.start()
-build(directory, target, builder="buildah")
+build(BuildRequest(directory=directory, image=ImageRequest(target), builder="buildah"))
 done.set()
 watcher.join()
 print(json.dumps(peaks))
@@ -687,7 +686,7 @@ def test_rotated_password_is_taken_up(downloaded: Downloaded, tmp_path: Path, lo
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_interrupted_build_goes_on(
-    builder: BuilderName, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+    builder: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "interrupted")
     name = f"interrupted/{builder}"

@@ -15,11 +15,12 @@ from modelcar.claim.downloads import read_snapshot
 from modelcar.errors import ClaimError, HubError, SelectionError, UnsafeNameError, WrongBytesError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.reader import MAX_CHUNK_BYTES
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.download import Downloaded
 from tests.conftest import Mount
 from tests.parts.hub import Hub
 from tests.parts.hub_http import Served
 from tests.parts.models import ODD_NAMES, tiny_llama, variants
+from tests.parts.steps import download
 from tests.parts.weights import Tensor, write_safetensors
 
 REPO = "org/tiny"

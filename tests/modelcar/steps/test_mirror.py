@@ -15,7 +15,6 @@ from modelcar.errors import CredentialsError, RegistryError, UnsafeNameError, Wr
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.oci.upload import Upload
-from modelcar.steps.build import build
 from modelcar.steps.download import Downloaded
 from modelcar.steps.mirror import mirror
 from tests.conftest import LogIn
@@ -28,6 +27,7 @@ from tests.parts.registries import (
     registry_with_basic_auth,
     registry_with_token_auth,
 )
+from tests.parts.steps import build
 
 
 def skopeo_raw(registry: Registry, image: str, authfile: Path) -> str:

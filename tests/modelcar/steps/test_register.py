@@ -15,13 +15,14 @@ from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
 from modelcar.errors import ModelRegistryError, RegistryError
 from modelcar.oci.reference import Reference
-from modelcar.steps.build import build
-from modelcar.steps.download import Downloaded, download
+from modelcar.steps.download import Downloaded
 from modelcar.steps.register import register
+from tests.parts.base_images import push_base_image
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download
 
 API = "/api/model_registry/v1alpha3"
 
@@ -173,12 +174,16 @@ def test_properties_of_people_are_kept(image: Reference, model_registry_server: 
 
 
 def test_same_commit_on_another_base_updates_the_entry(
-    image: Reference, downloaded: Downloaded, plain_registry: Registry, model_registry_server: ModelRegistryServer
+    image: Reference,
+    downloaded: Downloaded,
+    plain_registry: Registry,
+    model_registry_server: ModelRegistryServer,
+    tmp_path: Path,
 ) -> None:
     register(str(image), model_registry_server.url, name="rebased")
-    # One image more below the same model: its own image is a base as good as any.
     target = f"{plain_registry.host}/registered/rebased:1"
-    rebased = build(downloaded.directory, target, base_image=str(image), builder="direct").image
+    base = push_base_image(plain_registry, "registered/base:1", tmp_path)
+    rebased = build(downloaded.directory, target, base_image=base, builder="direct").image
     assert rebased.digest != image.digest
 
     done = register(str(rebased), model_registry_server.url, name="rebased")

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from modelcar import pod
 from modelcar.attestation import cosign, provenance
-from modelcar.attestation.keys import SIGNING_KEY, PublicKey, SigningKey
+from modelcar.attestation.keys import PublicKey, SigningKey
 from modelcar.claim.files import OnDisk
-from modelcar.errors import HubError, RegistryError
+from modelcar.errors import RegistryError
 from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import Attachment, Content
@@ -24,14 +25,14 @@ from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.tar_writer import Entry, Layer
 from modelcar.steps.mirror import mirror
 from modelcar.steps.register import register
-from modelcar.steps.stream import stream
-from modelcar.steps.verify.result import State, Verification
+from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
+from tests.parts.steps import stream
 
 MODELCAR = str(Path(sys.executable).with_name("modelcar"))
 MODEL = "example/verified"
@@ -64,7 +65,7 @@ def signed(filled_hub: Hub, plain_registry: Registry, keys: tuple[Path, Path]) -
     """Give a signed image, which must not be changed."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_ENDPOINT", filled_hub.url)
-        environment.setenv(SIGNING_KEY, str(keys[0]))
+        environment.setenv(pod.SIGNING_KEY, str(keys[0]))
         return stream(MODEL, f"{plain_registry.host}/verify/signed:1").image
 
 
@@ -161,7 +162,7 @@ def test_a_whole_chain_is_proved(image: Reference, keys: tuple[Path, Path]) -> N
     assert done.image == image
     assert [(link.name, link.state) for link in done.links] == [
         (name, State.PROVED)
-        for name in ("image", "Hub", "provenance", "base image", "layers", "files", "inventory", "recipe", "signature")
+        for name in ("image", "Hub", "provenance", "base image", "layers", "files", "recipe", "inventory", "signature")
     ]
 
 
@@ -179,11 +180,11 @@ def test_the_copy_has_the_same_chain(
 
 def test_the_registrys_entry_is_the_first_link(image: Reference, model_registry_server: ModelRegistryServer) -> None:
     url, name = model_registry_server.url, f"verified {image.repository}"
-    before = verify(str(image), model_registry=url, registered_name=name, quick=True)
+    before = verify(str(image), model_registry=url, registered_name=name)
     register(str(image), url, name=name)
-    after = verify(str(image), model_registry=url, registered_name=name, quick=True)
+    after = verify(str(image), model_registry=url, registered_name=name)
     forged = forge(image, lambda manifest: [*manifest.layers[:-1]])
-    other = verify(str(forged), model_registry=url, registered_name=name, quick=True)
+    other = verify(str(forged), model_registry=url, registered_name=name)
 
     assert [name for name, _ in broken(before)] == ["registry entry"]
     assert after.is_whole
@@ -222,7 +223,7 @@ def test_a_flipped_bit_of_a_manifest_or_config_is_found(
 
     (link,) = broken(verify(str(image)))
 
-    assert link[0] == "image"
+    assert link[0] == "config"
     assert config.digest in link[1]
 
 
@@ -241,7 +242,7 @@ def test_a_layer_that_was_made_anew_is_found(image: Reference, keys: tuple[Path,
 
     names = [name for name, _ in found]
     assert {"file", "provenance", "signature"} <= set(names)
-    assert any(detail.startswith(SHARD) and "was published" in detail for name, detail in found if name == "file")
+    assert any(detail.startswith(SHARD) and "were published" in detail for name, detail in found if name == "file")
 
 
 def blob_url(image: Reference, digest: str) -> str:
@@ -255,7 +256,7 @@ def test_a_file_that_nobody_published_is_named(name: str, image: Reference, tmp_
 
     found = broken(verify(str(forge(image, more))))
 
-    said = "it is there twice" if name == SHARD else "nobody published a file of that name"
+    said = "were published" if name == SHARD else "nobody published a file of that name"
     assert [detail.endswith(said) and detail.startswith(name) for kind, detail in found if kind == "file"] == [True]
 
 
@@ -268,7 +269,7 @@ def test_a_file_that_is_left_out_is_named(image: Reference) -> None:
 
     found = broken(verify(str(forged)))
 
-    assert ("file", f"{SHARD}: the provenance names it, and it is not there") in found
+    assert ("provenance", f"it names {SHARD}, of which the image holds no such bytes") in found
 
 
 def attach_provenance_of(image: Reference, forged: Reference) -> None:
@@ -323,7 +324,7 @@ def test_an_image_that_hides_a_layer_is_refused(image: Reference) -> None:
         bare = manifest.layers[1].model_copy(update={"annotations": None})
         return [*manifest.layers, bare]
 
-    assert broken(verify(str(forge(image, covered)))) == [("image", "there are layers above the model's own")]
+    assert ("file", f"{SHARD}: it is there twice") in broken(verify(str(forge(image, covered))))
 
 
 def test_another_base_is_found(image: Reference) -> None:
@@ -347,7 +348,7 @@ def test_the_wrong_key_is_told(image: Reference, tmp_path: Path) -> None:
 def test_a_missing_signature_is_told(
     published: Hub, plain_registry: Registry, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(SIGNING_KEY, raising=False)
+    monkeypatch.delenv(pod.SIGNING_KEY, raising=False)
     image = stream(MODEL, f"{plain_registry.host}/verify/unsigned:1").image
 
     assert broken(verify(str(image), key=key_of(keys))) == [
@@ -405,7 +406,7 @@ def test_provenance_of_files_that_the_hub_does_not_have_is_told(published: Hub, 
 
     found = broken(verify(str(image)))
 
-    assert ("provenance", "it names invented.txt, of which the Hub published no such bytes") in found
+    assert ("provenance", "it names invented.txt, of which the image holds no such bytes") in found
 
 
 def test_offline_the_provenance_stands_for_the_hub(
@@ -419,22 +420,28 @@ def test_offline_the_provenance_stands_for_the_hub(
     assert not published.requests
     assert "Hub" not in [link.name for link in done.links]
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port}")
-    assert verify(str(image), offline=True).is_whole
+    assert verify(str(image), offline=True).outcome is Outcome.NOT_PROVED
 
 
 @pytest.mark.usefixtures("waits")
-def test_a_hub_that_is_not_there_is_named(image: Reference, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+def test_a_hub_that_is_not_there_is_named(
+    image: Reference, monkeypatch: pytest.MonkeyPatch, closed_port: int, keys: tuple[Path, Path]
+) -> None:
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port}")
-    with pytest.raises(HubError, match="cannot reach"):
-        verify(str(image))
+    for key in (None, key_of(keys)):
+        done = verify(str(image), key=key)
+        assert done.outcome is Outcome.NOT_PROVED
+        assert any(link.name == "Hub" and "cannot reach" in link.detail for link in done.links)
 
 
 def test_offline_without_provenance_nothing_is_proved(image: Reference) -> None:
     forged = forge(image, lambda manifest: manifest.layers[:-1])
 
-    found = broken(verify(str(forged), offline=True))
+    done = verify(str(forged), offline=True)
 
-    assert found == [("provenance", "nothing says where it comes from, and offline nothing else does")]
+    assert done.outcome is Outcome.NOT_PROVED
+    (link,) = [link for link in done.links if link.name == "provenance"]
+    assert link.detail.startswith("nothing says where it comes from, and the Hub was not asked")
 
 
 def test_quick_reads_no_layer(image: Reference, plain_registry: Registry, keys: tuple[Path, Path]) -> None:
@@ -445,7 +452,9 @@ def test_quick_reads_no_layer(image: Reference, plain_registry: Registry, keys: 
 
     later = plain_registry.requests()[before:]
     assert done.is_whole
-    assert [link.name for link in done.links if link.state is State.NOT_CHECKED] == ["layers", "files"]
+    assert [link.detail for link in done.links if "not read" in link.detail] == [
+        "3, as the signed statement names them; their bytes were not read"
+    ]
     assert not [one for one in later if one.method == "GET" and one.path.rpartition("/")[2] in large]
 
 
@@ -480,7 +489,9 @@ def test_the_command_prints_each_link(image: Reference, keys: tuple[Path, Path],
     assert re.search(r"^✗ +signature ", wrong.stdout, re.MULTILINE)
     assert "2 broken" in wrong.stdout
     answer = json.loads(as_json.stdout)
-    assert (as_json.returncode, answer["whole"], answer["image"]) == (0, True, str(image))
-    assert {"name": "files", "state": "not checked", "detail": "not read"} in answer["links"]
+    assert (as_json.returncode, answer["whole"], answer["outcome"]) == (3, False, "not proved")
+    assert answer["image"] == str(image)
+    said = "their bytes were not read, and the statement on them is not signed"
+    assert {"name": "layers", "state": "not proved", "detail": said} in answer["links"]
     assert missing.returncode == 1
     assert missing.stderr == f"error: cannot read {tmp_path / 'none.pub'}: No such file or directory\n"

@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from modelcar import pod
-from modelcar.claim.downloads import _partial
+from modelcar.claim.downloads import partial_path
 from modelcar.errors import BuildError, HubError, RegistryError, SelectionError, UnsafeNameError
 from modelcar.image.annotations import RECIPE
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.steps.build import build
-from modelcar.steps.download import download
-from modelcar.steps.preflight.plan import plan
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import build, download, plan
 
 MODEL = "example/tiny-llama"
 
@@ -99,7 +97,7 @@ def test_what_an_earlier_download_left_is_not_needed_again(published: Hub, tmp_p
 
     shard = done.directory / "model-00002-of-00004.safetensors"
     (file,) = [file for file in done.snapshot.files if file.path == shard.name]
-    partial = _partial(done.directory, file)
+    partial = done.directory / partial_path(file)
     partial.parent.mkdir(parents=True)
     partial.write_bytes(shard.read_bytes()[:400_000])
     shard.unlink()

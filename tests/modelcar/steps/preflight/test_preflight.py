@@ -28,13 +28,13 @@ from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.page import MOST_ROWS, page
 from modelcar.steps.preflight.preflight import Preflight, preflight
-from modelcar.steps.preflight.request import Run
+from modelcar.steps.preflight.request import RunRequest
 from modelcar.steps.register import register
-from modelcar.steps.stream import stream
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import BasicAuthRegistry, Registry, TokenAuthRegistry
+from tests.parts.steps import stream
 
 MODEL = "example/tiny-llama"
 PARSER = MarkdownIt("commonmark").enable("table")
@@ -70,7 +70,7 @@ def test_run_that_can_succeed_is_let_pass(
     log_in: LogIn,
 ) -> None:
     log_in(basic_registry, token_registry)
-    run = Run(
+    run = RunRequest(
         model=MODEL,
         target=f"{basic_registry.host}/flight/ready:1",
         mirror_target=f"{token_registry.host}/flight/ready:1",
@@ -95,7 +95,7 @@ def test_every_reason_is_told_at_once(
     log_in(basic_registry, token_registry)
     basic_registry.rotate()
     token_registry.rotate()
-    run = Run(
+    run = RunRequest(
         model=MODEL,
         target=f"{basic_registry.host}/flight/refused:1",
         mirror_target=f"{token_registry.host}/flight/refused:1",
@@ -127,10 +127,10 @@ def test_push_is_checked_without_a_trace(basic_registry: BasicAuthRegistry, log_
 @pytest.fixture
 def finished(
     published: Hub, plain_registry: Registry, model_registry_server: ModelRegistryServer, request: pytest.FixtureRequest
-) -> Run:
+) -> RunRequest:
     """Give a run that has been done already."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    run = Run(
+    run = RunRequest(
         model=MODEL,
         target=f"{plain_registry.host}/{name}/image:1",
         mirror_target=f"{plain_registry.host}/{name}/mirror:1",
@@ -142,7 +142,7 @@ def finished(
     return run
 
 
-def test_forecast_is_left_for_the_report(finished: Run) -> None:
+def test_forecast_is_left_for_the_report(finished: RunRequest) -> None:
     found = preflight(finished)
     record = Record(step="preflight", start=0)
     found.note(record)
@@ -158,7 +158,9 @@ def test_run_on_this_machine_asks_no_cluster(
     published: Hub, plain_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "gone"))
-    run = Run(model=MODEL, target=f"{plain_registry.host}/flight/local:1", node_selector={"ai-build-node": "true"})
+    run = RunRequest(
+        model=MODEL, target=f"{plain_registry.host}/flight/local:1", node_selector={"ai-build-node": "true"}
+    )
     with pytest.raises(ClusterError, match="KUBECONFIG cannot be used"):
         preflight(run)
     monkeypatch.setenv("MODELCAR_CLAIM", str(tmp_path))
@@ -167,11 +169,11 @@ def test_run_on_this_machine_asks_no_cluster(
     preflight(run).check()
 
 
-def changed(run: Run, **changes: Any) -> Run:
-    return Run(**{**vars(run), **changes})
+def changed(run: RunRequest, **changes: Any) -> RunRequest:
+    return RunRequest(**{**vars(run), **changes})
 
 
-def test_finished_run_has_nothing_to_do(finished: Run) -> None:
+def test_finished_run_has_nothing_to_do(finished: RunRequest) -> None:
     found = preflight(finished)
 
     assert found.unchanged is not None
@@ -192,7 +194,7 @@ def test_finished_run_has_nothing_to_do(finished: Run) -> None:
         {"mirror_target": "@"},
     ],
 )
-def test_other_run_has_something_to_do(finished: Run, change: dict[str, Any]) -> None:
+def test_other_run_has_something_to_do(finished: RunRequest, change: dict[str, Any]) -> None:
     host = Reference.parse(finished.target).registry
     change = {
         name: f"{host}/flight/{name.replace('_', '-')}:1" if value == "@" else value for name, value in change.items()
@@ -201,7 +203,7 @@ def test_other_run_has_something_to_do(finished: Run, change: dict[str, Any]) ->
     assert preflight(changed(finished, **change)).unchanged is None
 
 
-def test_new_commit_has_something_to_do(finished: Run, published: Hub) -> None:
+def test_new_commit_has_something_to_do(finished: RunRequest, published: Hub) -> None:
     published.publish(MODEL, {"notes.txt": "new"})
 
     assert preflight(finished).unchanged is None
@@ -215,7 +217,7 @@ def test_nothing_hinders_a_run_with_nothing_to_do(
     stream(MODEL, target)
     monkeypatch.setattr(pod, "CLAIM", mount("claim", 2))
 
-    found = preflight(Run(model=MODEL, target=target))
+    found = preflight(RunRequest(model=MODEL, target=target))
 
     found.check()
     assert verdicts(found)["claim"] == "warning"
@@ -225,7 +227,7 @@ def test_nothing_hinders_a_run_with_nothing_to_do(
 def test_claim_that_can_be_seen_must_have_room(
     published: Hub, plain_registry: Registry, mount: Mount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(model=MODEL, target=f"{plain_registry.host}/flight/claim:1", builder="direct")
+    run = RunRequest(model=MODEL, target=f"{plain_registry.host}/flight/claim:1", builder="direct")
     monkeypatch.setattr(pod, "CLAIM", mount("small", 60))
     found = preflight(run)
     (refusal,) = found.refusals
@@ -242,7 +244,7 @@ def test_model_that_may_not_be_read_hides_no_other_reason(
     hub.publish("example/gated", {"a.txt": "a"}, gated="manual", private=True)
     target = f"{basic_registry.host}/flight/gated:1"
 
-    found = preflight(Run(model="example/gated", target=target, mirror_target=target.replace("gated", "copy")))
+    found = preflight(RunRequest(model="example/gated", target=target, mirror_target=target.replace("gated", "copy")))
 
     assert found.plan is None
     assert [finding.about for finding in found.refusals] == ["model", "mirror"]
@@ -255,7 +257,7 @@ def test_gated_model_is_refused_though_its_list_is_open(
 ) -> None:
     """The Hub shows everyone what is in a gated model, and gives the files to those who accepted its conditions."""
     hub.publish("example/gated", model, gated="auto")
-    run = Run(model="example/gated", target=f"{plain_registry.host}/flight/gated:1")
+    run = RunRequest(model="example/gated", target=f"{plain_registry.host}/flight/gated:1")
 
     found = preflight(run)
 
@@ -270,7 +272,7 @@ def test_gated_model_is_refused_though_its_list_is_open(
 
 
 def test_registry_that_is_down_is_told_once(published: Hub, closed_port: int, waits: list[float]) -> None:
-    found = preflight(Run(model=MODEL, target=f"127.0.0.1:{closed_port}/a/b:1"))
+    found = preflight(RunRequest(model=MODEL, target=f"127.0.0.1:{closed_port}/a/b:1"))
 
     assert [finding.what.split(":")[0] for finding in found.refusals] == ["cannot reach the registry 127.0.0.1"]
 
@@ -279,7 +281,7 @@ def test_registry_that_hangs_does_not_hold_the_run(published: Hub, monkeypatch: 
     monkeypatch.setattr(preflight_module, "CHECK_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()
-        found = preflight(Run(model=MODEL, target=f"127.0.0.1:{silent.getsockname()[1]}/a/b:1"))
+        found = preflight(RunRequest(model=MODEL, target=f"127.0.0.1:{silent.getsockname()[1]}/a/b:1"))
 
     assert time.monotonic() - begun < 5
     assert [(finding.about, finding.what) for finding in found.refusals] == [("target", "no answer within 1 s")]
@@ -300,14 +302,14 @@ def test_registry_that_hangs_does_not_hold_the_run(published: Hub, monkeypatch: 
     ],
 )
 def test_parameter_that_means_nothing_is_named(parameters: dict[str, Any], what: str) -> None:
-    (mistake,) = Run(model=MODEL, **parameters).mistakes()
+    (mistake,) = RunRequest(model=MODEL, **parameters).mistakes()
 
     assert (mistake.verdict, mistake.what) == ("refusal", what)
     assert mistake.remedy
 
 
 def test_target_is_needed_outside_of_a_pod(published: Hub) -> None:
-    (refusal,) = preflight(Run(model=MODEL, streaming=True)).refusals
+    (refusal,) = preflight(RunRequest(model=MODEL, streaming=True)).refusals
 
     assert refusal.what == "no target image was named"
 
@@ -316,14 +318,14 @@ def test_target_is_needed_where_openshifts_registry_is_not(published: Hub) -> No
     pod.SERVICE_ACCOUNT.mkdir(parents=True)
     (pod.SERVICE_ACCOUNT / "namespace").write_text("team")
 
-    (refusal,) = preflight(Run(model=MODEL, streaming=True)).refusals
+    (refusal,) = preflight(RunRequest(model=MODEL, streaming=True)).refusals
 
     assert refusal.what.startswith("cannot reach the registry image-registry.openshift-image-registry.svc:5000")
     assert refusal.remedy.startswith("No target was named, hence OpenShift's own registry. Name one: ")
 
 
 def test_streaming_needs_no_claim_and_no_build(published: Hub, plain_registry: Registry) -> None:
-    run = Run(model=MODEL, target=f"{plain_registry.host}/flight/streaming:1", streaming=True, claim="")
+    run = RunRequest(model=MODEL, target=f"{plain_registry.host}/flight/streaming:1", streaming=True, claim="")
 
     found = preflight(run)
 
@@ -362,15 +364,48 @@ def test_build_mode_is_the_least_privileged_that_works(
     monkeypatch.setattr(buildah, "may_run_here", lambda: namespaces)
     monkeypatch.setattr(buildah, "is_there", lambda: has_buildah)
 
-    chosen, finding = choose_mode(Run(model=MODEL, builder=builder, build_mode=build_mode), has_cluster=cluster)
+    chosen, finding = choose_mode(RunRequest(model=MODEL, builder=builder, build_mode=build_mode), has_cluster=cluster)
 
     assert (chosen, finding.verdict) == (mode, verdict)
     assert bool(finding.remedy) == (verdict == "refusal")
 
 
+@pytest.mark.parametrize(
+    ("builder", "build_mode", "namespaces", "cluster", "takes_nested", "mode"),
+    [
+        ("buildah", "auto", False, True, True, "nested"),
+        ("buildah", "auto", False, True, False, "job"),
+        ("buildah", "auto", True, True, True, "pod"),
+        ("buildah", "auto", False, False, True, "job"),
+        ("buildah", "job", False, True, True, "job"),
+        ("buildah", "nested", True, True, False, "nested"),
+        ("auto", "auto", False, True, True, "pod"),
+        ("direct", "auto", False, True, True, "pod"),
+    ],
+)
+def test_a_jobs_own_user_namespace_comes_before_privilege(
+    builder: str,
+    build_mode: str,
+    namespaces: bool,
+    cluster: bool,
+    takes_nested: bool,
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(buildah, "may_run_here", lambda: namespaces)
+    monkeypatch.setattr(buildah, "is_there", lambda: True)
+    run = RunRequest(model=MODEL, builder=builder, build_mode=build_mode)
+
+    chosen, finding = choose_mode(run, has_cluster=cluster, takes_nested=lambda: takes_nested)
+
+    assert chosen == mode
+    assert uses_buildah(run, chosen) is (mode != "pod" or (namespaces and builder != "direct"))
+    assert ("user namespace" in finding.what) is (mode == "nested" or not cluster)
+
+
 def test_image_of_the_job_may_have_the_buildah_that_this_one_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buildah, "is_there", lambda: False)
-    run = Run(model=MODEL, builder="buildah", build_mode="job", job_image="quay.io/buildah/stable")
+    run = RunRequest(model=MODEL, builder="buildah", build_mode="job", job_image="quay.io/buildah/stable")
 
     assert choose_mode(run, has_cluster=True)[1].verdict == "ok"
     assert uses_buildah(run, "job")
@@ -448,7 +483,7 @@ EVIL = (
 def test_names_of_files_stay_text_on_the_page(hub: Hub, plain_registry: Registry) -> None:
     hub.publish("example/evil", {**dict.fromkeys(EVIL, "x"), "model.safetensors": "w"})
 
-    found = preflight(Run(model="example/evil", target=f"{plain_registry.host}/flight/evil:1", streaming=True))
+    found = preflight(RunRequest(model="example/evil", target=f"{plain_registry.host}/flight/evil:1", streaming=True))
     tokens = PARSER.parse(page(found))
 
     inline = [child for token in tokens for child in token.children or []]
@@ -501,7 +536,7 @@ def test_any_command_stays_one_block(lines: str) -> None:
 
 
 def test_command_of_a_refusal_is_a_block_of_its_own(published: Hub, plain_registry: Registry) -> None:
-    found = preflight(Run(model=MODEL, target=f"{plain_registry.host}/flight/page:1"))
+    found = preflight(RunRequest(model=MODEL, target=f"{plain_registry.host}/flight/page:1"))
     finding = Finding("nodes", "refusal", "no node", "Label a node; `a` would do", "oc label node a b=c")
     refused = Preflight(found.run, found.plan, (finding, *found.findings), "pod", None, None)
 
@@ -516,7 +551,9 @@ def test_command_of_a_refusal_is_a_block_of_its_own(published: Hub, plain_regist
 def test_long_tables_are_shortened(hub: Hub, plain_registry: Registry) -> None:
     hub.publish("example/many", {f"{number:03}.safetensors": "x" for number in range(400)})
 
-    shown = page(preflight(Run(model="example/many", target=f"{plain_registry.host}/flight/many:1", streaming=True)))
+    shown = page(
+        preflight(RunRequest(model="example/many", target=f"{plain_registry.host}/flight/many:1", streaming=True))
+    )
 
     assert f"and {400 - MOST_ROWS} more" in shown
     assert len(shown.splitlines()) < 100

@@ -1,0 +1,143 @@
+"""What a base image holds under /models: two models in one image would be served as one.
+
+A base has layers of any maker, so they are read as tar files of any kind, compressed or not, and nothing of them is
+unpacked to a disk.
+"""
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, cast
+
+from modelcar.errors import BuildError, WrongBytesError
+from modelcar.image.annotations import MODEL
+from modelcar.image.base_image import BaseImage
+from modelcar.image.recipe import MODELS
+from modelcar.oci import spec
+from modelcar.oci.registry import Repository
+
+MAX_READ_BYTES = 64 << 20
+"""Of a layer, before a run. A layer that a model lies in begins with it: that is how `COPY … /models` is written."""
+
+MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO = 1 << 30, 200
+"""A layer that unpacks to more than both is no file system's, but made to keep us busy. Text shrinks some 10 times."""
+
+_OPAQUE = ".wh..wh..opq"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a layer says of /models.
+
+    Attributes:
+        path: A file that it puts there; empty for none.
+        cleared: Whether it removes what the layers below it have there.
+    """
+
+    path: str = ""
+    cleared: bool = False
+
+
+def refuse_models(base: BaseImage) -> None:
+    """Refuses a base image that has something under /models itself.
+
+    Of each layer the first 64 MiB are read, as they are in the registry; the default base is known and not read.
+
+    Raises:
+        BuildError: It has.
+        RegistryError: It cannot be read.
+    """
+    if base.repository is None:
+        return
+    for variant in base.variants:
+        if MODEL in (variant.config.config.get("Labels") or {}):
+            raise _refused(base, "it is an image of a model itself")
+        found = ""
+        for layer in variant.layers:
+            held = look_into(layer.media_type, _begin(base.repository, layer))
+            found = held.path or ("" if held.cleared else found)
+        if found:
+            raise _refused(base, f"it holds /{found}")
+
+
+def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:
+    """Reads a layer of any maker for what it has under /models; a layer that ends early is read as far as it goes.
+
+    Args:
+        media_type: What it is.
+        chunks: Its bytes, as they are in the registry.
+
+    Raises:
+        WrongBytesError: It unpacks to more than any file system's layer.
+    """
+    if media_type.endswith("zstd"):
+        return Held()
+    found, cleared = "", False
+    try:
+        with tarfile.open(fileobj=cast(IO[bytes], _File(_plain(media_type, chunks))), mode="r|") as tar:
+            for member in tar:
+                # What was read is not needed again, and a layer may have any number of members.
+                tar.members = []  # type: ignore[attr-defined]
+                path = member.name.removeprefix("./").strip("/")
+                top, _, rest = path.partition("/")
+                cleared = cleared or path == f".wh.{MODELS}" or path == f"{MODELS}/{_OPAQUE}"
+                if top == MODELS and (rest or not member.isdir()) and not rest.startswith(".wh."):
+                    found = found or path
+    except (tarfile.TarError, zlib.error, EOFError, ValueError):
+        pass
+    return Held(found, cleared)
+
+
+def _refused(base: BaseImage, why: str) -> BuildError:
+    return BuildError(
+        f"the base image {base.name} cannot be under a model: {why}",
+        "Choose a base image without /models",
+    )
+
+
+def _begin(repository: Repository, layer: spec.Descriptor) -> Iterator[bytes]:
+    seen = 0
+    for chunk in repository.read_blob(layer.digest):
+        yield chunk
+        seen += len(chunk)
+        if seen >= MAX_READ_BYTES:
+            return
+
+
+def _plain(media_type: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    if not media_type.endswith("gzip"):
+        yield from chunks
+        return
+    read = unpacked = 0
+    decoder = zlib.decompressobj(wbits=31)
+    for chunk in chunks:
+        read += len(chunk)
+        data = chunk
+        while data:
+            piece = decoder.decompress(data, 1 << 20)
+            unpacked += len(piece)
+            if unpacked > MAX_UNPACKED_BYTES and unpacked > MAX_UNPACKED_RATIO * read:
+                raise WrongBytesError(f"a layer unpacks to more than {MAX_UNPACKED_RATIO} times its size")
+            yield piece
+            data = decoder.unconsumed_tail
+            if decoder.eof:
+                # gzip files may follow one another.
+                data, decoder = decoder.unused_data, zlib.decompressobj(wbits=31)
+
+
+class _File:
+    """An iterator of bytes as tarfile's stream mode reads it."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._held = b""
+
+    def read(self, size: int) -> bytes:
+        """Returns at most so many bytes, fewer only at the end."""
+        taken: list[bytes] = []
+        while size and (data := self._held or next(self._chunks, None)) is not None:
+            taken.append(data[:size])
+            self._held = data[size:]
+            size -= len(taken[-1])
+        return b"".join(taken)

@@ -1,0 +1,144 @@
+"""The house: who may use whom, how large its parts are."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FLOORS = {
+    "errors": set(),
+    "given": set(),
+    "html_page": set(),
+    "markdown": set(),
+    "pod": set(),
+    "progress": {"errors", "pod"},
+    "retries": {"errors"},
+    "google_cloud": {"errors", "retries"},
+    "bootstrap": {"errors", "pod"},
+    "records": {"errors", "pod", "progress", "retries"},
+    "hub": {"errors", "given", "pod", "progress", "retries"},
+    "oci": {"errors", "google_cloud", "pod", "progress", "retries"},
+    "claim": {"hub", "oci"},
+    "attestation": {"hub", "oci"},
+    "image": {"attestation", "claim"},
+    "model_registry": {"image"},
+    "cluster": {"bootstrap", "markdown", "records"},
+    "steps": {"cluster", "html_page", "model_registry"},
+    "components": {"steps"},
+    "pipelines": {"components"},
+    "cli": {"pipelines"},
+}
+"""Each room of modelcar/ with the rooms that it stands on; it may use those, and what they stand on."""
+
+ASIDE = {("build_in_job", "build")}
+"""Steps that use another: a build in a Job is the build, in another pod."""
+
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 400, 50, 8
+FACES = ("components/*/component.py", "pipelines/*/pipeline.py")
+"""kfp reads a form's fields from their parameters."""
+
+
+@cache
+def sources() -> dict[str, Path]:
+    """The modules of the package by their dotted names; components and pipelines live in it once it is installed."""
+    found = {}
+    for folder in ("modelcar", "components", "pipelines"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            parts = parts if folder == "modelcar" else ("modelcar", *parts)
+            found[".".join(parts).removesuffix(".__init__")] = file
+    return found
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The modules of ours that a file imports, anywhere in it but for types alone."""
+    nodes: list[ast.AST] = [tree(file)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in sources())
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield from (one for one in [name if name in sources() else node.module] if one in sources())
+        nodes += ast.iter_child_nodes(node)
+
+
+def room(module: str) -> str:
+    return f"{module}.".split(".")[1]
+
+
+def below(name: str) -> set[str]:
+    return {name} | {further for one in FLOORS[name] for further in below(one)}
+
+
+@pytest.mark.parametrize("module", [name for name in sources() if room(name)])
+def test_arrows_go_down(module: str) -> None:
+    assert room(module) in FLOORS, f"{room(module)} has no place in FLOORS"
+    used = {room(one) for one in imports(sources()[module]) if room(one)}
+    assert used <= below(room(module)), f"{module} may not use {used - below(room(module))}"
+
+
+def test_no_room_stands_on_itself() -> None:
+    for name in FLOORS:
+        assert name not in {further for one in FLOORS[name] for further in below(one)}
+
+
+def test_no_step_uses_another() -> None:
+    for module, file in sources().items():
+        if room(module) == "steps" and module.count(".") > 1:
+            step = module.split(".")[2]
+            others = {one.split(".")[2] for one in imports(file) if room(one) == "steps" and one.count(".") > 1}
+            assert {(step, other) for other in others - {step}} <= ASIDE, module
+
+
+def test_no_two_modules_of_a_room_need_each_other() -> None:
+    arrows = {name: set(imports(file)) - {name} for name, file in sources().items()}
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = [start]
+        while ahead:
+            for one in arrows[ahead.pop()] - seen:
+                seen.add(one)
+                ahead.append(one)
+        return seen
+
+    assert [name for name in arrows if name in reached(name)] == []
+
+
+@pytest.mark.parametrize("file", sources().values(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_file_or_function_is_too_large(file: Path) -> None:
+    assert len(file.read_text().splitlines()) < MAX_FILE_LINES
+    is_face = any(file.match(pattern) for pattern in FACES)
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.FunctionDef) and not is_face:
+            assert _lines(node) <= MAX_FUNCTION_LINES, f"{node.name} has {_lines(node)} lines"
+            given = [one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            assert len(set(given) - {"self", "cls"}) <= MAX_PARAMETERS, f"{node.name} has {len(given)} parameters"
+
+
+def _lines(function: ast.FunctionDef) -> int:
+    """The lines of a function without its docstring."""
+    has_text = ast.get_docstring(function) is not None
+    text = function.body[0] if has_text else None
+    assert function.end_lineno is not None
+    own = function.end_lineno - function.lineno + 1
+    return own - ((text.end_lineno or 0) - text.lineno + 1 if text else 0)
+
+
+if __name__ == "__main__":
+    every = {(room(one), room(other)) for one, file in sources().items() for other in imports(file)}
+    print(*sorted(pair for pair in every if all(pair) and pair[0] != pair[1]), sep="\n", file=sys.stdout)
