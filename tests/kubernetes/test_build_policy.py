@@ -68,7 +68,7 @@ def build_job(image: str, *, privileged: bool = True, command: list[str] | None 
         "metadata": {"name": "step", "uid": "0"},
         "spec": {"containers": [{"name": "main", "image": image, "securityContext": {"runAsUser": 1000700000}}]},
     }
-    work = Work("build", command or PROGRAM, task, SERVICE_ACCOUNT, privileged=privileged)
+    work = Work("build", command or PROGRAM, task, SERVICE_ACCOUNT, privilege="privileged" if privileged else "none")
     job = manifest(work, Executor(step))
     job["metadata"].pop("ownerReferences")
     return job
