@@ -8,7 +8,7 @@ PROGRAMS := buildah skopeo docker-registry umoci chromium
 STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster cluster-parts soak check audit compile shell docs bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts soak check audit compile shell docs bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -35,6 +35,11 @@ demo: setup ## take a small model the whole way on real parts, on this machine
 test: setup check ## run the checks and all tests that need no cluster
 	$(BIN)/python -m pytest -n 2
 
+test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
+	test -d .venv-models || $(PYTHON) -m venv .venv-models
+	.venv-models/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/models.in
+	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
+
 # runc needs a C library, and so comes from Debian, as the database does; the rest is built with Go.
 cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
 	@for program in runc ip mkfs.ext4 nsenter sysctl mariadbd; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
@@ -43,6 +48,9 @@ cluster-parts: setup ## install and build what the test cluster is made of (some
 	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps mariadb-server; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
+
+registries: setup ## build the registries that take long (Gitea: half an hour), whose tests are left out else
+	$(BIN)/python -c 'from tests.parts.gitea.server import build; build()'
 
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
 	$(BIN)/python -m pytest -m cluster tests/kubernetes

@@ -79,6 +79,34 @@ def tmpfs(place: Path, size: int) -> Iterator[Path]:
         _run("umount", "--lazy", place)
 
 
+def bytes_read(place: Path) -> int:
+    """Returns how many bytes were ever read from the device that a file system is on."""
+    device = os.stat(place).st_dev
+    sectors = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat").read_text().split()[2]
+    return 512 * int(sectors)
+
+
+@contextmanager
+def memory_limit(size: int) -> Iterator[list[str]]:
+    """Makes a control group with so much memory, of files that are kept in it too; gives what a command begins with.
+
+    Args:
+        size: Bytes; 0 for no limit.
+    """
+    if not size:
+        yield []
+        return
+    root = Path("/sys/fs/cgroup")
+    version_2 = (root / "cgroup.controllers").exists()
+    group = (root if version_2 else root / "memory") / f"modelcar-benchmark-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / ("memory.max" if version_2 else "memory.limit_in_bytes")).write_text(str(size))
+        yield ["sh", "-c", 'echo $$ >"$0/cgroup.procs"; exec "$@"', str(group)]
+    finally:
+        group.rmdir()
+
+
 def settle(place: Path) -> None:
     """Waits until a file system has written all it holds, so that no run pays for what the one before it left."""
     _run("sync", "--file-system", place)

@@ -39,6 +39,7 @@ class Place:
         servers: Another one, for what the servers keep.
         pods: Runs commands.
         program: The folder that has this project's programs, installed apart, and Python.
+        hub_root: Where the Hubs keep what is published.
         hub_url: A Hub that has the model.
         slow_hub_url: The same Hub at the end of a wire of 1 Gbit/s.
         size: Bytes of all files of the model.
@@ -48,6 +49,7 @@ class Place:
     servers: Path
     pods: Pods
     program: Path
+    hub_root: Path
     hub_url: str
     slow_hub_url: str
     size: int
@@ -59,12 +61,12 @@ class Place:
     @property
     def hub_env(self) -> dict[str, str]:
         """Where the Hub is; plain HTTP, no news from the internet."""
-        return _env(self.hub_url)
+        return hub_env(self.hub_url)
 
     @property
     def slow_hub_env(self) -> dict[str, str]:
         """The same for the Hub at the end of the wire."""
-        return _env(self.slow_hub_url)
+        return hub_env(self.slow_hub_url)
 
     @cached_property
     def downloaded(self) -> Path:
@@ -73,6 +75,16 @@ class Place:
         self.download_to(claim)
         (record,) = claim.glob(f"*/*/{DOWNLOAD_NOTE}")
         return record.parents[1]
+
+    def stream_program(self, model: str, target: str, mirror: str = "") -> str:
+        """Returns the line of Python that streams a model into one registry, or into two."""
+        more = f", mirror={mirror!r}" if mirror else ""
+        return f"from modelcar.steps.stream import stream; stream({model!r}, {target!r}{more})"
+
+    def download_program(self, model: str, claim: Path) -> str:
+        """Returns the line of Python that downloads a model."""
+        code = "from pathlib import Path; from modelcar.steps.download import download; "
+        return f"{code}download({model!r}, Path({str(claim)!r}))"
 
     def download_to(self, claim: Path) -> Measurement:
         """Downloads the model with our own function."""
@@ -100,6 +112,18 @@ class Place:
         code += "from modelcar.steps.build import BuildRequest, build; "
         request = f"directory={str(self.downloaded)!r}, image=ImageRequest({target!r}), builder={builder!r}"
         return self.python(f"{code}build(BuildRequest({request}))")
+
+    @contextmanager
+    def hub(self, *, rate: float = 0, connection_rate: float = 0) -> Iterator[str]:
+        """A Hub of its own that has the same models; gives its address.
+
+        Args:
+            rate: Bytes a second over all connections together; 0 for as fast as it can.
+            connection_rate: Bytes a second over each connection; 0 for as fast as it can.
+        """
+        options = [*(("--rate", str(rate)) if rate else ()), "--connection-rate", str(connection_rate)]
+        with _hub(self.hub_root, *options) as url:
+            yield url
 
     @contextmanager
     def new_registry(self) -> Iterator[Registry]:
@@ -150,7 +174,8 @@ def prepared(program: Path, size: int, shards: int, *, zeros: bool = False) -> I
         published = _publish(servers / "hub", size, shards, zeros=zeros)
         url = stack.enter_context(_hub(servers / "hub"))
         slow_url = stack.enter_context(_hub(servers / "hub", "--rate", str(GIGABIT)))
-        yield Place(claim, servers, Pods(servers / "pods", {"claim": claim}), program, url, slow_url, published)
+        pods = Pods(servers / "pods", {"claim": claim})
+        yield Place(claim, servers, pods, program, servers / "hub", url, slow_url, published)
 
 
 def check_image(target: str, size: int) -> None:
@@ -193,7 +218,8 @@ def _publish(root: Path, size: int, shards: int, *, zeros: bool) -> int:
         return sum(path.stat().st_size for path in model.iterdir())
 
 
-def _env(hub_url: str) -> dict[str, str]:
+def hub_env(hub_url: str) -> dict[str, str]:
+    """Variables that lead to a Hub: plain HTTP, no news from the internet."""
     return {"HF_ENDPOINT": hub_url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
 
 
@@ -208,7 +234,7 @@ def _hub(root: Path, *options: str) -> Iterator[str]:
         assert process.stdout
         url = process.stdout.readline().strip()
         try:
-            requests.get(f"{url}/api/models/{MODEL}", timeout=10).raise_for_status()
+            requests.get(f"{url}/api/models/{MODEL}", timeout=30).raise_for_status()
             yield url
         finally:
             process.stdin.close()

@@ -7,6 +7,7 @@ are, and nothing of the machine is changed. Every measured command runs like thi
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -49,11 +50,15 @@ class Measurement:
         seconds: From start to end, by the clock on the wall.
         memory: The most resident memory that one process of a program had, in bytes, by the program's name.
         disk: The most that a file system grew, in bytes: `node` is the pod's own layer, others were asked for.
+        processor: Seconds of processor that the command took, with all that it started.
+        read: Bytes that were read from the claim's device meanwhile.
     """
 
     seconds: float
     memory: Mapping[str, int]
     disk: Mapping[str, int]
+    processor: float = 0.0
+    read: int = 0
 
 
 class Pods:
@@ -70,12 +75,13 @@ class Pods:
         self._bytecode = folder / "bytecode"
         self._bytecode.mkdir(parents=True)
 
-    def run(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Measurement:
+    def run(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None, memory: int = 0) -> Measurement:
         """Runs a command to its end and measures it.
 
         Args:
             command: The program and its arguments.
             env: Variables besides the few that every command gets.
+            memory: Bytes of memory, files that are kept in it included, that the command may have; 0 for no limit.
 
         Raises:
             SystemExit: It failed; with the end of its output.
@@ -85,10 +91,11 @@ class Pods:
             binds = [*self._mounts.values(), self._bytecode, *_elsewhere()]
             entered = [*_BOUND_TO_US, "unshare", "--mount", "sh", "-c", _ENTER, "sh", node, *binds, "--", *command]
             watched = {"node": node, "claim": self._mounts["claim"]}
-            with output.open("wb") as words, disk.Watch(watched) as watch:
+            read, processor = disk.bytes_read(self._mounts["claim"]), _processor_of_children()
+            with output.open("wb") as words, disk.Watch(watched) as watch, disk.memory_limit(memory) as limited:
                 start = time.perf_counter()
                 process = subprocess.Popen(
-                    list(map(str, entered)),
+                    list(map(str, [*limited, *entered])),
                     env=self._environment() | dict(env or {}),
                     stdin=subprocess.DEVNULL,
                     stdout=words,
@@ -102,7 +109,8 @@ class Pods:
         if process.returncode:
             last = output.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
             raise SystemExit("\n".join([f"{' '.join(map(str, command))} failed:", *last]))
-        return Measurement(seconds, family.most, watch.most)
+        processor = _processor_of_children() - processor
+        return Measurement(seconds, family.most, watch.most, processor, disk.bytes_read(self._mounts["claim"]) - read)
 
     def _environment(self) -> dict[str, str]:
         # Python's compiled modules outlive the pod's layer, as an installed package's do; the warm-up makes them.
@@ -162,6 +170,11 @@ def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
+
+
+def _processor_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _elsewhere() -> list[Path]:

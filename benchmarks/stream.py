@@ -75,7 +75,7 @@ def _sides(place: Place) -> tuple[Side, ...]:
     return (
         Side("ours", OURS, lambda: _to_one(place, lambda host: _stream(place, host))),
         Side("oci-modelcar", PEER, lambda: _to_one(place, lambda host: _oci_modelcar(place, programs, host))),
-        Side("down alone", DOWN, lambda: _down(place)),
+        Side("down alone", DOWN, lambda: down(place)),
         Side("up alone", build.CURL, lambda: build.curl(place)),
         Side("into two", BOTH, lambda: _to_two(place, _both)),
         Side("two steps", TWO_STEPS, lambda: _to_two(place, _two_steps)),
@@ -145,7 +145,8 @@ def _oci_modelcar(place: Place, programs: Path, host: str) -> Measurement:
         return place.pods.run(command, place.hub_env)
 
 
-def _down(place: Place) -> Measurement:
+def down(place: Place) -> Measurement:
+    """Reads the model from the Hub and keeps nothing."""
     command = ["curl", "--silent", "--show-error", "--fail-early", "--fail", "--location"]
     command += ["--parallel", "--parallel-immediate", "--parallel-max", "4"]
     for name in files(place.downloaded):

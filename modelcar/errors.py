@@ -79,18 +79,31 @@ class BuildError(ModelcarError):
 
 
 class RegistryError(ModelcarError):
-    """A registry is unreachable or refused a request."""
-
-
-class RegistryUnwellError(RegistryError):
-    """A registry cannot be reached, a connection to it broke, or it asked to be tried again.
+    """A registry is unreachable or refused a request.
 
     Attributes:
         status: The HTTP status that it answered, or 0 if it answered none.
     """
 
-    may_pass = True
     status = 0
+
+
+class RegistryUnwellError(RegistryError):
+    """A registry cannot be reached, a connection to it broke, or it asked to be tried again."""
+
+    may_pass = True
+
+
+class UploadLostError(RegistryUnwellError):
+    """A registry no longer knows an upload, or does not go on with it: what was sent of it is lost."""
+
+
+class BodyTooLargeError(RegistryError):
+    """A registry, or a proxy before it, takes no request with a body of this size."""
+
+
+class ChunkedUploadError(RegistryError):
+    """A registry takes no blob whose digest is not known beforehand."""
 
 
 class DamagedUploadError(RegistryError):

@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from model_registry.core import ModelRegistryAPIClient
 from model_registry.exceptions import StoreError
 from model_registry.types import ListOptions, ModelArtifact
-from mr_openapi import RegisteredModelCreate
+from mr_openapi import ArtifactState, RegisteredModelCreate
 from mr_openapi.exceptions import (
     ApiException,
     BadRequestException,
     ForbiddenException,
+    NotFoundException,
     UnauthorizedException,
     UnprocessableEntityException,
 )
@@ -34,6 +34,7 @@ from pydantic import ValidationError
 from modelcar import pod
 from modelcar.errors import ModelRegistryError
 from modelcar.image import annotations
+from modelcar.model_registry_api import VERSIONS, ModelRegistryApi
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
@@ -41,9 +42,18 @@ from modelcar.oci.registry import Repository, Stored
 VERSION_DIGITS = 12
 """Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
 
+DEFAULT_FORMAT = "vLLM"
+"""Of an image of an earlier version, which does not say what was found."""
+
 ANSWER_SECONDS = 60.0
 """For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
 
+
+MODEL_TYPE = "model_type"
+"""Read by OpenShift AI's dashboard from 3.4 on."""
+
+GENERATIVE = ("vLLM", "huggingface")
+"""Formats whose models answer in text."""
 
 Answer = TypeVar("Answer")
 
@@ -59,7 +69,7 @@ class Entry:
     properties: Mapping[str, str]
 
 
-def is_registered(source: str, url: str, *, name: str = "", model_format: str = "vLLM") -> bool:
+def is_registered(source: str, url: str, *, name: str = "", model_format: str = "") -> bool:
     """Whether `register` with the same arguments would change nothing. Only reads.
 
     Raises:
@@ -82,7 +92,7 @@ def registered_uri(url: str, name: str, commit: str) -> str:
         ModelRegistryError: The Model Registry is unreachable or refused.
     """
 
-    async def read(api: ModelRegistryAPIClient) -> str:
+    async def read(api: ModelRegistryApi) -> str:
         model = await api.get_registered_model_by_params(name)
         version = await api.get_model_version_by_params(model.id, commit[:VERSION_DIGITS]) if model else None
         artifact = await api.get_model_artifact_by_params(name, version.id) if version else None
@@ -103,19 +113,21 @@ def check_write(url: str) -> None:
     ask(url, _offer_nothing)
 
 
-def ask(url: str, question: Callable[[ModelRegistryAPIClient], Coroutine[Any, Any, Answer]]) -> Answer:
+def ask(url: str, question: Callable[[ModelRegistryApi], Coroutine[Any, Any, Answer]]) -> Answer:
     """Asks the server one question, within a time limit and with its errors translated."""
 
     async def answered() -> Answer:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await question(_connect(url))
+            api = _connect(url)
+            await api.choose_version()
+            return await question(api)
 
     # In a thread of its own, for a notebook runs an event loop already.
     with _named(url), ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(answered())).result()
 
 
-async def _offer_nothing(api: ModelRegistryAPIClient) -> None:
+async def _offer_nothing(api: ModelRegistryApi) -> None:
     await api.get_registered_models(ListOptions(limit=1))
     # The client itself would refuse a model without a name.
     nameless = RegisteredModelCreate.model_construct(name="")
@@ -144,17 +156,23 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
             f"{reference} does not say which model it holds", "Register images that the build step of this project made"
         )
     uri = f"oci://{reference}"
+    model_format = model_format or said.get(annotations.MODEL_FORMAT, "") or DEFAULT_FORMAT
     properties = {
         "hub_id": said[annotations.MODEL],
         "hub_commit": said[spec.REVISION],
         "hub_url": said.get(spec.SOURCE, ""),
         "licence": said.get(spec.LICENCES, ""),
+        "licence_name": said.get(annotations.LICENCE_NAME, ""),
+        "licence_link": said.get(annotations.LICENCE_LINK, ""),
         "base_model": said.get(annotations.BASE_MODELS, ""),
+        "base_model_relation": said.get(annotations.BASE_MODEL_RELATION, ""),
+        "serving": said.get(annotations.SERVING, ""),
         "quantization": said.get(annotations.QUANTIZATION, ""),
         "weights_bytes": said.get(annotations.SIZE, ""),
         "image_bytes": str(sum(layer.size for layer in layers)),
         "image_digest": reference.digest,
         "image_recipe": said.get(annotations.RECIPE, ""),
+        MODEL_TYPE: "generative" if model_format in GENERATIVE else "predictive",
     }
     version = said[spec.REVISION][:VERSION_DIGITS]
     return Entry(
@@ -162,7 +180,7 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
     )
 
 
-async def _holds(api: ModelRegistryAPIClient, entry: Entry) -> bool:
+async def _holds(api: ModelRegistryApi, entry: Entry) -> bool:
     model = await api.get_registered_model_by_params(entry.model)
     version = await api.get_model_version_by_params(model.id, entry.version) if model else None
     if version is None or not says(version.custom_properties, entry.properties):
@@ -171,8 +189,10 @@ async def _holds(api: ModelRegistryAPIClient, entry: Entry) -> bool:
 
 
 def points_to(artifact: ModelArtifact | None, entry: Entry) -> bool:
-    """Tells whether an artifact names the entry's image."""
-    return artifact is not None and artifact.uri == entry.uri and artifact.model_format_name == entry.format
+    """Tells whether an artifact names the entry's image, and is live, as the dashboard's own are."""
+    if artifact is None or artifact.state != ArtifactState.LIVE:
+        return False
+    return bool(artifact.uri == entry.uri and artifact.model_format_name == entry.format)
 
 
 def says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
@@ -180,7 +200,7 @@ def says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
     return all((found or {}).get(key) == value for key, value in wanted.items())
 
 
-def _connect(url: str) -> ModelRegistryAPIClient:
+def _connect(url: str) -> ModelRegistryApi:
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 8080)
@@ -192,7 +212,9 @@ def _connect(url: str) -> ModelRegistryAPIClient:
         ) from None
     address = f"{parts.scheme}://{parts.hostname}"
     if parts.scheme == "http":
-        return ModelRegistryAPIClient.insecure_connection(address, port, _token_in_the_clear(address, parts.hostname))
+        token = _token_in_the_clear(address, parts.hostname)
+        api: ModelRegistryApi = ModelRegistryApi.insecure_connection(address, port, token)
+        return api
     token = _token()
     if not token:
         raise ModelRegistryError(
@@ -200,7 +222,8 @@ def _connect(url: str) -> ModelRegistryAPIClient:
             "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`",
         )
     authority = os.environ.get("SSL_CERT_FILE") or None
-    return ModelRegistryAPIClient.secure_connection(address, port, user_token=token, custom_ca=authority)
+    api = ModelRegistryApi.secure_connection(address, port, user_token=token, custom_ca=authority)
+    return api
 
 
 def _token_in_the_clear(address: str, host: str) -> str:
@@ -273,6 +296,11 @@ def _named(url: str) -> Iterator[None]:
         raise ModelRegistryError(
             f"the Model Registry at {url} refused the token ({error.status})",
             "Let the pipeline's service account write to it, or put a token into MODEL_REGISTRY_TOKEN",
+        ) from None
+    except NotFoundException:
+        raise ModelRegistryError(
+            f"what answers at {url} has no Model Registry's API ({' or '.join(VERSIONS)})",
+            "Take the address of its REST API, not of a page",
         ) from None
     except ApiException as error:
         words = str(error.body or error.reason or "").strip()[:300]

@@ -50,3 +50,11 @@ REQUIREMENTS = "MODELCAR_REQUIREMENTS"
 
 OPENSHIFT_REGISTRY = "image-registry.openshift-image-registry.svc"
 """The host of OpenShift's own registry, from within the cluster; the port is 5000."""
+
+
+def home() -> Path:
+    """Returns the user's own directory; a random user, as OpenShift gives them to pods, may have none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")

@@ -1,8 +1,12 @@
-"""Trying again, with growing pauses, what failed in a way that may pass."""
+"""Retries of transient errors, with exponential backoff."""
 
+import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
 import tenacity
@@ -11,6 +15,12 @@ from modelcar.errors import ModelcarError
 
 ATTEMPTS = 6
 LONGEST_WAIT_SECONDS = 60.0
+"""The longest pause of our own choice."""
+
+MAX_RETRY_AFTER_SECONDS = 900.0
+"""The longest pause that a server may ask for; GHCR asks for 300. What asks for more is given up at once."""
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -20,12 +30,35 @@ def _may_pass(error: BaseException) -> bool:
 def pause_before(attempt: int, error: ModelcarError | None = None) -> float:
     """Seconds to wait: what the server asked for, or at random within a growing bound, so that clients spread out."""
     backoff = random.uniform(0, min(0.5 * 2**attempt, LONGEST_WAIT_SECONDS))  # noqa: S311
-    return min(max(error.retry_after if error else 0.0, backoff), LONGEST_WAIT_SECONDS)
+    return max(min(error.retry_after if error else 0.0, MAX_RETRY_AFTER_SECONDS), backoff)
 
 
-def pause(seconds: float) -> None:
-    """Waits so many seconds."""
+def pause(seconds: float) -> float:
+    """Waits, and returns how long: what waits for long counts its pauses, as tests let them pass at once."""
     time.sleep(seconds)
+    return seconds
+
+
+def read_retry_after(text: str, date: str = "") -> float:
+    """Returns the seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3); 0 if it says nothing that we know.
+
+    Args:
+        text: The header: seconds, which some write with a fraction, or a date.
+        date: The answer's `Date`, by whose clock such a date counts; empty for this machine's.
+    """
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    until, now = _read_date(text), _read_date(date) or datetime.now(UTC)
+    return max(math.ceil((until - now).total_seconds()), 0.0) if until else 0.0
+
+
+def _read_date(text: str) -> datetime | None:
+    try:
+        read = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

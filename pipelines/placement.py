@@ -6,12 +6,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import kubernetes
+from kfp.dsl import PipelineTask as Task
 from kfp.dsl import pipeline_channel
 
 from modelcar import pod
 
-Task = dsl.PipelineTask
 Value = Any
 """A pipeline parameter, or a task's output, or a constant."""
 
@@ -95,15 +95,21 @@ def pulled_with(task: Task, secret: Value) -> None:
 
 
 def preflights(
-    task: Task, hf_token_secret: Value, target_secret: Value, mirror_secret: Value, model_registry_secret: Value
+    task: Task,
+    hf_token_secret: Value,
+    target_secret: Value,
+    mirror_secret: Value,
+    model_registry_secret: Value,
+    signing_secret: Value,
 ) -> None:
-    """All that a preflight step needs."""
+    """All that a preflight step needs: with a key, it tells an image that is signed with it from one that is not."""
     task.set_display_name("Preflight")
     with_resources(task, "100m", "512Mi")
     with_hf_token(task, hf_token_secret)
     with_registry_login(task, "target", target_secret)
     with_registry_login(task, "mirror", mirror_secret)
     with_model_registry_token(task, model_registry_secret)
+    with_signing_key(task, signing_secret)
     # What it refuses it would refuse again, and a person would wait for that.
     never_cached(task, retries=0, hours=1)
 

@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import constants
 
 from modelcar import pod
-from modelcar.oci import session
+from modelcar.oci import capabilities, credential_helpers, registries_conf, trust
 from modelcar.retries import pause_before
 from modelcar.steps.download import Downloaded
 from tests.parts.hub import Hub as HubServer
@@ -51,6 +51,9 @@ Mount = Callable[..., Path]
 LogIn = Callable[..., Path]
 
 
+MUTATIONS = 200
+"""Random changes of an honest image that run with the other tests; 10,000 are for `make soak`."""
+
 SHORT_SOAK = 2
 """Schedules of random faults for each step that run with the other tests; the rest is for `make soak`."""
 
@@ -60,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("soak", "random faults (tests/soak)")
     group.addoption("--soak-runs", type=int, default=SHORT_SOAK, help="schedules for each step")
     group.addoption("--soak-seed", type=int, default=0, help="seed of the first one; each further one's is one more")
+    group.addoption("--mutations", type=int, default=MUTATIONS, help="random changes of an image that are verified")
     group.addoption("--soak-report", default="", help="file to which how they ended is added")
 
 
@@ -84,7 +88,10 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(home / "termination-log"))
     monkeypatch.setattr(pod, "SECRETS", home / "secrets")
     monkeypatch.setattr(pod, "SERVICE_ACCOUNT", home / "serviceaccount")
-    monkeypatch.setattr(session, "_CERTIFICATES", (home / "certs.d",))
+    monkeypatch.setattr(trust, "CERTIFICATES", (home / "certs.d",))
+    monkeypatch.setattr(registries_conf, "SYSTEM", home / "etc-containers")
+    capabilities.forget()
+    credential_helpers.forget()
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)

@@ -12,7 +12,9 @@ def download(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
+    model_layout: str = "flat",
 ) -> NamedTuple("Outputs", [("directory", str), ("commit", str), ("size", int)]):
     """Download a model from Hugging Face to the claim, and check every file against the hash the Hub published.
 
@@ -22,11 +24,16 @@ def download(
     Args:
         model: Id of the model on the Hub, organisation/name.
         revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
-        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
+            taken. Licence, README, configuration and tokenizer stay.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
-            refused otherwise.
+        allow_pickle: Glob patterns of files to take although they run code when they are loaded (.bin, .pt and other
+            Python pickles), which are refused otherwise; "*" for all.
+        variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
+            folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
+        model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
+            Triton and TensorFlow Serving want it).
 
     Returns:
         directory: Directory on the claim that holds the files.

@@ -19,14 +19,16 @@ def preflight(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
+    model_layout: str = "flat",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     streaming: bool = False,
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
@@ -57,11 +59,16 @@ def preflight(
         mirror_target: Image to copy it to. Empty: no copy.
         model_registry: Address of the Model Registry. Empty: no entry.
         revision: Branch, tag or commit.
-        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
+            taken. Licence, README, configuration and tokenizer stay.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
-            refused otherwise.
+        allow_pickle: Glob patterns of files to take although they run code when they are loaded (.bin, .pt and other
+            Python pickles), which are refused otherwise; "*" for all.
+        variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
+            folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
+        model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
+            Triton and TensorFlow Serving want it).
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         builder: buildah, direct or auto, as the build step has it.
         build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
@@ -70,7 +77,7 @@ def preflight(
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
         registered_name: Name in the Model Registry; empty for the model's id.
-        model_format: Model format of the serving runtime.
+        model_format: Model format of the serving runtime. Empty: what was found.
         streaming: Whether the model is streamed from the Hub into the registry: no claim, no build, no nodes to check.
         claim: PersistentVolumeClaim that the run works on.
         node_selector: Labels of the nodes that may run the build.

@@ -28,7 +28,7 @@ def prepare_upload(
         image: The image, pinned to its digest.
         project: Project of the Model Registry.
         location: Region of the Model Registry.
-        serving_args: Arguments for the image's entry point.
+        serving_args: Arguments of the server.
         serving_container: More of Vertex AI's ModelContainerSpec, by its own names: ports, routes, env, probes.
         registered_name: Name in the Model Registry. Empty: the model's id.
 

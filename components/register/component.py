@@ -1,6 +1,6 @@
 """Enter an image in the Model Registry."""
 
-from typing import NamedTuple
+from typing import List, NamedTuple
 
 from modelcar.components.self_contained import self_contained
 
@@ -10,8 +10,11 @@ def register(
     image: str,
     model_registry: str = "",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
     pipeline_run: str = "",
+    pipeline_run_name: str = "",
+    owner: str = "",
+    tags: List[str] = [],
 ) -> NamedTuple("Outputs", [("model", str), ("version", str)]):
     """Enter an image as a version of a registered model. Doing so again changes nothing; a new commit adds a version.
 
@@ -19,8 +22,11 @@ def register(
         image: Image to enter, pinned to its digest. What is entered is read from the image's own annotations.
         model_registry: Address of the Model Registry, such as https://registry.example. Empty enters nothing.
         registered_name: Name of the registered model; empty for the model's id on the Hub.
-        model_format: Model format that the serving runtime supports, as KServe calls it.
-        pipeline_run: Id of the pipeline run that made the image, noted in the entry.
+        model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
+        pipeline_run: Id of the pipeline run that made the image, to which the entry leads.
+        pipeline_run_name: Name of that run; empty for its id.
+        owner: Who answers for the model, as the dashboard shows it. Empty: stays as it is, or modelcar-pipelines.
+        tags: Labels of the model and the version in the dashboard; those that are there stay.
 
     Returns:
         model: Name of the registered model; empty if nothing was entered.
@@ -30,6 +36,7 @@ def register(
 
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
+    from modelcar.steps.register import PipelineRun
     from modelcar.steps.register import register as run_register
 
     outputs = namedtuple("Outputs", ["model", "version"])
@@ -38,7 +45,13 @@ def register(
         return outputs("", "")
     with recorded("register") as record, exit_with_one_line():
         done = run_register(
-            image, model_registry, name=registered_name, model_format=model_format, pipeline_run=pipeline_run
+            image,
+            model_registry,
+            name=registered_name,
+            model_format=model_format,
+            run=PipelineRun(pipeline_run, pipeline_run_name),
+            owner=owner,
+            tags=tags,
         )
         record.image, record.entry = image, f"{done.model} {done.version}"
     print(f"{done.model} version {done.version} is {done.uri}" + ("" if done.changed else " already"))

@@ -12,11 +12,15 @@ def report(
     report: dsl.Output[dsl.Markdown],
     report_page: dsl.Output[dsl.HTML],
     figures: dsl.Output[dsl.Metrics],
+    inference_service: dsl.Output[dsl.Artifact],
+    llm_inference_service: dsl.Output[dsl.Artifact],
     run_id: str = "",
     model: str = "",
     target: str = "",
     mirror_target: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
+    serving: str = "auto",
+    connection: str = "",
 ):
     """Say what became of a run: where the image is and how to serve it, or which step failed, why and what helps.
 
@@ -29,12 +33,16 @@ def report(
         model: Id of the model on the Hub, organisation/name.
         target: Image that was to be written.
         mirror_target: Image that it was to be copied to. Empty: none.
-        model_format: Model format that the serving runtime supports, as KServe calls it.
+        model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
+        serving: What the YAML is written for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
+        connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
 
     Returns:
-        report: The report; on success with the InferenceService to apply.
+        report: The report; on success with what to apply to serve the image.
         report_page: The same as a web page, with a picture of the disks: the claim's use, and the nodes' own.
         figures: Seconds and bytes of the run and its steps.
+        inference_service: YAML to download and apply: the InferenceService, with its serving runtime if it needs one.
+        llm_inference_service: YAML to download and apply: the LLMInferenceService of OpenShift AI 3.4 and newer.
     """
     from pathlib import Path
 
@@ -50,10 +58,14 @@ def report(
             target=target,
             mirror_target=mirror_target,
             model_format=model_format,
+            serving=serving,
+            connection=connection,
         )
     )
     print(done.summary)
     Path(report.path).write_text(done.markdown, encoding="utf-8")
     Path(report_page.path).write_text(done.html, encoding="utf-8")
+    Path(inference_service.path).write_text(done.inference_service, encoding="utf-8")
+    Path(llm_inference_service.path).write_text(done.llm_inference_service, encoding="utf-8")
     for name, value in done.figures.items():
         figures.log_metric(name, value)

@@ -14,7 +14,9 @@ def stream(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
+    model_layout: str = "flat",
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
@@ -29,11 +31,16 @@ def stream(
         target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
         mirror_target: Image to write as well, in the same pass over the bytes. Empty: none.
         revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
-        include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
+        include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
+            taken. Licence, README, configuration and tokenizer stay.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles), which are
-            refused otherwise.
+        allow_pickle: Glob patterns of files to take although they run code when they are loaded (.bin, .pt and other
+            Python pickles), which are refused otherwise; "*" for all.
+        variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
+            folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
+        model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
+            Triton and TensorFlow Serving want it).
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any

@@ -1,6 +1,6 @@
 """Stream a model onto a serving image in Artifact Registry, on Vertex AI."""
 
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 from modelcar.components.self_contained import VERTEX_IMAGE, self_contained
 
@@ -11,12 +11,16 @@ def stream_on_vertex(
     target: str,
     serving_image: str,
     project: str,
+    location: str,
     revision: str = "main",
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    max_layer_size: int = 20_000_000_000,
+    allow_pickle: bool = False,
+    max_layer_size: int = 9_900_000_000,
     hf_token_secret: str = "",
+    serving_args: List[str] = [],
+    serving_container: Dict[str, Any] = {},
     if_exists: str = "update",
 ) -> NamedTuple("Outputs", [("image", str), ("commit", str), ("read_bytes", int), ("unchanged", bool)]):
     """Put a model from the Hub on top of a serving image in Artifact Registry, while its bytes arrive: no disk.
@@ -27,14 +31,18 @@ def stream_on_vertex(
     Args:
         model: Id of the model on the Hub, organisation/name.
         target: Image to write, such as europe-west4-docker.pkg.dev/my-project/models/granite:3.3-2b.
-        serving_image: Image under the model. It keeps its entry point; the model is in /models.
+        serving_image: Image under the model, which is in /models.
         project: Project of the Secret Manager's secret.
+        location: Region of the Model Registry, which pulls the image from the target.
         revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
         include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
-        max_layer_size: Largest layer to make, in bytes.
+        allow_pickle: Also take files that run code when they are loaded (Python pickles).
+        max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless it was raised.
         hf_token_secret: Secret Manager's secret with a Hugging Face token, for gated and private models. Empty: none.
+        serving_args: Arguments of the server, checked before a byte moves.
+        serving_container: More of Vertex AI's ModelContainerSpec, by its own names; likewise.
         if_exists: What happens to a tag that holds something else already: update (one with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
 
@@ -58,7 +66,8 @@ def stream_on_vertex(
     from modelcar.steps.stream import stream as run_stream
 
     with recorded("stream") as record, exit_with_one_line():
-        vertex_upload.check_target(target)
+        vertex_upload.check_target(target, location)
+        vertex_upload.check_server(serving_image, serving_args, serving_container)
         if hf_token_secret:
             # Where the Hub's own client looks for it.
             os.environ["HF_TOKEN"] = google_cloud.read_secret(hf_token_secret, project)

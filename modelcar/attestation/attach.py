@@ -1,13 +1,13 @@
 """What this project attaches to each image: where it comes from, what is in it and, if there is a key, signatures."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from modelcar.attestation import cosign, provenance, sbom
+from modelcar.attestation import dsse, provenance, sbom, signing
 from modelcar.attestation.contents import Contents
-from modelcar.attestation.keys import SigningError, SigningKey
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
+from modelcar.attestation.keys import SigningKey
+from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attachment, Content
 from modelcar.oci.registry import Repository, Stored
@@ -15,7 +15,13 @@ from modelcar.oci.registry import Repository, Stored
 PREDICATE_TYPE = "in-toto.io/predicate-type"
 
 
-def attach(repository: Repository, images: Sequence[Stored], contents: Contents, key: SigningKey | None) -> None:
+def attach(
+    repository: Repository,
+    images: Sequence[Stored],
+    contents: Contents,
+    read_hashes: Callable[[], Mapping[str, str]],
+    key: SigningKey | None,
+) -> None:
     """Attaches provenance and inventory to an image, and signs all of it if there is a key.
 
     What is signed is what is handed over, and nothing that a registry gives back. So nobody may call this with a key
@@ -25,6 +31,7 @@ def attach(repository: Repository, images: Sequence[Stored], contents: Contents,
         repository: Where the image is.
         images: The manifests of its platforms and, last, the image itself.
         contents: What it was made of.
+        read_hashes: Gives the SHA-256 of each file of the model, by its path; it may have to read some.
         key: What to sign with; None for no signatures.
 
     Raises:
@@ -32,51 +39,23 @@ def attach(repository: Repository, images: Sequence[Stored], contents: Contents,
         RegistryError: It is unreachable, or refuses the credentials.
     """
     image = images[-1]
+    statements = contents.statements(image.digest)
     documents = [
-        _document(cosign.IN_TOTO, contents.statements(image.digest)[0], {PREDICATE_TYPE: provenance.PREDICATE}),
+        _document(dsse.IN_TOTO, statements[0], {PREDICATE_TYPE: provenance.PREDICATE}),
         _document(sbom.MEDIA_TYPE, contents.inventory(image.digest), {}),
     ]
     if key is not None:
-        sign(repository, images, contents.statements(image.digest), key)
+        signed = signing.signed_statements(statements, key)
+        model = signing.model_signature(repository, image, contents.snapshot, read_hashes, key)
+        signing.sign(repository, images, [*signed, model, *documents], key)
+        return
     try:
         referrers.attach(repository, image, documents)
-    except (CredentialsError, RegistryUnwellError):
-        raise
     except RegistryError as error:
+        # What a registry answers to documents must not keep anybody from the image; one that answers nothing is down.
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
         print(f"{repository.reference.registry} takes no provenance and no inventory: {error}", flush=True)
-
-
-def sign(
-    repository: Repository, images: Sequence[Stored], statements: Sequence[dict[str, Any]], key: SigningKey
-) -> None:
-    """Signs an image and statements on it, as cosign does. What is signed with this key already stays as it is.
-
-    The image of each platform is signed as well, as by `cosign sign --recursive`: podman and CRI-O look for a signature
-    of the one that they pull, not of the index over it. The index comes last, so that where it is signed all are.
-
-    Args:
-        repository: Where the image is.
-        images: The manifests of its platforms and, last, the image itself.
-        statements: in-toto statements whose subject it is.
-        key: What to sign with.
-
-    Raises:
-        SigningError: The registry takes no signature.
-        RegistryError: It is unreachable, or refuses the credentials.
-    """
-    *platforms, image = images
-    try:
-        for platform in platforms:
-            referrers.attach(repository, platform, [cosign.signature(repository.reference, platform.digest, key)])
-        signature = cosign.signature(repository.reference, image.digest, key)
-        referrers.attach(repository, image, [signature, cosign.attestations(statements, key)])
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except RegistryError as error:
-        raise SigningError(
-            f"{repository.reference.registry} takes no signature: {error}",
-            "Choose a registry that does (Quay, Harbor, Artifact Registry, …), or do without the signing key",
-        ) from None
 
 
 def _document(media_type: str, document: dict[str, Any], annotations: dict[str, str]) -> Attachment:

@@ -8,19 +8,15 @@ See https://github.com/sigstore/cosign/blob/main/specs.
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelcar.attestation import dsse
-from modelcar.attestation.dsse import IN_TOTO, Signed, opened
-from modelcar.attestation.dsse import MEDIA_TYPE as ENVELOPE
 from modelcar.attestation.keys import PublicKey, SigningKey
 from modelcar.attestation.provenance import statement
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import ATTESTATIONS, SIGNATURES, Attachment, Content
-
-__all__ = ["ENVELOPE", "IN_TOTO", "Signed", "opened"]
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -66,7 +62,7 @@ def signature(reference: Reference, digest: str, key: SigningKey) -> Attachment:
     return Attachment(_ARTIFACT.format(SIGNATURES), (content,), tag_end=SIGNATURES)
 
 
-def attestations(statements: Iterable[dict[str, Any]], key: SigningKey) -> Attachment:
+def attestations(statements: Iterable[Mapping[str, Any]], key: SigningKey) -> Attachment:
     """Signs in-toto statements, as cosign did before its third version."""
     contents = tuple(
         Content(

@@ -7,26 +7,29 @@ Documents are read one after the other and none is kept, so memory does not grow
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelcar.attestation import cosign, provenance, sbom
+from modelcar.attestation import bundle, cosign, dsse, model_signing, provenance, sbom
 from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import PublicKey
 from modelcar.attestation.provenance import Provenance, Statement
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attached
-from modelcar.oci.registry import LARGEST_SMALL_BLOB, Repository
+from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository
 
 MAX_DOCUMENTS = 1000
 """How many attached documents are read. An image has some five, and as many more for each key that signed it."""
 
-_OPENERS = {cosign.ENVELOPE: cosign.opened}
+_OPENERS = {
+    dsse.MEDIA_TYPE: dsse.opened,
+    bundle.MEDIA_TYPE: bundle.opened,
+    model_signing.MEDIA_TYPE: bundle.opened,
+}
 """How to open signed statements, by the media type of what they are in."""
 
-_KNOWN = (cosign.SIMPLE_SIGNING, cosign.IN_TOTO, sbom.MEDIA_TYPE, *_OPENERS)
+_KNOWN = (cosign.SIMPLE_SIGNING, dsse.IN_TOTO, sbom.MEDIA_TYPE, *_OPENERS)
 
 
 @dataclass
@@ -59,11 +62,13 @@ class Documents:
         provenance: The statements on what it was made of.
         inventory: The bills of materials.
         signature: The signatures of the image itself.
+        model: The signatures of the model's files (modelcar.attestation.model_signing).
     """
 
     provenance: Verdict = field(default_factory=Verdict)
     inventory: Verdict = field(default_factory=Verdict)
     signature: Verdict = field(default_factory=Verdict)
+    model: Verdict = field(default_factory=Verdict)
 
 
 def find_provenance(repository: Repository, digest: str, key: PublicKey | None) -> Provenance | None:
@@ -92,19 +97,6 @@ def signed_provenance(repository: Repository, digest: str, key: PublicKey) -> Pr
     return find_provenance(repository, digest, key)
 
 
-def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
-    """Tells whether the owner of a key signed an image, as cosign does, under the tag where cosign looks."""
-    stored = repository.find_manifest(referrers.tag(digest, referrers.SIGNATURES))
-    if stored is None or stored.is_index:
-        return False
-    trouble, verdict = Verdict(), Verdict()
-    for layer in _layers(Attached(stored), trouble):
-        if layer.media_type == cosign.SIMPLE_SIGNING and layer.size <= LARGEST_SMALL_BLOB:
-            with suppress(WrongBytesError):
-                _check_signature(repository.small_blob(layer.digest), layer, digest, key, verdict)
-    return verdict.is_right
-
-
 def read_documents(repository: Repository, digest: str, key: PublicKey | None, contents: Contents | None) -> Documents:
     """Reads all that is attached to an image.
 
@@ -126,6 +118,8 @@ def read_documents(repository: Repository, digest: str, key: PublicKey | None, c
         if descriptor.media_type == sbom.MEDIA_TYPE:
             if key is None:
                 _check_inventory(_read(content), digest, contents, found.inventory)
+        elif descriptor.media_type == model_signing.MEDIA_TYPE:
+            _check_model_signature(payload, contents, found.model, signed=key is not None)
         elif payload is None:
             found.provenance.found += 1
         else:
@@ -144,7 +138,7 @@ def _contents(repository: Repository, digest: str, trouble: Verdict) -> Iterator
             if len(seen) > MAX_DOCUMENTS:
                 trouble.note(f"more than {MAX_DOCUMENTS} documents are attached, of which the rest was not read")
                 return
-            if layer.size > LARGEST_SMALL_BLOB:
+            if layer.size > MAX_SMALL_BLOB_BYTES:
                 trouble.note(f"an attached document has {layer.size} bytes")
                 continue
             try:
@@ -165,7 +159,7 @@ def _layers(attached: Attached, trouble: Verdict) -> list[spec.Descriptor]:
 
 def _payload(descriptor: spec.Descriptor, content: bytes, key: PublicKey | None) -> bytes | None:
     """Returns the statement in a document, if it counts: with a key, if it is signed with it."""
-    if descriptor.media_type == cosign.IN_TOTO:
+    if descriptor.media_type == dsse.IN_TOTO:
         return content if key is None else None
     if descriptor.media_type not in _OPENERS:
         return None
@@ -192,6 +186,10 @@ def _check_statement(payload: bytes, digest: str, contents: Contents | None, fou
     if statement is None:
         found.provenance.found += 1
         found.provenance.note("an attached statement is malformed")
+    elif statement.predicate_type == cosign.SIGN:
+        found.signature.found += 1
+        if signed:
+            found.signature.note("" if statement.is_about(digest) else "it is of another image")
     elif not statement.is_about(digest):
         found.provenance.found += 1
         of = ", ".join(f"sha256:{subject.digest.sha256}" for subject in statement.subject[:3])
@@ -206,6 +204,12 @@ def _check_statement(payload: bytes, digest: str, contents: Contents | None, fou
                 found.provenance.note(_provenance_problem(statement.predicate, said, contents))
     elif statement.predicate_type == sbom.PREDICATE:
         _check_inventory(statement.predicate, digest, contents, found.inventory)
+
+
+def _check_model_signature(payload: bytes | None, contents: Contents | None, verdict: Verdict, *, signed: bool) -> None:
+    verdict.found += 1
+    if payload is not None and signed and contents is not None:
+        verdict.note(model_signing.problem(payload, contents.snapshot))
 
 
 def _check_inventory(document: Any, digest: str, contents: Contents | None, verdict: Verdict) -> None:
@@ -223,13 +227,14 @@ def _provenance_problem(predicate: dict[str, Any], said: Provenance, contents: C
     if (said.model, said.commit) != (snapshot.model, snapshot.commit):
         return f"it is of {said.model} at {said.commit}"
     known = {file.path: file for file in said.files}
+    taken = {file.path: file for file in snapshot.files}
     for path, file in known.items():
-        held = snapshot.by_path.get(path)
+        held = taken.get(path)
         if held is None or (held.identity, held.size) != (file.identity, file.size):
             return f"it names {path}, of which the image holds no such bytes"
         if said.layers[path] != contents.layers[path]:
             return f"it names another layer for {path}"
-    for path in snapshot.by_path:
+    for path in taken:
         if path not in known:
             return f"it does not name {path}"
     return "it is of another recipe" if said.recipe != contents.recipe else "it says other than this image does"

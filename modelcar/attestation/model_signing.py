@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from modelcar.attestation.provenance import STATEMENT
+from modelcar.hub.snapshot import Snapshot
 from modelcar.oci import spec
 from modelcar.oci.referrers import Attachment, Content
 
@@ -74,6 +75,23 @@ def signed_files(payload: bytes) -> dict[str, str] | None:
     if read.predicate_type != PREDICATE or len(files) != len(resources) or len(read.subject) != 1:
         return None
     return files if read.subject[0].digest.get("sha256") == _root(files.values()) else None
+
+
+def problem(payload: bytes, snapshot: Snapshot) -> str:
+    """Says how such a statement differs from the files that were published; empty if it does not.
+
+    Of a file that the Hub publishes by git's object id, no SHA-256 is known to compare.
+    """
+    files = signed_files(payload)
+    if files is None:
+        return "it is malformed"
+    wanted = {file.path: file for file in snapshot.files if file.path.split("/")[0] not in IGNORED}
+    for path in sorted(files.keys() ^ wanted.keys()):
+        return f"it names {path}, which is not there" if path in files else f"it does not name {path}"
+    for path, file in wanted.items():
+        if file.sha256 and files[path] != file.sha256:
+            return f"it names other bytes for {path}"
+    return ""
 
 
 class _Resource(BaseModel):

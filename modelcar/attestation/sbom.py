@@ -4,6 +4,7 @@ Like the provenance it follows from the image alone: no time and no random seria
 same inventory. See https://cyclonedx.org/docs/1.6/json.
 """
 
+import re
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -16,20 +17,6 @@ PREDICATE = "https://cyclonedx.org/bom"
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 SPEC_VERSION = "1.6"
 GIT_BLOB, SIZE = "io.modelcar:git-blob", "io.modelcar:size"
-
-_SPDX = {
-    "apache-2.0": "Apache-2.0",
-    "mit": "MIT",
-    "bsd-2-clause": "BSD-2-Clause",
-    "bsd-3-clause": "BSD-3-Clause",
-    "cc-by-4.0": "CC-BY-4.0",
-    "cc-by-sa-4.0": "CC-BY-SA-4.0",
-    "cc-by-nc-4.0": "CC-BY-NC-4.0",
-    "cc-by-nc-sa-4.0": "CC-BY-NC-SA-4.0",
-    "cc0-1.0": "CC0-1.0",
-    "mpl-2.0": "MPL-2.0",
-}
-"""Licences as the Hub writes them, as SPDX does; others keep the model card's own words."""
 
 Json = dict[str, Any]
 
@@ -88,7 +75,7 @@ def _model(snapshot: Snapshot, reference: str) -> Json:
         "purl": reference,
     }
     if snapshot.licence:
-        component["licenses"] = [{"license": _licence(snapshot.licence)}]
+        component["licenses"] = [_licence(snapshot.licence)]
     component["externalReferences"] = [{"type": "distribution", "url": f"{snapshot.source}/tree/{snapshot.commit}"}]
     if snapshot.base_models:
         component["pedigree"] = {"ancestors": [_ancestor(name) for name in snapshot.base_models]}
@@ -118,9 +105,10 @@ def _file(file: PublishedFile, model: str) -> Json:
     }
 
 
-def _licence(licence: str) -> dict[str, str]:
-    known = _SPDX.get(licence.lower())
-    return {"id": known} if known else {"name": licence}
+def _licence(expression: str) -> Json:
+    """Writes an SPDX expression as CycloneDX has it: a licence of SPDX's list by its id."""
+    is_listed = re.fullmatch(r"[A-Za-z0-9.+-]+", expression) and not expression.startswith("LicenseRef-")
+    return {"license": {"id": expression}} if is_listed else {"expression": expression}
 
 
 def _sha256(digest: str) -> list[dict[str, str]]:

@@ -1,15 +1,17 @@
 """The signatures of an image, in each form that others check, and the proof that the registry has them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from modelcar.attestation import bundle, cosign, model_signing
 from modelcar.attestation.keys import PublicKey, SigningError, SigningKey
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.hub.snapshot import Snapshot
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attachment
-from modelcar.oci.registry import Repository, Stored
+from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository, Stored
 
 SHOWN_SECONDS = 30.0
 """How long a registry may take to show a tag that it took. Azure's shows some only seconds later (Azure/acr#880)."""
@@ -17,15 +19,8 @@ SHOWN_SECONDS = 30.0
 _LOOK_AGAIN_SECONDS = 1.0
 
 
-def sign(
-    repository: Repository,
-    images: Sequence[Stored],
-    statements: Sequence[dict[str, Any]],
-    model: str,
-    hashes: Mapping[str, str],
-    key: SigningKey,
-) -> None:
-    """Signs an image, statements on it and the model's files. What is signed with this key already stays as it is.
+def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[Attachment], key: SigningKey) -> None:
+    """Signs an image, and attaches signed documents to it. What is attached already stays as it is.
 
     The same image has the same signatures with the same key (modelcar.attestation.keys), so nobody has to be asked
     whether it is signed: what is not there is written. The image of each platform is signed as well, as by `cosign sign
@@ -34,9 +29,7 @@ def sign(
     Args:
         repository: Where the image is.
         images: The manifests of its platforms and, last, what its tag leads to; just written, or computed anew.
-        statements: in-toto statements whose subject it is.
-        model: The model's name.
-        hashes: The SHA-256 of each of the model's files, by its path.
+        documents: What else is attached to the last of them.
         key: What to sign with.
 
     Raises:
@@ -44,26 +37,60 @@ def sign(
         RegistryError: It is unreachable, or refuses the credentials.
     """
     top = images[-1]
-    of_top = [
-        cosign.attestations(statements, key),
-        *(_bundled(statement, key) for statement in statements),
-        model_signing.attachment(bundle.bundle(model_signing.statement(model, hashes), key, by_curve=True)),
-    ]
-    try:
-        for image in images:
-            referrers.attach(
-                repository, image, [*_signatures(repository, image, key), *(of_top if image is top else ())]
-            )
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except RegistryError as error:
-        raise SigningError(
-            f"{repository.reference.registry} takes no signature: {error}",
-            "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
-            "sha256-….sig be written anew, or do without the signing key",
-        ) from None
+    refused: RegistryError | None = None
+    for image in images:
+        try:
+            signatures = _signatures(repository, image, key)
+            referrers.attach(repository, image, [*signatures, *(documents if image is top else ())])
+        except RegistryError as error:
+            if isinstance(error, RegistryUnwellError) and not error.status:
+                raise
+            refused = error
+            if not is_signed(repository, image.digest, key.public):
+                raise SigningError(
+                    f"{repository.reference.registry} takes no signature: {error}",
+                    "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
+                    "sha256-….sig be written anew, or do without the signing key",
+                ) from None
     for image in images:
         _check_shown(repository, image, key.public)
+    if refused is not None:
+        print(
+            f"{repository.reference.registry} takes signatures by their tags alone, none that only names its subject "
+            f"(cosign 3's bundles, OpenSSF's): {refused}",
+            flush=True,
+        )
+
+
+def signed_statements(statements: Sequence[Mapping[str, Any]], key: SigningKey) -> list[Attachment]:
+    """Signs statements on an image, in the forms of cosign 3 and of the cosign before."""
+    return [cosign.attestations(statements, key), *(_bundled(statement, key) for statement in statements)]
+
+
+def model_signature(
+    repository: Repository,
+    image: Stored,
+    snapshot: Snapshot,
+    read_hashes: Callable[[], Mapping[str, str]],
+    key: SigningKey,
+) -> Attachment:
+    """Signs a model's files, by the hashes that were published: no weights are read.
+
+    Args:
+        repository: Where the image is.
+        image: What it is attached to.
+        snapshot: The files.
+        read_hashes: Gives the SHA-256 of each file by its path; it has to read those of which the Hub publishes another
+            hash. Not called where the signature is attached already.
+        key: What to sign with.
+    """
+    for attached in referrers.of_type(repository, image.digest, model_signing.MEDIA_TYPE):
+        for content in _bundles_in(repository, attached):
+            opened = bundle.opened(content, key.public)
+            if opened and opened.by_us and not model_signing.problem(opened.payload, snapshot):
+                return model_signing.attachment(content)
+    statement = model_signing.statement(snapshot.model, read_hashes())
+    return model_signing.attachment(bundle.bundle(statement, key, by_curve=True))
 
 
 def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
@@ -83,6 +110,13 @@ def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
     except (RegistryError, WrongBytesError):
         # Somebody else's junk.
         return False
+
+
+def _bundles_in(repository: Repository, attached: Stored) -> Iterator[bytes]:
+    with suppress(WrongBytesError):
+        for layer in attached.manifest().layers:
+            if layer.media_type == model_signing.MEDIA_TYPE and layer.size <= MAX_SMALL_BLOB_BYTES:
+                yield repository.small_blob(layer.digest)
 
 
 def _is_of(repository: Repository, layer: spec.Descriptor, digest: str, key: PublicKey) -> bool:

@@ -22,8 +22,11 @@ COMMANDS = {
     "cancel": "status",
     "schedule": "schedule",
     "verify": "verify",
+    "doctor": "doctor",
+    "serve-yaml": "serve_yaml",
     "compile": "compile",
     "presets": "presets",
+    "files": "files",
 }
 """The commands in the order of the help, and the modules in modelcar/cli/commands that have them.
 
@@ -46,7 +49,8 @@ class LazyCommand(TyperCommand):
         file = Path(__file__).parent / "commands" / f"{module}.py"
         functions = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
         documented = {node.name: ast.get_docstring(node) for node in functions}
-        self._function = name if name in documented else f"{name}_command"
+        function = name.replace("-", "_")
+        self._function = function if function in documented else f"{function}_command"
         super().__init__(name, help=documented[self._function], **_RICH)
         self._module = module
 

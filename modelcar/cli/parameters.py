@@ -57,7 +57,10 @@ class Parameter:
         Raises:
             UsageError: It is not of the parameter's type.
         """
-        if get_origin(self.kind) is list:
+        if get_origin(self.kind) is list and isinstance(typed, bool):
+            # Presets of earlier versions say true of allow_pickle.
+            typed = ["*"] if typed else []
+        elif get_origin(self.kind) is list:
             typed = [one for word in typed for one in _items(word, self.kind)]
         elif get_origin(self.kind) is dict:
             typed = {key: value for word in typed for key, value in _pairs(word).items()}

@@ -74,7 +74,7 @@ class Cluster:
 
     @cached_property
     def auth(self) -> Any:
-        """Who may do what."""
+        """Reviews of who may do what."""
         return client.AuthorizationV1Api(self.api)
 
     def own_pod(self) -> Any | None:
@@ -117,6 +117,6 @@ def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
 def said(error: client.ApiException) -> str:
     """The API server's own words."""
     try:
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(error.body or "")["message"])
     except (TypeError, ValueError, KeyError):
         return str(error.body or "")[:300]

@@ -84,7 +84,7 @@ class Executor:
 
     @property
     def pull(self) -> Json:
-        """How a pod gets images as this one did."""
+        """The pull secrets with which this pod got its images."""
         secrets = self.pod["spec"].get("imagePullSecrets", [])
         return {"imagePullSecrets": secrets} if secrets else {}
 
@@ -100,7 +100,7 @@ class Executor:
 
     @property
     def settings(self) -> TaskConfig:
-        """What a TaskConfig never holds, or not on every backend: variables, logins and certificates of this pod."""
+        """Variables, logins and certificates of this pod, which a TaskConfig never holds, or not on every backend."""
         volumes = {
             volume["name"]: volume
             for volume in self.pod["spec"].get("volumes", [])

@@ -1,4 +1,4 @@
-"""Why a step of a run failed, out of what the cluster says: one sentence, and what to do about it.
+"""Reasons of failed steps, out of what the cluster says: one sentence each, and what to do about it.
 
 The cluster's own words are kept, for they are what one searches for; what they do not say is added.
 """
@@ -25,7 +25,7 @@ _ARGO_POD = re.compile(r"(?:Failed|Error) node (?P<node>\S+(?:\.executor|-driver
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a step failed.
+    """The reason why a step failed.
 
     Attributes:
         step: The step, as the pipeline names the task; empty if it is not known.
@@ -80,7 +80,7 @@ class _Case:
 
     @property
     def has_started(self) -> bool:
-        """Whether any container has ever run. Of one that never did, the kubelet says that it does not know."""
+        """Tells whether any container has ever run. Of one that never did, the kubelet says that it does not know."""
         states = [status.state for status in self.containers]
         return any(state.running or (state.terminated and state.terminated.started_at) for state in states)
 
@@ -280,7 +280,7 @@ _CAUSES: tuple[Callable[[_Case], Failure | None], ...] = (
 
 
 def _of_job(step: str, job: Any, state: RunState) -> Failure | None:
-    """What only the Job knows: that it was refused its pods, or ended by its own deadline."""
+    """Finds what only the Job knows: that it was refused its pods, or ended by its own deadline."""
     events = state.events_of(job.metadata.name)
     refused = next((_line(event.message) for event in reversed(events) if event.reason == "FailedCreate"), "")
     if refused and not job.status.active and not job.status.failed:

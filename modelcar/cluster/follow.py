@@ -167,7 +167,7 @@ class _Following:
 
 
 def _leave(cluster: Cluster, name: str) -> None:
-    """What becomes of the Job when this step's process is ended: it goes on only if just the pod was deleted.
+    """Decides on the Job when this step's process is ended: it goes on only if just the pod was deleted.
 
     A cancelled run's steps get their signal, but their pods stay. A pod that is being deleted makes room on its node,
     or goes with its run; in that case the Job's other owner goes too, and the Job with it.

@@ -1,4 +1,4 @@
-"""What keeps a Job from its work, and whether that may pass."""
+"""Obstacles to a Job, and whether waiting can help."""
 
 import math
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ _WAITS_FOR_ROOM = ("Unschedulable", "SchedulerError")
 
 @dataclass(frozen=True)
 class Hindrance:
-    """What keeps a Job from its work just now.
+    """An obstacle to a Job.
 
     Attributes:
-        error: What it comes to if it stays.
+        error: The error to raise if it stays.
         patience: Seconds that it may stay; 0 if it never passes.
     """
 
@@ -43,7 +43,7 @@ class Hindrance:
 
 
 def hindrance(state: RunState, waited: float, schedule_seconds: float) -> Hindrance | None:
-    """What keeps a Job from its work, if anything does.
+    """Finds the obstacle to a Job, if there is one.
 
     Args:
         state: The Job, its pods, and warnings about them.
@@ -72,7 +72,7 @@ def hindrance(state: RunState, waited: float, schedule_seconds: float) -> Hindra
 
 
 def _silent(job: Any, failed: Any | None, last: Any | None, waited: float) -> Hindrance | None:
-    """What may be wrong although no pod and no warning says so."""
+    """Finds what may be wrong although no pod and no warning says so."""
     name = job.metadata.name
     if failed:
         return Hindrance(ClusterError(f"the Job {name} failed: {failed.message}", "Run it again"), 0)
@@ -85,6 +85,6 @@ def _silent(job: Any, failed: Any | None, last: Any | None, waited: float) -> Hi
 
 
 def _is_replaced(pod: Any) -> bool:
-    """Whether the Job replaces a pod: one that is deleted, or was disrupted by anything but its own use of the node."""
+    """Tells whether the Job replaces a pod: one deleted, or disrupted by anything but its own use of the node."""
     disrupted = any(each.type == "DisruptionTarget" and each.status == "True" for each in pod.status.conditions or [])
     return bool(pod.metadata.deletion_timestamp) or (disrupted and pod.status.reason != "Evicted")

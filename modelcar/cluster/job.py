@@ -60,7 +60,7 @@ into a namespace that it makes (user_namespaces(7), since Linux 5.12)."""
 
 @dataclass(frozen=True)
 class Work:
-    """What a Job shall do, and where.
+    """The work of a Job, and its place.
 
     Attributes:
         step: The step's name, such as `build`.

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 import urllib3
 from kubernetes import client, watch
@@ -63,7 +64,7 @@ class PodLog(threading.Thread):
 
     def _copy(self) -> None:
         # There is no way to ask for the rest; the log is short, for progress takes a line in some seconds.
-        lines = watch.Watch().stream(
+        lines: Any = watch.Watch().stream(
             self._cluster.core.read_namespaced_pod_log,
             self._pod,
             self._cluster.namespace,

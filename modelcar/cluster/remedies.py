@@ -1,4 +1,4 @@
-"""What to do about what a cluster refused or ended. Commands to paste stand between backquotes."""
+"""Remedies for what a cluster refused or ended. Commands to paste stand between backquotes."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def readable(quantity: str | int) -> str:
 
 
 def asked(pod: Any, resource: str) -> str:
-    """What a pod's containers request of a resource; empty for nothing."""
+    """Returns what a pod's containers request of a resource; empty for nothing."""
     parts = [
         container.resources.requests[resource]
         for container in pod.spec.containers
@@ -41,7 +41,7 @@ def asked(pod: Any, resource: str) -> str:
 
 
 def wants(pod: Any) -> str:
-    """What a pod asks of a node, in words."""
+    """Says in words what a pod asks of a node."""
     resources = [asked(pod, name) for name in ("cpu", "memory", EPHEMERAL)]
     labels = ", ".join(f"{key}={value}" for key, value in (pod.spec.node_selector or {}).items())
     tolerated = ", ".join(
@@ -56,12 +56,12 @@ def wants(pod: Any) -> str:
 
 
 def is_about_memory(eviction: str) -> bool:
-    """Whether a pod was evicted for want of memory, and not of disk."""
+    """Tells whether a pod was evicted for want of memory, and not of disk."""
     return "low on resource: memory" in eviction or "MemoryPressure" in eviction
 
 
 def for_eviction(message: str, step: str) -> str:
-    """Against an eviction."""
+    """Returns the remedy for an eviction."""
     if is_about_memory(message):
         return for_memory(step)
     if "exceed" in message:
@@ -70,13 +70,13 @@ def for_eviction(message: str, step: str) -> str:
 
 
 def for_memory(step: str) -> str:
-    """Against the end of a container that had too little memory."""
+    """Returns the remedy for the end of a container that had too little memory."""
     default = "the default limit of the project, if it was that (`oc get limitrange --output yaml`)"
     return f"Raise build_memory, or {default}" if "build" in step else f"Raise {default}"
 
 
 def for_image(image: str, pod: Any) -> str:
-    """Against an image that cannot be pulled."""
+    """Returns the remedy for an image that cannot be pulled."""
     secrets = ", ".join(each.name for each in pod.spec.image_pull_secrets or []) or "none"
     return (
         f"Check the image's name, and that its Secret may pull it (image_pull_secret; now: {secrets}). "
@@ -84,11 +84,20 @@ def for_image(image: str, pod: Any) -> str:
     )
 
 
+_NOT_MAPPED = re.compile(r"id-?mapp?(ed)? mount|MOUNT_ATTR_IDMAP", re.IGNORECASE)
+"""In what runc, crun and containerd say of a file system without idmapped mounts."""
+
+
 def for_start(message: str, pod: Any) -> str:
-    """Against a container that is not even made."""
+    """Returns the remedy for a container that is not even made."""
     if missing := _MISSING.search(message):
         return (
             f"Make the {missing['kind']}, or name another one: `oc get {missing['kind']} -n {pod.metadata.namespace}`"
+        )
+    if _NOT_MAPPED.search(message):
+        return (
+            "The claim's file system cannot be mounted in a user namespace of the pod's own (NFS cannot): choose "
+            "build_mode=job, or builder=direct, which needs no privilege"
         )
     if "runAsNonRoot" in message or "run as root" in message:
         return "The project forbids root: compile with --image and an image that names a user of its own"
@@ -96,7 +105,7 @@ def for_start(message: str, pod: Any) -> str:
 
 
 def for_scheduling(message: str, pod: Any | None) -> str:
-    """Against having no node: a remedy for each of the scheduler's reasons.
+    """Returns the remedy for having no node: a remedy for each of the scheduler's reasons.
 
     Args:
         message: The scheduler's message.
@@ -127,7 +136,7 @@ def for_scheduling(message: str, pod: Any | None) -> str:
 
 
 def for_volume(message: str) -> str:
-    """Against a claim or Secret that cannot be mounted."""
+    """Returns the remedy for a claim or Secret that cannot be mounted."""
     if "Multi-Attach" in message or "already used by" in message:
         return (
             "Another pod on another node holds the claim: wait until it has ended, or use a claim that is ReadWriteMany"
@@ -138,12 +147,12 @@ def for_volume(message: str) -> str:
 
 
 def for_node(pod: Any) -> str:
-    """Against a node that cannot start a pod."""
+    """Returns the remedy for a node that cannot start a pod."""
     return f"Look at the node: `oc describe node {pod.spec.node_name}`"
 
 
 def for_refusal(message: str, job: Any) -> str:
-    """Against the refusal of a Job's pod."""
+    """Returns the remedy for the refusal of a Job's pod."""
     namespace, account = job.metadata.namespace, job.spec.template.spec.service_account_name or "default"
     if quota := _QUOTA.search(message):
         name = quota["name"] or quota["failed"]
@@ -168,7 +177,7 @@ def for_refusal(message: str, job: Any) -> str:
 
 
 def see_log(pod: Any, container: str = "") -> str:
-    """Where to read on."""
+    """Returns where to read on."""
     part = f" -c {container}" if container else ""
     return f"See its log: `oc logs {pod.metadata.name}{part} -n {pod.metadata.namespace}`"
 

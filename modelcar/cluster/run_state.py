@@ -1,4 +1,4 @@
-"""What the cluster knows of a run: its pods, Jobs and events, sorted by the pipeline's steps."""
+"""A run as the cluster knows it: its pods, Jobs and events, sorted by the pipeline's steps."""
 
 import re
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _EXECUTOR = "executor"
 
 @dataclass(frozen=True)
 class Step:
-    """What ran for one step, the oldest first.
+    """Pods and Jobs of one step, the oldest first.
 
     Attributes:
         name: The task's name, such as `build`.
@@ -129,7 +129,7 @@ class RunState:
         return found
 
     def records(self) -> list[Record]:
-        """What the run's steps left in their termination logs, by the time they began."""
+        """Returns what the run's steps left in their termination logs, by the time they began."""
         found: list[Record] = []
         for step in self.steps():
             inner = _records(step.job_pods)
@@ -146,7 +146,7 @@ def job_of(pod: Any) -> str:
 
 
 def when(event: Any) -> Any:
-    """When an event happened last."""
+    """Returns the time at which an event happened last."""
     return event.last_timestamp or event.event_time or event.metadata.creation_timestamp
 
 

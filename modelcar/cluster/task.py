@@ -1,4 +1,4 @@
-"""What was set on a pipeline's task for the pod that does its work, where that is not the task's own pod."""
+"""Settings of a pipeline's task for the pod that does its work, where that is not the task's own pod."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar

@@ -52,10 +52,10 @@ def watched(call: Callable[..., Any], **which: Any) -> Iterator[list[Any]]:
 
 
 def _changes(call: Callable[..., Any], which: dict[str, Any], version: str) -> Iterator[tuple[str, Any]]:
-    """What happens from a version on, until something ends the watch."""
+    """Yields what happens from a version on, until something ends the watch."""
     timeout = (REQUEST_SECONDS[0], SECONDS_OF_A_WATCH + _SPARE_SECONDS)
     with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
-        stream = watch.Watch().stream(
+        stream: Any = watch.Watch().stream(
             call, resource_version=version, timeout_seconds=SECONDS_OF_A_WATCH, _request_timeout=timeout, **which
         )
         for event in stream:

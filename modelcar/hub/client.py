@@ -5,7 +5,7 @@ What the Hub says of models goes through `huggingface_hub`; the files' bytes go 
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, Self
 
@@ -19,14 +19,18 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import ValidationError
 
 from modelcar import __version__
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
+from modelcar.hub.answers import refuse_plain_redirects, within_deadline
+from modelcar.hub.card import described_by_card
+from modelcar.hub.identity import CLIENT, find_token, identity_headers
+from modelcar.hub.peek import Peek
 from modelcar.hub.read_ahead import ReadAhead
-from modelcar.hub.reader import ACCESS_REMEDY, CLIENT, HubFile, Session, first_line, gated
+from modelcar.hub.reader import ACCESS_REMEDY, HubFile, Session, Transport, first_line, gated
 from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.xet import open_xet
 from modelcar.retries import retrying
 
 HUB = "https://huggingface.co"
@@ -36,13 +40,22 @@ DEFAULT_REVISION = "main"
 
 
 class Hub:
-    """A model Hub. The endpoint and the token come from the environment (HF_ENDPOINT, HF_TOKEN) as everywhere."""
+    """A model Hub. The endpoint and the token come from the environment (HF_ENDPOINT, HF_TOKEN) as everywhere.
 
-    def __init__(self) -> None:
+    Args:
+        transport: How files come: `http`, in parts over several connections; `xet`, over the Hub's own storage
+            protocol where it has the file; or `auto`, over that where the pod's memory allows it.
+
+    Raises:
+        HubError: There is no such transport, or too little memory for Xet.
+    """
+
+    def __init__(self, transport: str = "http") -> None:
         # The client itself reads HF_ENDPOINT once, when it is imported.
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
-        self._api = HfApi(endpoint=endpoint, library_name=CLIENT, library_version=__version__)
+        self._api = HfApi(endpoint=endpoint, token=find_token(), library_name=CLIENT, library_version=__version__)
         self._read_ahead = ReadAhead()
+        self._xet = open_xet(transport, self._api.endpoint)
 
     def __enter__(self) -> Self:
         return self
@@ -51,11 +64,12 @@ class Hub:
         self.close()
 
     @cached_property
-    def _session(self) -> Session:
-        # Only when it is needed: its authorities take a moment to read.
-        return Session()
+    def _transport(self) -> Transport:
+        # Only when it is needed: the authorities that a session trusts take a moment to read.
+        return Transport(Session(), self._read_ahead, self._xet)
 
     @retrying
+    @within_deadline
     def snapshot(self, model: str, revision: str = DEFAULT_REVISION) -> Snapshot:
         """Resolves a revision to its commit and lists all that is in it.
 
@@ -75,10 +89,8 @@ class Hub:
                 commit=commit,
                 created=made,
                 source=f"{HUB}/{info.id}",
-                licence=_licence(info),
-                base_models=_base_models(info),
-                quantization=_quantization(info),
                 files=self._files(info, commit),
+                **described_by_card(info),
             )
 
     @retrying
@@ -123,6 +135,16 @@ class Hub:
             if isinstance(file, RepoFile)
         )
 
+    def peek(self, snapshot: Snapshot) -> Peek:
+        """Returns a reader of small parts of a commit's files."""
+        return Peek(snapshot, self._api.endpoint, self._transport.session)
+
+    def branches(self, model: str) -> tuple[str, ...]:
+        """Names a model's branches; none if the Hub does not list them."""
+        with suppress(Exception):
+            return tuple(ref.name for ref in self._api.list_repo_refs(model).branches)
+        return ()
+
     def readers(self, snapshot: Snapshot) -> Callable[[PublishedFile], HubFile]:
         """Returns what gives, for each file of a commit, a reader of its bytes."""
         return lambda file: self.reader(snapshot, file)
@@ -130,13 +152,14 @@ class Hub:
     def reader(self, snapshot: Snapshot, file: PublishedFile) -> HubFile:
         """Returns a reader of a file's bytes, or of any part of them."""
         url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
-        return HubFile(url, snapshot.model, file.path, file.size, self._session, self._read_ahead)
+        return HubFile(url, snapshot.model, file.path, file.size, self._transport)
 
     def close(self) -> None:
         """Ends all reads."""
         self._read_ahead.close()
 
     @retrying
+    @within_deadline
     def check_access(self, snapshot: Snapshot, file: PublishedFile) -> None:
         """Sees whether a file may be read, from its header alone: of a gated model the Hub shows everyone the list.
 
@@ -145,7 +168,7 @@ class Hub:
         """
         with hub_errors(self._api.endpoint, snapshot.model, snapshot.commit):
             url = hf_hub_url(snapshot.model, file.path, revision=snapshot.commit, endpoint=self._api.endpoint)
-            get_hf_file_metadata(url, headers=build_hf_headers(library_name=CLIENT, library_version=__version__))
+            get_hf_file_metadata(url, headers=identity_headers())
 
 
 def _published(sibling: Any) -> PublishedFile:
@@ -153,31 +176,10 @@ def _published(sibling: Any) -> PublishedFile:
     return PublishedFile(path=sibling.rfilename, size=sibling.size or 0, sha256=sha256, git_blob=sibling.blob_id or "")
 
 
-def _licence(info: ModelInfo) -> str:
-    card = info.card_data
-    if card is None:
-        return ""
-    licence = card.get("license") or ""
-    return str(card.get("license_name") or licence) if licence == "other" else _joined(licence)
-
-
-def _base_models(info: ModelInfo) -> tuple[str, ...]:
-    named = (info.card_data.get("base_model") if info.card_data else None) or ()
-    return (named,) if isinstance(named, str) else tuple(str(name) for name in named)
-
-
-def _quantization(info: ModelInfo) -> str:
-    settings = (info.config or {}).get("quantization_config") or {}
-    return str(settings.get("quant_method") or "")
-
-
-def _joined(value: Any) -> str:
-    return value if isinstance(value, str) else ", ".join(str(item) for item in value)
-
-
 @contextmanager
 def hub_errors(endpoint: str, model: str, revision: str) -> Iterator[None]:
     """Turns the client's errors into one line that names the remedy."""
+    refuse_plain_redirects()
     try:
         yield
     except GatedRepoError:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from modelcar.errors import WeightsError
-from modelcar.hub.pickles import HEAD_BYTES, PICKLE_REMEDY, is_pickle
+from modelcar.hub.pickles import HEAD_BYTES, PICKLE_REMEDY, is_one, is_pickle
 from modelcar.hub.safetensors_header import SUFFIX, PassingHeader
 from modelcar.hub.snapshot import PublishedFile
 
@@ -65,9 +65,7 @@ class FileCheck:
                 f"Nothing can load it: choose another revision, or --exclude {shlex.quote(self._file.path)}",
             )
         if not self._allow_pickle and is_pickle(self._head):
-            raise WeightsError(
-                f"{self._file.path} is a Python pickle, which runs code when it is loaded", PICKLE_REMEDY
-            )
+            raise WeightsError(is_one(self._file.path), PICKLE_REMEDY)
         return True
 
 

@@ -2,15 +2,14 @@
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from modelcar import retries
 from modelcar.errors import HubBusyError, HubUnwellError, StoppedError
 from modelcar.hub.connection_limit import ConnectionLimit
+from modelcar.hub.window import Connection, Fetch, Reading, Window
 
-MEMORY_BYTES = 128 << 20
+MEMORY_BYTES = 96 << 20
 """What is read ahead of all files together; beyond it, each file may have one window."""
 
 MIN_WINDOW_BYTES, MAX_WINDOW_BYTES = 1 << 20, 8 << 20
@@ -29,76 +28,6 @@ MAX_REFUSALS = 24
 MAX_RETRY_AFTER_SECONDS = 900.0
 """The Hub counts requests over five minutes, and says how much of them is left."""
 
-Fetch = Callable[["Window"], Iterator[bytes]]
-"""Brings a window's bytes from `Window.position` to `Window.end`, in chunks of at most 1 MiB."""
-
-
-@dataclass(eq=False)
-class Window:
-    """A part of a file that one connection brings, or several if the first falls silent.
-
-    Attributes:
-        reading: The read that it is a part of.
-        position: The next byte that is missing.
-        end: The byte after its last one.
-        chunks: What arrived and was not handed on yet.
-        reserved: Bytes of memory that are kept for it.
-        connections: Those that are at work on it.
-        is_unbroken: Whether it is the rest of the file, over one connection.
-    """
-
-    reading: "_Reading"
-    position: int
-    end: int
-    chunks: deque[bytes] = field(default_factory=deque)
-    reserved: int = 0
-    connections: "list[_Connection]" = field(default_factory=list)
-    attempt: int = 0
-    refusals: int = 0
-    silences: int = 0
-    is_unbroken: bool = False
-    is_dropped: bool = False
-
-    @property
-    def is_handed_on(self) -> bool:
-        """Whether all of it arrived and was handed on."""
-        return self.position == self.end and not self.chunks
-
-    def take_over_rest(self) -> None:
-        """Makes this the file's last window: the server gives the file only as a whole."""
-        self.reading.owner.take_over_rest(self)
-
-
-@dataclass(eq=False)
-class _Connection:
-    """A thread's own state."""
-
-    heard: float = 0.0
-    is_receiving: bool = False
-    is_silent: bool = False
-    is_pausing: bool = False
-
-
-class _Reading:
-    """A file, or a part of one, that somebody reads."""
-
-    def __init__(self, owner: "ReadAhead", fetch: Fetch, name: str, start: int, end: int) -> None:
-        self.owner = owner
-        self.fetch = fetch
-        self.name = name
-        self.handed_on = start
-        self.next_window = start
-        self.end = end
-        self.windows: deque[Window] = deque()
-        self.again: deque[Window] = deque()
-        self.error: BaseException | None = None
-        self.arrived = threading.Condition(owner.lock)
-
-    @property
-    def ahead(self) -> int:
-        """Bytes that were asked for and not handed on."""
-        return self.next_window - self.handed_on
-
 
 class ReadAhead:
     """Connections that read ahead, shared by all files that are read at the same time.
@@ -115,7 +44,7 @@ class ReadAhead:
         self.lock = threading.Lock()
         self._work = threading.Condition(self.lock)
         self._drained = threading.Condition(self.lock)
-        self._readings: list[_Reading] = []
+        self._readings: list[Reading] = []
         self._reserved = 0
         self._threads = 0
         self._idle = 0
@@ -139,7 +68,7 @@ class ReadAhead:
             HubError: The Hub refused, went away, or sends nothing.
             StoppedError: This was closed meanwhile.
         """
-        reading = _Reading(self, fetch, name, start, end)
+        reading = Reading(self, fetch, name, start, end)
         with self.lock:
             if unbroken and start < end:
                 window = self._add_window(reading, end)
@@ -178,7 +107,7 @@ class ReadAhead:
 
     # What readers do.
 
-    def _wait_for_chunk(self, reading: _Reading) -> bytes | None:
+    def _wait_for_chunk(self, reading: Reading) -> bytes | None:
         with self.lock:
             since = time.monotonic()
             while reading.handed_on < reading.end:
@@ -196,7 +125,7 @@ class ReadAhead:
                     self._note_silence(window)
             return None
 
-    def _current_window(self, reading: _Reading) -> Window | None:
+    def _current_window(self, reading: Reading) -> Window | None:
         while (
             reading.windows and reading.windows[0].position == reading.windows[0].end and not reading.windows[0].chunks
         ):
@@ -235,7 +164,7 @@ class ReadAhead:
         self.limit.lower(self._threads - self._silent)
         self._employ()
 
-    def _forget(self, reading: _Reading) -> None:
+    def _forget(self, reading: Reading) -> None:
         with self.lock:
             self._readings.remove(reading)
             while reading.windows:
@@ -269,11 +198,11 @@ class ReadAhead:
             threading.Thread(target=self._run, daemon=True, name="hub-connection").start()
 
     def _run(self) -> None:
-        connection = _Connection()
+        connection = Connection()
         while (window := self._take_window(connection)) is not None:
             self._bring(connection, window)
 
-    def _take_window(self, connection: _Connection) -> Window | None:
+    def _take_window(self, connection: Connection) -> Window | None:
         with self.lock:
             deadline = time.monotonic() + IDLE_SECONDS
             while not self._is_closed and self._threads - self._silent <= self.limit.value:
@@ -293,7 +222,7 @@ class ReadAhead:
             self._threads -= 1
             return None
 
-    def _find_reading(self) -> _Reading | None:
+    def _find_reading(self) -> Reading | None:
         """The read that needs a window most."""
         for reading in self._readings:
             if reading.again:
@@ -305,26 +234,26 @@ class ReadAhead:
         has_room = self._reserved + self._window_size(reading) <= self._memory
         return reading if has_room or not reading.windows else None
 
-    def _choose_window(self, reading: _Reading) -> Window:
+    def _choose_window(self, reading: Reading) -> Window:
         if reading.again:
             return reading.again.popleft()
         return self._add_window(reading, reading.next_window + self._window_size(reading))
 
-    def _window_size(self, reading: _Reading) -> int:
+    def _window_size(self, reading: Reading) -> int:
         """Bytes: less with more connections, and towards the end, so that they come to the end together."""
         left = reading.end - reading.next_window
         share = min(2 * self._memory // (3 * self.limit.value), left // self.limit.value, MAX_WINDOW_BYTES)
         size = max(share >> 20 << 20, MIN_WINDOW_BYTES)
         return left if left < 2 * size else size
 
-    def _add_window(self, reading: _Reading, end: int) -> Window:
+    def _add_window(self, reading: Reading, end: int) -> Window:
         window = Window(reading, reading.next_window, end, reserved=end - reading.next_window)
         self._reserved += window.reserved
         reading.next_window = end
         reading.windows.append(window)
         return window
 
-    def _bring(self, connection: _Connection, window: Window) -> None:
+    def _bring(self, connection: Connection, window: Window) -> None:
         pause: float | None = self._hold_until - time.monotonic()
         while pause is not None:
             if pause > 0:
@@ -342,7 +271,7 @@ class ReadAhead:
             self._set_silent(connection, is_silent=False)
             window.connections.remove(connection)
 
-    def _receive(self, connection: _Connection, window: Window) -> None:
+    def _receive(self, connection: Connection, window: Window) -> None:
         with self.lock:
             at = window.position
             connection.heard = time.monotonic()
@@ -402,7 +331,7 @@ class ReadAhead:
             return None
         return max(retries.pause_before(window.attempt, error), error.retry_after)
 
-    def _set_silent(self, connection: _Connection, *, is_silent: bool) -> None:
+    def _set_silent(self, connection: Connection, *, is_silent: bool) -> None:
         self._silent += is_silent - connection.is_silent
         connection.is_silent = is_silent
 

@@ -6,27 +6,31 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util import Retry
 
-from modelcar import __version__
 from modelcar.errors import HubBusyError, HubError, HubUnwellError
-from modelcar.hub.read_ahead import ReadAhead, Window
+from modelcar.hub.identity import identity_headers
+from modelcar.hub.read_ahead import ReadAhead
+from modelcar.hub.window import Window
+from modelcar.hub.xet import Xet, XetError
 
-CLIENT = "modelcar-pipelines"
 MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 20
 CHUNK_SECONDS = 0.25
 """How long a chunk may take; of a slow connection chunks are smaller, so that it is seen to be alive."""
 
 MIN_BYTES_PER_SECOND, REQUEST_SECONDS = 10_000, 120.0
 """A request may take so long, and as much longer as its bytes take at this speed."""
+
+MIN_XET_BYTES = 8 << 20
+"""Less than that is not worth a question to Xet's storage."""
 
 LINK_SECONDS = 10.0
 """How long one part of a file waits while another asks the Hub for the storage's link."""
@@ -95,6 +99,21 @@ class _TlsAdapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
 
 
+@dataclass(frozen=True)
+class Transport:
+    """How files of a Hub are read, shared by all of them.
+
+    Attributes:
+        session: HTTP connections.
+        read_ahead: What reads ahead over several of them.
+        xet: What reads over Xet; None for plain HTTP alone.
+    """
+
+    session: Session
+    read_ahead: ReadAhead
+    xet: Xet | None = None
+
+
 class HubFile:
     """A file of a model at a commit, read from the Hub as it is needed: nothing is kept on this machine.
 
@@ -105,17 +124,17 @@ class HubFile:
         model: The model's id, for error messages.
         path: The file in it.
         size: Its published size in bytes.
-        session: HTTP connections, shared by files.
-        read_ahead: What reads ahead, shared by files.
+        transport: How it is read.
     """
 
-    def __init__(self, url: str, model: str, path: str, size: int, session: Session, read_ahead: ReadAhead) -> None:
+    def __init__(self, url: str, model: str, path: str, size: int, transport: Transport) -> None:
         self.size = size
         self._url = url
         self._model = model
         self._name = f"{model}/{path}"
-        self._session = session
-        self._read_ahead = read_ahead
+        self._session = transport.session
+        self._read_ahead = transport.read_ahead
+        self._xet = transport.xet
         self._link = ""
         self._chunk_bytes = MIN_CHUNK_BYTES
         self._asking = threading.Lock()
@@ -143,7 +162,20 @@ class HubFile:
             HubUnwellError: The Hub went away, and several attempts brought no more bytes.
         """
         last = self.size if end is None else min(end, self.size)
-        return self._read_ahead.read(self._fetch, self._name, min(start, last), last, unbroken=unbroken)
+        first = min(start, last)
+        if self._xet is not None and not unbroken and last - first >= MIN_XET_BYTES:
+            return self._read_over_xet(self._xet, first, last)
+        return self._read_ahead.read(self._fetch, self._name, first, last, unbroken=unbroken)
+
+    def _read_over_xet(self, xet: Xet, start: int, end: int) -> Iterator[bytes]:
+        at = start
+        try:
+            for chunk in xet.read(self._url, self.size, start, end):
+                yield chunk
+                at += len(chunk)
+        except XetError as error:
+            print(f"{self}: no bytes over Xet ({error.what}); the rest comes over plain HTTP", flush=True)
+            yield from self._read_ahead.read(self._fetch, self._name, at, end)
 
     def _fetch(self, window: Window) -> Iterator[bytes]:
         at = window.position
@@ -209,7 +241,7 @@ class HubFile:
         return response
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
-        identity = build_hf_headers(library_name=CLIENT, library_version=__version__)
+        identity = identity_headers()
         if _origin(url) != _origin(self._url):
             # requests takes the token off a redirect to another host, and it stays off.
             identity.pop("authorization", None)

@@ -1,38 +1,56 @@
-"""Which files of a model repository to take: the ones that serve it, once.
+"""Which files of a model to take, as somebody asked for it, and what came of the asking."""
 
-Repositories often hold the same weights several times, in other formats or for other frameworks. Mistral's have
-`consolidated.safetensors` beside the shards; that alone made an 80 GB image of 48 GB of weights.
-"""
-
-import fnmatch
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from rich.filesize import decimal
 
-from modelcar.errors import SelectionError, WeightsError
+from modelcar.errors import ModelcarError, SelectionError, WeightsError
 from modelcar.given import value_of
+from modelcar.hub import pickles
+from modelcar.hub.choice import Choice, choose
 from modelcar.hub.client import DEFAULT_REVISION, Hub
-from modelcar.hub.pickles import PICKLE_REMEDY, is_pickle_by_name
-from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.description import describe_files
+from modelcar.hub.facts import Facts, read_facts
+from modelcar.hub.formats import MIN_UNKNOWN_BYTES
+from modelcar.hub.model_class import ModelClass
+from modelcar.hub.peek import Peek
+from modelcar.hub.snapshot import ALL_FILES, PublishedFile, Snapshot
 
-_OTHER_FRAMEWORKS = (
-    "tf_model*.h5", "*.tflite", "flax_model*.msgpack*", "rust_model.ot", "*.mlmodel", "*.mlpackage", "*.ckpt*"
-)  # fmt: skip
-_OTHER_RUNTIMES = ("onnx", "openvino", "coreml", "mlx", "gguf", "tflite")
-_TORCH = ("*.bin", "*.pt", "*.pth")
-_TORCH_AND_INDEXES = (*_TORCH, "*.bin.index.json", "*.pt.index.json")
-_ADAPTER = "adapter_"
-_BOOKKEEPING = (".gitattributes", ".gitignore")
-_OF_TRAINING = (
-    "training_args.bin", "optimizer*.pt", "optimizer*.bin", "scheduler.pt", "scheduler.bin", "scaler.pt",
-    "rng_state*.pth"
-)  # fmt: skip
-"""What transformers' Trainer and accelerate leave beside a checkpoint: pickles, with which nothing serves."""
+MAX_LOOKED_AT = 64
+"""Files whose first bytes are read, because their names do not say whether they are pickles."""
 
-_MOST_NAMED = 5
+LAYOUTS = {"flat": "", "versioned": "1"}
+"""The folder of the image's /models that the files lie in."""
+
+_MAX_NAMED = 5
+_MAX_BRANCHES = 10
+_READERS = 8
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What a selection comes to.
+
+    Attributes:
+        snapshot: The files that are taken, with all that is said of them.
+        choice: Which those are, which are left out, and why.
+        pickles: Those of the files taken that run code when they are loaded, or may.
+        problems: Why an image of these files could not be served.
+    """
+
+    snapshot: Snapshot
+    choice: Choice
+    pickles: tuple[PublishedFile, ...]
+    problems: tuple[ModelcarError, ...]
+
+    def check(self) -> None:
+        """Raises the first of the problems, if there are any."""
+        for problem in self.problems:
+            raise problem
 
 
 @dataclass(frozen=True)
@@ -42,10 +60,14 @@ class Selection:
     Attributes:
         model: Id of the model on the Hub, `organisation/name`.
         revision: Branch, tag or commit.
-        include: Glob patterns over paths (`*` also matches `/`); where there are any, only what they match is taken.
+        include: Glob patterns over paths (`*` also matches `/`); where there are any, of the weights only what they
+            match is taken.
         exclude: Glob patterns of what is not taken, whatever `include` says.
         everything: Take duplicates and other frameworks' weights as well.
-        allow_pickle: Take files that run code when they are loaded.
+        allow_pickle: Glob patterns of the files that may run code when they are loaded; `*`, or True, for all.
+        variant: Which of several alternatives to take, such as `Q4_K_M`, `fp16`, `onnx` or a folder.
+        model_layout: `flat`: the files lie in the image's /models; `versioned`: in /models/1, as servers of versions
+            want it.
     """
 
     model: str
@@ -54,115 +76,95 @@ class Selection:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     everything: bool = False
-    allow_pickle: bool = False
+    allow_pickle: Sequence[str] | bool = ()
+    variant: str = ""
+    model_layout: str = "flat"
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Selection":
         """Takes what it needs of a step's parameters."""
         return value_of(cls, given)
 
-    def resolve(self, hub: Hub) -> tuple[Snapshot, "Choice"]:
-        """Asks the Hub for the model's files and chooses among them.
+    def resolve(self, hub: Hub) -> Selected:
+        """Finds the commit, reads what says how the model is put together, and chooses.
 
-        Returns:
-            The commit with the files that are taken, and what is taken and what is left out.
+        Args:
+            hub: The Hub to ask.
 
         Raises:
             HubError: The Hub refused.
-            SelectionError: A pattern matches nothing, or nothing is left to take.
+            SelectionError: The patterns or the variant match nothing, or leave nothing.
         """
-        whole = hub.snapshot(self.model, self.revision)
-        choice = choose(whole.files, self.include, self.exclude, everything=self.everything)
-        return whole.model_copy(update={"files": choice.taken, "allow_pickle": self.allow_pickle}), choice
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A file that is not taken.
-
-    Attributes:
-        file: The file.
-        reason: Why, as the end of the sentence "left out: …".
-    """
-
-    file: PublishedFile
-    reason: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is taken of a repository and what is left out."""
-
-    taken: tuple[PublishedFile, ...]
-    left_out: tuple[LeftOut, ...]
+        if self.model_layout not in LAYOUTS:
+            raise SelectionError(
+                f"there is no model_layout {self.model_layout!r}", f"Choose one of {', '.join(LAYOUTS)}"
+            )
+        whole = hub.snapshot(self.model, self.revision).placed(LAYOUTS[self.model_layout])
+        peek = hub.peek(whole)
+        facts = facts_of(whole, peek)
+        choice = choose(
+            whole.files, self.include, self.exclude, everything=self.everything, variant=self.variant, facts=facts
+        )
+        snapshot = describe_files(whole, choice.taken, facts).model_copy(update={"allow_pickle": self._allowed})
+        found = find_pickles(choice.taken, peek)
+        problems = [*self._problems_of_choice(choice, hub, whole), *_refused_pickles(found, snapshot)]
+        return Selected(snapshot, choice, tuple(found), tuple(problems))
 
     @property
-    def size(self) -> int:
-        """Bytes taken."""
-        return sum(file.size for file in self.taken)
+    def _allowed(self) -> tuple[str, ...]:
+        if isinstance(self.allow_pickle, bool):
+            return (ALL_FILES,) if self.allow_pickle else ()
+        return tuple(self.allow_pickle)
 
-    @property
-    def pickles(self) -> tuple[PublishedFile, ...]:
-        """Those of the files taken that run code when they are loaded, as their names say."""
-        beside = {file.path for file in self.taken}
-        return tuple(file for file in self.taken if is_pickle_by_name(file.path, beside))
-
-    @property
-    def saved(self) -> int:
-        """Bytes that need not be moved."""
-        return sum(left.file.size for left in self.left_out)
+    def _problems_of_choice(self, choice: Choice, hub: Hub, whole: Snapshot) -> Iterable[ModelcarError]:
+        for pattern in self._allowed:
+            _check_pattern(pattern, whole)
+        for problem in choice.problems:
+            yield _with_branches(problem, hub, whole) if choice.model_class is ModelClass.NONE else problem
 
 
-def choose(
-    files: Iterable[PublishedFile],
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    *,
-    everything: bool = False,
-) -> Choice:
-    """Chooses the files to take.
+def facts_of(whole: Snapshot, peek: Peek) -> Facts:
+    """Reads what a commit's small files say of how the model is put together."""
+    return read_facts(whole.model, whole.files, whole.card, peek.read)
+
+
+def find_pickles(files: Sequence[PublishedFile], peek: Peek) -> dict[PublishedFile, bool]:
+    """Finds the files that hold pickles: by their names, or by their bytes where those do not decide.
 
     Args:
-        files: The repository's files.
-        include: Glob patterns over paths (`*` also matches `/`); where there are any, only what they match is taken.
-        exclude: Glob patterns of what is not taken, whatever `include` says.
-        everything: Take duplicates and other frameworks' weights as well.
+        files: The files that are taken.
+        peek: Reads their first bytes.
 
-    Raises:
-        SelectionError: A pattern matches nothing, or nothing is left to take.
+    Returns:
+        Those that hold one or may, each with whether its bytes were seen to be a pickle's.
     """
-    every = sorted(files, key=lambda file: file.path)
-    _check_patterns(every, include, exclude)
-    wanted, left_out = [], []
-    for file in every:
-        reason = _unwanted(file.path, include, exclude)
-        if reason:
-            left_out.append(LeftOut(file, reason))
-        else:
-            wanted.append(file)
-    reason_of = (lambda _path: "") if everything else _duplicates([file.path for file in wanted])
-    taken = []
-    for file in wanted:
-        reason = reason_of(file.path)
-        if reason:
-            left_out.append(LeftOut(file, reason))
-        else:
-            taken.append(file)
-    if not taken:
-        raise SelectionError("the patterns leave no file to take", "Widen --include or narrow --exclude")
-    return Choice(tuple(taken), tuple(left_out))
+    beside = {file.path for file in files}
+    named = {file.path: pickles.by_name(file.path, beside) for file in files}
+    doubtful = [file for file in files if _is_doubtful(file, named[file.path])]
+    doubtful.sort(key=lambda file: (named[file.path] is not pickles.ByName.MAYBE, -file.size))
+    with ThreadPoolExecutor(_READERS) as pool:
+        looked = doubtful[:MAX_LOOKED_AT]
+        answers = pool.map(lambda file: _look(file, peek, named[file.path]), looked)
+        seen = dict(zip((file.path for file in looked), answers, strict=True))
+
+    def holds(file: PublishedFile) -> bool:
+        said, answer = named[file.path], seen.get(file.path)
+        if said in (pickles.ByName.YES, pickles.ByName.NO):
+            return said is pickles.ByName.YES
+        return answer if answer is not None else said is pickles.ByName.MAYBE
+
+    return {file: seen.get(file.path) is True for file in files if holds(file)}
 
 
-def refuse_pickles(snapshot: Snapshot, choice: Choice) -> None:
-    """Refuses files that run code when they are loaded, unless they are allowed, before any of them is fetched.
+def _is_doubtful(file: PublishedFile, said: pickles.ByName) -> bool:
+    if said is pickles.ByName.PERHAPS:
+        # Texts such as LICENSE have no suffix either.
+        return file.size >= MIN_UNKNOWN_BYTES or PurePosixPath(file.path).suffix != ""
+    return said is pickles.ByName.MAYBE
 
-    Raises:
-        WeightsError: There are such files; names them.
-    """
-    if not snapshot.allow_pickle and (pickles := choice.pickles):
-        names = ", ".join(file.path for file in pickles[:_MOST_NAMED])
-        more = f" and {len(pickles) - _MOST_NAMED} more" if len(pickles) > _MOST_NAMED else ""
-        raise WeightsError(f"{names}{more} may hold Python pickles, which run code when they are loaded", PICKLE_REMEDY)
+
+def _look(file: PublishedFile, peek: Peek, said: pickles.ByName) -> bool | None:
+    return pickles.look(file.size, peek.reader(file), is_suspect=said is pickles.ByName.MAYBE)
 
 
 def tell(snapshot: Snapshot, choice: Choice) -> None:
@@ -174,56 +176,31 @@ def tell(snapshot: Snapshot, choice: Choice) -> None:
         print(f"  which saves {decimal(choice.saved)}", flush=True)
 
 
-def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], exclude: Sequence[str]) -> None:
-    for option, patterns in (("include", include), ("exclude", exclude)):
-        for pattern in patterns:
-            if not any(fnmatch.fnmatchcase(file.path, pattern) for file in files):
-                names = ", ".join(file.path for file in files[:5])
-                raise SelectionError(f"the {option} pattern {pattern!r} matches no file", f"There are: {names} …")
+def _check_pattern(pattern: str, whole: Snapshot) -> None:
+    allowing = whole.model_copy(update={"allow_pickle": (pattern,)})
+    if not any(allowing.allows_pickle(file.path) for file in whole.files):
+        raise SelectionError(
+            f"--allow-pickle {pattern!r} matches no file of {whole.model}", "Name files as the repository does"
+        )
 
 
-def _unwanted(path: str, include: Sequence[str], exclude: Sequence[str]) -> str:
-    if include and not _any_match(path, include):
-        return "not included"
-    return "excluded" if _any_match(path, exclude) else ""
+def _refused_pickles(found: Mapping[PublishedFile, bool], snapshot: Snapshot) -> Iterable[WeightsError]:
+    refused = {file.path: seen for file, seen in found.items() if not snapshot.allows_pickle(file.path)}
+    if any(refused.values()):
+        path = next(path for path, seen in refused.items() if seen)
+        yield WeightsError(pickles.is_one(path), pickles.PICKLE_REMEDY)
+    doubtful = [path for path, seen in refused.items() if not seen]
+    if doubtful:
+        names = ", ".join(doubtful[:_MAX_NAMED])
+        more = f" and {len(doubtful) - _MAX_NAMED} more" if len(doubtful) > _MAX_NAMED else ""
+        yield WeightsError(
+            f"{names}{more} may hold Python pickles, which run code when they are loaded", pickles.PICKLE_REMEDY
+        )
 
 
-def _duplicates(paths: Sequence[str]) -> Callable[[str], str]:
-    """Gives, for a path, the reason to leave it out by default; empty to take it.
-
-    A file is only left out where the file that stands for it is among the paths, so that a repository that has weights
-    in one form alone keeps them.
-    """
-    safetensors = {PurePosixPath(path) for path in paths if path.endswith(".safetensors")}
-    adapters = {path.parent for path in safetensors if path.name.startswith(_ADAPTER)}
-    folders = {path.parent for path in safetensors if not path.name.startswith(_ADAPTER)}
-    standard = {path.parent for path in safetensors if not path.name.startswith(("consolidated", _ADAPTER))}
-    torch = {PurePosixPath(path).parent for path in paths if _any_match(PurePosixPath(path).name, _TORCH)}
-    top = PurePosixPath(".")
-
-    def reason(path: str) -> str:
-        pure = PurePosixPath(path)
-        if pure.name in _BOOKKEEPING:
-            return "git's own bookkeeping"
-        if _any_match(pure.name, _OF_TRAINING):
-            return "of use for training only"
-        if pure.name.startswith("consolidated") and pure.parent in standard:
-            return "the same weights as the other safetensors beside it"
-        twins = adapters if pure.name.startswith(_ADAPTER) else folders
-        if _any_match(pure.name, _TORCH_AND_INDEXES) and pure.parent in twins:
-            return "the same weights as the safetensors beside it"
-        if pure.parts[0] == "original" and len(pure.parts) > 1 and top in folders | torch:
-            return "the original form of the weights"
-        if top not in folders | torch:
-            return ""
-        if _any_match(pure.name, _OTHER_FRAMEWORKS):
-            return "weights for another framework"
-        if len(pure.parts) > 1 and pure.parts[0] in _OTHER_RUNTIMES:
-            return "weights for another runtime"
-        return "weights for another runtime" if top in folders and pure.suffix in (".gguf", ".onnx") else ""
-
-    return reason
-
-
-def _any_match(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def _with_branches(problem: ModelcarError, hub: Hub, whole: Snapshot) -> ModelcarError:
+    """Adds, where a repository's main branch holds no weights, the branches that may: EXL2 models are published so."""
+    branches = [name for name in hub.branches(whole.model) if name != DEFAULT_REVISION][:_MAX_BRANCHES]
+    if not branches:
+        return problem
+    return WeightsError(problem.what, f"Its branches may hold them (--revision): {', '.join(branches)}")

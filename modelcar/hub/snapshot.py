@@ -1,16 +1,20 @@
 """A model at one commit: what the Hub published, and the record of it that a download leaves beside the files."""
 
+import fnmatch
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from modelcar.hub.paths import LONGEST_NAME, check_places, safe_path
 
 READ_BYTES = 1 << 20
+ALL_FILES = "*"
+"""Among the files that may hold pickles: all of them."""
 
 
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
@@ -24,6 +28,7 @@ class PublishedFile(BaseModel):
         size: Its size in bytes.
         sha256: Of its bytes, where the Hub keeps it as a large file (LFS); else empty.
         git_blob: Its git object id (sha1), where it is an ordinary file in git; else empty.
+        folder: The folder of the image's /models that it lies in, such as a version's number; empty for none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +37,7 @@ class PublishedFile(BaseModel):
     size: Annotated[int, Field(ge=0, lt=1 << 60)]
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     git_blob: Annotated[str, Field(pattern="^([0-9a-f]{40})?$")] = ""
+    folder: Annotated[str, Field(pattern="^([1-9][0-9]{0,8})?$")] = ""
 
     @field_validator("path")
     @classmethod
@@ -39,9 +45,78 @@ class PublishedFile(BaseModel):
         return safe_path(path)
 
     @property
+    def place(self) -> str:
+        """Where it lies below the image's /models."""
+        return f"{self.folder}/{self.path}" if self.folder else self.path
+
+    @property
     def identity(self) -> str:
         """The published hash with its kind in front."""
         return f"sha256:{self.sha256}" if self.sha256 else f"git:{self.git_blob}"
+
+
+class Card(BaseModel):
+    """What the Hub says of a model beside its files: its card and its own look at the configuration.
+
+    Attributes:
+        library: The library that loads it (`transformers`, `timm`, …); empty if it is not named.
+        task: What it does (`text-generation`, …); empty if it is not named.
+        config: The Hub's excerpt of config.json.
+        gguf: The Hub's excerpt of a GGUF header.
+        base_models: Hub ids of the models it was made from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    library: str = ""
+    task: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    gguf: dict[str, Any] = Field(default_factory=dict)
+    base_models: tuple[str, ...] = ()
+
+
+class Serving(BaseModel):
+    """How to serve what an image holds.
+
+    Attributes:
+        model_class: The layout: `transformers`, `gguf`, `sklearn` …
+        model_format: The format as KServe's serving runtimes call it; the layout's name where none of them has it.
+        runtime: The server, as people call it.
+        arguments: What to add to the server's arguments, a word each.
+        path: What the server is pointed at, relative to /models; empty for all of it.
+        gpus: GPUs of 80 GB that hold it; 0 where processors do.
+        memory_bytes: Memory that it takes when served, of the GPUs together or of the pod.
+        trust_remote_code: Whether the server must run code from the repository.
+        code_from: Other repositories whose code it loads.
+        base_model: The model that an adapter is served on; empty for others.
+        limits: What it cannot do, or what has to be known before, a sentence each.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_class: str = "other"
+    model_format: str = ""
+    runtime: str = ""
+    arguments: tuple[str, ...] = ()
+    path: str = ""
+    gpus: int = 0
+    memory_bytes: int = 0
+    trust_remote_code: bool = False
+    code_from: tuple[str, ...] = ()
+    base_model: str = ""
+    limits: tuple[str, ...] = ()
+
+    def as_json(self) -> str:
+        """Writes it for an image's annotation, without what is empty."""
+        return json.dumps(self.model_dump(exclude_defaults=True), separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def read(cls, written: str) -> "Serving | None":
+        """Reads what `as_json` wrote; None if it is something else."""
+        try:
+            return cls.model_validate_json(written)
+        except ValidationError:
+            return None
 
 
 class Snapshot(BaseModel):
@@ -52,11 +127,16 @@ class Snapshot(BaseModel):
         commit: The commit, 40 hex digits.
         created: When the commit was made.
         source: The model's page on the Hub.
-        licence: Its licence as the model card names it; empty if it names none.
+        licence: Its licence as an SPDX expression; empty if the model card names none.
+        licence_name: What the card calls a licence that SPDX does not know.
+        licence_link: Where the card says that it stands.
         base_models: Hub ids of the models it was made from.
-        quantization: The quantization method in its configuration; empty if it is not quantized.
-        allow_pickle: Whether its files may hold Python pickles, which run code when they are loaded.
+        base_model_relation: How it was made from them: `finetune`, `quantized`, `adapter`, `merge`; empty if unsaid.
+        quantization: The scheme in which its weights are quantized, such as `w4a16`; empty if they are not.
+        serving: How to serve it; None where nothing was chosen yet.
+        allow_pickle: Glob patterns of the files that may hold Python pickles, which run code when they are loaded.
         files: Its files.
+        card: What the Hub says of it beside its files; no part of what is noted.
     """
 
     model: Annotated[str, Field(max_length=LONGEST_NAME)]
@@ -64,10 +144,15 @@ class Snapshot(BaseModel):
     created: datetime
     source: str
     licence: str = ""
+    licence_name: str = ""
+    licence_link: str = ""
     base_models: tuple[str, ...] = ()
+    base_model_relation: str = ""
     quantization: str = ""
-    allow_pickle: bool = False
+    serving: Serving | None = None
+    allow_pickle: tuple[str, ...] = ()
     files: tuple[PublishedFile, ...]
+    card: Card = Field(default_factory=Card, exclude=True, repr=False)
 
     @field_validator("model")
     @classmethod
@@ -77,6 +162,11 @@ class Snapshot(BaseModel):
             raise ValueError(f"{model!r} is no model's id")
         return model
 
+    @field_validator("allow_pickle", mode="before")
+    @classmethod
+    def _may_be_all_or_none(cls, allowed: Any) -> Any:
+        return (ALL_FILES,) if allowed is True else () if allowed is False else allowed
+
     @field_validator("files")
     @classmethod
     def _each_has_a_place(cls, files: tuple[PublishedFile, ...]) -> tuple[PublishedFile, ...]:
@@ -85,8 +175,8 @@ class Snapshot(BaseModel):
 
     @cached_property
     def by_path(self) -> dict[str, PublishedFile]:
-        """The files, by their paths."""
-        return {file.path: file for file in self.files}
+        """The files, by their places in the image."""
+        return {file.place: file for file in self.files}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, with other values for some fields."""
@@ -94,6 +184,20 @@ class Snapshot(BaseModel):
         # A cached property is copied as well, and would still tell of the files before.
         vars(copied).pop("by_path", None)
         return copied
+
+    @property
+    def folder(self) -> str:
+        """The folder of the image's /models that its files lie in; empty for none."""
+        return self.files[0].folder if self.files else ""
+
+    def placed(self, folder: str) -> Self:
+        """Returns the same with its files in a folder of the image's /models."""
+        files = tuple(file.model_copy(update={"folder": folder}) for file in self.files)
+        return self.model_copy(update={"files": files})
+
+    def allows_pickle(self, path: str) -> bool:
+        """Whether a file may hold a pickle: it was named, or all were allowed."""
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.allow_pickle)
 
     @property
     def size(self) -> int:

@@ -6,7 +6,7 @@ unpacked to a disk.
 
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, cast
 
@@ -53,12 +53,17 @@ def refuse_models(base: BaseImage) -> None:
     for variant in base.variants:
         if MODEL in (variant.config.config.get("Labels") or {}):
             raise _refused(base, "it is an image of a model itself")
-        found = ""
-        for layer in variant.layers:
-            held = look_into(layer.media_type, _begin(base.repository, layer))
-            found = held.path or ("" if held.cleared else found)
-        if found:
+        held = (look_into(layer.media_type, _begin(base.repository, layer)) for layer in variant.layers)
+        if found := left_of(held):
             raise _refused(base, f"it holds /{found}")
+
+
+def left_of(layers: Iterable[Held]) -> str:
+    """Returns a path under /models that is left when layers are stacked, lowest first; empty if none is."""
+    found = ""
+    for held in layers:
+        found = held.path or ("" if held.cleared else found)
+    return found
 
 
 def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:

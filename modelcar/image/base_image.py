@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from modelcar.errors import BuildError
+from modelcar.errors import BuildError, CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.image.shell.digests import LAYERS
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
@@ -22,6 +22,10 @@ calls the home of images that were made on the spot."""
 DEFAULT_NAME = f"{DEFAULT_REPOSITORY}:1"
 LINK_AND_WAIT = "ln -sf /proc/$$/root/models /mnt/models && sleep infinity"
 """What KServe has a model's image do; the default base does so of itself, too."""
+
+
+_CONFIGS = (spec.CONFIG, "application/vnd.docker.container.image.v1+json")
+"""Configs of images; those of artifacts are of other types."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,36 @@ def _default_of(named: Reference) -> BaseImage:
 
 
 def _variants(top: Stored, manifest: Callable[[str], Stored], blob: Callable[[str], bytes], name: str) -> list[Variant]:
-    manifests = [manifest(entry.digest) for entry in _images(top.index())] if top.is_index else [top]
-    if not manifests:
+    if not top.is_index:
+        return [_variant(top.manifest(), blob, name)]
+    index = top.index()
+    # Some tools name no platform in an index; then the images' own configs do.
+    if any(entry.has_platform for entry in index.manifests):
+        variants = [_variant(_image_of(entry, manifest, name), blob, name) for entry in _images(index)]
+    else:
+        images = [_image_of(entry, manifest, name) for entry in index.manifests if entry.media_type in spec.MANIFESTS]
+        variants = [_variant(image, blob, name) for image in images if image.config.media_type in _CONFIGS]
+        variants = [variant for variant in variants if variant.config.os == "linux"]
+    if not variants:
         raise BuildError(f"the base image {name} has no image for Linux", "Choose another base image")
-    return [
-        Variant(_config(blob(image.config.digest), image, name), [_oci_layer(layer) for layer in image.layers])
-        for image in (stored.manifest() for stored in manifests)
-    ]
+    return variants
+
+
+def _image_of(entry: spec.Descriptor, manifest: Callable[[str], Stored], name: str) -> spec.Manifest:
+    try:
+        return manifest(entry.digest).manifest()
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except RegistryError as error:
+        platform = f" for {entry.platform.os}/{entry.platform.architecture}" if entry.platform else ""
+        raise BuildError(
+            f"the base image {name} is not whole, its image{platform} cannot be read: {error.what}",
+            f"Mirror it with all its platforms, or name one that is there by its digest ({entry.digest} is not)",
+        ) from None
+
+
+def _variant(image: spec.Manifest, blob: Callable[[str], bytes], name: str) -> Variant:
+    return Variant(_config(blob(image.config.digest), image, name), [_oci_layer(layer) for layer in image.layers])
 
 
 def _config(content: bytes, image: spec.Manifest, name: str) -> spec.Config:

@@ -25,8 +25,8 @@ from modelcar.errors import BuildError, ClaimError, CredentialsError
 from modelcar.image.builder import INSIDE_A_NAMESPACE, is_privileged, is_there, may_run_here
 from modelcar.oci import credentials, spec
 from modelcar.oci.reference import Reference
-from modelcar.oci.session import trusted_certificates
 from modelcar.oci.tar_writer import DIRECTORY_MODE, FILE_MODE, Entry, Layer
+from modelcar.oci.trust import authorities
 from modelcar.progress import Count, silent
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -129,7 +129,7 @@ class Buildah:
         digest: str,
         target: Reference,
         *,
-        plain_http: bool,
+        insecure: bool,
         count: Count = silent,
     ) -> None:
         """Puts a prepared layer into a repository.
@@ -139,14 +139,14 @@ class Buildah:
             layer: The files.
             digest: The digest the layer must have.
             target: Any reference in the repository. No tag is written.
-            plain_http: Whether the registry speaks HTTP without TLS.
+            insecure: Whether the registry has no TLS, or a certificate that nobody checks.
             count: Is told how many bytes are done.
 
         Raises:
             BuildError: buildah failed; with its own words.
         """
         image = target.at(spec.digest_of(self._form.manifest_for(digest, layer.size)))
-        with _access(target, plain_http) as access:
+        with _access(target, insecure=insecure) as access:
             self._commit(container, f"docker://{image}", access, layer.size, count)
         # The containers themselves go with the scratch directory; only copies would take room until then.
         for inside in container.root.iterdir():
@@ -269,12 +269,12 @@ def _place(entry: Entry, root: Path) -> None:
 
 
 @contextmanager
-def _access(target: Reference, plain_http: bool) -> Iterator[list[str]]:
+def _access(target: Reference, *, insecure: bool) -> Iterator[list[str]]:
     """Options with which buildah reaches the registry as our own client does: the same credentials and authorities."""
     found = credentials.find(target.registry, target.repository)
     with tempfile.TemporaryDirectory() as private:
-        options = [f"--tls-verify={str(not plain_http).lower()}"]
-        certificates = trusted_certificates(target.registry)
+        options = [f"--tls-verify={str(not insecure).lower()}"]
+        certificates = authorities(target.registry)
         for number, certificate in enumerate(certificates):
             Path(private, f"{number}.crt").symlink_to(certificate)
         if certificates:

@@ -10,6 +10,7 @@ by a signature of our own key, and claimed.
 
 import threading
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from modelcar.attestation import layer_note
 from modelcar.attestation.documents import signed_provenance
@@ -21,8 +22,12 @@ from modelcar.oci import spec
 from modelcar.oci.registry import Repository, Stored
 
 _SUFFIX = ".partial"
-_LONGEST_TAG = 128
+_MAX_TAG_CHARS = 128
 _CONFIG = b"{}"
+_IMMUTABLE = frozenset({400, 403, 405, 409, 412})
+"""What registries answer to a tag that must not be written again: ECR 400, Artifactory 403, Azure 405, Quay 409, Harbor
+412.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,12 @@ class Checkpoint:
 
     def __init__(self, repository: Repository, tag: str, key: SigningKey | None) -> None:
         self._repository = repository
-        self._tag = tag[: _LONGEST_TAG - len(_SUFFIX)] + _SUFFIX
+        self._tag = tag[: _MAX_TAG_CHARS - len(_SUFFIX)] + _SUFFIX
         self._key = key
         self._lock = threading.Lock()
         self._done: dict[str, spec.Descriptor] = {}
         self._noted: frozenset[str] = frozenset()
+        self._is_refused = False
 
     def find_in_note(self) -> Found:
         """Finds the layers that an interrupted run noted."""
@@ -81,29 +87,48 @@ class Checkpoint:
         return self._key is not None and layer_note.is_signed(_key(layer), layer.digest, signature, self._key.public)
 
     def _note(self) -> Stored | None:
-        """Returns what stands under the note's tag. It only saves time, so one that is damaged is none."""
+        """Returns what stands under the note's tag. It only saves time: one that cannot be read is none."""
         try:
             return self._repository.find_manifest(self._tag)
-        except CredentialsError:
-            raise
+        except CredentialsError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            return None
         except (RegistryError, WrongBytesError):
             return None
 
     def add(self, layer: spec.Descriptor) -> None:
-        """Notes a finished layer, in the registry."""
+        """Notes a finished layer, in the registry, unless that keeps no notes."""
         self._done[_key(layer)] = self._signed(layer)
         with self._lock:
             # Layers that end at the same time are noted together, by the first of them.
-            if _key(layer) in self._noted:
+            if self._is_refused or _key(layer) in self._noted:
                 return
             done = dict(self._done)
-            if not self._noted:
-                self._repository.put_small_blob(_CONFIG)
-            manifest = spec.Manifest(
-                config=spec.describe(_CONFIG, spec.CONFIG), layers=list(done.values()), annotations={}
-            )
-            self._repository.put_manifest(Stored(manifest.encoded(), spec.MANIFEST), self._tag)
+            try:
+                self._write(list(done.values()))
+            except RegistryError as error:
+                self._refuse(error)
             self._noted = frozenset(done)
+
+    def _write(self, layers: list[spec.Descriptor]) -> None:
+        if not self._noted:
+            self._repository.put_small_blob(_CONFIG)
+        manifest = spec.Manifest(config=spec.describe(_CONFIG, spec.CONFIG), layers=layers, annotations={})
+        self._repository.put_manifest(Stored(manifest.encoded(), spec.MANIFEST), self._tag)
+        if self._noted:
+            self._repository.capabilities.moves_tags = True
+
+    def _refuse(self, error: RegistryError) -> None:
+        """Goes on without: a registry of immutable tags takes the first note and no other, others take none."""
+        self._is_refused = True
+        if self._noted and error.status in _IMMUTABLE:
+            self._repository.capabilities.moves_tags = False
+        print(
+            f"{self._repository.reference.registry} keeps no note of finished layers under {self._tag} ({error.what}); "
+            "this run goes on without, and one that takes it up after a break reads again what it had read",
+            flush=True,
+        )
 
     def _signed(self, layer: spec.Descriptor) -> spec.Descriptor:
         if self._key is None:
@@ -116,16 +141,21 @@ class Checkpoint:
         if not self._done:
             return
         stored = self._note()
-        if stored is None or stored.digest == image.digest:
+        if stored is None or stored.digest == image.digest or (_is_note(stored) and self._removed(stored)):
             return
-        if not (_is_note(stored) and self._removed(stored)):
+        try:
             self._repository.put_manifest(image, self._tag)
+        except RegistryError:
+            print(f"{self._repository.reference.registry} lets the note of layers under {self._tag} stay", flush=True)
 
     def _removed(self, note: Stored) -> bool:
         """Removes the note, and looks: OpenShift's registry answers that it did, and keeps the tag."""
         try:
-            return self._repository.delete_manifest(note.digest) and self._note() is None
+            removed = self._repository.delete_manifest(note.digest)
+            self._repository.capabilities.deletes = removed
+            return removed and self._note() is None
         except RegistryError:
+            self._repository.capabilities.deletes = False
             return False
 
 

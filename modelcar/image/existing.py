@@ -9,8 +9,8 @@ With a key the second kind is read back first, so that nothing is signed of whic
 from collections.abc import Mapping
 from functools import cached_property
 
-from modelcar.attestation.documents import is_signed
 from modelcar.attestation.keys import SigningKey
+from modelcar.attestation.signing import is_signed
 from modelcar.image.checkpoint import Found, find_in_image
 from modelcar.image.manifest import Assembled
 from modelcar.image.model_image import ModelImage

@@ -1,7 +1,7 @@
-"""How a model's files are parted into layers: each large file its own, small ones together, none too large.
+"""A model's files parted into layers: each large file its own, small ones together, none too large.
 
 Layers of whole files mean that a new commit of a model moves only the files that changed, and that several can be sent
-at once.
+at once. Small files, which change most, are never in a layer with weights.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,13 @@ MAX_LAYER_SIZE = 20 * 10**9
 """Bytes. Quay's default MAXIMUM_LAYER_SIZE is 20G, counted over the whole upload."""
 
 OWN_LAYER_SIZE = 1 << 20
-MOST_LAYERS = 100
+"""Bytes of a file from which on it has a layer of its own, as long as there are layers enough."""
+
+WEIGHTS_SIZE = 32 << 20
+"""Bytes from which on files are taken to be weights, where there are too many for layers of their own: they are put
+together with other weights, and tokenizers and indexes among themselves."""
+
+MAX_LAYERS = 100
 """Docker's storage stacks 125 layers at most (moby, layer store); the rest is left to the base image."""
 
 
@@ -42,23 +48,22 @@ def part(snapshot: Snapshot, reader_of: ReaderOf, max_layer_size: int = MAX_LAYE
     Raises:
         BuildError: A file alone is larger than that. A file cannot span two layers.
     """
-    own = OWN_LAYER_SIZE
-    layers = _parted(snapshot.files, reader_of, own, max_layer_size)
-    while len(layers) > MOST_LAYERS:
-        if all(file.size < own for file in snapshot.files):
+    together = OWN_LAYER_SIZE
+    layers = _parted(snapshot.files, reader_of, together, max_layer_size)
+    while len(layers) > MAX_LAYERS:
+        if together >= max_layer_size:
             raise BuildError(
                 f"{snapshot.model} makes {len(layers)} layers of {decimal(max_layer_size)}, too many for an image",
                 "Raise max_layer_size, if your registry takes larger layers (Quay: MAXIMUM_LAYER_SIZE)",
             )
-        own *= 2
-        layers = _parted(snapshot.files, reader_of, own, max_layer_size)
+        together = min(together + (together >> 2), max_layer_size)
+        layers = _parted(snapshot.files, reader_of, together, max_layer_size)
     for layer in layers:
         if layer.size > max_layer_size:
             name = layer.entries[0].path.removeprefix(f"{MODELS}/")
             raise BuildError(
                 f"{name} makes a layer of {decimal(layer.size)}, and max_layer_size is {decimal(max_layer_size)}",
-                "Publish the model in smaller shards (save_pretrained(…, max_shard_size='5GB')), leave the file out "
-                "with --exclude, or raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)",
+                _smaller(name),
             )
     return layers
 
@@ -73,6 +78,19 @@ def alone(file: PublishedFile, reader: Reader) -> Layer | None:
     return Layer((_entry(file, lambda _file: reader),)) if file.size >= OWN_LAYER_SIZE else None
 
 
+def _smaller(name: str) -> str:
+    """Returns the remedy for a file that no layer holds, as its format has one."""
+    raised = "raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)"
+    file = name.rpartition("/")[2]
+    if file.startswith("consolidated") and file.endswith(".safetensors"):
+        return f"Mistral's own form has no smaller shards: {raised}"
+    if file.endswith(".safetensors"):
+        return f"Publish the model in smaller shards (save_pretrained(…, max_shard_size='5GB')), or {raised}"
+    if file.endswith(".gguf"):
+        return f"Publish it in parts (llama-gguf-split --split --split-max-size 15G), or {raised}"
+    return f"Leave the file out with --exclude, or {raised}"
+
+
 def tightest_limit(layers: Sequence[Layer]) -> int:
     """Returns the least max_layer_size, in bytes, under which the files of these layers are parted as they are.
 
@@ -82,10 +100,13 @@ def tightest_limit(layers: Sequence[Layer]) -> int:
     return max(sum(Layer((entry,)).size for entry in layer.entries) for layer in layers)
 
 
-def _parted(files: Iterable[PublishedFile], reader_of: ReaderOf, own: int, max_layer_size: int) -> list[Layer]:
+def _parted(files: Iterable[PublishedFile], reader_of: ReaderOf, together: int, max_layer_size: int) -> list[Layer]:
+    """Parts files: larger ones than `together` bytes alone, others with their like, up to that many bytes a layer."""
     ordered = sorted(files, key=lambda file: tar_order(file.path))
-    large = [Layer((_entry(file, reader_of),)) for file in ordered if file.size >= own]
-    return large + _together([_entry(file, reader_of) for file in ordered if file.size < own], max_layer_size)
+    small = [_entry(file, reader_of) for file in ordered if file.size < OWN_LAYER_SIZE]
+    medium = [_entry(file, reader_of) for file in ordered if OWN_LAYER_SIZE <= file.size < WEIGHTS_SIZE]
+    weights = [_entry(file, reader_of) for file in ordered if file.size >= WEIGHTS_SIZE]
+    return _together(weights, together) + _together(medium, together) + _together(small, max_layer_size)
 
 
 def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
@@ -102,4 +123,4 @@ def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
 
 
 def _entry(file: PublishedFile, reader_of: ReaderOf) -> Entry:
-    return Entry(f"{MODELS}/{file.path}", reader_of(file), file.size)
+    return Entry(f"{MODELS}/{file.place}", reader_of(file), file.size)

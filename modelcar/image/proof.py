@@ -23,7 +23,8 @@ class Hashed(Proof):
         self._layer = layer
         self._published = {entry.path: published(entry, snapshot) for entry in layer.entries}
         self._files = {
-            path: FileCheck(file, allow_pickle=snapshot.allow_pickle) for path, file in self._published.items()
+            path: FileCheck(file, allow_pickle=snapshot.allows_pickle(file.path))
+            for path, file in self._published.items()
         }
         self._whole = hashlib.sha256()
         self.position = 0

@@ -1,13 +1,14 @@
 """Where an image is made: what its tag holds, which layers are there already, and the last step, moving the tag."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from modelcar.attestation.attach import attach
 from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import find_signing_key
-from modelcar.errors import WrongBytesError
 from modelcar.image.checkpoint import Checkpoint, Found
 from modelcar.image.existing import Existing
+from modelcar.image.file_hashes import file_hashes
 from modelcar.image.manifest import Assembled, write_image
 from modelcar.image.model_image import ModelImage
 from modelcar.image.tag_policy import check_tag
@@ -91,7 +92,8 @@ class Push:
         contents = Contents(
             self.image.snapshot, base.name, base.digest, self.image.recipe, self.image.layer_of(digests)
         )
-        attach(self.repository, written.images, contents, self._signing_key)
+        hashes = partial(file_hashes, self.repository, self.image, digests)
+        attach(self.repository, written.images, contents, hashes, self._signing_key)
 
     def move_tag(self, written: Stored) -> Reference:
         """Moves the tag to an image that was written, unless it is there already.
@@ -100,12 +102,8 @@ class Push:
             WrongBytesError: The tag holds something else afterwards.
         """
         if not self.stays:
-            self.repository.put_manifest(written, self.destination.tag)
-            arrived = self.repository.manifest(self.destination.tag).digest
-            if arrived != written.digest:
-                raise WrongBytesError(
-                    f"{self.destination} is {arrived}, not {written.digest}", "Did another run write this tag?"
-                )
+            held = self._existing.stored
+            self.repository.put_tag(written, self.destination.tag, held.digest if held else "")
         self._checkpoint.remove(written)
         return self.destination.at(written.digest)
 

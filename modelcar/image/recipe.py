@@ -46,4 +46,4 @@ def published(entry: Entry, snapshot: Snapshot) -> PublishedFile:
 def _identities(files: Iterable[PublishedFile]) -> list[list[str]]:
     """Lists a layer's files in the order in which they are in it."""
     ordered = sorted(files, key=lambda file: tar_order(file.path))
-    return [[f"{MODELS}/{file.path}", file.identity] for file in ordered]
+    return [[f"{MODELS}/{file.place}", file.identity] for file in ordered]

@@ -1,9 +1,9 @@
 """Sends the layers that an image lacks to all of its destinations, several at a time."""
 
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from modelcar.errors import DamagedUploadError
 from modelcar.hub.snapshot import Snapshot
@@ -16,9 +16,11 @@ from modelcar.image.read_back import read_layer
 from modelcar.image.recipe import files_key
 from modelcar.image.shell import layer as shell_layer
 from modelcar.oci import spec, transfer
+from modelcar.oci.parallel import run_together
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
-from modelcar.oci.transfer import PARALLEL, WORKERS, Turn, copy_blob, send_layer
+from modelcar.oci.transfer import copy_blob, send_layer
+from modelcar.oci.turns import MOST, Turns
 from modelcar.progress import Count, Progress
 
 
@@ -66,40 +68,42 @@ def send_layers(verb: str, image: ModelImage, pushes: Sequence[Push], noted: Map
     Raises:
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
     """
-    turn = threading.Semaphore(PARALLEL)
-    with Progress(verb, _total(image.base, image.layers, pushes)) as progress, ThreadPoolExecutor(WORKERS) as pool:
-        bringing = _Bringing(image, pushes, noted or {}, progress.advance, turn)
-        under = _bring_base(pool, image.base, pushes, progress, turn)
-        jobs = [pool.submit(bringing.bring, layer, key) for layer, key in zip(image.layers, image.keys, strict=True)]
-        try:
-            for job in [*jobs, *under]:
-                job.result()
-        except BaseException:
-            progress.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    repositories = [push.repository for push in pushes]
+    with Progress(verb, _total(image.base, image.layers, pushes)) as progress:
+        turns = _turns(repositories)
+        bringing = _Bringing(image, pushes, noted or {}, progress.advance, turns)
+        jobs = _base_jobs(image.base, pushes, progress.advance, turns)
+        jobs += [partial(bringing.bring, layer, key) for layer, key in zip(image.layers, image.keys, strict=True)]
+        run_together(jobs, progress.stop, repositories)
     return bringing.sent
 
 
 def send_base(base: BaseImage, push: Push) -> None:
     """Sends the layers of the base image alone, where a builder sends the others."""
-    turn = threading.Semaphore(PARALLEL)
-    with Progress("base", _total(base, (), [push])) as progress, ThreadPoolExecutor(WORKERS) as pool:
-        for job in _bring_base(pool, base, [push], progress, turn):
-            job.result()
+    with Progress("base", _total(base, (), [push])) as progress:
+        jobs = _base_jobs(base, [push], progress.advance, _turns([push.repository]))
+        run_together(jobs, progress.stop, [push.repository])
+
+
+def _turns(repositories: Sequence[Repository]) -> Turns:
+    """Makes the turns of a run: of layers that go to two registries, half as many fit into memory."""
+    turns = Turns(MOST // max(len(repositories), 1))
+    for repository in repositories:
+        repository.on_pressure(turns.slow_down)
+    return turns
 
 
 class _Bringing:
     """Brings layers to where they are missing. Safe to use from several threads."""
 
     def __init__(
-        self, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str], count: Count, turn: Turn
+        self, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str], count: Count, turns: Turns
     ) -> None:
         self.sent = Sent()
         self._snapshot: Snapshot = image.snapshot
         self._pushes = pushes
         self._count = count
-        self._turn = turn
+        self._turns = turns
         self._lock = threading.Lock()
         self._signs = any(push.signs for push in pushes)
         found = [push.find_layers() for push in pushes]
@@ -154,7 +158,7 @@ class _Bringing:
             self._count(number)
 
         try:
-            with self._turn:
+            with self._turns:
                 read = read_layer(repository, describe_layer(layer, key, digest), self._snapshot.by_path, count)
         finally:
             # It is counted once, by whoever brings it.
@@ -162,40 +166,40 @@ class _Bringing:
         return read.is_right and files_key(read.files) == key
 
     def _send(self, layer: Layer, key: str, lacking: Sequence[Push]) -> str:
-        noted = self._noted.get(key, "")
         repositories = [push.repository for push in lacking]
-        if not noted:
-            digest = send_layer(layer, proof.Hashed(layer, self._snapshot), repositories, self._count, self._turn)
-        else:
-            try:
-                digest = send_layer(layer, transfer.Noted(noted), repositories, self._count, self._turn)
-            except DamagedUploadError:
-                proof.check_noted(layer, self._snapshot, noted)
-                raise
+        with self._turns.prepare():
+            digest = self._send_to(repositories, layer, self._noted.get(key, ""))
         for push in lacking:
             push.note(describe_layer(layer, key, digest))
         return digest
+
+    def _send_to(self, repositories: Sequence[Repository], layer: Layer, noted: str) -> str:
+        if not noted:
+            return send_layer(layer, proof.Hashed(layer, self._snapshot), repositories, self._count, self._turns)
+        try:
+            return send_layer(layer, transfer.Noted(noted), repositories, self._count, self._turns)
+        except DamagedUploadError:
+            proof.check_noted(layer, self._snapshot, noted)
+            raise
 
 
 def _total(base: BaseImage, layers: Sequence[Layer], pushes: Sequence[Push]) -> int:
     return sum(layer.size for layer in layers) + len(pushes) * sum(layer.size for layer in base.layers)
 
 
-def _bring_base(
-    pool: ThreadPoolExecutor, base: BaseImage, pushes: Sequence[Push], progress: Progress, turn: Turn
-) -> list[Future[None]]:
+def _base_jobs(base: BaseImage, pushes: Sequence[Push], count: Count, turns: Turns) -> list[Callable[[], None]]:
     return [
-        pool.submit(_bring_base_layer, base, layer, push.repository, progress, turn)
+        partial(_bring_base_layer, base, layer, push.repository, count, turns)
         for push in pushes
         for layer in base.layers
     ]
 
 
 def _bring_base_layer(
-    base: BaseImage, layer: spec.Descriptor, repository: Repository, progress: Progress, turn: Turn
+    base: BaseImage, layer: spec.Descriptor, repository: Repository, count: Count, turns: Turns
 ) -> None:
     if repository.has_blob(layer.digest):
-        progress.advance(layer.size)
+        count(layer.size)
     else:
         read = base.repository.read_blob if base.repository else shell_layer.read_layer
-        copy_blob(layer, read, base.repository, repository, progress.advance, turn)
+        copy_blob(layer, read, base.repository, repository, count, turns)

@@ -21,16 +21,20 @@ class Blob:
     read: Callable[[int], Iterator[bytes]]
 
     def pieces(self, start: int = 0) -> Iterator[Piece]:
-        """The bytes from a position to the end. A connection that breaks is taken up.
+        """Gives the bytes from a position to the end. A connection that breaks is taken up.
 
         Raises:
             WrongBytesError: There are more or fewer than its size.
         """
         position = start
-        for data in going_on(self.read, start):
+        for data in going_on(self._read, start):
             if position + len(data) > self.size:
                 raise WrongBytesError(f"a blob has more than its {self.size} bytes", "Its registry is damaged")
             yield Piece(position, data, None)
             position += len(data)
         if position < self.size:
             raise WrongBytesError(f"a blob has {position} bytes, not {self.size}", "Its registry is damaged")
+
+    def _read(self, offset: int) -> Iterator[bytes]:
+        # Where the connection broke after the last byte, there is nothing more to ask for.
+        return self.read(offset) if offset < self.size or not self.size else iter(())

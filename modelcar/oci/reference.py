@@ -13,10 +13,11 @@ _HOST = (
 )
 _REFERENCE = re.compile(
     rf"(?P<registry>{_HOST}(?::[0-9]{{1,5}})?)/(?P<repository>{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
 )
 _SCHEME = re.compile(r"(?:docker|oci|https?)://")
-_LONGEST_REPOSITORY = 255
+_MAX_REPOSITORY_CHARS = 255
+_DOCKER_HUB = ("docker.io", "index.docker.io")
 _SHAPE = "Write it as registry/repository:tag, for example quay.io/my-team/my-model:1.0"
 
 
@@ -28,7 +29,7 @@ class Reference:
         registry: Host and, if any, port: `quay.io`, `registry.example:5000`.
         repository: Path within the registry, in lower case.
         tag: A movable name, or empty.
-        digest: `sha256:` and 64 hex digits, or empty.
+        digest: `sha256:` and 64 hex digits (or `sha512:` and 128), or empty.
     """
 
     registry: str
@@ -40,16 +41,19 @@ class Reference:
     def parse(cls, text: str) -> "Reference":
         """Reads a reference; `docker://` and `oci://` before it are allowed. Without tag and digest, `latest` is meant.
 
+        Docker's own names are read as docker reads them: `docker.io/alpine` is `docker.io/library/alpine`.
+
         Raises:
             UnsafeNameError: The text is no reference, or names no registry.
         """
         match = _REFERENCE.fullmatch(_SCHEME.sub("", text.strip(), count=1))
         if match is None or not _names_a_registry(match["registry"]):
             raise UnsafeNameError(f"{text!r} is not an image reference", _reason(text))
-        if len(match["repository"]) > _LONGEST_REPOSITORY:
-            raise UnsafeNameError(f"the repository of {text!r} is longer than {_LONGEST_REPOSITORY} characters")
+        registry, repository = _normalized(match["registry"], match["repository"])
+        if len(repository) > _MAX_REPOSITORY_CHARS:
+            raise UnsafeNameError(f"the repository of {text!r} is longer than {_MAX_REPOSITORY_CHARS} characters")
         tag = match["tag"] or ("" if match["digest"] else "latest")
-        return cls(match["registry"], match["repository"], tag, match["digest"] or "")
+        return cls(registry, repository, tag, match["digest"] or "")
 
     @classmethod
     def parse_target(cls, text: str) -> "Reference":
@@ -65,7 +69,7 @@ class Reference:
 
     @property
     def version(self) -> str:
-        """What to ask the registry for: the digest where there is one, else the tag."""
+        """The digest where there is one, else the tag: what the registry is asked for."""
         return self.digest or self.tag
 
     def at(self, digest: str) -> "Reference":
@@ -76,6 +80,12 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.registry}/{self.repository}{tag}{digest}"
+
+
+def _normalized(registry: str, repository: str) -> tuple[str, str]:
+    if registry.lower() not in _DOCKER_HUB:
+        return registry, repository
+    return "docker.io", repository if "/" in repository else f"library/{repository}"
 
 
 def _names_a_registry(host: str) -> bool:

@@ -8,11 +8,10 @@ besides, `sha256-<digest>.sig`, for cosign and those that read what it writes lo
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import spec
-from modelcar.oci.registry import Repository, Stored
+from modelcar.oci.registry import MAX_MANIFEST_BYTES, Repository, Stored
 
 SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
 """Ends of the tags under which cosign keeps them."""
@@ -93,21 +92,33 @@ def attach(repository: Repository, subject: Stored, attachments: Sequence[Attach
     put(repository, subject, missing)
 
 
-def put(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> None:
+def put(repository: Repository, subject: Stored, attached: Iterable[Attached]) -> None:
     """Writes the manifests of attachments whose blobs are there, and sees to it that they are found.
 
     Args:
         repository: Where to.
         subject: The image in it.
-        attached: What is attached to it.
+        attached: What is attached to it; taken one by one, as each may be large.
+
+    Raises:
+        RegistryError: The registry is unreachable, or refused some of it; the others are there.
     """
-    unlisted = []
+    unlisted, refused = [], None
     for one in attached:
-        stored, listed = _put_tagged(repository, subject, one) if one.tag_end else _put(repository, one.stored)
+        try:
+            stored, listed = _put_tagged(repository, subject, one) if one.tag_end else _put(repository, one.stored)
+        except RegistryError as error:
+            # One that is not answered at all ends it; an answer is one to this attachment.
+            if not error.status:
+                raise
+            refused = refused or error
+            continue
         if not listed and stored.manifest().subject is not None:
             unlisted.append(_entry(stored))
     if unlisted:
         _list(repository, subject.digest, unlisted)
+    if refused is not None:
+        raise refused
 
 
 def _missing(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> list[Attached]:
@@ -117,9 +128,11 @@ def _missing(repository: Repository, subject: Stored, attached: Sequence[Attache
     }
     missing = []
     for one in attached:
-        there = _at_tag(repository, tag(subject.digest, one.tag_end)) if one.tag_end else None
+        there = _at_tag(repository, tag(subject.digest, one.tag_end), subject.digest) if one.tag_end else None
         stored = there if there is not None and _holds(there, one.stored) else one.stored
-        if stored.digest not in listed or (one.tag_end and stored is not there):
+        # What stands there without a subject is in no list.
+        is_listed = stored.digest in listed or stored.manifest().subject is None
+        if not is_listed or (one.tag_end and stored is not there):
             missing.append(one)
     return missing
 
@@ -131,20 +144,37 @@ def _put(repository: Repository, stored: Stored) -> tuple[Stored, bool]:
 def _put_tagged(repository: Repository, subject: Stored, one: Attached) -> tuple[Stored, bool]:
     """Writes a tag of cosign's: several may sign an image, and their signatures share a manifest."""
     name = tag(subject.digest, one.tag_end)
-    there = _at_tag(repository, name)
+    there = _at_tag(repository, name, subject.digest)
     if there is None or _holds(one.stored, there):
-        return one.stored, repository.put_manifest(one.stored, name)
+        return _put_bare_if_need_be(repository, one.stored, name)
     if _holds(there, one.stored):
         return _put(repository, there)
     together = _together(repository, one.stored, there)
     try:
-        return together, repository.put_manifest(together, name)
+        return _put_bare_if_need_be(repository, together, name)
     except CredentialsError:
         raise
     except RegistryError as error:
         # What others wrote there may be gone, or be too much: anybody who may push may write it.
         print(f"the tag {name} is written anew, without what others put there: {error}", flush=True)
-        return one.stored, repository.put_manifest(one.stored, name)
+        return _put_bare_if_need_be(repository, one.stored, name)
+
+
+def _put_bare_if_need_be(repository: Repository, stored: Stored, name: str) -> tuple[Stored, bool]:
+    """Writes a tag of cosign's; without a subject to a registry that takes none, as cosign itself writes it."""
+    known = repository.capabilities
+    bare = Stored(stored.manifest().model_copy(update={"subject": None}).encoded(), stored.media_type)
+    if known.takes_subject is False:
+        return bare, repository.put_manifest(bare, name)
+    try:
+        listed = repository.put_manifest(stored, name)
+    except RegistryError as error:
+        if not error.status or bare.content == stored.content:
+            raise
+        repository.put_manifest(bare, name)
+        known.takes_subject = False
+        return bare, False
+    return stored, listed
 
 
 def find(repository: Repository, digest: str) -> list[Attached]:
@@ -161,19 +191,48 @@ def each(repository: Repository, digest: str) -> Iterator[Attached]:
         repository: Where the image is.
         digest: The image's digest.
     """
-    seen = set()
+    found = {digest}
     for tag_end in (SIGNATURES, ATTESTATIONS, INVENTORIES):
-        stored = repository.find_manifest(tag(digest, tag_end))
-        if stored is not None and not stored.is_index:
-            seen.add(stored.digest)
+        stored = _at(repository, tag(digest, tag_end))
+        if stored is not None and not stored.is_index and stored.digest not in found:
+            found.add(stored.digest)
             yield Attached(stored, tag_end)
-    for entry in chain(repository.list_referrers(digest), _listed(repository, digest)):
-        if entry.digest not in seen and entry.media_type in spec.MANIFESTS:
-            seen.add(entry.digest)
-            stored = repository.find_manifest(entry.digest)
-            # A list may name what is gone, or what belongs to another image.
-            if stored is not None and _subject(stored) == digest:
-                yield Attached(stored)
+    listed = [*repository.list_referrers(digest), *_listed(repository, digest)]
+    for entry in [entry for entry in listed if entry.media_type in spec.MANIFESTS]:
+        if entry.digest in found:
+            continue
+        found.add(entry.digest)
+        stored = _at(repository, entry.digest)
+        # A list may name what is gone, or what belongs to another image.
+        if stored is not None and not stored.is_index and _subject(stored) == digest:
+            yield Attached(stored)
+
+
+def _at(repository: Repository, version: str) -> Stored | None:
+    """Returns what stands there, if the registry gives it: what is attached must not keep anybody from the image."""
+    try:
+        return repository.find_manifest(version)
+    except RegistryError as error:
+        # What answers nothing at all is another matter than one that does not answer this.
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
+        print(f"what is attached as {version} is passed over: {error.what}", flush=True)
+        return None
+
+
+def of_type(repository: Repository, digest: str, artifact_type: str) -> Iterator[Stored]:
+    """Yields what is listed as attached to an image and of one type; other attachments are not fetched.
+
+    Args:
+        repository: Where the image is.
+        digest: The image's digest.
+        artifact_type: The type.
+    """
+    for entry in [*repository.list_referrers(digest), *_listed(repository, digest)]:
+        if entry.artifact_type == artifact_type and entry.media_type in spec.MANIFESTS:
+            stored = _at(repository, entry.digest)
+            if stored is not None and not stored.is_index and _subject(stored) == digest:
+                yield stored
 
 
 def tag(digest: str, tag_end: str = "") -> str:
@@ -196,11 +255,12 @@ def _manifest(subject: Stored, attachment: Attachment) -> tuple[Content, Attache
     return config, Attached(Stored(manifest.encoded(), spec.MANIFEST), attachment.tag_end)
 
 
-def _at_tag(repository: Repository, name: str) -> Stored | None:
+def _at_tag(repository: Repository, name: str, subject: str) -> Stored | None:
     """Returns the manifest under a tag; None if there is none, or something else that nobody can read."""
     try:
         stored = repository.find_manifest(name)
-        if stored is None or stored.is_index:
+        # GitLab takes such a tag for the image's digest.
+        if stored is None or stored.is_index or stored.digest == subject:
             return None
         stored.manifest()
     except (CredentialsError, RegistryUnwellError):
@@ -255,7 +315,12 @@ def _list(repository: Repository, digest: str, entries: Iterable[spec.Descriptor
 
 
 def _put_list(repository: Repository, digest: str, entries: list[spec.Descriptor]) -> None:
-    repository.put_manifest(Stored(spec.Index(manifests=entries).encoded(), spec.INDEX), tag(digest))
+    index = spec.Index(manifests=entries).encoded()
+    if len(index) > MAX_MANIFEST_BYTES:
+        # Annotations help those who look through the list; what is attached is found without.
+        bare = [entry.model_copy(update={"annotations": None}) for entry in entries]
+        index = spec.Index(manifests=bare).encoded()
+    repository.put_manifest(Stored(index, spec.INDEX), tag(digest))
 
 
 def _with_platform(entry: spec.Descriptor) -> spec.Descriptor:
@@ -264,8 +329,9 @@ def _with_platform(entry: spec.Descriptor) -> spec.Descriptor:
 
 
 def _listed(repository: Repository, digest: str) -> list[spec.Descriptor]:
-    stored = repository.find_manifest(tag(digest))
-    return stored.index().manifests if stored is not None and stored.is_index else []
+    stored = _at(repository, tag(digest))
+    # GitLab takes such a tag for the image's digest: an image for several platforms is not a list of attachments.
+    return stored.index().manifests if stored is not None and stored.is_index and stored.digest != digest else []
 
 
 def _subject(stored: Stored) -> str:

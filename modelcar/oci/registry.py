@@ -3,33 +3,37 @@
 See https://github.com/opencontainers/distribution-spec.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import TypeVar
-from urllib.parse import urlsplit
+from dataclasses import replace
 
 import requests
-import urllib3
-from pydantic import ValidationError
 
-from modelcar.errors import RegistryError, RegistryUnwellError, WrongBytesError
-from modelcar.oci import error_format, spec
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.oci import error_format, spec, status
+from modelcar.oci.body import CHUNK_BYTES as CHUNK_BYTES
+from modelcar.oci.body import MAX_MANIFEST_BYTES as MAX_MANIFEST_BYTES
+from modelcar.oci.body import begins_at, received
+from modelcar.oci.capabilities import Capabilities, capabilities_of
 from modelcar.oci.connection import Connection, Scope
+from modelcar.oci.listing import list_referrers
 from modelcar.oci.reference import Reference
+from modelcar.oci.stored import Stored as Stored
 from modelcar.oci.upload import Upload
-from modelcar.retries import retrying
+from modelcar.retries import pause, retrying
 
-CHUNK_BYTES = 1 << 20
-LARGEST_MANIFEST = 4 << 20
-"""Bytes. OpenShift's registry refuses a larger one; so does the distribution specification's advice."""
+MAX_SMALL_BLOB_BYTES = 16 << 20
+"""Of a config, or another document that is read as a whole."""
 
-_MOST_PAGES = 100
+VISIBLE_SECONDS = 120.0
+"""How long a tag that was written may be seen as it was before: Azure's replicas need seconds, up to a minute."""
+
+_OTHERS_SECONDS = 5.0
+"""How long one that another run may have written is looked at."""
+
 _SMALL_AT_ONCE = 4
-_UNKNOWN_PATH = frozenset({400, 404, 405, 406, 501})
-"""What registries answer to the referrers' path when they do not know it."""
-
+_LONGEST_PAUSE = 15.0
 _NOT_THERE_YET = frozenset({"BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 """What registries answer to a manifest whose blobs they do not see yet, though they took them.
 
@@ -37,60 +41,7 @@ docker-registry reads its own note of a blob while another upload of the same bl
 consistent only after a while.
 """
 
-LARGEST_SMALL_BLOB = 16 << 20
-"""Bytes of a config, or another document that is read as a whole."""
-
 _ACCEPT = {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}
-
-
-Document = TypeVar("Document", spec.Manifest, spec.Index)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A manifest or index as a registry keeps it: the very bytes, so that its digest survives a copy."""
-
-    content: bytes
-    media_type: str
-
-    @property
-    def digest(self) -> str:
-        """The digest of the bytes."""
-        return spec.digest_of(self.content)
-
-    @property
-    def is_index(self) -> bool:
-        """Whether this names a manifest for each platform."""
-        return self.media_type in spec.INDEXES
-
-    def manifest(self) -> spec.Manifest:
-        """The image manifest.
-
-        Raises:
-            RegistryError: It is malformed, or none.
-        """
-        return self._read(spec.Manifest)
-
-    def index(self) -> spec.Index:
-        """The image index.
-
-        Raises:
-            RegistryError: It is malformed, or none.
-        """
-        return self._read(spec.Index)
-
-    def _read(self, kind: type[Document]) -> Document:
-        try:
-            return kind.model_validate_json(self.content)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise RegistryError(
-                f"{self.digest} is no {kind.__name__.lower()}: {problem['loc']}: {problem['msg']}"
-            ) from None
-
-    def annotations(self) -> dict[str, str]:
-        """The annotations of either."""
-        return (self.index().annotations if self.is_index else self.manifest().annotations) or {}
 
 
 class Repository:
@@ -103,16 +54,45 @@ class Repository:
 
     def __init__(self, reference: Reference, *, push: bool = False) -> None:
         self.reference = reference
-        self._connection = Connection(reference.registry)
+        self.capabilities: Capabilities = capabilities_of(reference.registry)
+        self._connection = Connection(reference.registry, reference.repository)
         self._scope = Scope(reference.repository, "pull,push" if push else "pull")
+        self._push = push
+        self._has_access = False
+        self._written_tags: dict[str, str] = {}
 
     @property
     def plain_http(self) -> bool:
-        """Whether the registry speaks HTTP without TLS; only one on this machine is spoken to in that way."""
+        """Whether the registry speaks HTTP without TLS: one on this machine, or one that is named insecure."""
         return self._connection.origin.startswith("http://")
 
+    @property
+    def is_insecure(self) -> bool:
+        """Whether nothing proves that it is the registry that was meant: no TLS, or a certificate that is not
+        checked.
+        """
+        return self.plain_http or not self._connection.certificate_is_checked
+
+    @property
+    def scheme(self) -> str:
+        """How the registry is spoken to, in words; empty for TLS with a certificate that was checked."""
+        named = self._connection.settings.insecure_source
+        if self.plain_http:
+            return f"plain HTTP, named insecure in {named}" if named else "plain HTTP on this machine"
+        return f"TLS with a certificate that nobody checks, named insecure in {named}" if self.is_insecure else ""
+
+    @property
+    def storage(self) -> str:
+        """What was said of its storage on purpose, in words; empty for nothing."""
+        named = self._connection.settings.private_storage_source
+        return f"storage within this network, named in {named}" if named else ""
+
+    def on_pressure(self, tell: Callable[[], None]) -> None:
+        """Has somebody told when the registry answers that it is asked too much, or does not answer in time."""
+        self._connection.on_pressure = tell
+
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection, also those on which somebody waits."""
         self._connection.close()
 
     def __enter__(self) -> "Repository":
@@ -121,41 +101,57 @@ class Repository:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @retrying
     def find_manifest(self, version: str) -> Stored | None:
-        """The manifest or index under a tag or digest; None if there is none.
+        """Returns the manifest or index under a tag or digest; None if there is none.
+
+        A registry that refuses to show it, but lets us do other things in the repository, has none: Artifactory answers
+        so.
 
         Raises:
             WrongBytesError: What came back is not what the digest says.
             RegistryUnwellError: It was altered on the way, each time.
         """
+        try:
+            return self._read_manifest(version)
+        except CredentialsError as refusal:
+            if refusal.status != requests.codes.forbidden or not self._may_do_other_things():
+                raise
+            return None
+
+    def manifest(self, version: str) -> Stored:
+        """Returns the manifest or index under a tag or digest.
+
+        Raises:
+            RegistryError: There is none, or it is refused.
+        """
+        stored = self._read_manifest(version)
+        if stored is None:
+            raise RegistryError(f"there is no image {self._name(version)}", "Check the repository and the tag")
+        return stored
+
+    @retrying
+    def _read_manifest(self, version: str) -> Stored | None:
         path = self._path(f"manifests/{version}")
-        response = self._connection.request("GET", path, self._scope, {200, 404}, headers=_ACCEPT, stream=True)
+        expect = status.SUCCESS | status.ABSENT
+        response = self._connection.request("GET", path, self._scope, expect, headers=_ACCEPT, stream=True)
         with closing(response):
-            if response.status_code == requests.codes.not_found:
+            if response.status_code in status.ABSENT:
                 return None
-            content = b"".join(_received(response, limit=LARGEST_MANIFEST))
-        stored = Stored(content, response.headers.get("Content-Type", "").split(";")[0].strip())
+            content = b"".join(received(response, limit=MAX_MANIFEST_BYTES))
+        self._has_access = True
+        media_type = response.headers.get("Content-Type", "").split(";")[0].strip()
+        stored = Stored(content, media_type, version if version.startswith("sha512:") else "")
         sent = response.headers.get("Docker-Content-Digest", stored.digest)
-        if sent != stored.digest:
+        if not spec.is_digest_of(sent, content):
             raise RegistryUnwellError(
                 f"{self._name(version)} came back as {stored.digest}, and was sent as {sent}",
                 "Something on the way alters it: check proxies",
             )
-        if version.startswith("sha256:") and stored.digest != version:
-            raise WrongBytesError(f"{self._name(version)} came back as {stored.digest}", "The registry is damaged")
+        if spec.is_digest(version) and not spec.is_digest_of(version, content):
+            raise WrongBytesError(
+                f"{self._name(version)} came back as {spec.digest_of(content)}", "The registry is damaged"
+            )
         return self._understood(stored, version)
-
-    def manifest(self, version: str) -> Stored:
-        """The manifest or index under a tag or digest.
-
-        Raises:
-            RegistryError: There is none.
-        """
-        stored = self.find_manifest(version)
-        if stored is None:
-            raise RegistryError(f"there is no image {self._name(version)}", "Check the repository and the tag")
-        return stored
 
     @retrying
     def put_manifest(self, stored: Stored, version: str) -> bool:
@@ -164,25 +160,59 @@ class Repository:
         Returns:
             Whether the registry will list it among the referrers of its subject.
         """
-        if len(stored.content) > LARGEST_MANIFEST:
+        if len(stored.content) > MAX_MANIFEST_BYTES:
             raise RegistryError(
-                f"the manifest is {len(stored.content)} bytes; registries take {LARGEST_MANIFEST} at most"
+                f"the manifest is {len(stored.content)} bytes; registries take {MAX_MANIFEST_BYTES} at most"
             )
         path = self._path(f"manifests/{version}")
         headers = {"Content-Type": stored.media_type}
-        answers = {201, 400, 404}
+        answers = status.SUCCESS | {400, 404}
         written = self._connection.request("PUT", path, self._scope, answers, headers=headers, body=stored.content)
-        if written.status_code != requests.codes.created and error_format.codes(written) & _NOT_THERE_YET:
-            raise RegistryUnwellError(
-                f"{self._name(version)} was refused ({error_format.words(written)}): "
-                f"{self.reference.registry} misses something that it names",
+        if written.status_code not in status.SUCCESS and error_format.codes(written) & _NOT_THERE_YET:
+            error = RegistryUnwellError(
+                f"{self._name(version)} was refused ({error_format.server_message(written)}): "
+                f"{self.reference.registry} is missing a blob that the manifest names",
                 "It may have removed that meanwhile: run the same command again",
             )
-        self._connection.checked(written, self._scope, {201})
+            error.status = written.status_code
+            raise error
+        self._connection.checked(written, self._scope, status.SUCCESS)
         arrived = written.headers.get("Docker-Content-Digest", stored.digest)
-        if arrived != stored.digest:
+        if not spec.is_digest_of(arrived, stored.content):
             raise RegistryUnwellError(f"{self._name(version)} was stored as {arrived}, not {stored.digest}")
+        self._has_access = True
+        self._written_tags[version] = stored.digest
         return "OCI-Subject" in written.headers
+
+    def put_tag(self, stored: Stored, tag: str, before: str = "") -> None:
+        """Writes a manifest or index under a tag, and sees to it that the tag is seen to hold it.
+
+        Args:
+            stored: What to write.
+            tag: The tag.
+            before: The digest that it held, if it held any: some registries show that for a while.
+
+        Raises:
+            WrongBytesError: The tag holds something else.
+        """
+        self.put_manifest(stored, tag)
+        waited, wait = 0.0, 0.25
+        while (held := self._held(tag)) != stored.digest:
+            foreign = held not in ("", before)
+            if waited >= (_OTHERS_SECONDS if foreign else VISIBLE_SECONDS):
+                shown = held or "not there"
+                why = "Did another run write this tag?" if foreign else "It took the tag: look again in some minutes"
+                raise WrongBytesError(f"{self._name(tag)} is {shown}, not {stored.digest}", why)
+            waited += pause(wait)
+            wait = min(2 * wait, _LONGEST_PAUSE)
+
+    def _held(self, tag: str) -> str:
+        """Returns the digest that a tag is seen to hold; what we may write and not read holds what we wrote."""
+        try:
+            stored = self._read_manifest(tag)
+        except CredentialsError:
+            return self._written_tags.get(tag, "")
+        return stored.digest if stored else ""
 
     def put_manifests(self, manifests: Iterable[Stored]) -> list[bool]:
         """Writes several at the same time, each under its digest; see put_manifest."""
@@ -190,48 +220,45 @@ class Repository:
             return list(pool.map(lambda stored: self.put_manifest(stored, stored.digest), manifests))
 
     def list_referrers(self, digest: str) -> list[spec.Descriptor]:
-        """What names an image as its subject, as far as the registry itself knows; modelcar.oci.referrers finds all."""
-        found: list[spec.Descriptor] = []
-        path = self._path(f"referrers/{digest}")
-        for _ in range(_MOST_PAGES):
-            page = self._page_of_referrers(path)
-            if page is None:
-                break
-            index, path = page
-            found.extend(index.manifests)
-            if not path:
-                break
-        return found
-
-    @retrying
-    def _page_of_referrers(self, path: str) -> tuple[spec.Index, str] | None:
-        response = self._connection.request("GET", path, self._scope, {200, *_UNKNOWN_PATH}, stream=True)
-        with closing(response):
-            if response.status_code != requests.codes.ok:
-                return None
-            content = b"".join(_received(response, limit=LARGEST_MANIFEST))
-        try:
-            return spec.Index.model_validate_json(content), response.links.get("next", {}).get("url", "")
-        except ValidationError:
-            # Some registries answer each path that they do not know by a page.
-            return None
+        """Returns what names an image as its subject, as far as the registry knows itself; see oci/referrers.py."""
+        return list_referrers(self._connection, self._scope, self.capabilities, self._path(f"referrers/{digest}"))
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the registry keeps this blob in this repository, and can say so.
+        """Tells whether the registry keeps this blob in this repository, and can say so.
 
         docker-registry whose disk was full keeps an empty note of a blob and then answers 500 whenever it is asked for
         it, until the blob is written again.
         """
+        path = self._path(f"blobs/{digest}")
         try:
-            response = self._connection.request("HEAD", self._path(f"blobs/{digest}"), self._scope, {200, 404})
+            expect = status.SUCCESS | status.ABSENT
+            response = self._connection.request("HEAD", path, self._scope, expect)
+            self._has_access = True
+            return response.status_code in status.SUCCESS
         except RegistryUnwellError as error:
             if error.status != requests.codes.internal_server_error:
                 raise
             return False
-        return bool(response.status_code == requests.codes.ok)
+        except CredentialsError as refusal:
+            if refusal.status != requests.codes.forbidden or not self._may_do_other_things():
+                raise
+        except RegistryError as error:
+            if error.status not in status.LOST | status.NOT_SUPPORTED:
+                raise
+        return self._has_first_byte(path)
+
+    def _has_first_byte(self, path: str) -> bool:
+        """Asks for a blob by reading it: some registries know no HEAD, or send us with it to links that are for GET."""
+        try:
+            with closing(
+                self._connection.send("GET", path, self._scope, headers={"Range": "bytes=0-0"}, stream=True)
+            ) as response:
+                return response.status_code in status.SUCCESS | {206}
+        except RegistryError:
+            return False
 
     def read_blob(self, digest: str, offset: int = 0, limit: int | None = None) -> Iterator[bytes]:
-        """A blob's bytes as they arrive, in chunks of at most 1 MiB. They are not checked against the digest.
+        """Reads a blob's bytes as they arrive, in chunks of at most 1 MiB. They are not checked against the digest.
 
         Args:
             digest: The blob's digest.
@@ -240,20 +267,28 @@ class Repository:
         """
         path = self._path(f"blobs/{digest}")
         headers = {"Range": f"bytes={offset}-"} if offset else None
-        response = self._connection.request("GET", path, self._scope, {200, 206}, headers=headers, stream=True)
+        answers = status.SUCCESS | {206, 416}
+        response = self._connection.request("GET", path, self._scope, answers, headers=headers, stream=True)
         with closing(response):
-            # A registry need not know ranges.
-            skipped = offset if response.status_code == requests.codes.ok else 0
-            for chunk in _received(response, limit):
+            if response.status_code == requests.codes.requested_range_not_satisfiable:
+                # The connection broke after the very last byte.
+                if response.headers.get("Content-Range", "").rpartition("/")[2] == str(offset):
+                    return
+                raise self._connection.failure(response, self._scope)
+            skipped = offset - begins_at(response)
+            if skipped < 0:
+                raise RegistryError(f"{self.reference.registry} sent another part of {digest} than was asked for")
+            self._has_access = True
+            for chunk in received(response, limit):
                 if len(chunk) > skipped:
                     yield chunk[skipped:]
                 skipped -= min(skipped, len(chunk))
 
     @retrying
     def small_blob(self, digest: str) -> bytes:
-        """A blob that fits into memory, such as a config, checked against its digest."""
-        content = b"".join(self.read_blob(digest, limit=LARGEST_SMALL_BLOB))
-        if spec.digest_of(content) != digest:
+        """Returns a blob that fits into memory, such as a config, checked against its digest."""
+        content = b"".join(self.read_blob(digest, limit=MAX_SMALL_BLOB_BYTES))
+        if not spec.is_digest_of(digest, content):
             raise WrongBytesError(f"blob {digest} of {self._name('')} came back with other bytes")
         return content
 
@@ -265,7 +300,7 @@ class Repository:
             return
         upload = self.start_upload()
         try:
-            upload.send_whole(content, digest)
+            upload.send_whole([content], len(content), digest)
         except BaseException:
             upload.cancel()
             raise
@@ -278,8 +313,19 @@ class Repository:
 
     def start_upload(self) -> Upload:
         """Starts to write a blob whose digest need not be known yet."""
-        started = self._connection.request("POST", self._path("blobs/uploads/"), self._scope, {202})
-        return Upload(self._connection, self._scope, _location(started))
+        path = self._path("blobs/uploads/")
+        try:
+            started = self._connection.request("POST", path, self._scope, status.SUCCESS)
+        except RegistryError as error:
+            if error.status in status.ABSENT and not isinstance(error, CredentialsError):
+                error.remedy = error.remedy or f"Create the repository {self.reference.repository} there first"
+            raise
+        self._has_access = True
+        least = started.headers.get("OCI-Chunk-Min-Length", "")
+        if least.isascii() and least.isdecimal():
+            self.capabilities.min_chunk = int(least[:12])
+        location = self._connection.location(started)
+        return Upload(self._connection, self._scope, location, self.capabilities)
 
     def check_push(self) -> None:
         """Sees whether we may write here: starts an upload and drops it, so that nothing is left behind.
@@ -295,26 +341,41 @@ class Repository:
         path = self._path(f"blobs/uploads/?mount={digest}&from={source_repository}")
         try:
             scope = replace(self._scope, source=source_repository)
-            response = self._connection.request("POST", path, scope, {201, 202})
+            response = self._connection.request("POST", path, scope, status.SUCCESS)
         except RegistryError:
             # A registry need not mount, nor these credentials be good for both; copying shows what is wrong, if it is.
             return False
-        if response.status_code == requests.codes.created:
-            return True
-        Upload(self._connection, self._scope, _location(response)).cancel()
-        return False
+        # 201 means mounted, and 202 an upload; some answer 201 to either, and only the place tells.
+        place = response.headers.get("Location", "").partition("?")[0]
+        mounted = place.endswith(digest) if place else response.status_code == requests.codes.created
+        if not mounted and response.status_code != requests.codes.accepted:
+            mounted = self.has_blob(digest)
+        if not mounted and place:
+            location = self._connection.location(response)
+            Upload(self._connection, self._scope, location, self.capabilities).cancel()
+        self.capabilities.mounts = mounted or bool(self.capabilities.mounts)
+        return mounted
 
     def delete_manifest(self, version: str) -> bool:
         """Removes a manifest by its digest or, where the registry can, a tag. False if it cannot."""
         path = self._path(f"manifests/{version}")
-        response = self._connection.request("DELETE", path, self._scope, {200, 202, 400, 404, 405})
-        return bool(response.status_code in (200, 202))
+        answers = status.SUCCESS | status.ABSENT | status.NOT_SUPPORTED | {400}
+        response = self._connection.request("DELETE", path, self._scope, answers)
+        return response.status_code in status.SUCCESS
+
+    def _may_do_other_things(self) -> bool:
+        if not self._has_access and self._push:
+            try:
+                self.check_push()
+            except RegistryError:
+                return False
+        return self._has_access
 
     def _path(self, rest: str) -> str:
         return f"/v2/{self.reference.repository}/{rest}"
 
     def _name(self, version: str) -> str:
-        separator = "@" if version.startswith("sha256:") else ":"
+        separator = "@" if spec.is_digest(version) else ":"
         return f"{self.reference.registry}/{self.reference.repository}{separator}{version}"
 
     def _understood(self, stored: Stored, version: str) -> Stored:
@@ -325,22 +386,3 @@ class Repository:
         except RegistryError as error:
             raise RegistryError(f"{self._name(version)} is malformed: {error}") from None
         return stored
-
-
-def _location(response: requests.Response) -> str:
-    if "Location" not in response.headers:
-        raise RegistryError(f"{urlsplit(response.url).netloc} began an upload without saying where (no Location)")
-    return str(response.headers["Location"])
-
-
-def _received(response: requests.Response, limit: int | None = None) -> Iterator[bytes]:
-    """The body as it was sent. A body that ends early is an error that may pass."""
-    seen = 0
-    try:
-        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
-            seen += len(chunk)
-            if limit is not None and seen > limit:
-                raise RegistryError(f"{response.url} answers with more than {limit} bytes")
-            yield chunk
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise RegistryUnwellError(f"the connection to {response.url} broke after {seen} bytes: {error}") from None

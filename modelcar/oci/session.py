@@ -1,40 +1,66 @@
-"""What every request to a registry goes through: redirects that are followed, bodies that end, authorities to trust."""
+"""What every request to a registry goes through: redirects that are followed, bodies that end."""
 
 import http.client
-import ipaddress
-import socket
-import ssl
 import time
-from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import get_environ_proxies, select_proxy
 
-from modelcar import pod
 from modelcar.errors import RegistryError
+from modelcar.oci.addresses import Guard, name_of
+from modelcar.oci.sockets import LiveSockets, TooSlowError
+from modelcar.oci.trust import WatchedAdapter
 
-LARGEST_ANSWER = 4 << 20
-"""Bytes. No answer that is not a blob needs more: tokens and errors take some KiB, a manifest has the same limit."""
+MAX_ANSWER_BYTES = 4 << 20
+"""No answer that is not a blob needs more: tokens and errors take some KiB, a manifest has the same limit."""
 
 ANSWER_SECONDS = 120.0
 """How long the body of such an answer may take, once it has begun."""
 
+MAX_REDIRECTS = 10
 _BLOCK_BYTES = 1 << 20
-_CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
 class Session(requests.Session):
     """Follows redirects (Quay and others answer with a storage's address), but not into the network it runs in.
 
     requests itself takes credentials off a redirect to another host. What it reads as a whole is limited here.
+
+    Args:
+        host: The registry's host and port, as in an image reference.
+        server: The host and port that answers for it.
+        private_storage: Whether somebody said that its storage is within the network (registries_conf).
     """
+
+    def __init__(self, host: str, server: str = "", *, private_storage: bool = False) -> None:
+        super().__init__()
+        self.max_redirects = MAX_REDIRECTS
+        # What is asked for is checked against digests of what is stored.
+        self.headers["Accept-Encoding"] = "identity"
+        # Credentials come from the auth files alone; ~/.netrc must not add any.
+        self.auth = _no_auth
+        self._host = host
+        self._live = LiveSockets()
+        self._guard = Guard(host, server or host, allowed=private_storage)
+        self._mount(checked=True)
+
+    def trust_any_certificate(self) -> None:
+        """Checks no certificate from now on; somebody said so on purpose (registries_conf)."""
+        self.verify = False
+        self._mount(checked=False)
+
+    def abort(self) -> None:
+        """Ends every request that is under way, in whatever thread, and lets no new one begin."""
+        self._live.shut_down()
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Sends a request; the body of the answer is read up to a limit, unless it is to be streamed."""
+        url = request.url or ""
+        if select_proxy(url, get_environ_proxies(url)):
+            self._guard.check_behind_proxy(urlsplit(url).hostname or "")
         is_streamed = options.pop("stream", False)
         response = super().send(request, stream=True, **options)
         if not is_streamed:
@@ -42,19 +68,50 @@ class Session(requests.Session):
         return response
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where a redirect leads, if it may be followed.
+        """Returns where a redirect leads, if it may be followed.
 
         Raises:
-            RegistryError: A registry on the internet names an address within this network.
+            RegistryError: It leads from TLS to plain HTTP, or a registry on the internet names an address within this
+                network.
         """
         target = super().get_redirect_target(resp)
-        if target is not None:
-            # requests reads what comes with a redirect, however much that is.
-            keep(resp)
-            origin, goal = urlsplit(resp.url).hostname or "", urlsplit(urljoin(resp.url, target)).hostname or ""
-            if goal != origin and _is_within(goal) and not _is_within(origin):
-                raise RegistryError(f"{origin} redirects us to {goal}, an address within this network; not followed")
-        return target
+        if target is None:
+            return None
+        # requests reads what comes with a redirect, however much that is.
+        keep(resp)
+        return with_tls(resp.url, urljoin(resp.url, target))
+
+    def _mount(self, *, checked: bool) -> None:
+        if not checked:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, WatchedAdapter(self._host, self._guard, self._live, checked=checked))
+
+
+def with_tls(origin: str, url: str) -> str:
+    """Returns an address that TLS led to, which must not be without.
+
+    Proxies that end TLS and do not say so make registries name themselves with `http`: then the host is the same, and
+    TLS is what was meant.
+
+    Args:
+        origin: The address of who sent us there.
+        url: Where.
+
+    Raises:
+        RegistryError: It leads to another host, without TLS.
+    """
+    here, there = urlsplit(origin), urlsplit(url)
+    if here.scheme != "https" or there.scheme != "http":
+        return url
+    if name_of(there.netloc.rpartition("@")[2]) != name_of(here.netloc.rpartition("@")[2]):
+        raise RegistryError(
+            f"{here.netloc.rpartition('@')[2]} sends us from TLS to plain HTTP at {there.netloc.rpartition('@')[2]}; "
+            "not followed"
+        )
+    # Without a port, or with that of plain HTTP, it is the port of TLS that was lost with the scheme.
+    netloc = here.netloc if there.port in (None, 80) else there.netloc
+    return urlunsplit(("https", netloc, there.path, there.query, there.fragment))
 
 
 def keep(response: requests.Response) -> None:
@@ -70,57 +127,31 @@ def keep(response: requests.Response) -> None:
     try:
         while chunk := response.raw.read1(_BLOCK_BYTES, decode_content=True):
             content += chunk
-            if len(content) > LARGEST_ANSWER or time.monotonic() > deadline:
+            if len(content) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
                 response.close()
-                limit = f"{LARGEST_ANSWER} bytes" if len(content) > LARGEST_ANSWER else f"{ANSWER_SECONDS:.0f} s"
+                limit = f"{MAX_ANSWER_BYTES} bytes" if len(content) > MAX_ANSWER_BYTES else f"{ANSWER_SECONDS:.0f} s"
                 raise RegistryError(f"{_host(response.url)} answers without end; given up after {limit}")
     except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        if is_too_slow(error):
+            raise RegistryError(f"{_host(response.url)} answers too slowly to be waited for") from None
         raise requests.exceptions.ConnectionError(error) from None
     response._content, response._content_consumed = bytes(content), True  # type: ignore[attr-defined]
+
+
+def is_too_slow(error: BaseException) -> bool:
+    """Tells whether a failure is that of an answer which dripped."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, TooSlowError):
+            return True
+        inner = getattr(seen, "reason", None)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
+    return False
 
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-class TrustingAdapter(HTTPAdapter):
-    """Trusts, besides the public authorities, those that `certs.d` and the cluster name for this registry."""
-
-    def __init__(self, host: str) -> None:
-        self._context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-        self._context.load_default_certs()
-        for certificate in trusted_certificates(host):
-            self._context.load_verify_locations(certificate)
-        super().__init__(pool_maxsize=32)
-
-    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
-        """Has a connection checked; the context has the public authorities, which need not be read for each anew."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if verify is True:
-            conn.ca_certs = None
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Makes a pool whose sockets are written to in large blocks (http.client's default is 16 KiB)."""
-        super().init_poolmanager(*args, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Makes the same pool of connections that go through a proxy."""
-        return super().proxy_manager_for(proxy, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
-
-
-def trusted_certificates(host: str) -> list[Path]:
-    """Files of certificate authorities to trust for a registry, besides the system's: `certs.d` and OpenShift's own."""
-    files = [file for folder in _CERTIFICATES for file in sorted((folder / host).glob("*.crt"))]
-    service_ca = pod.SERVICE_ACCOUNT / "service-ca.crt"
-    if host.split(":")[0].endswith(".svc") and service_ca.is_file():
-        files.append(service_ca)
-    return files
-
-
-def _is_within(host: str) -> bool:
-    """Whether a host has an address that is not on the internet. One that only a proxy can resolve has none."""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except OSError:
-        return False
-    return any(not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global for *_, address in found)
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

@@ -5,6 +5,7 @@ See https://github.com/opencontainers/image-spec. Fields that are not named here
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +25,9 @@ SOURCE, REVISION, LICENCES, TITLE = _OCI + "source", _OCI + "revision", _OCI + "
 CREATED, BASE_NAME, BASE_DIGEST = _OCI + "created", _OCI + "base.name", _OCI + "base.digest"
 """Annotations with a meaning: https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
 
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+_DIGEST = r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
+Digest = Annotated[str, Field(pattern=f"^{_DIGEST}$")]
+"""We write SHA-256 alone; others may use SHA-512, which the specification registers as well."""
 
 
 class _Document(BaseModel):
@@ -100,8 +103,19 @@ class Config(_Document):
 
 
 def digest_of(content: bytes) -> str:
-    """The digest under which a registry keeps this content."""
+    """Returns the digest under which a registry keeps this content."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def is_digest(text: str) -> bool:
+    """Tells whether a text is a digest, and no tag."""
+    return re.fullmatch(_DIGEST, text) is not None
+
+
+def is_digest_of(digest: str, content: bytes) -> bool:
+    """Tells whether a digest, by whichever algorithm, is that of some content."""
+    algorithm, _, expected = digest.partition(":")
+    return algorithm in ("sha256", "sha512") and hashlib.new(algorithm, content).hexdigest() == expected
 
 
 def descriptor(media_type: str, digest: str, size: int, **fields: Any) -> Descriptor:

@@ -129,24 +129,30 @@ def _parsed(block: bytes) -> tarfile.TarInfo:
 
 
 class _Stream:
+    """Chunks as one stream. Of a chunk of small members, views are taken: a copy of its rest for each would add up."""
+
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._held = b""
+        self._held = memoryview(b"")
 
     def take(self, size: int) -> bytes:
-        taken = b"".join(self.pieces(size))
+        taken = b"".join(self._views(size))
         if len(taken) < size:
             raise WrongBytesError("it ends early")
         return taken
 
     def pieces(self, size: int) -> Iterator[bytes]:
+        return (bytes(view) for view in self._views(size))
+
+    def _views(self, size: int) -> Iterator[memoryview]:
         while size:
-            data = self._held or next(self._chunks, b"")
+            data = self._held or memoryview(next(self._chunks, b""))
             if not data:
                 return
             piece, self._held = data[:size], data[size:]
             size -= len(piece)
             yield piece
 
-    def rest(self) -> bytes:
-        return self._held or next(self._chunks, b"")
+    def rest(self) -> bool:
+        """Tells whether anything is left."""
+        return bool(self._held or next(self._chunks, b""))

@@ -7,18 +7,26 @@ What is in flight is a few chunks for each registry: a slow one slows the readin
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
-from modelcar.errors import ModelcarError, RegistryError, RegistryUnwellError
+from modelcar.errors import (
+    BodyTooLargeError,
+    ChunkedUploadError,
+    ModelcarError,
+    RegistryError,
+    RegistryUnwellError,
+    UploadLostError,
+)
 from modelcar.oci import spec
 from modelcar.oci.blob import Blob
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Piece
+from modelcar.oci.turns import ANY_TIME, Turn
 from modelcar.oci.upload import Upload
 from modelcar.progress import Count
-from modelcar.retries import ATTEMPTS, pause_before
+from modelcar.retries import ATTEMPTS, pause, pause_before
 
 
 class Proof(Protocol):
@@ -58,36 +66,27 @@ class Noted(Proof):
         return self._digest
 
 
-PARALLEL = 4
-"""Layers whose bytes are read and sent at the same time."""
-
-WORKERS = 2 * PARALLEL
-"""Threads to run send_layer in: while some send, others wait for a registry to bring to disk what it has received."""
-
-CHUNKS_IN_FLIGHT = 4
-SMALL = CHUNKS_IN_FLIGHT << 20
+SMALL = 4 << 20
 """Bytes of a layer that waits for no turn: it is in flight as a whole."""
 
 STALE_SECONDS = 60.0
 """An upload that was begun longer ago, and has waited for its turn since, is begun anew: registries drop old ones."""
 
+MAX_BEGINNINGS = 4
+"""How often an upload is begun that a registry loses each time."""
+
 _END = b""
-
-Turn = AbstractContextManager[object]
-"""Held while bytes are read and sent, and not while registries put them away: a semaphore of PARALLEL."""
-
-ANY_TIME: Turn = nullcontext()
 
 
 class _Lane:
     """One registry's share of a pass: a thread that sends what it is fed, as long as that goes well."""
 
-    def __init__(self, upload: Upload, size: int) -> None:
+    def __init__(self, upload: Upload, size: int, chunks: int) -> None:
         self.start = upload.offset
         self.error: BaseException | None = None
         self._upload = upload
         self._size = size
-        self._feed: queue.Queue[bytes] = queue.Queue(CHUNKS_IN_FLIGHT)
+        self._feed: queue.Queue[bytes] = queue.Queue(chunks)
         self._aborted = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -130,9 +129,10 @@ class _Destination:
     """An upload to one repository, begun anew where the registry has lost it."""
 
     def __init__(self, repository: Repository) -> None:
-        self._repository = repository
+        self.repository = repository
         self._upload: Upload | None = None
         self._begun = 0.0
+        self._lost = 0
 
     @property
     def upload(self) -> Upload:
@@ -140,7 +140,7 @@ class _Destination:
         if self._upload is not None and not self._upload.offset and time.monotonic() - self._begun > STALE_SECONDS:
             self.cancel()
         if self._upload is None:
-            self._upload, self._begun = self._repository.start_upload(), time.monotonic()
+            self._upload, self._begun = self.repository.start_upload(), time.monotonic()
         return self._upload
 
     def cancel(self) -> None:
@@ -150,17 +150,42 @@ class _Destination:
             self._upload = None
 
     def find_offset(self) -> int:
-        """Where to go on after a broken connection."""
-        try:
-            offset = self.upload.find_offset()
-        except RegistryUnwellError:
-            raise
-        except RegistryError:
-            offset = 0
+        """Returns where to go on after a broken connection."""
+        if self._upload is None:
+            return 0
+        offset = 0
+        if self.repository.capabilities.resumes is not False:
+            with suppress(RegistryError):
+                offset = self._upload.find_offset()
         if not offset:
             # It may hold a single byte, which looks like none.
             self.cancel()
         return offset
+
+    def begin_anew(self, error: UploadLostError) -> None:
+        """Drops an upload that the registry has lost.
+
+        Raises:
+            UploadLostError: It loses each.
+        """
+        self._lost += 1
+        self.cancel()
+        if self._lost >= MAX_BEGINNINGS:
+            error.may_pass = False
+            raise error
+
+    def finish(self, digest: str) -> bool:
+        """Ends the upload; False if the registry has lost it, so that it has to be sent anew."""
+        try:
+            self.upload.finish(digest)
+        except UploadLostError as error:
+            if self.upload.was_resumed:
+                # It said that it had the part before the break, and had not (ECR).
+                self.repository.capabilities.resumes = False
+            self.begin_anew(error)
+            pause(pause_before(self._lost, error))
+            return False
+        return True
 
 
 class Stream(Protocol):
@@ -171,7 +196,7 @@ class Stream(Protocol):
         """Bytes in all."""
 
     def pieces(self, start: int = 0) -> Iterator[Piece]:
-        """The bytes from a position to the end."""
+        """Gives the bytes from a position to the end."""
 
 
 def copy_blob(
@@ -214,7 +239,8 @@ def send_layer(
     """Sends a layer to repositories, and ends the uploads only if every file in it is what was published.
 
     A connection that breaks, on either side, is taken up where the registry says it is; what was hashed already is not
-    hashed again.
+    hashed again. An upload that a registry has lost is begun anew, some times. A registry that must know the digest
+    first gets the layer in a second pass.
 
     Args:
         layer: The layer.
@@ -231,36 +257,73 @@ def send_layer(
         ModelcarError: Source or registry failed too often.
     """
     destinations = [_Destination(repository) for repository in repositories]
+    turn = turn if layer.size > SMALL else ANY_TIME
     try:
-        _send_all(layer, proof, destinations, count, turn if layer.size > SMALL else ANY_TIME)
-        digest = proof.digest()
-        for destination in destinations:
-            destination.upload.finish(digest)
+        pending = destinations
+        while True:
+            parted = [one for one in pending if one.repository.capabilities.chunked is not False]
+            refused = _send_all(layer, proof, parted, count, turn)
+            whole = [one for one in pending if one in refused or one not in parted]
+            if whole:
+                _read_to_the_end(layer, proof, count, turn)
+            digest = proof.digest()
+            pending = [one for one in parted if one not in refused and not one.finish(digest)]
+            for one in whole:
+                _send_whole(layer, digest, one, turn)
+            if not pending:
+                return digest
     except BaseException:
         count(-proof.position)
         for destination in destinations:
             destination.cancel()
         raise
-    return digest
 
 
-def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: Count, turn: Turn) -> None:
+def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: Count, turn: Turn) -> list[_Destination]:
+    """Sends a layer's bytes to all; gives those that take no bytes before they are told the digest."""
     attempt, best = 0, 0
-    while True:
+    whole: list[_Destination] = []
+    while pending:
         missed = _pass(layer, proof, pending, count, turn)
-        if not missed:
-            return
-        pending = [destination for destination, _ in missed]
-        error = missed[0][1]
-        if not (isinstance(error, ModelcarError) and error.may_pass):
-            raise error
+        whole += [destination for destination, error in missed if isinstance(error, ChunkedUploadError)]
+        pending = [destination for destination, _ in missed if destination not in whole]
+        serious = [error for destination, error in missed if destination in pending and not _is_met(destination, error)]
+        if not serious:
+            continue
+        error = serious[0]
         # First the pause: the registry may still be putting away the bytes of the broken connection.
-        time.sleep(pause_before(attempt + 1, error))
+        pause(pause_before(attempt + 1, error if isinstance(error, ModelcarError) else None))
         reached = sum(destination.find_offset() for destination in pending)
         attempt = 1 if reached > best else attempt + 1
         best = max(best, reached)
         if attempt >= ATTEMPTS:
             raise error
+    for destination in whole:
+        destination.cancel()
+        if destination.repository.capabilities.chunked is None:
+            print(
+                f"{destination.repository.reference.registry} takes a layer only with its digest: each is read twice",
+                flush=True,
+            )
+        destination.repository.capabilities.chunked = False
+    return whole
+
+
+def _is_met(destination: _Destination, error: BaseException) -> bool:
+    """Does what can be done at once about an error; False if it has to be waited for.
+
+    Raises:
+        ModelcarError: Nothing can be done.
+    """
+    if isinstance(error, BodyTooLargeError) and destination.upload.lower_max_body():
+        destination.cancel()
+        return True
+    if isinstance(error, UploadLostError):
+        destination.begin_anew(error)
+        return False
+    if not (isinstance(error, ModelcarError) and error.may_pass):
+        raise error
+    return False
 
 
 def _pass(
@@ -274,8 +337,8 @@ def _pass(
         _ = destination.upload
     try:
         with turn:
-            lanes.extend(_Lane(destination.upload, layer.size) for destination in destinations)
-            complete = _feed(layer, proof, lanes, count)
+            lanes.extend(_Lane(destination.upload, layer.size, turn.chunks) for destination in destinations)
+            complete = _feed(layer, proof, lanes, count, turn)
     finally:
         for lane in lanes:
             lane.end(aborted=not complete)
@@ -283,7 +346,7 @@ def _pass(
     return [(destination, error) for destination, error in ended if error is not None]
 
 
-def _feed(layer: Stream, proof: Proof, lanes: list[_Lane], count: Count) -> bool:
+def _feed(layer: Stream, proof: Proof, lanes: list[_Lane], count: Count, turn: Turn) -> bool:
     """Gives each lane what it lacks of the layer; False if none of them takes more."""
     for piece in layer.pieces(min(lane.start for lane in lanes)):
         before = proof.position
@@ -291,6 +354,41 @@ def _feed(layer: Stream, proof: Proof, lanes: list[_Lane], count: Count) -> bool
         count(proof.position - before)
         for lane in lanes:
             lane.put(piece.data[max(lane.start - piece.position, 0) :])
+        turn.moved(len(piece.data))
         if not any(lane.is_sending for lane in lanes):
             return False
     return True
+
+
+def _read_to_the_end(layer: Stream, proof: Proof, count: Count, turn: Turn) -> None:
+    if isinstance(proof, Noted):
+        count(layer.size - proof.position)
+        proof.position = layer.size
+        return
+    if proof.position >= layer.size:
+        return
+    with turn:
+        for piece in layer.pieces(proof.position):
+            before = proof.position
+            proof.take(piece)
+            count(proof.position - before)
+
+
+def _send_whole(layer: Stream, digest: str, destination: _Destination, turn: Turn) -> None:
+    """Sends a layer whose digest is known in one request, and anew from its start where that breaks."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with turn:
+                destination.upload.send_whole(_bytes_of(layer, turn), layer.size, digest)
+            return
+        except (RegistryUnwellError, UploadLostError) as error:
+            destination.cancel()
+            if attempt == ATTEMPTS:
+                raise
+            pause(pause_before(attempt, error))
+
+
+def _bytes_of(layer: Stream, turn: Turn) -> Iterable[bytes]:
+    for piece in layer.pieces():
+        turn.moved(len(piece.data))
+        yield piece.data

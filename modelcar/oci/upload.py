@@ -6,11 +6,35 @@ from contextlib import closing
 
 import requests
 
-from modelcar.errors import DamagedUploadError, RegistryError, RegistryUnwellError
-from modelcar.oci.connection import Connection, Scope
+from modelcar.errors import (
+    BodyTooLargeError,
+    ChunkedUploadError,
+    DamagedUploadError,
+    RegistryError,
+    RegistryUnwellError,
+    UploadLostError,
+)
+from modelcar.oci import error_format, status
+from modelcar.oci.capabilities import Capabilities
+from modelcar.oci.connection import WRITE_SECONDS, Connection, Scope
+from modelcar.retries import pause
 
-_NO_CONTINUATION = frozenset({400, 404, 405, 416, 501})
+PATIENCE_SECONDS = 60.0
+"""How long a registry that did not answer the end of an upload is asked whether it has the blob, whatever its size."""
+
+COMMIT_BYTES_PER_SECOND = 10e6
+"""And one second more for this many bytes: some copy a blob to its place once they have it all (S3 at some 50 MB/s)."""
+
+REFUSAL_SECONDS = 120.0
+"""The longest such patience after a 500 or 503, which mostly mean what they say."""
+
+_LONGEST_PAUSE = 15.0
+_TOLD_SECONDS = 10.0
+_FIRST_PAUSE = 0.25
 _POSITION = re.compile("[0-9]{1,18}")
+
+_REFUSALS = frozenset({"NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "DENIED", "UNAUTHORIZED", "UNSUPPORTED"})
+"""Codes of the specification by which a registry does not take a blob, however often it is sent."""
 
 
 class Sized:
@@ -34,14 +58,18 @@ class Upload:
         connection: To the registry.
         scope: The permission to write there.
         location: What the registry called the upload.
+        capabilities: What is known of the registry.
     """
 
-    def __init__(self, connection: Connection, scope: Scope, location: str) -> None:
+    def __init__(self, connection: Connection, scope: Scope, location: str, capabilities: Capabilities) -> None:
         self._connection = connection
         self._scope = scope
         self._location = location
+        self._capabilities = capabilities
+        self._refused_size = 0
         self._refused_at = 0
         self._sent_to = 0
+        self.was_resumed = False
         self.offset = 0
 
     def send(self, chunks: Iterable[bytes], size: int) -> None:
@@ -50,26 +78,51 @@ class Upload:
         Args:
             chunks: The bytes from the offset on.
             size: How many they are.
+
+        Raises:
+            UploadLostError: The registry no longer knows the upload.
+            ChunkedUploadError: It takes blobs only as a whole.
+            BodyTooLargeError: It, or a proxy before it, takes no request of this size.
+            RegistryUnwellError: It may go on where the registry says.
         """
         if self.offset and not size:
             # Only the answer to the last bytes was lost; a range of no bytes cannot be written.
             return
+        self.was_resumed = self.was_resumed or self.offset > 0
+        max_body = self._capabilities.max_body
+        if not max_body or size <= max_body:
+            self._send_part(chunks, size)
+            return
+        source = _Source(chunks)
+        while size:
+            part = min(size, max_body)
+            self._send_part(source.take(part), part, ranged=True)
+            size -= part
+
+    def _send_part(self, chunks: Iterable[bytes], size: int, *, ranged: bool = False) -> None:
         headers = {"Content-Type": "application/octet-stream"}
         self._sent_to = max(self._sent_to, self.offset + size)
-        if self.offset:
+        if self.offset or ranged:
             headers["Content-Range"] = f"{self.offset}-{self.offset + size - 1}"
         body = Sized(chunks, size)
-        response = self._connection.send_once("PATCH", self._location, self._scope, headers=headers, body=body)
+        response = self._connection.send_once(
+            "PATCH", self._location, self._scope, headers=headers, body=body, seconds=WRITE_SECONDS
+        )
         self._check_login(response)
-        if self.offset and response.status_code in _NO_CONTINUATION:
-            # It was still putting away the bytes of the broken connection when it said where it was; or, as Artifact
-            # Registry, it takes no blob in parts.
-            self._refused_at = self.offset
-            raise RegistryUnwellError(f"{self._connection.host} does not go on with an upload where it said")
-        # go-containerregistry's own registry answers 204.
-        accepted = self._connection.checked(response, self._scope, {202, 204})
-        self._location = accepted.headers.get("Location", self._location)
+        if response.status_code not in status.SUCCESS:
+            self._refused_size = size
+            raise self._refusal_of_part(response)
+        self._capabilities.chunked = True
+        if "Location" in response.headers:
+            self._location = self._connection.location(response)
         self.offset += size
+
+    def lower_max_body(self) -> bool:
+        """Has smaller requests sent after one was too large; False if the registry, and no proxy, says that it is
+        enough.
+        """
+        # What was taken before was no smaller: then it is the blob that is too large.
+        return not self.offset and self._capabilities.lower_max_body(self._refused_size)
 
     def find_offset(self) -> int:
         """Asks the registry how many bytes it has, after a connection broke.
@@ -77,8 +130,9 @@ class Upload:
         Raises:
             RegistryError: It no longer knows the upload, or would not go on where it says.
         """
-        response = self._connection.request("GET", self._location, self._scope, {204})
-        self._location = response.headers.get("Location", self._location)
+        response = self._connection.request("GET", self._location, self._scope, status.SUCCESS)
+        if "Location" in response.headers:
+            self._location = self._connection.location(response)
         unit, _, last = response.headers.get("Range", "").partition("-")
         # A range of no bytes is written 0-0, as is one of a single byte; then it costs little to begin again.
         self.offset = int(last) + 1 if _POSITION.fullmatch(last) and int(last) > 0 else 0
@@ -94,34 +148,48 @@ class Upload:
     def finish(self, digest: str) -> None:
         """Ends the upload. The registry keeps the blob if its bytes have the digest.
 
-        Raises:
-            DamagedUploadError: They have not.
-        """
-        response = self._connection.request("PUT", self._ending(digest), self._scope, {201, 400, 404})
-        if response.status_code == requests.codes.created:
-            return
-        # The answer to an attempt before this may have been lost: then the blob is there, and the upload no more.
-        blob = self._blob(digest)
-        if self._connection.request("HEAD", blob, self._scope, {200, 404}).status_code == requests.codes.ok:
-            return
-        if response.status_code == requests.codes.bad_request:
-            raise self._damaged(digest)
-        self._connection.checked(response, self._scope, {201})
+        A gateway may give up while the registry still commits; then it is asked for the blob, for as long as its size
+        makes likely.
 
-    def send_whole(self, content: bytes, digest: str) -> None:
-        """Sends all of a small blob and ends the upload, in one request.
+        Raises:
+            DamagedUploadError: The bytes have another digest.
+            UploadLostError: The registry no longer knows the upload, and does not have the blob.
+            RegistryUnwellError: It did not get it done in time.
+        """
+        error = self._end(digest)
+        if error is None:
+            if self.was_resumed:
+                self._check_resumed(digest)
+        elif not self._has(digest):
+            self._insist(digest, error)
+
+    def send_whole(self, chunks: Iterable[bytes], size: int, digest: str) -> None:
+        """Sends all of a blob and ends the upload, in one request.
+
+        Args:
+            chunks: Its bytes.
+            size: How many they are.
+            digest: Their digest.
 
         Raises:
             DamagedUploadError: The registry received other bytes.
-            RegistryUnwellError: It has to be begun anew.
+            UploadLostError: It has to be begun anew.
+            RegistryUnwellError: It has to be begun anew, later.
         """
         headers = {"Content-Type": "application/octet-stream"}
         path = self._ending(digest)
-        response = self._connection.send_once("PUT", path, self._scope, headers=headers, body=content)
-        self._check_login(response)
-        if response.status_code == requests.codes.bad_request:
-            raise self._damaged(digest)
-        self._connection.checked(response, self._scope, {201})
+        try:
+            response = self._connection.send_once(
+                "PUT", path, self._scope, headers=headers, body=Sized(chunks, size), seconds=WRITE_SECONDS
+            )
+            self._check_login(response)
+            if response.status_code in status.SUCCESS:
+                return
+            error = self._meaning(response, digest)
+        except RegistryUnwellError as unwell:
+            error = unwell
+        if not self._has(digest):
+            raise error
 
     def cancel(self) -> None:
         """Tells the registry to drop the upload. It would by itself in time, so a failure does not matter."""
@@ -134,19 +202,146 @@ class Upload:
         except RegistryError:
             return
 
+    def _insist(self, digest: str, error: RegistryError) -> None:
+        """Asks for the blob again and again, and ends the upload once more where it is still open."""
+        waited, wait, late = 0.0, _FIRST_PAUSE, False
+        while True:
+            late = late or _may_be_late(error)
+            if not (late or status.limits_us(error.status)):
+                raise error
+            wait = max(min(2 * wait, _LONGEST_PAUSE), error.retry_after)
+            if waited + wait > max(self._patience(error), 3 * error.retry_after):
+                # What was tried for so long is not tried anew.
+                error.may_pass = isinstance(error, UploadLostError)
+                raise error
+            if waited < _TOLD_SECONDS <= waited + wait:
+                print(f"{self._connection.host} has not said yet that it keeps {digest}; asking again", flush=True)
+            waited += pause(wait)
+            if self._has(digest):
+                return
+            if self._is_open():
+                again = self._end(digest)
+                if again is None or self._has(digest):
+                    return
+                error = again
+
+    def _end(self, digest: str) -> RegistryError | None:
+        """Asks the registry to end the upload; gives why it did not."""
+        seconds = max(WRITE_SECONDS, self._patience(None))
+        try:
+            response = self._connection.send("PUT", self._ending(digest), self._scope, seconds=seconds)
+        except RegistryUnwellError as error:
+            return error
+        return None if response.status_code in status.SUCCESS else self._meaning(response, digest)
+
+    def _patience(self, error: RegistryError | None) -> float:
+        patience = PATIENCE_SECONDS + self.offset / COMMIT_BYTES_PER_SECOND
+        refusing = error is not None and error.status in (500, 503)
+        return min(patience, REFUSAL_SECONDS) if refusing else patience
+
+    def _meaning(self, response: requests.Response, digest: str) -> RegistryError:
+        """Returns what an answer to the end of an upload means, other than success."""
+        code, codes = response.status_code, error_format.codes(response)
+        if code in status.REFUSED:
+            return self._connection.login.refused(self._scope, response)
+        failure = self._connection.failure(response, self._scope)
+        if code == status.TOO_LARGE:
+            return BodyTooLargeError(failure.what)
+        if code not in status.LOST or codes & _REFUSALS:
+            return failure
+        if "DIGEST_INVALID" in codes and not self.was_resumed:
+            return DamagedUploadError(
+                f"{failure.what} (PUT {self._blob(digest)}): it received other bytes",
+                "Something on the way alters them: check proxies",
+            )
+        return self._lost(failure)
+
+    def _refusal_of_part(self, response: requests.Response) -> RegistryError:
+        """Returns what an answer to some bytes means, other than success."""
+        code, codes = response.status_code, error_format.codes(response)
+        if code in status.REFUSED:
+            return self._connection.login.refused(self._scope, response)
+        failure = self._connection.failure(response, self._scope)
+        if code == status.TOO_LARGE:
+            return BodyTooLargeError(failure.what)
+        if codes & _REFUSALS - {"UNSUPPORTED"}:
+            return failure
+        if self.offset and code in status.LOST | status.NOT_SUPPORTED:
+            # It was still putting away the bytes of the broken connection when it said where it was; or, as Artifact
+            # Registry, it takes no blob in parts.
+            self._refused_at = self.offset
+            return RegistryUnwellError(f"{self._connection.host} does not go on with an upload where it said")
+        if code in status.NOT_SUPPORTED or "UNSUPPORTED" in codes:
+            return ChunkedUploadError(failure.what)
+        # A redirect in the middle of an upload: what was sent is gone, and another upload may be led elsewhere.
+        return self._lost(failure) if code in status.LOST or response.is_redirect else failure
+
+    def _lost(self, failure: RegistryError) -> UploadLostError:
+        error = UploadLostError(failure.what, "The upload was begun anew several times")
+        error.status = failure.status
+        return error
+
+    def _has(self, digest: str) -> bool:
+        """Tells whether the registry says that it has the blob, without insisting on an answer."""
+        try:
+            response = self._connection.send("HEAD", self._blob(digest), self._scope)
+        except RegistryError:
+            return False
+        return response.status_code in status.SUCCESS
+
+    def _is_open(self) -> bool:
+        """Tells whether the registry says that the upload is still to be ended."""
+        try:
+            response = self._connection.send("GET", self._location, self._scope)
+        except RegistryError:
+            return False
+        if response.status_code not in status.SUCCESS or "Range" not in response.headers:
+            return False
+        if "Location" in response.headers:
+            self._location = self._connection.location(response)
+        return True
+
+    def _check_resumed(self, digest: str) -> None:
+        """Raises if a registry that took an upload in several parts does not have it as a whole (ECR has lost such)."""
+        response = self._connection.request("HEAD", self._blob(digest), self._scope, status.SUCCESS | status.ABSENT)
+        length = response.headers.get("Content-Length", "")
+        wrong = length.isdecimal() and int(length) not in (0, self.offset)
+        if response.status_code in status.ABSENT or wrong:
+            raise UploadLostError(f"{self._connection.host} lost a part of an upload that went on after a break")
+
     def _blob(self, digest: str) -> str:
         return f"/v2/{self._scope.repository}/blobs/{digest}"
-
-    def _damaged(self, digest: str) -> DamagedUploadError:
-        return DamagedUploadError(
-            f"{self._connection.host} answered 400 to PUT {self._blob(digest)}: it received other bytes",
-            "Something on the way alters them: check proxies",
-        )
 
     def _ending(self, digest: str) -> str:
         return self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"
 
     def _check_login(self, response: requests.Response) -> None:
         if response.status_code == requests.codes.unauthorized:
-            self._connection.forget(self._scope)
-            raise RegistryUnwellError(f"{self._connection.host} ended our login in the middle of an upload")
+            said = self._connection.login.cleaned(error_format.server_message(response), self._scope)
+            self._connection.forget(self._scope, response)
+            host = self._connection.host
+            raise RegistryUnwellError(
+                f"{host} ended our login in the middle of an upload: {said}", f"Log in again: podman login {host}"
+            )
+
+
+class _Source:
+    """Chunks of any size, taken in parts of a given one."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """Gives the next bytes, so many in all."""
+        while size:
+            chunk = self._rest or next(self._chunks)
+            self._rest = chunk[size:]
+            yield chunk[:size]
+            size -= min(size, len(chunk))
+
+
+def _may_be_late(error: RegistryError) -> bool:
+    """Tells whether the registry may still be at work on what it was asked, although an error came back."""
+    unwell = isinstance(error, RegistryUnwellError) and not isinstance(error, UploadLostError)
+    return unwell and not status.limits_us(error.status)

@@ -158,7 +158,7 @@ def _put_layer(
 ) -> None:
     repository = push.repository
     try:
-        process.put_layer(container, layer, digest, repository.reference, plain_http=repository.plain_http, count=count)
+        process.put_layer(container, layer, digest, repository.reference, insecure=repository.is_insecure, count=count)
     except BuildError:
         proof.check_noted(layer, push.image.snapshot, digest)
         raise

@@ -27,7 +27,7 @@ from modelcar.errors import StoppedError, WrongBytesError
 from modelcar.hub.client import Hub
 from modelcar.hub.file_check import matches
 from modelcar.hub.reader import HubFile
-from modelcar.hub.selection import Selection, refuse_pickles, tell
+from modelcar.hub.selection import Selection, tell
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layer_digests, layout, proof, recipe
 from modelcar.oci.tar_writer import Reader
@@ -76,8 +76,9 @@ def download(selection: Selection, claim: Path) -> Downloaded:
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
-    snapshot, choice = selection.resolve(hub)
-    refuse_pickles(snapshot, choice)
+    selected = selection.resolve(hub)
+    selected.check()
+    snapshot, choice = selected.snapshot, selected.choice
     tell(snapshot, choice)
     directory = directory_of(snapshot, claim)
     with (
@@ -202,7 +203,7 @@ class _Downloader:
             if layer is not None:
                 self.digests[recipe.key(layer, self.snapshot)] = proof.digest(layer, self.snapshot)
                 return True
-            is_right = matches(file, counted, allow_pickle=self.snapshot.allow_pickle)
+            is_right = matches(file, counted, allow_pickle=self.snapshot.allows_pickle(file.path))
         except WrongBytesError:
             is_right = False
         if not is_right:

@@ -1,20 +1,26 @@
 """Copies an image from one registry to another as a stream: no disk, the same digests, only what is missing."""
 
-import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.image.tag_policy import check_tag
 from modelcar.oci import referrers, spec
+from modelcar.oci.parallel import WORKERS, run_together
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import Attached
 from modelcar.oci.registry import Repository, Stored
-from modelcar.oci.transfer import PARALLEL, WORKERS, copy_blob
-from modelcar.progress import Progress
+from modelcar.oci.transfer import copy_blob
+from modelcar.oci.turns import Turns
+from modelcar.progress import Progress, silent
 
-MOST_MANIFESTS, LARGEST_DOCUMENTS = 256, 64 << 20
+MAX_MANIFESTS, MAX_DOCUMENT_BYTES = 256, 64 << 20
 """Of an image. Docker's official images have some forty manifests, attestations included, of a few KiB each."""
+
+_IMAGES_AT_ONCE = 4
+"""Images whose attachments are carried at the same time: the manifest of one, of up to 4 MiB, is in memory for each."""
 
 
 @dataclass(frozen=True)
@@ -46,53 +52,56 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
         TagError: The tag holds something that may not be replaced.
         WrongBytesError: What arrived is not what was sent.
     """
-    origin, goal = Reference.parse(source), Reference.parse_target(target)
-    with Repository(origin) as pulled, Repository(goal, push=True) as pushed:
+    origin, destination = Reference.parse(source), Reference.parse_target(target)
+    with Repository(origin) as pulled, Repository(destination, push=True) as pushed:
         top = pulled.manifest(origin.version)
-        mirrored = goal.at(top.digest)
-        if _is_there(pushed, goal, top, if_exists):
+        mirrored = destination.at(top.digest)
+        if _held(pushed, destination, top, if_exists) == top.digest:
             print(f"{mirrored} is there already")
             return Mirrored(mirrored, 0)
         manifests = _manifests(pulled, top)
         images = [*manifests, top] if top.is_index else manifests
-        with ThreadPoolExecutor(WORKERS) as pool:
-            attached = list(pool.map(lambda image: referrers.find(pulled, image.digest), images))
-        copied = _copy_blobs(pulled, pushed, [*manifests, *(one.stored for found in attached for one in found)])
-        for image, found in zip(images, attached, strict=True):
+        copied = _copy_blobs(pulled, pushed, manifests)
+        for image in images:
             _put(pushed, image)
-            _attach(pushed, image, found)
-        if not _is_there(pushed, goal, top, if_exists):
-            pushed.put_manifest(top, goal.version)
-        arrived = pushed.manifest(goal.version).digest
-        if arrived != top.digest:
-            raise WrongBytesError(
-                f"{goal} is {arrived} after the copy, not {top.digest}", "Did another run write this tag?"
-            )
+        with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
+            copied += sum(pool.map(lambda image: _attach(pulled, pushed, image), images))
+        held = _held(pushed, destination, top, if_exists)
+        if held != top.digest:
+            pushed.put_tag(top, destination.version, held)
         return Mirrored(mirrored, copied)
 
 
 def _manifests(repository: Repository, top: Stored) -> list[Stored]:
-    """The manifests of all platforms. They are kept in memory, so there may be only so many."""
+    """Returns the manifests of all platforms. They are kept in memory, so there may be only so many.
+
+    An index may name images that its registry does not have ("sparse", as oc-mirror makes them); these are passed over.
+    """
     if not top.is_index:
         return [top]
     entries = top.index().manifests
-    if len(entries) > MOST_MANIFESTS:
-        raise RegistryError(f"{top.digest} names {len(entries)} manifests; at most {MOST_MANIFESTS} are copied")
+    if len(entries) > MAX_MANIFESTS:
+        raise RegistryError(f"{top.digest} names {len(entries)} manifests; at most {MAX_MANIFESTS} are copied")
     found: list[Stored] = []
     for entry in entries:
-        found.append(repository.manifest(entry.digest))
-        if sum(len(stored.content) for stored in found) > LARGEST_DOCUMENTS:
-            raise RegistryError(f"the manifests that {top.digest} names are larger than {LARGEST_DOCUMENTS} bytes")
+        stored = repository.find_manifest(entry.digest)
+        if stored is None:
+            print(f"{entry.digest}, which {top.digest} names, is not in {repository.reference.registry}", flush=True)
+            continue
+        found.append(stored)
+        if sum(len(stored.content) for stored in found) > MAX_DOCUMENT_BYTES:
+            raise RegistryError(f"the manifests that {top.digest} names are larger than {MAX_DOCUMENT_BYTES} bytes")
+    if entries and not found:
+        raise RegistryError(f"there is none of the images that {top.digest} names", "Check the source")
     return found
 
 
-def _is_there(repository: Repository, goal: Reference, image: Stored, if_exists: str) -> bool:
-    """Whether the tag holds the image; if it holds another, that one must be such as may be replaced."""
-    held = repository.find_manifest(goal.version)
-    if held is not None and held.digest == image.digest:
-        return True
-    check_tag(goal, held, image.annotations(), if_exists)
-    return False
+def _held(repository: Repository, destination: Reference, image: Stored, if_exists: str) -> str:
+    """Returns the digest that the tag holds; if it is of another image, that one must be such as may be replaced."""
+    held = repository.find_manifest(destination.version)
+    if held is None or held.digest != image.digest:
+        check_tag(destination, held, image.annotations(), if_exists)
+    return held.digest if held else ""
 
 
 def _put(repository: Repository, image: Stored) -> None:
@@ -111,13 +120,28 @@ def _put(repository: Repository, image: Stored) -> None:
         ) from None
 
 
-def _attach(repository: Repository, image: Stored, attached: list[Attached]) -> None:
+def _attach(source: Repository, target: Repository, image: Stored) -> int:
+    """Carries what is attached to an image; what the target does not take is named. Gives the bytes that were moved."""
+    copied = 0
+
+    def carried() -> Iterator[Attached]:
+        nonlocal copied
+        for one in referrers.find(source, image.digest):
+            for blob in _blobs(one.stored.manifest()):
+                if not target.has_blob(blob.digest):
+                    copied += copy_blob(blob, source.read_blob, source, target, silent)
+            yield one
+
     try:
-        referrers.put(repository, image, attached)
-    except (CredentialsError, RegistryUnwellError):
-        raise
+        referrers.put(target, image, carried())
     except RegistryError as error:
-        print(f"{repository.reference.registry} takes none of what is attached to the image: {error}", flush=True)
+        # One that answers nothing at all would not take the image either.
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
+        print(
+            f"{target.reference.registry} does not take all of what is attached to {image.digest}: {error}", flush=True
+        )
+    return copied
 
 
 def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored]) -> int:
@@ -126,18 +150,16 @@ def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored])
         there = pool.map(target.has_blob, blobs)
         missing = [blob for blob, has in zip(blobs.values(), there, strict=True) if not has]
     missing.sort(key=lambda blob: -blob.size)
-    total = sum(blob.size for blob in missing)
-    turn = threading.Semaphore(PARALLEL)
-    with Progress("mirror", total) as progress, ThreadPoolExecutor(WORKERS) as pool:
-        jobs = [
-            pool.submit(copy_blob, blob, source.read_blob, source, target, progress.advance, turn) for blob in missing
-        ]
-        try:
-            return sum(job.result() for job in jobs)
-        except BaseException:
-            progress.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    turns = Turns()
+    for repository in (source, target):
+        repository.on_pressure(turns.slow_down)
+    with Progress("mirror", sum(blob.size for blob in missing)) as progress:
+
+        def copy(blob: spec.Descriptor) -> int:
+            with turns.prepare():
+                return copy_blob(blob, source.read_blob, source, target, progress.advance, turns)
+
+        return sum(run_together([partial(copy, blob) for blob in missing], progress.stop, [source, target]))
 
 
 def _blobs(manifest: spec.Manifest) -> list[spec.Descriptor]:

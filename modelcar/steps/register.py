@@ -1,13 +1,16 @@
 """Enters an image in the Model Registry."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from model_registry.core import ModelRegistryAPIClient
 from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
+from mr_openapi import ArtifactState
 from mr_openapi.exceptions import ConflictException
 
-from modelcar.model_registry import Entry, ask, points_to, read_entry, says
+from modelcar import pod
+from modelcar.model_registry import MODEL_TYPE, Entry, ask, points_to, read_entry, says
+from modelcar.model_registry_api import ModelRegistryApi
 
 AUTHOR = "modelcar-pipelines"
 
@@ -17,6 +20,31 @@ PIPELINE_RUN = "pipeline_run"
 
 _PARTS = 3
 """Of an entry: model, version, artifact. Each can be there only once, so each can be another run's."""
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """The run that made an image; OpenShift AI's dashboard makes a link of it.
+
+    Attributes:
+        id: Its id.
+        name: Its name; empty for the id.
+        namespace: The project that it ran in; empty for this pod's.
+    """
+
+    id: str
+    name: str = ""
+    namespace: str = ""
+
+    @property
+    def source(self) -> dict[str, str]:
+        """Fields of an artifact (odh-dashboard, modelSourcePropertiesToPipelineRunRef); none where one is unknown."""
+        file = pod.SERVICE_ACCOUNT / "namespace"
+        namespace = self.namespace or (file.read_text().strip() if file.is_file() else "")
+        if not self.id or not namespace:
+            return {}
+        known = {"kind": "kfp", "class": "pipelinerun", "group": namespace, "id": self.id, "name": self.name or self.id}
+        return {f"model_source_{key}": value for key, value in known.items()}
 
 
 @dataclass(frozen=True)
@@ -37,7 +65,14 @@ class Registered:
 
 
 def register(
-    source: str, url: str, *, name: str = "", model_format: str = "vLLM", pipeline_run: str = ""
+    source: str,
+    url: str,
+    *,
+    name: str = "",
+    model_format: str = "",
+    run: PipelineRun = PipelineRun(""),
+    owner: str = "",
+    tags: Sequence[str] = (),
 ) -> Registered:
     """Enters an image as a version of a registered model.
 
@@ -45,56 +80,86 @@ def register(
         source: The image, best with its digest.
         url: The Model Registry's address, `https://registry.example` or `http://service:8080`.
         name: The registered model's name; empty for the model's id on the Hub.
-        model_format: The format that a KServe serving runtime supports, such as `vLLM`.
-        pipeline_run: The run that made the image; noted when something is written.
+        model_format: The format that a KServe serving runtime supports, such as `vLLM`; empty for what was found.
+        run: The run that made the image; noted when something is written.
+        owner: Who answers for the model, as the dashboard shows it; empty for what is there, or this project's name.
+        tags: Labels of the model and the version in the dashboard; those that are there stay.
 
     Raises:
         ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
         RegistryError: The image is not there.
     """
     entry = read_entry(source, name, model_format)
-    changed = ask(url, lambda api: _converge_beside_others(api, entry, pipeline_run))
+    writer = _Writer(entry, run, owner, dict.fromkeys(tags, ""))
+    changed = ask(url, writer.converge_beside_others)
     return Registered(entry.model, entry.version, entry.uri, changed)
 
 
-async def _converge_beside_others(api: ModelRegistryAPIClient, entry: Entry, pipeline_run: str) -> bool:
-    """Converges, again where another run has just made the model, the version or the artifact that was missing."""
-    for _ in range(_PARTS):
-        with suppress(ConflictException):
-            return await _converge(api, entry, pipeline_run)
-    return await _converge(api, entry, pipeline_run)
+@dataclass(frozen=True)
+class _Writer:
+    """Writes what an entry lacks.
 
+    Attributes:
+        entry: What the registry should say.
+        run: The run that made the image.
+        owner: Who answers for the model.
+        tags: Labels: properties without a value.
+    """
 
-async def _converge(api: ModelRegistryAPIClient, entry: Entry, pipeline_run: str) -> bool:
-    """Writes what is missing or differs; says whether anything was."""
-    changed = False
-    model = await api.get_registered_model_by_params(entry.model)
-    if model is None:
-        model = await api.upsert_registered_model(RegisteredModel(name=entry.model, owner=AUTHOR))
-        changed = True
-    noted = {**entry.properties, **({PIPELINE_RUN: pipeline_run} if pipeline_run else {})}
-    version = await api.get_model_version_by_params(model.id, entry.version)
-    if version is None:
-        wanted = ModelVersion(name=entry.version, author=AUTHOR, custom_properties=noted)
-        version = await api.upsert_model_version(wanted, model.id)
-        changed = True
-    elif not says(version.custom_properties, entry.properties):
+    entry: Entry
+    run: PipelineRun
+    owner: str
+    tags: dict[str, str]
+
+    async def converge_beside_others(self, api: ModelRegistryApi) -> bool:
+        """Converges, again where another run has just made the model, the version or the artifact that was missing."""
+        for _ in range(_PARTS):
+            with suppress(ConflictException):
+                return await self._converge(api)
+        return await self._converge(api)
+
+    async def _converge(self, api: ModelRegistryApi) -> bool:
+        """Writes what is missing or differs; tells whether anything was."""
+        model, new_model = await self._model(api)
+        version, new_version = await self._version(api, model)
+        artifact = await api.get_model_artifact_by_params(self.entry.model, version.id)
+        there = points_to(artifact, self.entry)
+        if not there:
+            await api.upsert_model_version_artifact(self._artifact(artifact), version.id)
+        return new_model or new_version or not there
+
+    async def _model(self, api: ModelRegistryApi) -> tuple[RegisteredModel, bool]:
+        wanted = {**self.tags, MODEL_TYPE: self.entry.properties[MODEL_TYPE]}
+        model = await api.get_registered_model_by_params(self.entry.model)
+        if model is None:
+            made = RegisteredModel(name=self.entry.model, owner=self.owner or AUTHOR, custom_properties=wanted)
+            return await api.upsert_registered_model(made), True
+        if says(model.custom_properties, wanted) and self.owner in ("", model.owner):
+            return model, False
+        model.custom_properties = {**(model.custom_properties or {}), **wanted}
+        model.owner = self.owner or model.owner
+        return await api.upsert_registered_model(model), True
+
+    async def _version(self, api: ModelRegistryApi, model: RegisteredModel) -> tuple[ModelVersion, bool]:
+        wanted = {**self.entry.properties, **self.tags}
+        noted = {**wanted, **({PIPELINE_RUN: self.run.id} if self.run.id else {})}
+        version = await api.get_model_version_by_params(model.id, self.entry.version)
+        if version is None:
+            made = ModelVersion(name=self.entry.version, author=self.owner or AUTHOR, custom_properties=noted)
+            return await api.upsert_model_version(made, model.id), True
+        if says(version.custom_properties, wanted):
+            return version, False
         version.custom_properties = {**(version.custom_properties or {}), **noted}
-        version = await api.upsert_model_version(version, model.id)
-        changed = True
-    artifact = await api.get_model_artifact_by_params(entry.model, version.id)
-    if not points_to(artifact, entry):
-        await api.upsert_model_version_artifact(_artifact(entry, artifact), version.id)
-        changed = True
-    return changed
+        return await api.upsert_model_version(version, model.id), True
 
-
-def _artifact(entry: Entry, existing: ModelArtifact | None) -> ModelArtifact:
-    return ModelArtifact(
-        id=existing.id if existing else None,
-        name=entry.model,
-        uri=entry.uri,
-        model_format_name=entry.format,
-        model_format_version="1",
-        custom_properties={"image_digest": entry.properties["image_digest"]},
-    )
+    def _artifact(self, existing: ModelArtifact | None) -> ModelArtifact:
+        return ModelArtifact(
+            id=existing.id if existing else None,
+            name=self.entry.model,
+            uri=self.entry.uri,
+            state=ArtifactState.LIVE,
+            model_format_name=self.entry.format,
+            model_format_version="1",
+            custom_properties={"image_digest": self.entry.properties["image_digest"]},
+            **self.run.source,
+        )

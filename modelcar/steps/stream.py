@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from modelcar.hub.client import Hub
-from modelcar.hub.selection import Selection, refuse_pickles, tell
+from modelcar.hub.selection import Selection, tell
 from modelcar.image import layout
 from modelcar.image.base_contents import refuse_models
 from modelcar.image.base_image import open_base_image
@@ -54,8 +54,9 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
     hub = Hub()
-    snapshot, choice = selection.resolve(hub)
-    refuse_pickles(snapshot, choice)
+    selected = selection.resolve(hub)
+    selected.check()
+    snapshot, choice = selected.snapshot, selected.choice
     destinations = [request.destination(snapshot)]
     destinations += [Reference.parse_target(request.mirror_target)] if request.mirror_target else []
     layers = tuple(layout.part(snapshot, hub.readers(snapshot), request.max_layer_size))
@@ -68,7 +69,8 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         tell(snapshot, choice)
         targets = " and ".join(str(push.destination) for push in lacking)
         print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)
-        sent = send_layers("stream", image, lacking)
+        with hub:
+            sent = send_layers("stream", image, lacking)
         sent.tell()
     else:
         print(f"{' and '.join(map(str, destinations))} already hold commit {snapshot.commit}; nothing to do")

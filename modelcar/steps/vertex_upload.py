@@ -34,6 +34,7 @@ PAGE = "100"
 Missing = Literal["model", "version", "nothing"]
 
 _HASH_DIGITS = 16
+_MODEL_GARDEN = "/vertex-ai/vertex-vision-model-garden-dockers/"
 
 
 class _Message(BaseModel):
@@ -111,8 +112,12 @@ class Known:
     address: str = ""
 
 
-def check_target(target: str) -> Reference:
-    """The reference of an image that Vertex AI can run.
+def check_target(target: str, location: str = "") -> Reference:
+    """Returns the reference of an image that Vertex AI can run, and warns of one that lies in another region.
+
+    Args:
+        target: The image to write.
+        location: The region in which Vertex AI will run it; empty if that is not known.
 
     Raises:
         PlanError: It lies elsewhere than in Artifact Registry.
@@ -124,7 +129,45 @@ def check_target(target: str) -> Reference:
             f"Vertex AI runs images of Artifact Registry alone, not of {reference.registry}",
             "Name a target such as europe-west4-docker.pkg.dev/my-project/models/granite:3.3-2b",
         )
+    place, is_regional, _ = reference.registry.partition("-docker.pkg.dev")
+    # A multi-region is called us, europe or asia, with which its regions' names begin.
+    if location and is_regional and not f"{location}-".startswith(f"{place}-"):
+        print(
+            f"warning: {reference.registry} is in another region than the endpoint, {location}: each start of a server "
+            f"pulls the model across regions, which costs time and traffic. Better: {location}-docker.pkg.dev",
+            flush=True,
+        )
     return reference
+
+
+def check_server(serving_image: str, args: Sequence[str], container: Mapping[str, Any]) -> None:
+    """Checks, before a byte moves, that the server will be started as it is meant, and warns where it may not be.
+
+    Vertex AI is always given a folder for a model's files, and sets AIP_STORAGE_URI for it. The entry point of Model
+    Garden's images downloads that folder and puts it in the place of `--model`
+    (https://github.com/GoogleCloudPlatform/vertex-ai-samples, gcs_download_launcher.sh), unless a command replaces it.
+
+    Args:
+        serving_image: The image under the model.
+        args: Arguments of the server.
+        container: More of the API's ModelContainerSpec, by its own names.
+
+    Raises:
+        PlanError: The container is none that Vertex AI takes, or names two programs.
+    """
+    command = _container("", serving_image, args, container).command
+    if command and args and not args[0].startswith("-"):
+        raise PlanError(
+            f"serving_args begin with a program, {args[0]!r}, and serving_container has a command already",
+            "Leave the program out of serving_args, or give serving_container without its command",
+        )
+    if not command and _MODEL_GARDEN in serving_image:
+        print(
+            "warning: the entry point of Model Garden's images serves a folder that it downloads, and not /models, "
+            "whatever --model says. Give serving_container a command: "
+            '["python", "-m", "vllm.entrypoints.api_server"]',
+            flush=True,
+        )
 
 
 def describe(
@@ -141,7 +184,7 @@ def describe(
         model: The model's id on the Hub.
         commit: Its commit.
         image: The image, pinned to its digest.
-        args: What the image's entry point is given.
+        args: What the server is given.
         container: More of the API's ModelContainerSpec, by its own names: ports, routes, environment, probes.
         name: The model's name in the registry; empty for its id on the Hub.
 

@@ -25,14 +25,20 @@ def model_to_registry(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
+    model_layout: str = "flat",
     base_image: str = "",
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
-    model_format: str = "vLLM",
+    model_format: str = "",
+    owner: str = "",
+    tags: List[str] = [],
+    serving: str = "auto",
+    connection: str = "",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
@@ -59,17 +65,23 @@ def model_to_registry(
         mirror_target: Image to copy it to, in the cluster's own registry for instance. Empty: no copy.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
         revision: Branch, tag or commit of the model.
-        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        include: Glob patterns, as a JSON list, of the only weights to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
-        allow_pickle: Also take files that run code when they are loaded (.bin, .pt and other Python pickles).
+        allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.
+        variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
+        model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
-        model_format: Model format of the serving runtime that will serve it.
+        model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.
+        owner: Who answers for the model in the Model Registry. Empty: stays as it is, or modelcar-pipelines.
+        tags: Labels of the model and the version in the Model Registry; those that are there stay.
+        serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
+        connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
@@ -91,7 +103,9 @@ def model_to_registry(
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given)
-        placement.preflights(planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret)
+        placement.preflights(
+            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
+        )
         place = placement.BuildPlace(
             claim=claim,
             node_selector=planned.outputs["node_selector"],
@@ -120,7 +134,11 @@ def model_to_registry(
             placement.mirrors(mirrored, target_secret, mirror_secret)
 
             registered = task_of(
-                register, given, image=mirrored.outputs["image"], pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER
+                register,
+                given,
+                image=mirrored.outputs["image"],
+                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
             placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
 

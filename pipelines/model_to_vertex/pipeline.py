@@ -13,8 +13,14 @@ SERVING_IMAGE = "us-docker.pkg.dev/vertex-ai/vertex-vision-model-garden-dockers/
 """vLLM as Vertex AI's Model Garden serves it. Unlike vLLM's own image it answers Vertex AI's `predict` requests, and it
 lies in Artifact Registry, where everyone may read it and nobody counts pulls."""
 
-SERVING_ARGS = ["python", "-m", "vllm.entrypoints.api_server", "--host=0.0.0.0", "--port=8080", "--model=/models"]
-SERVING_CONTAINER = {"ports": [{"containerPort": 8080}], "predictRoute": "/generate", "healthRoute": "/ping"}
+SERVING_ARGS = ["--host=0.0.0.0", "--port=8080", "--model=/models"]
+SERVING_CONTAINER = {
+    # Takes the place of the image's entry point, which would replace --model by a folder that it downloads.
+    "command": ["python", "-m", "vllm.entrypoints.api_server"],
+    "ports": [{"containerPort": 8080}],
+    "predictRoute": "/generate",
+    "healthRoute": "/ping",
+}
 """As Model Garden's own deployments run that image, but for the model, which is in it (docs/vertex.md)."""
 
 PROJECT, LOCATION = "{{$.pipeline_google_cloud_project_id}}", "{{$.pipeline_google_cloud_location}}"
@@ -36,12 +42,13 @@ def model_to_vertex(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
+    allow_pickle: bool = False,
     serving_image: str = SERVING_IMAGE,
     serving_args: List[str] = SERVING_ARGS,
     serving_container: Dict[str, Any] = SERVING_CONTAINER,
     registered_name: str = "",
     version_aliases: List[str] = ["default"],
-    max_layer_size: int = 20_000_000_000,
+    max_layer_size: int = 9_900_000_000,
     if_exists: str = "update",
     hf_token_secret: str = "",
     project: str = PROJECT,
@@ -58,12 +65,13 @@ def model_to_vertex(
         include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
-        serving_image: Image to put the model on, as /models; its entry point stays. By default Model Garden's vLLM.
-        serving_args: Arguments for its entry point, as a JSON list. They may name variables, as $(AIP_HTTP_PORT).
-        serving_container: More of Vertex AI's ModelContainerSpec, as JSON: ports, routes, env, probes, shared memory.
+        allow_pickle: Also take files that run code when they are loaded (pickles). Only if you trust their owner.
+        serving_image: Image to put the model on, as /models. By default Model Garden's vLLM.
+        serving_args: Arguments of the server, as a JSON list. They may name variables, as $(AIP_HTTP_PORT).
+        serving_container: More of Vertex AI's ModelContainerSpec, as JSON: command, ports, routes, env, probes.
         registered_name: Name in the Model Registry. Empty: the model's id.
         version_aliases: Aliases of the new version, as a JSON list. The one called default is what is deployed.
-        max_layer_size: Largest layer to make, in bytes.
+        max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless you raised it.
         if_exists: For a tag that holds something else. update: one of the same model moves; replace: any; refuse: none.
         hf_token_secret: Secret of Secret Manager with a Hugging Face token, for gated and private models. Empty: none.
         project: Project of the Model Registry and of the secret. By default the one that this runs in.

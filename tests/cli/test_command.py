@@ -119,7 +119,7 @@ def test_a_new_commit_makes_a_new_version(parts: Parts, tmp_path: Path) -> None:
 def test_a_token_of_hf_auth_login_opens_a_gated_model(
     more: list[str], parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    parts.hub.publish("example/gated", {"config.json": "{}"}, gated="manual")
+    parts.hub.publish("example/gated", {"model.onnx": "x", "config.json": "{}"}, gated="manual")
     parts.hub.tokens["granted"] = {"example/gated"}
     (tmp_path / "token").write_text("granted\n")
     monkeypatch.setenv("HF_HOME", str(tmp_path))

@@ -87,7 +87,7 @@ def server() -> Iterator[RecordedApi]:
 
 
 @pytest.mark.parametrize(("words", "version"), [((), None), (("--pin",), "version-1")])
-def test_schedule_follows_the_latest_version_unless_pinned_alone_and_without_catching_up(
+def test_schedule_follows_the_latest_version_alone_and_never_catches_up(
     words: tuple[str, ...], version: str | None, server: RecordedApi
 ) -> None:
     done = modelcar(*NIGHTLY, "--server", server.url, "--service-account", "modelcar-pipeline", *words)

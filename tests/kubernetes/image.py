@@ -34,7 +34,7 @@ _COMMANDS = (
 )
 _SETTINGS = ("/etc/containers/policy.json", "/etc/protocols", "/etc/services")
 _LOADER_NAMES = re.compile(r"(?:=> )?(/\S+) \(0x")
-_SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
 _NOT_NEEDED = ("__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "site-packages", "dist-packages")
 _ENTRY = "import sys; from modelcar.cli.program import main; sys.exit(main())"
 _OCI = "application/vnd.oci.image"
@@ -87,6 +87,11 @@ def write_images(path: Path, *images: Image) -> Path:
     return path
 
 
+def python_layers() -> list[bytes]:
+    """Returns layers with a shell, Python and our packages, for images of other programs."""
+    return [_tiny_layer(), _system_layer()]
+
+
 def _tiny_layer() -> bytes:
     layer = FileLayer()
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -107,14 +112,14 @@ def _system_layer() -> bytes:
         if Path(setting).exists():
             layer.file(setting, Path(setting))
     standard = Path(sysconfig.get_path("stdlib"))
-    layer.tree(_SITE.parent, standard, _NOT_NEEDED)
-    for name in ("python", "python3", _SITE.parent.name):
+    layer.tree(SITE.parent, standard, _NOT_NEEDED)
+    for name in ("python", "python3", SITE.parent.name):
         layer.file(f"usr/local/bin/{name}", Path(sys.executable).resolve())
     for package in _packages():
         for file in importlib.metadata.distribution(package).files or ():
             source = Path(str(file.locate()))
             if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
-                layer.file(_SITE / file, source)
+                layer.file(SITE / file, source)
     binaries = [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")]
     site = Path(sysconfig.get_path("platlib"))
     _add_programs(layer, [_program("buildah")])
@@ -126,7 +131,7 @@ def _code_layer() -> bytes:
     layer = FileLayer()
     project = tomllib.loads((_REPOSITORY / "pyproject.toml").read_text())
     for package, folder in project["tool"]["setuptools"]["package-dir"].items():
-        layer.tree(_SITE / package.replace(".", "/"), _REPOSITORY / folder)
+        layer.tree(SITE / package.replace(".", "/"), _REPOSITORY / folder)
     layer.file("usr/local/bin/modelcar", f"#!/usr/local/bin/python3\n{_ENTRY}\n".encode(), 0o755)
     return layer.finished()
 

@@ -136,9 +136,10 @@ class Namespace:
         assert pod.status.phase == "Succeeded", self.told(name)
         return self.log(name)
 
-    def log(self, name: str) -> str:
-        """What a pod has said so far."""
-        answer = self.core.read_namespaced_pod_log(name, self.name, _preload_content=False)
+    def log(self, name: str, container: str = "") -> str:
+        """What a pod has said so far, by the container named where it has several."""
+        which = {"container": container} if container else {}
+        answer = self.core.read_namespaced_pod_log(name, self.name, _preload_content=False, **which)
         return str(answer.data.decode(errors="replace"))
 
     def events(self, name: str) -> list[str]:

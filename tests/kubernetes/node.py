@@ -57,10 +57,13 @@ class Node:
             plane: The cluster to join.
         """
         (self.folder / "cni").mkdir(parents=True)
+        self._registries.mkdir()
         self._mount_disk(disk.size)
         connect_node(self.machine, self.index, plane.machine, plane.network)
         cgroups.create(self._cgroup(plane))
-        (self.folder / "containerd.toml").write_text(_containerd(self.machine.programs, self.folder / "cni"))
+        (self.folder / "containerd.toml").write_text(
+            _containerd(self.machine.programs, self.folder / "cni", self._registries)
+        )
         (self.folder / "cni" / "pods.conflist").write_text(json.dumps(_cni(plane.network.pods(self.index))))
         (self.folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet(self._cgroup(plane), disk.evicts_below)))
         profiles = self.machine.root / "var/lib/kubelet/seccomp"
@@ -97,6 +100,21 @@ class Node:
         for name in names:
             self.machine.run(*ctr, "label", name, "io.cri-containerd.pinned=pinned")
 
+    def trust(self, host: str, authority: Path) -> None:
+        """Has containerd trust a registry, for pulls from now on.
+
+        Args:
+            host: The registry's host and port.
+            authority: The certificate of who signed its own.
+        """
+        folder = self._registries / host
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "hosts.toml").write_text(f'server = "https://{host}"\n[host."https://{host}"]\nca = "{authority}"\n')
+
+    @property
+    def _registries(self) -> Path:
+        return self.folder / "registries"
+
     def _mount_disk(self, size: int) -> None:
         image = self.folder / "disk.img"
         make_ext4(image, size)
@@ -120,7 +138,7 @@ def _cni(pods: str) -> object:
     return {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "ptp", "ipam": ipam}]}
 
 
-def _containerd(plugins: Path, networks: Path) -> str:
+def _containerd(plugins: Path, networks: Path, registries: Path) -> str:
     return f"""\
 version = 3
 root = "/var/lib/containerd"
@@ -134,6 +152,9 @@ path = "/var/lib/containerd/opt"
 
 [plugins."io.containerd.cri.v1.images"]
 stats_collect_period = {_STATS_SECONDS}
+
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{registries}"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = "{SANDBOX_IMAGE}"

@@ -30,6 +30,7 @@ def kubectl(cluster: AnyCluster, namespace: Namespace, isolated: Path, tmp_path:
         "modelcar": namespace.name,
         "system:serviceaccount:modelcar:pipeline-runner-dspa": f"system:serviceaccount:{namespace.name}:{ACCOUNT}",
         "system:serviceaccount:modelcar:modelcar-build": f"system:serviceaccount:{namespace.name}:modelcar-build",
+        "system:serviceaccount:modelcar:modelcar-pipeline": f"system:serviceaccount:{namespace.name}:modelcar-pipeline",
         "<name>": client.CoreV1Api(cluster.api).list_node().items[0].metadata.name,
         "manifests/openshift": str(tmp_path / "manifests/openshift"),
     }
@@ -57,7 +58,9 @@ def granted(cluster: AnyCluster, namespace: Namespace, tmp_path: Path) -> Iterat
 
 def test_all_kinds_of_commands_are_run_here() -> None:
     others = [words[:2] for words in COMMANDS if words not in (*SECRETS, *QUESTIONS, *LABELS)]
-    assert sorted(map(tuple, others)) == [("apply", "-k"), ("delete", "-k"), ("get", "nodes"), ("get", "pvc")]
+    # Of a forwarded port, tests/cli/test_command_login.py tells.
+    kinds = [("apply", "-k"), ("delete", "-k"), ("get", "nodes"), ("get", "pvc"), ("port-forward", "-n")]
+    assert sorted(map(tuple, others)) == kinds
 
 
 def test_secrets_are_made(kubectl: Run, namespace: Namespace, isolated: Path) -> None:
@@ -72,7 +75,7 @@ def test_secrets_are_made(kubectl: Run, namespace: Namespace, isolated: Path) ->
 @pytest.mark.usefixtures("granted")
 def test_questions_have_the_answers_that_the_page_promises(kubectl: Run) -> None:
     for words in QUESTIONS:
-        promised = "no" if words[-1].endswith("modelcar-build") else "yes"
+        promised = "no" if words[-1].endswith(("modelcar-build", "modelcar-pipeline")) else "yes"
         # A warning goes to stderr where a resource has no namespace; behind the answer, where OpenShift's roles lack.
         assert kubectl(words).stdout.partition(" - ")[0].strip() == promised, words
     assert len(QUESTIONS) > 4

@@ -93,7 +93,7 @@ def test_a_gated_model_opens_to_the_token_of_the_secret(
     kfp_backend: Backend, kfp_surroundings: Surroundings, pipeline: Pipeline, parameters: dict[str, Any]
 ) -> None:
     hub, core = kfp_surroundings.hub, kfp_backend.namespace.core
-    hub.publish("example/gated", {"config.json": "{}"}, gated="manual")
+    hub.publish("example/gated", {"model.onnx": "x", "config.json": "{}"}, gated="manual")
     hub.tokens["granted"] = {"example/gated"}
     target = f"{kfp_surroundings.target.host}/team/gated:1"
     given = {**parameters, "model": "example/gated", "target": target, "mirror_target": ""}

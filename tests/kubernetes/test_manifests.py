@@ -97,9 +97,7 @@ LAUNCHERS = {
 """What Argo's and Kubeflow's own parts of a step's pod ask the API server for; the latter two by name."""
 
 
-def test_narrow_account_has_what_steps_and_kubeflows_parts_need_and_no_more(
-    manifests: str, namespace: Namespace
-) -> None:
+def test_narrow_account_has_what_the_steps_need_and_no_more(manifests: str, namespace: Namespace) -> None:
     by_name = {"configmaps": "kfp-launcher", "secrets": "mlpipeline-minio-artifact"}
     assert [need for need in sorted(NEEDED) if not may(namespace, NARROW, need)] == []
     assert [need for need in sorted(LAUNCHERS) if not may(namespace, NARROW, need, name=by_name.get(need[1], ""))] == []

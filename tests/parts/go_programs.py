@@ -48,15 +48,35 @@ def go_programs(
     """
     go, version = _go(source)
     flags = ("-trimpath", f"-ldflags={link}", *flags)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines"
-    folder = cache / f"{name}-{_key(source, version, flags, prepare)}"
+    folder = _folder(name, _key(source, version, flags, prepare))
     if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with folder.with_name(f"{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
                 _build(go, name, source, flags, prepare, folder)
     return folder
+
+
+def cached_programs(name: str, source: Path, *, link: str = "-s -w") -> Path | None:
+    """Returns the folder with programs that were built before; None if they were not, or there is no Go."""
+    try:
+        _, version = _go(source)
+    except BuildError:
+        return None
+    folder = _folder(name, _key(source, version, ("-trimpath", f"-ldflags={link}"), None))
+    return folder if folder.exists() else None
+
+
+def module_folder(source: Path, module: str) -> Path:
+    """Returns where Go keeps a module that a folder's go.mod requires: files that its programs read."""
+    go, _ = _go(source)
+    return Path(_run(go, "list", "-m", "-f", "{{.Dir}}", module, cwd=source).strip())
+
+
+def _folder(name: str, key: str) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "modelcar-pipelines" / f"{name}-{key}"
 
 
 def _files(source: Path) -> list[Path]:

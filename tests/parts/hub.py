@@ -18,6 +18,7 @@ from tests.parts.hub_http import Served, Server
 from tests.parts.hub_routes import Answer, Request, Routes
 from tests.parts.hub_store import Source, Store, folder_sources
 from tests.parts.wire import Wire
+from tests.parts.xet import LocalXet
 
 REQUESTS_KEPT = 10_000
 
@@ -158,6 +159,10 @@ class Hub:
     def most_connections(self) -> int:
         """The most connections to the storage that were open at once."""
         return self._servers[1].most_open
+
+    def name_xet(self, xet: LocalXet | None) -> None:
+        """Tell clients that files which a Xet storage has are there."""
+        self._routes.xet = xet
 
     def end_links(self, seconds: float) -> None:
         """Give links to large files that end after so many seconds, as the Hub's are; 0 for links that never do."""

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from tests.parts import hub_json
 from tests.parts.hub_store import Commit, File, Repository, Store
+from tests.parts.xet import LocalXet
 
-API_VERBS = ("revision", "tree", "commits", "refs", "paths-info")
+API_VERBS = ("revision", "tree", "commits", "refs", "paths-info", "xet-read-token")
 COMMITS_PER_PAGE = 50
 
 
@@ -80,6 +81,7 @@ class Routes:
         self._tokens = tokens
         self._page_size = page_size
         self.link_seconds = 0.0
+        self.xet: LocalXet | None = None
 
     def answer(self, request: Request) -> Answer:
         """Answer a request, be it by an error."""
@@ -106,6 +108,8 @@ class Routes:
             return _json(hub_json.refs(repository, pull_requests=request.flag("include_prs")))
         commit = _commit(repository, rest[0] if rest else "main")
         match verb:
+            case "xet-read-token":
+                return _xet_token(self.xet)
             case "tree":
                 return self._tree(request, repository, commit, "/".join(rest[1:]))
             case "commits":
@@ -139,6 +143,10 @@ class Routes:
             raise RefusedError(HTTPStatus.NOT_FOUND, "Entry not found", "EntryNotFound", headers)
         headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(file.path.rpartition('/')[2])}"
         if file.lfs:
+            if self.xet and file.sha256 in self.xet.hashes:
+                headers["X-Xet-Hash"] = self.xet.hashes[file.sha256]
+                token = f"{request.hub_url}/api/models/{repo_id}/xet-read-token/{commit.id}"
+                headers["Link"] = f'<{token}>; rel="xet-auth"'
             return _redirect(request, repo_id, file, headers, self.link_seconds)
         headers["ETag"] = f'"{file.blob_id}"'
         return Answer(headers=headers, content=self._store.blob(file.sha256), fault_target=f"{repo_id}/{file.path}")
@@ -210,6 +218,17 @@ def _redirect(request: Request, repo_id: str, file: File, headers: dict[str, str
     headers |= {"Location": location, "X-Linked-Size": str(file.size), "X-Linked-ETag": f'"{file.sha256}"'}
     headers |= {"Accept-Ranges": "bytes", "Content-Type": "text/plain; charset=utf-8"}
     return Answer(HTTPStatus.FOUND, headers, f"Found. Redirecting to {location}".encode())
+
+
+def _xet_token(xet: LocalXet | None) -> Answer:
+    if xet is None:
+        raise RefusedError(HTTPStatus.NOT_FOUND, "Not on Xet")
+    xet.tokens_given += 1
+    ends = int(time.time() + xet.token_seconds)
+    answer = _json({"casUrl": xet.endpoint, "exp": ends, "accessToken": f"token-{xet.tokens_given}"})
+    answer.headers |= {"X-Xet-Cas-Url": xet.endpoint, "X-Xet-Access-Token": f"token-{xet.tokens_given}"}
+    answer.headers["X-Xet-Token-Expiration"] = str(ends)
+    return answer
 
 
 def _page(request: Request, items: list[dict[str, Any]], page_size: int) -> Answer:

@@ -18,7 +18,7 @@ def copy_source(folder: Path) -> Path:
     """
     files = subprocess.run(["git", "ls-files", "-z"], check=True, cwd=ROOT, capture_output=True, text=True).stdout
     for name in filter(None, files.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/")):
+        if (ROOT / name).exists() and not name.startswith(("tests/", "benchmarks/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+            shutil.copyfile(ROOT / name, folder / name, follow_symlinks=False)
     return folder

@@ -162,7 +162,7 @@ def test_the_build_lands_on_the_chosen_nodes_with_the_disk_it_asks_for(
     assert _named(resources["resourceMemoryRequest"]) == "build_memory"
 
 
-def test_what_is_set_on_the_build_task_goes_to_its_job_and_nothing_is_reserved_twice(pipeline: PipelineSpec) -> None:
+def test_what_is_set_on_the_build_task_goes_to_its_job_alone(pipeline: PipelineSpec) -> None:
     passed = pipeline.components["comp-build-in-job"].task_config_passthroughs
     environment = TaskConfigPassthroughType.ENV
     assert {one.field: one.apply_to_task for one in passed} == {field: field == environment for field in range(1, 7)}

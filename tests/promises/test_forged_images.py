@@ -232,13 +232,15 @@ def test_a_signed_note_is_gone_on_from_without_reading(
         ending.setattr("modelcar.steps.stream.publish", broken_off)
         with pytest.raises(HubError, match="broken off"):
             run(place)
-    done = {layer["digest"] for layer in json.loads(place.manifest("1.partial"))["layers"]}
+    noted = json.loads(place.manifest("1.partial"))["layers"]
+    # The layer of small files is read: a model's signature needs hashes of theirs that the Hub does not publish.
+    done = {layer["digest"] for layer in noted if layer["size"] > 1_000_000}
     published.requests.clear()
     before = len(plain_registry.requests())
 
     made = run(place)
 
-    assert len(done) == 3
+    assert (len(noted), len(done)) == (3, 2)
     assert not [one for one in published.requests if "/resolve/" in one.path], "a finished layer was read again"
     later = plain_registry.requests()[before:]
     assert not [one for one in later if one.method == "GET" and one.path.rpartition("/")[2] in done]
@@ -305,7 +307,8 @@ def test_a_rotated_key_signs_again(
 
 def test_a_signature_that_was_removed_is_made_again(published: Hub, place: Place, with_key: PublicKey) -> None:
     honest = run(place)
-    for end in (".sig", ".att"):
+    # The last is the list of the rest, which cosign 3 goes by.
+    for end in (".sig", ".att", ""):
         place.delete(digest_of(place.manifest(honest.digest.replace(":", "-") + end)))
     assert checked(place, honest.digest, with_key).outcome is Outcome.BROKEN
 
@@ -442,7 +445,7 @@ CHANGES: dict[str, Change] = {
     "a line of history": in_configs(lambda config: config["history"].append({"created_by": "x", "empty_layer": True})),
     "less history": in_configs(lambda config: config["history"].pop()),
     "another kind of file system": in_configs(lambda config: config["rootfs"].update(type="x")),
-    "another licence": lambda forged: forged.say("org.opencontainers.image.licenses", "apache-2.0"),
+    "another licence": lambda forged: forged.say("org.opencontainers.image.licenses", "GPL-3.0-only"),
     "no licence": lambda forged: forged.say("org.opencontainers.image.licenses", None),
     "another source": lambda forged: forged.say("org.opencontainers.image.source", "https://evil.example/x"),
     "another title": lambda forged: forged.say("org.opencontainers.image.title", "evil/model"),

@@ -121,6 +121,10 @@ def _as_json(found: Preflight) -> dict[str, Any]:
         "left_out": [
             {"path": one.file.path, "bytes": one.file.size, "why": one.reason} for one in plan.choice.left_out
         ],
+        "variants": [{"name": one.name, "bytes": one.size, "taken": one.is_taken} for one in plan.choice.options],
+        "serving": plan.snapshot.serving.model_dump() if plan.snapshot.serving else None,
+        "licence": plan.snapshot.licence,
+        "quantization": plan.snapshot.quantization,
         "layers": [{"title": layer.title, "bytes": layer.size} for layer in plan.layers],
         "image_bytes": plan.image_bytes,
         "claim_bytes": None if found.run.streaming else plan.claim_bytes,

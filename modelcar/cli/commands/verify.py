@@ -1,7 +1,6 @@
 """`modelcar verify`: the hash chain of an image, checked again."""
 
 import json
-import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -12,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modelcar.errors import ModelcarError
 from modelcar.steps.verify.result import EXIT_CODES, Outcome, State, Verification
 
 _MARKS = {
@@ -57,18 +55,12 @@ def verify(
             offline=offline,
             quick=quick,
         )
-    try:
-        if as_json:
-            links = [{"name": link.name, "state": link.state.value, "detail": link.detail} for link in done.links]
-            outcome = {"image": str(done.image), "outcome": done.outcome.value, "whole": done.is_whole, "links": links}
-            print(json.dumps(outcome))
-        else:
-            _show(done)
-        sys.stdout.flush()
-    except OSError as error:
-        # What Python still holds would fail once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise ModelcarError(f"the result ({done.outcome}) could not be written: {error.strerror}") from None
+    if as_json:
+        links = [{"name": link.name, "state": link.state.value, "detail": link.detail} for link in done.links]
+        outcome = {"image": str(done.image), "outcome": done.outcome.value, "whole": done.is_whole, "links": links}
+        print(json.dumps(outcome))
+    else:
+        _show(done)
     if code := EXIT_CODES[done.outcome]:
         raise typer.Exit(code)
 

@@ -89,7 +89,7 @@ class Client:
 
     @cached_property
     def multi_user(self) -> bool:
-        """Whether it serves many projects, and so wants to know which is meant."""
+        """True if it serves many projects, and so wants to know which is meant."""
         with self.explained("say that it is well"):
             said = kfp_server_api.HealthzServiceApi(self.api).healthz_service_get_healthz(
                 _request_timeout=ANSWER_SECONDS

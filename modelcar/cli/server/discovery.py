@@ -162,7 +162,7 @@ def _route(cluster: Cluster, name: str) -> str:
 
 
 def _is_within(cluster: Cluster) -> bool:
-    """Whether we are in a pod of this very cluster, where services have their names."""
+    """Tells whether we are in a pod of this very cluster, where services have their names."""
     file = pod.SERVICE_ACCOUNT / "namespace"
     host = str(cluster.api.configuration.host)
     return file.is_file() and not host.startswith("https://api.")

@@ -17,7 +17,7 @@ _LAST_LINES_SECONDS = 10.0
 
 
 class Show(Protocol):
-    """Where a run's progress is shown."""
+    """A display of a run's progress."""
 
     def update(self, run: RunView) -> None:
         """Takes what is known now."""

@@ -55,8 +55,9 @@ def find_cluster(namespace: str = "") -> Cluster | None:
     Raises:
         ClusterError: The kubeconfig cannot be used.
     """
-    file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube/config")
-    is_there = "KUBECONFIG" in os.environ or Path(file).is_file()
+    file = os.environ.get("KUBECONFIG") or str(pod.home() / ".kube/config")
+    # Path.is_file() raises where the home may not be looked into.
+    is_there = "KUBECONFIG" in os.environ or os.path.isfile(file)
     cluster = Cluster.of(file) if is_there else Cluster.find()
     return replace(cluster, namespace=namespace) if cluster and namespace else cluster
 

@@ -1,4 +1,4 @@
-"""What the cluster will allow: asked of the API server itself, which judges a pod without making it (a dry run)."""
+"""Questions to the API server itself, which judges a pod without making it (a dry run)."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ JOB_NEEDS = (
     *(("", "pods", "", verb) for verb in ("get", "list", "watch")),
     ("", "pods", "log", "get"),
 )
-"""What the run's service account must be allowed to build in a Job: API group, resource, subresource, verb."""
+"""Rights that a run needs to build in a Job: API group, resource, subresource, verb."""
 
 _ABOUT_JOB, _ABOUT_POD = "build Job", "build pod"
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:(?P<namespace>[^:]+):(?P<name>[^:]+)")
@@ -76,7 +76,7 @@ class TrialPod:
 
 
 def check_jobs(cluster: Cluster) -> Finding:
-    """Whether the run's service account may start a Job and follow it."""
+    """Checks that the run's service account may start a Job and follow it."""
     refused = [need for need in JOB_NEEDS if not _may(cluster, *need)]
     if not refused:
         return Finding(_ABOUT_JOB, "ok", f"Jobs may be started in {cluster.namespace}")
@@ -94,7 +94,7 @@ def check_jobs(cluster: Cluster) -> Finding:
 
 
 def check_pod(cluster: Cluster, pod: TrialPod) -> Finding:
-    """Whether the cluster would take a pod: its service account, its privilege, the namespace's quotas and limits."""
+    """Checks that the cluster would take a pod: its account, its privilege, the namespace's quotas and limits."""
     try:
         with explained_api("try the build's pod"):
             return _tried(cluster, pod)
@@ -212,12 +212,12 @@ def _may(cluster: Cluster, group: str, resource: str, subresource: str, verb: st
 
 
 def _user(cluster: Cluster) -> tuple[str, str]:
-    """Who we are, for a person and as an option of `oc`."""
+    """Returns our own user, for a person and as an option of `oc`."""
     with explained_api("say who this run is"):
-        review = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
-            {}, _request_timeout=REQUEST_SECONDS
+        review: Any = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
+            client.V1SelfSubjectReview(), _request_timeout=REQUEST_SECONDS
         )
-    name = review.status.user_info.username
+    name = str(review.status.user_info.username)
     account = _SERVICE_ACCOUNT.fullmatch(name)
     if account is None:
         return name, name

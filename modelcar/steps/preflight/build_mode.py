@@ -1,4 +1,4 @@
-"""Where the build will run: with the least privilege that works."""
+"""Choice of the place of a build: the one with the least privilege that works."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,13 @@ from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.request import BuildMode, RunRequest
 
 PRIVILEGES: dict[BuildMode, Privilege] = {"pod": "none", "nested": "nested", "job": "privileged"}
-"""What the container that builds may do more than a step's."""
+"""Privileges of the container that builds, beyond those of a step."""
 
 
 def choose_mode(
     run: RunRequest, *, has_cluster: bool, takes_nested: Callable[[], bool] = lambda: False
 ) -> tuple[BuildMode, Finding]:
-    """Where the build will run: with the least privilege that works.
+    """Chooses where the build will run: with the least privilege that works.
 
     Builder `direct` needs none. buildah needs a user namespace; where the pod may not make one, as on a default
     OpenShift, it takes a Job: one whose pod has a user namespace of its own, or a privileged one. What is true of this
@@ -54,7 +54,7 @@ def choose_mode(
 
 
 def uses_buildah(run: RunRequest, mode: BuildMode) -> bool:
-    """Whether buildah will make the layers, as far as can be told from here."""
+    """Tells whether buildah will make the layers, as far as can be seen from here."""
     if run.streaming or run.builder not in builder.BUILDERS:
         return False
     return (mode != "pod" and run.builder != "direct") or builder.uses_buildah(run.builder)

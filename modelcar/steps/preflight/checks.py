@@ -12,7 +12,8 @@ from modelcar.attestation.keys import find_signing_key
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
-from modelcar.errors import ClusterError, HubError, RegistryError, TagError
+from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryError, SelectionError, TagError
+from modelcar.hub.choice import MAX_OPTIONS_SHOWN
 from modelcar.hub.client import Hub
 from modelcar.hub.paths import find_twins
 from modelcar.image.base_contents import refuse_models
@@ -25,11 +26,12 @@ from modelcar.steps.preflight.build_mode import PRIVILEGES
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
+from modelcar.steps.preflight.registries import check_registry
 from modelcar.steps.preflight.request import BuildMode, RunRequest
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
-    """Whether an image can be made of the files, and the files may be read."""
+    """Checks that an image can be made of the files, and that they may be read."""
     about = "model"
     problems = list(plan.problems)
     try:
@@ -39,16 +41,36 @@ def check_model(plan: Plan) -> Iterator[Finding]:
     if not problems:
         size = decimal(plan.snapshot.size)
         yield Finding(about, "ok", f"{len(plan.choice.taken)} files, {size}, in {len(plan.layers)} layers")
-        if pickles := plan.choice.pickles:
+        if pickles := plan.pickles:
             what = f"{len(pickles)} of the files may hold pickles, which run code when they are loaded; you allowed it"
             yield Finding(about, "warning", what)
         yield from _doubts(plan)
     for problem in problems:
         yield Finding.of(about, problem)
+    if plan.choice.weights:
+        yield from _how_served(plan)
+
+
+def _how_served(plan: Plan) -> Iterator[Finding]:
+    """Yields by what the model is served, and what has to be known before."""
+    about, serving = "serving", plan.snapshot.serving
+    if serving is None:
+        return
+    where = f"on {serving.gpus} GPU{'s' if serving.gpus > 1 else ''} of 80 GB" if serving.gpus else "on processors"
+    arguments = f", with {' '.join(serving.arguments)}" if serving.arguments else ""
+    memory = f", about {decimal(serving.memory_bytes)} of memory" if serving.memory_bytes else ""
+    runtime = serving.runtime or "a server of your own"
+    yield Finding(about, "ok", f"a {serving.model_class} model: {runtime}, {where}{memory}{arguments}")
+    for limit in serving.limits:
+        yield Finding(about, "warning", limit)
+    others = [option for option in plan.choice.options if not option.is_taken]
+    if others and not any(isinstance(problem, SelectionError) for problem in plan.problems):
+        shown = ", ".join(f"{option.name} ({decimal(option.size)})" for option in others[:MAX_OPTIONS_SHOWN])
+        yield Finding(about, "ok", f"other variants can be had with --variant: {shown}")
 
 
 def _doubts(plan: Plan) -> Iterator[Finding]:
-    """What of a model somebody should know before it is served."""
+    """Warns of what somebody should know of a model before it is served."""
     for twins in find_twins(file.path for file in plan.choice.taken):
         names = " and ".join(repr(path) for path in twins)
         what = f"{names} differ only by case or Unicode form: a claim or a server may take one for the other"
@@ -70,19 +92,17 @@ def check_base(plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:
     yield from ()
 
 
-def check_push(about: str, target: str) -> Iterator[Finding]:
-    """Whether an image may be written."""
+def check_push(about: str, target: str, plan: Plan) -> Iterator[Finding]:
+    """Checks whether an image may be written, and what its registry takes."""
     if target:
-        with Repository(Reference.parse_target(target), push=True) as repository:
-            repository.check_push()
-        yield Finding(about, "ok", f"{target} may be written")
+        yield from check_registry(about, target, max((layer.size for layer in plan.layers), default=0))
 
 
 def check_target(run: RunRequest, plan: Plan) -> Iterator[Finding]:
-    """Whether the image may be written where it is to go, which the model's name decides if nobody says."""
+    """Checks that the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
         try:
-            yield from check_push("target", str(plan.target))
+            yield from check_push("target", str(plan.target), plan)
         except RegistryError as error:
             if run.target:
                 raise
@@ -93,7 +113,7 @@ def check_target(run: RunRequest, plan: Plan) -> Iterator[Finding]:
 
 
 def check_tags(run: RunRequest, plan: Plan) -> Iterator[Finding]:
-    """Whether the tags may be moved from what they hold."""
+    """Checks that the tags may be moved from what they hold."""
     mirror = Reference.parse_target(run.mirror_target) if run.mirror_target else None
     for about, goal in (("target", plan.target), ("mirror", mirror)):
         if goal is None or run.if_exists not in IF_EXISTS:
@@ -110,14 +130,14 @@ def check_tags(run: RunRequest, plan: Plan) -> Iterator[Finding]:
 
 
 def check_model_registry(url: str) -> Iterator[Finding]:
-    """Whether the Model Registry is there, and takes entries from us."""
+    """Checks that the Model Registry is there, and takes entries from us."""
     if url:
         model_registry.check_write(url)
         yield Finding("Model Registry", "ok", f"{url} may be written")
 
 
 def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster | None) -> Iterator[Finding]:
-    """Whether the claim has room: for what is missing on it, where it can be seen; else whether it is large enough."""
+    """Checks that the claim has room for what is missing on it or, where it cannot be seen, that it is large enough."""
     about = "claim"
     if seen is not None:
         free = free_bytes(seen)
@@ -130,14 +150,14 @@ def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster
 
 
 def check_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:
-    """Whether the cluster takes the build's pod: quotas, limits and, for a Job, who may start it and run privileged."""
+    """Checks that the cluster takes the build's pod: quotas, limits and, for a Job, its account's rights."""
     if mode != "pod":
         yield admission.check_jobs(cluster)
     yield admission.check_pod(cluster, _trial_pod(run, mode, cluster))
 
 
 def takes_nested(run: RunRequest, cluster: Cluster) -> bool:
-    """Whether the cluster takes the build's pod with user namespaces of its own, as far as it can be asked."""
+    """Tells whether the cluster takes the build's pod with user namespaces of its own, as far as it can be asked."""
     return admission.check_pod(cluster, _trial_pod(run, "nested", cluster)).verdict == "ok"
 
 
@@ -167,7 +187,11 @@ def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
         return None
     # Asked for without the permission to push, which such a run does not need.
     with Repository(plan.target) as repository:
-        existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+        try:
+            existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+        except CredentialsError:
+            # Those who may only push are told so for what is not there; who may do nothing is told by the other checks.
+            return None
         same = existing.is_the_image and existing.is_signed
     image = plan.target.at(existing.stored.digest) if existing.stored and same else None
     if image is not None and run.mirror_target:
@@ -179,7 +203,7 @@ def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
 
 
 def free_bytes(claim: Path) -> int:
-    """What is free on a claim that can be seen from here; its directory need not be there yet."""
+    """Returns the bytes that are free on a claim that can be seen from here; its directory need not be there yet."""
     place = claim.absolute()
     return shutil.disk_usage(next(one for one in (place, *place.parents) if one.is_dir())).free
 

@@ -77,7 +77,7 @@ def _plan(found: Preflight, plan: Plan) -> Iterator[str]:
     yield table(("", ""), [(name, value) for name, value in _summary(found, plan) if value])
     yield f"### Files: {len(choice.taken)}, {decimal(choice.size)}"
     files = sorted(choice.taken, key=lambda file: -file.size)
-    pickles = set(choice.pickles)
+    pickles = set(plan.pickles)
     rows = [(file.path, decimal(file.size), "pickle: runs code" if file in pickles else "") for file in files]
     # What can run code is not among those that are not shown.
     rows.sort(key=lambda row: not row[2])
@@ -109,6 +109,8 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "image", str(plan.target or "")
     yield "mirror", run.mirror_target
     yield "base image", plan.base.name if plan.base else ""
+    yield "licence", plan.snapshot.licence
+    yield "quantization", plan.snapshot.quantization
     yield "recipe", plan.recipe
     if run.streaming:
         yield "build", "none: the model is streamed from the Hub into the registry, without claim and node disk"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
+from modelcar.hub.choice import Choice
 from modelcar.hub.client import Hub
-from modelcar.hub.selection import Choice, Selection, refuse_pickles
-from modelcar.hub.snapshot import Snapshot
+from modelcar.hub.selection import Selection
+from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layout
 from modelcar.image.annotations import describe
 from modelcar.image.base_image import BaseImage, open_base_image
@@ -28,6 +29,7 @@ class Plan:
     Attributes:
         snapshot: The files that will be taken.
         choice: Which those are, and which are left out and why.
+        pickles: Those of the files that run code when they are loaded, or may.
         layers: The layers that they will be; where one is too large, as they would be without a limit.
         max_layer_size: The largest layer that the registries take, in bytes.
         base: The image under them; None if it cannot be read.
@@ -46,6 +48,7 @@ class Plan:
     fetch_bytes: int = 0
     scratch_bytes: int = 0
     problems: tuple[ModelcarError, ...] = ()
+    pickles: tuple[PublishedFile, ...] = ()
 
     @property
     def claim_bytes(self) -> int:
@@ -97,11 +100,10 @@ def plan(
         SelectionError: The patterns leave nothing, or match nothing.
     """
     hub = Hub()
-    snapshot, choice = selection.resolve(hub)
-    problems: list[ModelcarError] = []
+    selected = selection.resolve(hub)
+    snapshot, choice = selected.snapshot, selected.choice
+    problems = list(selected.problems)
     base = goal = None
-    with _noted(problems):
-        refuse_pickles(snapshot, choice)
     parts: list[Layer] = []
     with _noted(problems):
         parts = layout.part(snapshot, hub.readers(snapshot), request.max_layer_size)
@@ -110,7 +112,16 @@ def plan(
         base = open_base_image(request.base_image)
     with _noted(problems):
         goal = _destination(request, snapshot)
-    planned = Plan(snapshot, choice, tuple(parts), request.max_layer_size, base, goal, problems=tuple(problems))
+    planned = Plan(
+        snapshot=snapshot,
+        choice=choice,
+        layers=tuple(parts),
+        max_layer_size=request.max_layer_size,
+        base=base,
+        target=goal,
+        problems=tuple(problems),
+        pickles=selected.pickles,
+    )
     if not with_claim:
         return planned
     return replace(

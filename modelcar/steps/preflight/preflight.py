@@ -104,7 +104,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
         "target": _started(lambda: list(checks.check_target(run, planned.result()))),
-        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target))),
+        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, planned.result()))),
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
         "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
@@ -177,6 +177,8 @@ def _once(findings: Iterable[Finding], *, is_needed: bool) -> Iterator[Finding]:
     """Each finding once, though several checks may meet the same failure. Nothing hinders a run with nothing to do."""
     seen = set()
     for finding in findings:
-        if finding.what not in seen:
-            seen.add(finding.what)
+        # One login that is missing keeps us from several repositories.
+        key = finding.remedy if finding.remedy.startswith("Run `podman login") else finding.what
+        if key not in seen:
+            seen.add(key)
             yield finding if is_needed or finding.verdict == "ok" else replace(finding, verdict="warning")

@@ -40,7 +40,9 @@ class RunRequest:
         include: Glob patterns of the only files to take.
         exclude: Glob patterns of files to leave out.
         everything: Take duplicate weights too.
-        allow_pickle: Take files that run code when they are loaded.
+        allow_pickle: Glob patterns of the files that may run code when they are loaded.
+        variant: Which of several alternatives to take; empty for the loaders' own default.
+        model_layout: `flat` or `versioned`, the folder of the image that the files lie in.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
@@ -48,7 +50,7 @@ class RunRequest:
         max_layer_size: The largest layer that the registries take, in bytes.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
-        model_format: Model format of the serving runtime.
+        model_format: Model format of the serving runtime; empty for what was found.
         streaming: Whether the model goes from the Hub into the registry without claim and build.
         claim: The PersistentVolumeClaim's name.
         node_selector: Labels of the nodes that may run the build.
@@ -68,14 +70,16 @@ class RunRequest:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     everything: bool = False
-    allow_pickle: bool = False
+    allow_pickle: Sequence[str] | bool = ()
+    variant: str = ""
+    model_layout: str = "flat"
     base_image: str = ""
     builder: str = "auto"
     build_mode: str = "auto"
     max_layer_size: int = layout.MAX_LAYER_SIZE
     if_exists: str = "update"
     registered_name: str = ""
-    model_format: str = "vLLM"
+    model_format: str = ""
     streaming: bool = False
     claim: str = "modelcar"
     node_selector: Mapping[str, str] = field(default_factory=dict)

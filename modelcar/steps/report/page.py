@@ -8,10 +8,14 @@ from rich.filesize import decimal
 from modelcar import html_page, markdown
 from modelcar.cluster.failures import Failure
 from modelcar.cluster.run_state import RUN_LABEL
+from modelcar.image import annotations
 from modelcar.records.step_record import Record
+from modelcar.serving.documents import ServingDocuments, serving_documents
+from modelcar.serving.platform import Platform, PlatformName
+from modelcar.serving.runtime import Runtime
+from modelcar.serving.served_model import ServedModel, served_model
 from modelcar.steps.report import disk_chart
 from modelcar.steps.report.disk_chart import DISKS, clock, peak
-from modelcar.steps.report.inference_service import inference_service
 
 SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
 
@@ -35,6 +39,8 @@ class EndedRun:
         target: The image that was to be written.
         mirror_target: The image that it was to be copied to; empty for none.
         model_format: The format as the serving runtime calls it.
+        serving: What will serve it, `auto` for what the cluster has (modelcar.serving.platform).
+        connection: The connection or pull Secret with which the image is pulled for serving.
     """
 
     id: str
@@ -43,7 +49,9 @@ class EndedRun:
     model: str = ""
     target: str = ""
     mirror_target: str = ""
-    model_format: str = "vLLM"
+    model_format: str = ""
+    serving: str = "auto"
+    connection: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,31 @@ class Found:
         failures: The steps that failed.
         notes: What could not be found out, and what was tidied up; a sentence each.
         complete: Whether nothing that the steps left was withheld.
+        served: What the image says of how it is served; None for a guess by its size.
+        platform: What will serve it.
+        runtime: The serving runtime that is there for it; None where none is known.
     """
 
     records: Sequence[Record] = ()
     failures: Sequence[Failure] = ()
     notes: list[str] = field(default_factory=list)
     complete: bool = False
+    served: ServedModel | None = None
+    platform: Platform = field(default=Platform("rhoai-3"))
+    runtime: Runtime | None = None
+
+    @property
+    def image(self) -> str:
+        """The image at the end of the line: the mirror's where there is one."""
+        return _first(record.image for record in reversed(self.records) if not record.failed)
+
+    def documents(self, run: EndedRun) -> ServingDocuments | None:
+        """The YAML that serves the image; None where there is no image."""
+        if not self.image:
+            return None
+        size = max((record.size for record in self.records), default=0)
+        guessed = served_model(self.image, run.model or "model", {annotations.SIZE: str(size)}, run.model_format)
+        return serving_documents(self.served or guessed, self.platform, run.connection, self.runtime)
 
 
 @dataclass(frozen=True)
@@ -73,6 +100,8 @@ class Report:
         markdown: The whole of it, but for the picture of the disks.
         html: The whole of it as a web page.
         figures: Seconds and bytes, by name.
+        inference_service: The YAML that serves the image by an InferenceService; a comment where there is none.
+        llm_inference_service: The same by an LLMInferenceService.
     """
 
     failed: bool
@@ -80,6 +109,8 @@ class Report:
     markdown: str
     html: str
     figures: dict[str, float]
+    inference_service: str
+    llm_inference_service: str
 
 
 def write(run: EndedRun, found: Found) -> Report:
@@ -91,7 +122,16 @@ def write(run: EndedRun, found: Found) -> Report:
     title = markdown.line(run.model or (f"run {run.id}" if run.id else "this run"))
     summary = _why(run, found) if failed else _done(run, found)
     page = html_page.page(f"Report on {title}", parts)
-    return Report(failed, summary, html_page.markdown(parts), page, _figures(found.records))
+    documents = None if failed else found.documents(run)
+    return Report(
+        failed,
+        summary,
+        html_page.markdown(parts),
+        page,
+        _figures(found.records),
+        _file(documents.inference_service if documents else "", "InferenceService"),
+        _file(documents.llm_inference_service if documents else "", "LLMInferenceService"),
+    )
 
 
 def _is_broken_off(found: Found) -> bool:
@@ -118,7 +158,7 @@ def _failure(run: EndedRun, found: Found) -> Iterator[str]:
 
 def _success(run: EndedRun, found: Found) -> Iterator[str]:
     last = {record.step: record for record in found.records}
-    image = _image(found.records)
+    image = found.image
     unchanged = any(record.unchanged for record in last.values())
     yield f"# {markdown.text(run.model or 'The model')} is there" + (" already" if unchanged else "")
     facts = {
@@ -130,16 +170,36 @@ def _success(run: EndedRun, found: Found) -> Iterator[str]:
     known = [(name, value) for name, value in facts.items() if value]
     if known:
         yield markdown.table(("", ""), known)
-    if image:
-        yield "## To serve it"
-        yield (
-            "With KServe, or in an OpenShift AI project. A registry that wants a login also wants `imagePullSecrets` "
-            "beside `model`; `runtime`, within it, names the serving runtime where several would do."
-        )
-        yield markdown.code(inference_service(image, run.model or "model", run.model_format).rstrip())
-    else:
+    documents = found.documents(run)
+    if documents:
+        yield from _serving(documents, found.platform)
+    elif not image:
         goal = run.mirror_target or run.target
         yield f"The steps left no record of the image's digest; its tag is {markdown.text(goal)}." if goal else ""
+
+
+_PLATFORM_NAMES: dict[PlatformName, str] = {
+    "rhoai-2.25": "OpenShift AI 2.25",
+    "rhoai-3": "OpenShift AI 3",
+    "kserve": "KServe",
+}
+
+
+def _serving(documents: ServingDocuments, platform: Platform) -> Iterator[str]:
+    yield "## To serve it"
+    where = f"With {_PLATFORM_NAMES[platform.name]}{', which this cluster has' if platform.found else ''}"
+    before = ", once its serving runtime is there" if documents.before else ""
+    yield f"{where}{before}: download the file *inference_service* of this step, and `oc apply -f` it."
+    if documents.before:
+        yield markdown.code(documents.before)
+    yield markdown.code(documents.inference_service.rstrip())
+    if documents.llm_inference_service:
+        yield "From OpenShift AI 3.4 on, for several replicas behind one address, *llm_inference_service* instead:"
+        yield markdown.code(documents.llm_inference_service.rstrip())
+
+
+def _file(text: str, kind: str) -> str:
+    return text or f"# There is no {kind} to apply: the report says why.\n"
 
 
 def _steps(records: Sequence[Record]) -> Iterator[html_page.Part]:
@@ -173,7 +233,7 @@ def _why(run: EndedRun, found: Found) -> str:
 
 
 def _done(run: EndedRun, found: Found) -> str:
-    image = _image(found.records)
+    image = found.image
     lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
     return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
 
@@ -207,11 +267,6 @@ def _figures(records: Sequence[Record]) -> dict[str, float]:
 def node_need(records: Sequence[Record]) -> int:
     """Returns the node disk that preflight expected the build to need, in bytes."""
     return max((record.node_need for record in records), default=0)
-
-
-def _image(records: Sequence[Record]) -> str:
-    """The image at the end of the line: the mirror's where there is one."""
-    return _first(record.image for record in reversed(records) if not record.failed)
 
 
 def _first(words: Iterator[str]) -> str:

@@ -22,6 +22,9 @@ from modelcar.cluster.run_state import RunState
 from modelcar.errors import ClaimError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.records.step_record import records_in
+from modelcar.serving.platform import choose_platform
+from modelcar.serving.runtime import find_runtime
+from modelcar.serving.served_model import read_served_model
 from modelcar.steps.report.page import EndedRun, Found, Report, node_need, write
 
 ANSWER_SECONDS = 8.0
@@ -48,7 +51,20 @@ def report(run: EndedRun) -> Report:
     if cluster:
         notes += _tried("remove the run's Jobs", lambda: _without_jobs(cluster, run.id), notes) or []
     notes += _tried("remove abandoned builds", lambda: _without_scratch(pod.CLAIM), notes) or []
-    return write(run, replace(found, notes=notes))
+    return write(run, _with_serving(run, replace(found, notes=notes), cluster))
+
+
+def _with_serving(run: EndedRun, found: Found, cluster: Cluster | None) -> Found:
+    """Adds how the image is served, as far as it may be read."""
+    if not found.image:
+        return found
+    doing, notes = "read from the image how it is served, so what is below goes by its size", found.notes
+    served = _tried(doing, lambda: read_served_model(found.image, run.model_format), notes)
+    platform = _tried("find out what serves models here", lambda: choose_platform(run.serving, cluster), notes)
+    found = replace(found, served=served, platform=platform or found.platform)
+    if served is None or cluster is None or not found.platform.found or found.platform.name == "kserve":
+        return found
+    return replace(found, runtime=_tried("look for serving runtimes", lambda: find_runtime(served, cluster), notes))
 
 
 def _in_cluster(cluster: Cluster, run_id: str) -> Found:

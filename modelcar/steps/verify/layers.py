@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile
-from modelcar.image.base_contents import look_into
+from modelcar.image.base_contents import Held, left_of, look_into
 from modelcar.image.base_image import BaseImage
 from modelcar.image.read_back import read_layer
 from modelcar.oci import spec
@@ -43,7 +43,7 @@ class _Read:
     files: list[PublishedFile]
     problem: str
     file_problems: list[str]
-    under_models: str = ""
+    held: Held = field(default_factory=Held)
 
 
 def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:
@@ -69,7 +69,7 @@ def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Co
 
     with Progress("verify", total) as progress, ThreadPoolExecutor(PARALLEL_LAYERS) as pool:
         done = {one.digest: one for one in pool.map(read, every.values())}
-    links = list(_told(done, total))
+    links = list(_told(base, done, total))
     if by_path is None:
         links.append(not_proved("files", "nobody says what was published"))
         return Contents(links=links)
@@ -108,15 +108,16 @@ def trust_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> C
     return Contents([by_layer[digest] for digest in layers], origin.is_signed, links)
 
 
-def _told(done: dict[str, _Read], total: int) -> Iterator[Link]:
+def _told(base: BaseImage | None, done: dict[str, _Read], total: int) -> Iterator[Link]:
     wrong = [one for one in done.values() if one.problem]
     for one in wrong[:MAX_NAMED]:
         yield broken("layer", f"{one.digest}: {one.problem}")
     if not wrong:
         yield proved("layers", f"{len(done)}, {total} bytes, each with its digest")
-    for one in done.values():
-        if one.under_models:
-            yield not_proved("base image", f"its layer {one.digest} holds /{one.under_models}: two models in one image")
+    for variant in base.variants if base else ():
+        if path := left_of(done[layer.digest].held for layer in variant.layers if layer.digest in done):
+            yield not_proved("base image", f"it holds /{path}: two models in one image")
+            return
 
 
 def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *, is_known: bool) -> _Read:
@@ -130,10 +131,10 @@ def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *,
             count(len(piece.data))
             yield piece.data
 
-    stream, held, problem = chunks(), "", ""
+    stream, held, problem = chunks(), Held(), ""
     try:
         if not is_known:
-            held = look_into(layer.media_type, stream).path
+            held = look_into(layer.media_type, stream)
         for _ in stream:
             pass
     except (CredentialsError, RegistryUnwellError):

@@ -9,7 +9,10 @@ from modelcar.attestation.keys import PublicKey
 from modelcar.attestation.provenance import Provenance
 from modelcar.errors import HubError, ModelcarError, NoSuchRevisionError, UnsafeNameError
 from modelcar.hub.client import Hub
+from modelcar.hub.facts import Facts
+from modelcar.hub.selection import facts_of
 from modelcar.hub.snapshot import Snapshot
+from modelcar.image.annotations import FOLDER
 from modelcar.image.base_image import BaseImage, open_base_image
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
@@ -27,6 +30,7 @@ class Origin:
         statement: What a statement says; None if none was needed, or there is none.
         is_signed: Whether the statement is signed with the key that was given.
         has_key: Whether a key was given; then whatever is attached must be signed with it.
+        facts: What the repository's small files say of how the model is put together; None if the Hub was not asked.
     """
 
     published: Snapshot | None
@@ -34,6 +38,7 @@ class Origin:
     statement: Provenance | None
     is_signed: bool
     has_key: bool
+    facts: Facts | None = None
 
 
 def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quick: bool) -> tuple[Origin, list[Link]]:
@@ -57,7 +62,11 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     if published is None and statement is not None:
         published = _stated(image, statement)
     has_key = key is not None
-    return Origin(published, by_hub, statement, statement is not None and has_key, has_key), links
+    folder = image.said.get(FOLDER, "")
+    if published is not None and folder.isascii() and folder.isdecimal():
+        published = published.placed(folder)
+    facts = facts_of(published, Hub().peek(published)) if published is not None and by_hub else None
+    return Origin(published, by_hub, statement, statement is not None and has_key, has_key, facts), links
 
 
 def _ask_hub(image: FoundImage) -> tuple[Snapshot | None, Link]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from modelcar.attestation import contents as attached
 from modelcar.errors import BuildError, ModelcarError, UnsafeNameError
+from modelcar.hub.description import describe_files
+from modelcar.hub.facts import Facts
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import annotations, layout, recipe
 from modelcar.image.base_image import BaseImage
@@ -54,7 +56,7 @@ def recompute(image: FoundImage, base: BaseImage | None, origin: Origin, found: 
         return Recomputed([broken("file", f"{path}: it is there twice") for path in twice[:MAX_DIFFERENCES]])
     links = list(_check_files(origin, found))
     try:
-        again = _again(image, base, origin.published, found.files)
+        again = _again(base, origin.published, found.files, origin.facts)
     except (BuildError, UnsafeNameError) as error:
         return Recomputed([*links, broken("recipe", str(error))])
     if again is None:
@@ -73,7 +75,7 @@ def recompute(image: FoundImage, base: BaseImage | None, origin: Origin, found: 
 
 
 def _again(
-    image: FoundImage, base: BaseImage, published: Snapshot, files: list[list[PublishedFile]]
+    base: BaseImage, published: Snapshot, files: list[list[PublishedFile]], facts: Facts | None
 ) -> ModelImage | None:
     """Returns the image as it would be made; None if the files would be in other layers."""
     found = [_layer(part) for part in files]
@@ -81,6 +83,8 @@ def _again(
     if not taken:
         return None
     snapshot = published.model_copy(update={"files": taken})
+    if facts is not None:
+        snapshot = describe_files(published, taken, facts)
     layers = tuple(layout.part(snapshot, lambda _file: _Nowhere(), layout.tightest_limit(found)))
     again = ModelImage(snapshot, layers, base)
     there = [[file.path for file in part] for part in files]
@@ -89,7 +93,7 @@ def _again(
 
 
 def _layer(files: Iterable[PublishedFile]) -> Layer:
-    return Layer(tuple(Entry(f"{recipe.MODELS}/{file.path}", _Nowhere(), file.size) for file in files))
+    return Layer(tuple(Entry(f"{recipe.MODELS}/{file.place}", _Nowhere(), file.size) for file in files))
 
 
 class _Nowhere:

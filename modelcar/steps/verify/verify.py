@@ -60,7 +60,8 @@ def verify(
         again = recompute(image, base, origin, contents)
         documents = read_documents(repository, top.digest, key, again.contents)
         done.add([*links, *_check_provenance(documents, origin, key), link, *contents.links])
-        done.add([*again.links, *_check_inventory(documents), _check_signature(documents, key)])
+        done.add([*again.links, *_check_inventory(documents), *_check_model_signature(documents)])
+        done.add([_check_signature(documents, key)])
         return done
 
 
@@ -103,6 +104,14 @@ def _check_inventory(documents: Documents) -> Iterator[Link]:
         yield broken("inventory", verdict.problem)
     elif verdict.is_right:
         yield proved("inventory", "it lists what is in the layers")
+
+
+def _check_model_signature(documents: Documents) -> Iterator[Link]:
+    verdict = documents.model
+    if verdict.problem:
+        yield broken("model signature", verdict.problem)
+    elif verdict.is_right:
+        yield proved("model signature", "made with this key, of the files that were published (OpenSSF Model Signing)")
 
 
 def _check_signature(documents: Documents, key: PublicKey | None) -> Link:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelcar.attestation import bundle, cosign, model_signing, provenance, sbom, signing
 from modelcar.attestation.keys import SigningError, SigningKey
+from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import Content
@@ -27,6 +29,18 @@ from tests.parts.zot import zot_registry
 
 FILES = {"config.json": b"{}", "a/x.json": b"1", "a-b.json": b"2", "é.safetensors": b"w" * 1000}
 HASHES = {path: hashlib.sha256(content).hexdigest() for path, content in FILES.items()}
+SNAPSHOT = Snapshot(
+    model="example/m",
+    commit="0" * 40,
+    created=datetime(2026, 1, 1, tzinfo=UTC),
+    source="https://huggingface.co/example/m",
+    files=tuple(
+        PublishedFile(path=path, size=len(content), sha256=HASHES[path])
+        if path.endswith("safetensors")
+        else PublishedFile(path=path, size=len(content), git_blob="0" * 40)
+        for path, content in FILES.items()
+    ),
+)
 
 
 @dataclass
@@ -52,15 +66,15 @@ class World:
 
     def sign(self, key: SigningKey | None = None) -> None:
         """Sign all that there is to sign."""
-        origin = {
-            "buildDefinition": {"buildType": "x", "externalParameters": {}},
-            "runDetails": {"builder": {"id": "x"}},
-        }
+        definition = {"buildType": "x", "externalParameters": {}}
+        origin = {"buildDefinition": definition, "runDetails": {"builder": {"id": "x"}}}
         statements = [
             provenance.statement(provenance.PREDICATE, origin, "m", self.image.digest),
             provenance.statement(sbom.PREDICATE, {"bomFormat": "CycloneDX"}, "m", self.image.digest),
         ]
-        signing.sign(self.repository, [self.image], statements, "example/m", HASHES, key or self.key)
+        key = key or self.key
+        model = signing.model_signature(self.repository, self.image, SNAPSHOT, lambda: HASHES, key)
+        signing.sign(self.repository, [self.image], [*signing.signed_statements(statements, key), model], key)
 
     def judged(self, *command: str, key: str = "ours.pub") -> "subprocess.CompletedProcess[str]":
         """Have cosign check the image, without a network."""

@@ -152,7 +152,7 @@ def test_single_settings_give_what_the_task_configuration_would() -> None:
         TaskConfig.from_parameters(node_selector={"ai-build-node": True})  # type: ignore[dict-item]
 
 
-def test_a_setting_goes_before_the_tasks_and_the_storage_is_requested_and_limited() -> None:
+def test_a_setting_goes_before_the_tasks_and_limits_the_storage() -> None:
     task = given(resources={"limits": {"ephemeral-storage": "9Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}})
 
     joined = TaskConfig.from_parameters(cpu="2").joined(task).with_ephemeral_storage("3Gi")
@@ -164,7 +164,7 @@ def test_a_setting_goes_before_the_tasks_and_the_storage_is_requested_and_limite
     assert task.with_ephemeral_storage("") == task
 
 
-def test_the_job_takes_over_image_logins_certificates_and_variables_of_the_steps_pod(
+def test_the_job_takes_over_what_the_steps_pod_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/kfp/certs/ca.crt")
@@ -182,7 +182,7 @@ def test_the_job_takes_over_image_logins_certificates_and_variables_of_the_steps
     assert pod_of(made(image="other:1"))[1]["image"] == "other:1"
 
 
-def test_authorities_that_the_launcher_joined_for_the_steps_process_are_joined_in_the_job_again(
+def test_authorities_that_the_launcher_joined_are_joined_in_the_job_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
@@ -226,6 +226,25 @@ def test_nested_it_is_any_user_of_a_user_namespace_of_its_pods_own() -> None:
     assert security["allowPrivilegeEscalation"] is False
     assert security["seccompProfile"] == {"type": "Unconfined"}
     assert [pod_of(made(privilege=other))[0].get("hostUsers") for other in ("none", "privileged")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "failed to set MOUNT_ATTR_IDMAP on /modelcar: invalid argument (maybe the filesystem used supports no idmap "
+        "mounts on this kernel?)",
+        "mount_setattr `/modelcar`: Invalid argument: idmapped mounts are not supported",
+    ],
+)
+def test_claim_that_no_user_namespace_can_mount_is_named_with_the_remedy(words: str) -> None:
+    waiting = [{"name": "main", "state": {"waiting": {"reason": "CreateContainerError", "message": words}}}]
+    statuses = [{**one, "ready": False, "restartCount": 0, "image": "x", "imageID": ""} for one in waiting]
+
+    found = hindrance(RunState([pod_with(phase="Pending", containerStatuses=statuses)], [job_with()], []), 10, 1800)
+
+    assert found is not None
+    assert "cannot be mounted in a user namespace of the pod's own" in str(found.error)
+    assert "build_mode=job" in str(found.error)
 
 
 def test_it_waits_in_the_queue_that_the_step_waited_in() -> None:
@@ -278,7 +297,7 @@ def test_a_lost_node_is_waited_for_a_minute_unless_the_task_says_otherwise() -> 
     assert seconds([theirs]) == {**ours, "node.kubernetes.io/not-ready": 900}
 
 
-def test_the_same_work_in_the_same_run_has_the_same_name_and_any_other_has_not() -> None:
+def test_only_the_same_work_in_the_same_run_has_the_same_name() -> None:
     name = made()["metadata"]["name"]
     others = [
         made(task=given(node_selector={"a": "b"})),

@@ -57,7 +57,7 @@ def paths(*names: str) -> list[dict[str, Any]]:
     ],
 )
 def test_a_name_that_must_not_be_used_is_refused_everywhere(hub: Hub, tmp_path: Path, name: str) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     lying(hub, siblings=paths("config.json", name))
 
     for attempt in (
@@ -81,7 +81,7 @@ def test_a_name_that_must_not_be_used_is_refused_everywhere(hub: Hub, tmp_path: 
     ],
 )
 def test_files_that_cannot_lie_beside_each_other_are_refused(hub: Hub, names: tuple[str, ...], said: str) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     lying(hub, siblings=paths(*names))
     with pytest.raises(UnsafeNameError, match=said):
         plan(REPO, "registry.invalid/a/b:1")
@@ -97,7 +97,7 @@ def test_files_that_cannot_lie_beside_each_other_are_refused(hub: Hub, names: tu
     ],
 )
 def test_a_hub_that_describes_what_cannot_be_is_named(hub: Hub, tmp_path: Path, lie: dict[str, Any]) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     lying(hub, **lie)
     with pytest.raises(HubError):
         download(REPO, tmp_path / "claim")
@@ -124,7 +124,7 @@ def test_what_is_not_opened_cannot_explode(hub: Hub, plain_registry: Registry) -
 
 def test_many_files_are_planned_in_bounded_time_and_memory(hub: Hub) -> None:
     """What is linear with 5,000 files is bearable with the 100,000 that the Hub allows."""
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     lying(hub, siblings=paths(*(f"shard/{number % 100}/{number:06}.json" for number in range(MANY))))
     script = (
         "import re, time; from modelcar.hub.selection import Selection;"

@@ -1,192 +1,155 @@
-"""Which files of a repository are taken, and which are left out."""
+"""What a selection comes to, asked of a Hub."""
 
+import json
+import pickle
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from modelcar.errors import SelectionError
-from modelcar.hub.selection import Choice, choose
-from modelcar.hub.snapshot import PublishedFile
-from tests.parts.models import ODD_NAMES, tiny_llama, variants
+from modelcar.errors import SelectionError, WeightsError
+from modelcar.hub.client import Hub as Client
+from modelcar.hub.selection import Selected, Selection
+from tests.parts.hub import Hub
 
-BOOKKEEPING = {".gitattributes", ".gitignore"}
-NAMES = (
-    *("config.json", "README.md", ".gitattributes", "tokenizer.json", "params.json", "tokenizer.model"),
-    *("model.safetensors", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"),
-    *("model.safetensors.index.json", "consolidated.safetensors", "consolidated-00001-of-00002.safetensors"),
-    *("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "consolidated.00.pth", "model.ckpt"),
-    *("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "model.gguf", "model.onnx", "model.tflite"),
-)
-FOLDERS = ("", "original/", "onnx/", "openvino/", "gguf/", "vae/", "original/deep/", "unet/mlx/")
-
-_repositories = st.sets(
-    st.builds("{}{}".format, st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=1, max_size=14
-)
+REPO = "org/chosen"
+WEIGHTS = bytes(2_000_000)
+PICKLE = pickle.dumps({"weights": [1, 2, 3]})
 
 
-def published(*paths: str) -> list[PublishedFile]:
-    return [PublishedFile(path=path, size=len(path), git_blob="0" * 40) for path in paths]
+def resolve(**asked: object) -> Selected:
+    return Selection(model=REPO, **asked).resolve(Client())  # type: ignore[arg-type]
 
 
-def taken(choice: Choice) -> set[str]:
-    return {file.path for file in choice.taken}
+def paths(selected: Selected) -> set[str]:
+    return {file.path for file in selected.snapshot.files}
 
 
-def left_out(choice: Choice) -> dict[str, str]:
-    return {left.file.path: left.reason for left in choice.left_out}
+def test_index_decides_between_two_sets_of_shards(hub: Hub) -> None:
+    shards = {f"model-0000{n}-of-0000{of}.safetensors": WEIGHTS for of in (2, 3) for n in range(1, of + 1)}
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    hub.publish(REPO, {"config.json": "{}", "model.safetensors.index.json": json.dumps(index), **shards})
+
+    selected = resolve()
+
+    assert not selected.problems
+    assert {path for path in paths(selected) if path.endswith(".safetensors")} == set(index["weight_map"].values())
 
 
-def folder_files(folder: Path) -> list[PublishedFile]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return [PublishedFile(path=path.relative_to(folder).as_posix(), size=path.stat().st_size) for path in paths]
-
-
-@given(_repositories, st.booleans())
-def test_choice_is_a_partition_and_never_empty(paths: set[str], everything: bool) -> None:
-    files = published(*paths)
-    if not everything and {path.rpartition("/")[2] for path in paths} <= BOOKKEEPING:
-        return
-
-    choice = choose(files, everything=everything)
-
-    assert choice.taken
-    assert sorted([*choice.taken, *(left.file for left in choice.left_out)], key=lambda file: file.path) == sorted(
-        files, key=lambda file: file.path
+def test_shard_that_the_index_names_and_nobody_published_is_refused(hub: Hub) -> None:
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    hub.publish(
+        REPO,
+        {"model.safetensors.index.json": json.dumps(index), "model-00001-of-00002.safetensors": WEIGHTS},
     )
-    assert choice.size + choice.saved == sum(file.size for file in files)
-    assert all(left_out(choice).values())
-    assert not (everything and choice.left_out)
+
+    with pytest.raises(WeightsError, match=r"names model-00002-of-00002.safetensors, which is not there"):
+        resolve().check()
 
 
-@given(_repositories)
-def test_weights_are_kept_in_one_form_at_least(paths: set[str]) -> None:
-    weights = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".ot", ".gguf", ".onnx", ".tflite")
-    if not any(path.endswith(weights) for path in paths):
-        return
+def test_readme_alone_is_refused_and_branches_are_named(hub: Hub) -> None:
+    hub.publish(REPO, {"README.md": "# EXL2"})
+    hub.publish(REPO, {"config.json": "{}", "output.safetensors": WEIGHTS}, branch="4.0bpw")
 
-    assert any(path.endswith(weights) for path in taken(choose(published(*paths))))
-
-
-@given(_repositories)
-def test_choice_from_what_was_taken_changes_nothing(paths: set[str]) -> None:
-    if {path.rpartition("/")[2] for path in paths} <= BOOKKEEPING:
-        return
-    once = choose(published(*paths))
-
-    assert choose(once.taken).taken == once.taken
+    with pytest.raises(WeightsError, match=r"there are no weights here.*--revision\): 4\.0bpw"):
+        resolve().check()
+    assert not resolve(revision="4.0bpw").problems
 
 
-def test_consolidated_beside_shards_is_left_out(model: Path) -> None:
-    choice = choose(folder_files(model))
+def test_several_gguf_files_have_to_be_chosen_from(hub: Hub) -> None:
+    hub.publish(REPO, {f"m-{name}.gguf": b"GGUF" + WEIGHTS for name in ("Q4_K_M", "Q8_0")})
 
-    assert left_out(choice) == {
-        "consolidated.safetensors": "the same weights as the other safetensors beside it",
-        ".gitattributes": "git's own bookkeeping",
+    with pytest.raises(SelectionError, match=r"2 alternatives.*Q4_K_M \(2\.0 MB\).*--variant Q4_K_M"):
+        resolve().check()
+    assert paths(resolve(variant="q8_0")) == {"m-Q8_0.gguf"}
+
+
+def test_serving_and_scheme_follow_from_the_small_files(hub: Hub) -> None:
+    settings = {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"g": {"weights": {"num_bits": 4, "type": "int"}}},
     }
-    assert choice.saved > 5_000_000
+    config = {
+        "architectures": ["NomicBertModel"],
+        "quantization_config": settings,
+        "auto_map": {"AutoModel": "nomic-ai/nomic-bert-2048--modeling.NomicBertModel"},
+    }
+    hub.publish(REPO, {"config.json": json.dumps(config), "model.safetensors": WEIGHTS, "tokenizer.json": "{}"})
+
+    snapshot = resolve().snapshot
+
+    assert snapshot.quantization == "w4a16"
+    assert snapshot.serving is not None
+    assert snapshot.serving.code_from == ("nomic-ai/nomic-bert-2048",)
+    assert snapshot.serving.arguments == ("--runner", "pooling", "--trust-remote-code")
+
+
+def nemo(folder: Path, member: str) -> bytes:
+    content, path = folder / "content", folder / "x.nemo"
+    content.write_bytes(bytes(100_000))
+    with tarfile.open(path, "w") as archive:
+        archive.add(content, "./model_config.yaml")
+        archive.add(content, member)
+    return path.read_bytes()
+
+
+def test_archives_are_looked_into_by_their_members_names(hub: Hub, tmp_path: Path) -> None:
+    hub.publish(REPO, {"model.nemo": nemo(tmp_path, "./model_weights.ckpt")})
+    (found,) = resolve().problems
+    assert "model.nemo is a Python pickle, or holds one" in found.what
+    served = [request.bytes for request in hub.requests if request.path.endswith("model.nemo")]
+    assert sum(served) < 200_000
+
+    hub.publish(REPO, {"model.nemo": nemo(tmp_path, "./model_weights.safetensors")})
+    assert not resolve().problems
+
+
+@pytest.mark.parametrize(("member", "is_refused"), [("weights.pt", True), ("serialized.json", False)])
+def test_zip_archives_too(member: str, is_refused: bool, hub: Hub, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pt2", "w") as archive:
+        archive.writestr("archive/version", "1")
+        archive.writestr(f"archive/{member}", bytes(50_000))
+    hub.publish(REPO, {"model.pt2": (tmp_path / "x.pt2").read_bytes()})
+
+    assert bool(resolve().problems) == is_refused
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("content", "is_refused"),
     [
-        ("pytorch", "the same weights as the safetensors beside it"),
-        ("original", "the original form of the weights"),
-        ("flax", "weights for another framework"),
-        ("tensorflow", "weights for another framework"),
-        ("onnx", "weights for another runtime"),
+        (b"\x06\x00\x00\x00\x0b\x00WhisperSpec" + WEIGHTS, False),
+        (b"\x80\x04\x95" + PICKLE + WEIGHTS, True),
+        (b"I1\n0cos\nsystem\n(S'id'\ntR." + WEIGHTS, True),
+        (WEIGHTS, True),
     ],
 )
-def test_same_weights_in_another_form_are_left_out(kind: str, reason: str, tmp_path: Path) -> None:
-    tiny_llama(tmp_path, shards=1, bytes_per_shard=10_000, consolidated=False)
-    added = variants(tmp_path, kind, size=5000)
+def test_bin_that_nobody_names_is_judged_by_its_beginning(content: bytes, is_refused: bool, hub: Hub) -> None:
+    hub.publish(REPO, {"voice.bin": content})
 
-    choice = choose(folder_files(tmp_path))
-
-    assert {path: left_out(choice)[path] for path in added} == dict.fromkeys(added, reason)
-    assert "model-00001-of-00001.safetensors" in taken(choice)
+    assert bool(resolve().problems) == is_refused
 
 
-@pytest.mark.parametrize("kind", ["pytorch", "flax", "tensorflow", "onnx", "original"])
-def test_weights_in_one_form_alone_are_kept(kind: str, tmp_path: Path) -> None:
-    added = variants(tmp_path, kind, size=5000)
-    (tmp_path / "config.json").write_text("{}")
+def test_one_pickle_is_allowed_by_its_name_and_others_are_not(hub: Hub) -> None:
+    hub.publish(REPO, {"config.json": "{}", "model.safetensors": WEIGHTS, "spk.pt": PICKLE, "other.pt": PICKLE})
 
-    assert taken(choose(folder_files(tmp_path))) == {"config.json", *added}
-
-
-def test_odd_names_are_kept(tmp_path: Path) -> None:
-    tiny_llama(tmp_path, shards=1, bytes_per_shard=10_000)
-    variants(tmp_path, "odd")
-
-    assert set(ODD_NAMES) <= taken(choose(folder_files(tmp_path)))
+    (refused,) = resolve(allow_pickle=["spk.pt"]).problems
+    assert refused.what.startswith("other.pt may hold")
+    assert not resolve(allow_pickle=["*.pt"]).problems
+    with pytest.raises(SelectionError, match="matches no file"):
+        resolve(allow_pickle=["none.pt"]).check()
 
 
-@pytest.mark.parametrize(
-    "paths",
-    [
-        ("config.json", "consolidated.safetensors", "params.json"),
-        ("config.json", "consolidated-00001-of-00002.safetensors", "consolidated-00002-of-00002.safetensors"),
-        ("config.json", "pytorch_model.bin"),
-        ("config.json", "model.gguf"),
-        ("config.json", "original/consolidated.00.pth"),
-        ("model_index.json", "unet/diffusion.bin", "vae/model.safetensors"),
-        ("README.md",),
-    ],
-)
-def test_nothing_is_left_out_where_nothing_stands_for_it(paths: tuple[str, ...]) -> None:
-    assert taken(choose(published(*paths))) == set(paths)
+def test_versioned_layout_puts_the_files_where_servers_of_versions_look(hub: Hub) -> None:
+    hub.publish(REPO, {"model.onnx": WEIGHTS, "config.json": "{}"})
 
+    flat, versioned = resolve().snapshot, resolve(model_layout="versioned").snapshot
 
-def test_everything_takes_everything(tmp_path: Path) -> None:
-    tiny_llama(tmp_path, shards=2, bytes_per_shard=10_000)
-    variants(tmp_path, size=5000)
-    files = folder_files(tmp_path)
-
-    choice = choose(files, everything=True)
-
-    assert len(choice.taken) == len(files)
-    assert choice.left_out == ()
-
-
-def test_patterns_narrow_the_choice() -> None:
-    files = published("config.json", "a/config.json", "model.safetensors", "b.txt")
-
-    choice = choose(files, ["*.json", "*.safetensors"], ["a/*"])
-
-    assert taken(choice) == {"config.json", "model.safetensors"}
-    assert left_out(choice) == {"a/config.json": "excluded", "b.txt": "not included"}
-
-
-def test_duplicates_are_judged_among_what_is_wanted() -> None:
-    files = published("model.safetensors", "pytorch_model.bin", "consolidated.safetensors", "config.json")
-
-    assert taken(choose(files, ["*.bin", "*.json"])) == {"pytorch_model.bin", "config.json"}
-    assert taken(choose(files, (), ["model.safetensors"])) == {"consolidated.safetensors", "config.json"}
-
-
-def test_index_of_excluded_weights_stands_for_nothing() -> None:
-    files = published("pytorch_model-1.bin", "pytorch_model.bin.index.json", "tf_model.h5", "config.json")
-
-    assert "tf_model.h5" in taken(choose(files, (), ["*.bin"]))
-
-
-def test_patterns_with_everything() -> None:
-    files = published("model.safetensors", "consolidated.safetensors", "config.json")
-
-    assert taken(choose(files, ["*.safetensors"], everything=True)) == {"model.safetensors", "consolidated.safetensors"}
-
-
-@pytest.mark.parametrize("option", ["include", "exclude"])
-def test_pattern_that_matches_nothing_is_named(option: str) -> None:
-    with pytest.raises(SelectionError, match=rf"the {option} pattern '\*.saftensors' matches no file.*config.json"):
-        choose(published("config.json", "model.safetensors"), **{option: ["*.saftensors"]})
-
-
-@pytest.mark.parametrize(
-    ("paths", "exclude"), [(["config.json"], ["*"]), ([".gitattributes"], []), (["a", "b"], ["a", "b"])]
-)
-def test_nothing_to_take_is_refused(paths: list[str], exclude: list[str]) -> None:
-    with pytest.raises(SelectionError, match="leave no file to take"):
-        choose(published(*paths), exclude=exclude)
+    assert [file.place for file in versioned.files] == ["1/config.json", "1/model.onnx"]
+    assert paths(resolve(model_layout="versioned")) == {"config.json", "model.onnx"}
+    assert flat.serving is not None
+    assert versioned.serving is not None
+    assert any("model_layout=versioned" in limit for limit in flat.serving.limits)
+    assert not any("model_layout" in limit for limit in versioned.serving.limits)
+    with pytest.raises(SelectionError, match="no model_layout 'deep'"):
+        resolve(model_layout="deep")

@@ -108,7 +108,7 @@ def test_user_of_a_pods_own_user_namespace_builds_the_same_image(
     assert done.stdout.splitlines()[-1] == other.image.digest
 
 
-def test_without_user_namespaces_buildah_is_refused_by_name_and_auto_does_without(
+def test_without_user_namespaces_buildah_is_refused_and_auto_does_without(
     plain_registry: Registry, opened: Path, tmp_path: Path
 ) -> None:
     confined = [*NO_NAMESPACES, *WITHOUT_CAPABILITIES.split()]

@@ -1,4 +1,4 @@
-"""How files are parted into layers."""
+"""Files parted into layers."""
 
 import hashlib
 import signal
@@ -16,7 +16,7 @@ from modelcar.claim.folder import Folder
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layout
-from modelcar.image.layout import MAX_LAYER_SIZE, MOST_LAYERS, OWN_LAYER_SIZE, on_disk, part
+from modelcar.image.layout import MAX_LAYER_SIZE, MAX_LAYERS, OWN_LAYER_SIZE, on_disk, part
 from modelcar.image.proof import digest
 from modelcar.image.recipe import recipe
 
@@ -70,7 +70,7 @@ def test_layers_are_never_too_many(count: int, size: int) -> None:
     with within(60):
         parts = part(model, PLACED)
 
-    assert 0 < len(parts) <= MOST_LAYERS
+    assert 0 < len(parts) <= MAX_LAYERS
     assert all(layer.size <= MAX_LAYER_SIZE for layer in parts)
     assert sorted(path for group in paths(parts) for path in group) == sorted(f"models/{f.path}" for f in model.files)
 
@@ -79,8 +79,22 @@ def test_large_shards_go_together_where_they_would_be_too_many() -> None:
     """So it is with DeepSeek-V3, which has 163 shards of 4.3 GB."""
     parts = part(snapshot({f"model-{number:05}": 4_300_000_000 for number in range(163)}), PLACED)
 
-    assert len(parts) <= MOST_LAYERS
+    assert len(parts) <= MAX_LAYERS
     assert all(layer.size <= MAX_LAYER_SIZE for layer in parts)
+
+
+def test_commit_of_readme_and_configuration_resends_little_of_a_large_model() -> None:
+    """DeepSeek-R1: 163 shards, and a README.md and a config.json that change more often."""
+    shards = {f"model-{number:05}-of-00163.safetensors": 4_300_000_000 for number in range(1, 164)}
+    small = {"README.md": 18_000, "config.json": 1700, "LICENSE": 1000, "figures/benchmark.jpg": 777_000}
+    medium = {"tokenizer.json": 8_000_000, "model.safetensors.index.json": 9_000_000}
+    parts = part(snapshot(shards | small | medium), PLACED)
+
+    changed = [layer for layer in parts if {"models/README.md", "models/config.json"} & {e.path for e in layer.entries}]
+
+    assert len(parts) <= MAX_LAYERS
+    assert sum(layer.size for layer in changed) < 50_000_000
+    assert max(layer.size for layer in parts) < 9 * GIGABYTE
 
 
 def test_too_many_layers_for_the_registry_are_refused() -> None:
@@ -110,6 +124,21 @@ def test_file_that_fits_no_layer_is_named(largest: int) -> None:
         part(model, PLACED, largest)
 
     assert "raise max_layer_size" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("consolidated.safetensors", "Mistral's own form has no smaller shards: raise max_layer_size"),
+        ("m-Q8_0.gguf", "llama-gguf-split --split"),
+        ("model.onnx", "Leave the file out with --exclude, or raise max_layer_size"),
+    ],
+)
+def test_remedy_for_a_file_that_fits_no_layer_is_of_its_format(name: str, remedy: str) -> None:
+    with pytest.raises(BuildError) as raised:
+        part(snapshot({name: 10_000_000}), PLACED, 5_000_000)
+
+    assert remedy in str(raised.value)
 
 
 def test_file_that_just_fits_is_taken() -> None:

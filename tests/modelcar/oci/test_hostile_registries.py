@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import BuildError, CredentialsError, ModelcarError, PlanError, RegistryError
 from modelcar.image.base_image import open_base_image
-from modelcar.oci import connection, credentials, error_format, registry, session, spec
-from modelcar.oci.connection import _challenge, _seconds
+from modelcar.oci import challenge, credentials, error_format, registry, session, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.upload import Upload
 from modelcar.records.step_record import last_error, recorded, records_in
-from modelcar.retries import ATTEMPTS
-from modelcar.steps.mirror import MOST_MANIFESTS, mirror
+from modelcar.retries import ATTEMPTS, read_retry_after
+from modelcar.steps.mirror import MAX_MANIFESTS, mirror
 from modelcar.steps.preflight.request import RunRequest
 
 Answers = Callable[[BaseHTTPRequestHandler], None]
@@ -124,7 +123,7 @@ def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, waits: l
 
 
 def test_a_config_without_end_is_not_kept(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "LARGEST_SMALL_BLOB", 1 << 20)
+    monkeypatch.setattr(registry, "MAX_SMALL_BLOB_BYTES", 1 << 20)
     endlessly = after_greeting(lambda request: endless(request, 200))
     said = "answers with more than 1048576 bytes"
     with answering(endlessly) as host, opened(host) as repository, pytest.raises(RegistryError, match=said):
@@ -160,7 +159,7 @@ def test_a_loop_of_redirects_ends_at_once(waits: list[float]) -> None:
     said = "redirects us more than 10 times"
     with answering(after_greeting(loop)) as host, opened(host) as repository, pytest.raises(RegistryError, match=said):
         repository.manifest("1")
-    assert len(seen) <= connection.MOST_REDIRECTS + 1
+    assert len(seen) <= session.MAX_REDIRECTS + 1
 
 
 @pytest.mark.parametrize(
@@ -233,7 +232,7 @@ def test_a_manifest_whose_blobs_are_seen_only_later_is_written_again(waits: list
 
 def test_a_manifest_whose_blobs_are_gone_is_given_up_with_the_remedy(waits: list[float]) -> None:
     answers, asked = refused_at_first(["MANIFEST_BLOB_UNKNOWN"], 99)
-    said = "misses something that it names. It may have removed that meanwhile: run the same command again"
+    said = "is missing a blob that the manifest names. It may have removed that meanwhile: run the same command again"
     with answering(answers) as host, opened(host) as repository, pytest.raises(RegistryError, match=said):
         repository.put_manifest(SMALL, "1")
     assert len(asked) == ATTEMPTS
@@ -268,7 +267,9 @@ def test_an_upload_that_claims_more_than_it_was_sent_is_named(said: str) -> None
         answering(after_greeting(lambda request: answer(request, 204, Range=said))) as host,
         opened(host) as repository,
     ):
-        upload = Upload(repository._connection, repository._scope, "/v2/team/model/blobs/uploads/1")
+        upload = Upload(
+            repository._connection, repository._scope, "/v2/team/model/blobs/uploads/1", repository.capabilities
+        )
         with suppress(RegistryError):
             assert upload.find_offset() == 0
 
@@ -314,12 +315,12 @@ def test_an_index_in_an_index_and_one_that_names_too_many_are_refused(plain_regi
     inner = json.dumps({"schemaVersion": 2, "mediaType": spec.INDEX, "manifests": []}).encode()
     nested = json.dumps({"schemaVersion": 2, "mediaType": spec.INDEX, "manifests": [entry(inner)]}).encode()
     many = json.dumps(
-        {"schemaVersion": 2, "mediaType": spec.INDEX, "manifests": [entry(inner)] * (MOST_MANIFESTS + 1)}
+        {"schemaVersion": 2, "mediaType": spec.INDEX, "manifests": [entry(inner)] * (MAX_MANIFESTS + 1)}
     ).encode()
     with answering(serving({"nested": nested, "many": many, "inner": inner})) as host:
         with pytest.raises(RegistryError, match="is no manifest"):
             mirror(f"{host}/team/model:nested", f"{plain_registry.host}/hostile/nested:1")
-        with pytest.raises(RegistryError, match=f"names {MOST_MANIFESTS + 1} manifests; at most {MOST_MANIFESTS}"):
+        with pytest.raises(RegistryError, match=f"names {MAX_MANIFESTS + 1} manifests; at most {MAX_MANIFESTS}"):
             mirror(f"{host}/team/model:many", f"{plain_registry.host}/hostile/many:1")
 
 
@@ -360,10 +361,8 @@ def test_a_base_image_with_a_config_of_its_own_kind_is_refused(config: bytes, wa
 @given(st.text(st.characters(max_codepoint=255), max_size=200))
 @example("²")
 def test_headers_are_read_or_passed_over(text: str) -> None:
-    response = requests.Response()
-    response.headers["WWW-Authenticate"] = text
-    _challenge(response)
-    assert 0 <= _seconds(text) < 10**9
+    challenge.choose(challenge.parse([text]))
+    assert 0 <= read_retry_after(text) < 10**10
 
 
 _json = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["errors", "message", "code", "auths", "auth", "quay.io", "username", "password", "identitytoken"]), inner, max_size=4), max_leaves=12)  # fmt: skip  # noqa: E501
@@ -375,7 +374,7 @@ def test_words_of_errors_are_read_or_passed_over(body: Any) -> None:
     response = requests.Response()
     response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
     response._content_consumed = True
-    assert len(error_format.words(response)) <= 300
+    assert len(error_format.server_message(response)) <= 300
 
 
 @_quick

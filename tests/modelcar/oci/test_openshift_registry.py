@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -153,6 +154,20 @@ def test_both_are_fed_in_one_pass(
     assert done.mirrored is not None
     assert done.mirrored.digest == done.image.digest
     assert broken_links(target, key) == []
+
+
+def test_two_runs_at_once_bring_one_whole_image(
+    published: Hub, openshift: OpenShiftRegistry, target: str, key: PublicKey
+) -> None:
+    """A schedule's form allows ten runs at once; whatever it says, no harm is done."""
+    with ThreadPoolExecutor(2) as pool:
+        images = [done.image.digest for done in pool.map(lambda _: stream(MODEL, target), range(2))]
+    openshift.prune()
+
+    assert len(set(images)) == 1
+    assert openshift.tags(REPOSITORY)["1"] == images[0]
+    assert broken_links(target, key) == []
+    assert pulled_whole(target) == images[0]
 
 
 def test_new_commit_moves_the_tag_and_the_old_image_is_pruned(

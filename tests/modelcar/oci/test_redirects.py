@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from modelcar.errors import RegistryError
-from modelcar.oci import session
+from modelcar.oci import addresses, session
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 
@@ -90,30 +90,97 @@ def test_a_redirect_to_storage_is_followed_without_the_credentials(
 def test_a_registry_on_the_internet_cannot_send_us_into_this_network(
     repository: Repository, storage: tuple[str, list[str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = repository.reference.registry.partition(":")[0]
-    monkeypatch.setattr(session, "_is_within", lambda host: host != registry)
-    server = storage[0].replace("127.0.0.1", "localhost")
-    monkeypatch.setattr(session.Session, "get_redirect_target", _renamed(server))
-    with pytest.raises(RegistryError, match="redirects us to localhost, an address within this network"):
+    with as_if_public(repository, monkeypatch), pytest.raises(RegistryError, match="an address within this network"):
         repository.small_blob(DIGEST)
     assert storage[1] == []
 
 
-def _renamed(server: str):  # type: ignore[no-untyped-def]
-    """The registry's redirect, to another name of this machine: a host of its own."""
-    real = session.Session.get_redirect_target
+def test_its_storage_may_be_within_the_network_if_somebody_says_so(
+    repository: Repository, storage: tuple[str, list[str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELCAR_PRIVATE_STORAGE", f"other.example, {repository.reference.registry}")
+    with Repository(repository.reference) as allowed, as_if_public(allowed, monkeypatch):
+        assert allowed.small_blob(DIGEST) == BLOB
+    assert storage[1] == [None]
 
-    def target(self: session.Session, resp):  # type: ignore[no-untyped-def]
-        if resp.is_redirect:
-            resp.headers["location"] = f"http://{server}/stored"
-        return real(self, resp)
 
-    return target
+@contextmanager
+def as_if_public(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the first connection, the registry's, seem to be one to the internet."""
+    seen: list[str] = []
+
+    def is_within(address: str) -> bool:
+        seen.append(address)
+        return len(seen) > 1
+
+    monkeypatch.setattr(addresses, "is_within", is_within)
+    yield
 
 
 @pytest.mark.parametrize(
-    ("host", "within"),
-    [("127.0.0.1", True), ("10.1.2.3", True), ("169.254.169.254", True), ("::1", True), ("8.8.8.8", False)],
+    ("address", "within"),
+    [
+        *(("127.0.0.1", True), ("10.1.2.3", True), ("169.254.169.254", True), ("::1", True), ("8.8.8.8", False)),
+        *(("::ffff:10.0.0.1", True), ("fe80::1%eth0", True), ("100.64.0.1", True), ("2606:4700::1111", False)),
+    ],
 )
-def test_addresses_within_are_known(host: str, within: bool) -> None:
-    assert session._is_within(host) is within
+def test_addresses_within_are_known(address: str, within: bool) -> None:
+    assert addresses.is_within(address) is within
+
+
+class TestGuard:
+    """Where a registry's connections may lead."""
+
+    def guard(self, *, allowed: bool = False) -> addresses.Guard:
+        return addresses.Guard("registry.invalid", "registry.invalid", allowed=allowed)
+
+    def test_what_is_within_may_lead_anywhere(self) -> None:
+        guard = self.guard()
+        guard.check("registry.invalid", "10.0.0.1")
+        guard.check("storage.invalid", "10.0.0.2")
+        guard.check("storage.invalid", "8.8.8.8")
+
+    def test_a_name_that_moves_into_the_network_is_not_followed(self) -> None:
+        guard = self.guard()
+        guard.check("registry.invalid", "8.8.8.8")
+        with pytest.raises(RegistryError, match="an address within this network"):
+            guard.check("registry.invalid", "10.0.0.1")
+
+    def test_one_address_within_of_several_does_not_count(self) -> None:
+        """The name has both; the connection shows which one it was."""
+        guard = self.guard()
+        guard.check("registry.invalid", "10.0.0.1")
+        guard.check("registry.invalid", "8.8.8.8")
+        with pytest.raises(RegistryError, match="an address within this network"):
+            guard.check("169.254.169.254", "169.254.169.254")
+
+    def test_nothing_is_known_of_a_registry_behind_a_proxy(self) -> None:
+        with pytest.raises(RegistryError, match="an address within this network"):
+            self.guard().check("storage.invalid", "10.0.0.1")
+        with pytest.raises(RegistryError, match="an address within this network"):
+            self.guard().check_behind_proxy("127.0.0.1")
+
+    def test_what_was_allowed_is_followed(self) -> None:
+        guard = self.guard(allowed=True)
+        guard.check("registry.invalid", "8.8.8.8")
+        guard.check("storage.invalid", "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("origin", "url", "expected"),
+    [
+        ("https://r.example/v2/", "http://r.example/x?a=b", "https://r.example/x?a=b"),
+        ("https://r.example/v2/", "http://R.example:80/x", "https://r.example/x"),
+        ("https://r.example:8443/v2/", "http://r.example/x", "https://r.example:8443/x"),
+        ("https://r.example:8443/v2/", "http://r.example:8443/x", "https://r.example:8443/x"),
+        ("http://r.example/v2/", "http://other.example/x", "http://other.example/x"),
+        ("https://r.example/v2/", "https://other.example/x", "https://other.example/x"),
+    ],
+)
+def test_tls_is_kept_on_the_same_host(origin: str, url: str, expected: str) -> None:
+    assert session.with_tls(origin, url) == expected
+
+
+def test_tls_is_not_left_for_another_host() -> None:
+    with pytest.raises(RegistryError, match=r"from TLS to plain HTTP at other\.example; not followed"):
+        session.with_tls("https://r.example/v2/", "http://other.example/x")

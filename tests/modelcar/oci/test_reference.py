@@ -91,3 +91,22 @@ def test_no_reference_is_refused(text: str) -> None:
 def test_upper_case_is_named_as_the_reason() -> None:
     with pytest.raises(UnsafeNameError, match="must be in lower case"):
         Reference.parse("quay.io/Team/Model:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("docker.io/alpine", "docker.io/library/alpine:latest"),
+        ("docker.io/library/alpine:3", "docker.io/library/alpine:3"),
+        ("index.docker.io/team/model:1", "docker.io/team/model:1"),
+        ("Docker.IO/alpine:3", "docker.io/library/alpine:3"),
+        ("docker.example/alpine:3", "docker.example/alpine:3"),
+    ],
+)
+def test_dockers_own_names(text: str, expected: str) -> None:
+    assert str(Reference.parse(text)) == expected
+
+
+def test_sha512_is_a_digest() -> None:
+    digest = f"sha512:{'ab' * 64}"
+    assert Reference.parse(f"quay.io/team/model@{digest}").version == digest

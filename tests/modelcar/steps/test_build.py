@@ -120,7 +120,7 @@ def test_image_says_what_it_holds(plain_registry: Registry, downloaded: Download
     assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
     assert said["org.opencontainers.image.revision"] == downloaded.snapshot.commit
     assert said["org.opencontainers.image.source"] == "https://huggingface.co/example/tiny-llama"
-    assert said["org.opencontainers.image.licenses"] == "apache-2.0"
+    assert said["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert said["io.modelcar.model"] == "example/tiny-llama"
     assert said["io.modelcar.base-models"] == "example/tiny-llama-base"
     assert said["io.modelcar.weights-size"] == str(downloaded.snapshot.size)

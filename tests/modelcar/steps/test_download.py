@@ -64,8 +64,12 @@ def taken_of(model: Path) -> dict[str, bytes]:
     return {
         path: content
         for path, content in contents(model).items()
-        if path not in ("consolidated.safetensors", ".gitattributes")
+        if path not in ("consolidated.safetensors", "params.json", ".gitattributes")
     }
+
+
+DESCRIBING = {"config.json", "model.safetensors.index.json"}
+"""What is read to choose the files."""
 
 
 def bodies(hub: Hub, part: str = "") -> list[Served]:
@@ -85,9 +89,9 @@ def test_download_is_whole_and_unchanged(
     assert read_snapshot(done.directory) == done.snapshot
     assert done.snapshot.commit == commit
     assert done.snapshot.source == f"https://huggingface.co/{REPO}"
-    assert (done.snapshot.licence, done.snapshot.base_models) == ("apache-2.0", ("example/tiny-llama-base",))
-    consolidated = (model / "consolidated.safetensors").stat().st_size
-    assert done.left_out_bytes == consolidated + (model / ".gitattributes").stat().st_size
+    assert (done.snapshot.licence, done.snapshot.base_models) == ("Apache-2.0", ("example/tiny-llama-base",))
+    left_out = ("consolidated.safetensors", "params.json", ".gitattributes")
+    assert done.left_out_bytes == sum((model / path).stat().st_size for path in left_out)
     assert done.fetched_bytes == done.snapshot.size == sum(map(len, taken_of(model).values()))
     assert not bodies(hub, "consolidated")
     assert not (done.directory / DOWNLOAD_NOTE.parent / "partial").exists()
@@ -102,12 +106,12 @@ def test_second_run_fetches_nothing(hub: Hub, model: Path, claim: Path) -> None:
     second = download(REPO, claim)
 
     assert second == Downloaded(first.directory, first.snapshot, first.left_out_bytes, 0)
-    assert not bodies(hub)
+    assert {served.path.rpartition("/")[2] for served in bodies(hub)} == DESCRIBING
 
 
 def test_files_leave_no_threads_behind(hub: Hub, claim: Path) -> None:
     """By itself, tqdm starts a thread for each class of meters, and keeps it."""
-    hub.publish(REPO, {f"notes-{number}.txt": str(number) for number in range(12)})
+    hub.publish(REPO, {f"notes-{number}.onnx": str(number) for number in range(12)})
 
     download(REPO, claim)
 
@@ -116,21 +120,21 @@ def test_files_leave_no_threads_behind(hub: Hub, claim: Path) -> None:
 
 @pytest.mark.parametrize("revision", ["main", "v1", "dev/branch", "commit"])
 def test_revision_is_resolved(revision: str, hub: Hub, claim: Path) -> None:
-    first = hub.publish(REPO, {"notes.txt": "1"})
-    hub.publish(REPO, {"notes.txt": "3"}, branch="dev/branch")
-    second = hub.publish(REPO, {"notes.txt": "2"})
+    first = hub.publish(REPO, {"notes.onnx": "1"})
+    hub.publish(REPO, {"notes.onnx": "3"}, branch="dev/branch")
+    second = hub.publish(REPO, {"notes.onnx": "2"})
     hub.tag(REPO, "v1", first)
     names = {"main": "2", "v1": "1", "dev/branch": "3", "commit": "2"}
 
     done = download(REPO, claim, revision=second if revision == "commit" else revision)
 
-    assert contents(done.directory) == {"notes.txt": names[revision].encode()}
+    assert contents(done.directory) == {"notes.onnx": names[revision].encode()}
 
 
 def test_patterns_are_followed(hub: Hub, model: Path, claim: Path) -> None:
     hub.publish(REPO, model)
 
-    done = download(REPO, claim, include=["*.json", SHARD], exclude=["tok*"])
+    done = download(REPO, claim, include=["*.json", "model-*.safetensors"], exclude=["tok*", "README.md", "LICENSE"])
 
     assert SHARD in contents(done.directory)
     assert {Path(path).suffix for path in contents(done.directory)} == {".json", ".safetensors"}
@@ -183,14 +187,14 @@ def test_broken_download_goes_on_in_the_next_run(hub: Hub, large: Path, claim: P
 def test_damaged_file_is_fetched_again(hub: Hub, model: Path, claim: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hub.publish(REPO, model)
     hub.corrupt(REPO, SHARD)
-    hub.corrupt(REPO, "config.json")
+    hub.corrupt(REPO, "README.md")
 
     done = download(REPO, claim)
 
     said = capsys.readouterr().out
     assert contents(done.directory) == taken_of(model)
     assert said.count("it is fetched again") == 2
-    assert len(bodies(hub, SHARD)) == len(bodies(hub, "/config.json")) == 2
+    assert len(bodies(hub, SHARD)) == len(bodies(hub, "/README.md")) == 2
 
 
 @pytest.mark.parametrize("path", [SHARD, "config.json"])
@@ -226,7 +230,7 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("path", [SHARD, "config.json"])
+@pytest.mark.parametrize("path", [SHARD, "README.md"])
 def test_file_that_was_altered_on_the_claim_is_found(path: str, hub: Hub, model: Path, claim: Path) -> None:
     hub.publish(REPO, model)
     done = download(REPO, claim)
@@ -263,7 +267,7 @@ def test_new_commit_fetches_only_what_changed(hub: Hub, model: Path, claim: Path
     assert contents(second.directory) == {**taken_of(model), "config.json": b"{}"}
     assert contents(first.directory) == taken_of(model)
     assert (second.directory / SHARD).stat().st_ino == (first.directory / SHARD).stat().st_ino
-    assert [served.path.rpartition("/")[2] for served in bodies(hub, "resolve")] == ["config.json"]
+    assert {served.path.rpartition("/")[2] for served in bodies(hub, "resolve")} == DESCRIBING
     assert not bodies(hub, "/cdn/")
     assert second.fetched_bytes == 2
 
@@ -305,17 +309,17 @@ def test_odd_names_arrive(hub: Hub, tmp_path: Path, claim: Path) -> None:
 
 
 def test_empty_files_arrive(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}", "empty.txt": "", "empty.gguf": b"", "sub/__init__.py": ""})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}", "empty.txt": "", "empty.md": b"", "sub/__init__.py": ""})
 
     done = download(REPO, claim)
 
     assert contents(done.directory) == {
-        "config.json": b"{}", "empty.txt": b"", "empty.gguf": b"", "sub/__init__.py": b""
+        "model.onnx": b"x", "config.json": b"{}", "empty.txt": b"", "empty.md": b"", "sub/__init__.py": b""
     }  # fmt: skip
 
 
 def test_unsafe_name_is_refused(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}", "../outside": "x"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}", "../outside": "x"})
 
     with pytest.raises(UnsafeNameError, match=r"'\.\./outside'"):
         download(REPO, claim)
@@ -324,14 +328,14 @@ def test_unsafe_name_is_refused(hub: Hub, claim: Path) -> None:
 
 
 def test_remedy_for_an_unsafe_name_helps(hub: Hub, claim: Path) -> None:
-    earlier = hub.publish(REPO, {"config.json": "{}"})
-    hub.publish(REPO, {"config.json": "{}", "back\\slash": "x"})
+    earlier = hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}", "back\\slash": "x"})
     with pytest.raises(UnsafeNameError, match="Use another revision"):
         download(REPO, claim)
 
     done = download(REPO, claim, revision=earlier)
 
-    assert contents(done.directory) == {"config.json": b"{}"}
+    assert contents(done.directory) == {"model.onnx": b"x", "config.json": b"{}"}
 
 
 @pytest.mark.usefixtures("common_umask")
@@ -351,7 +355,7 @@ def test_group_may_do_what_the_owner_may(hub: Hub, model: Path, claim: Path) -> 
 def test_gated_model_names_the_remedy(
     token: str | None, hub: Hub, claim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.publish(REPO, {"config.json": "{}"}, gated="manual")
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"}, gated="manual")
     hub.tokens["stranger"] = set()
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
@@ -376,7 +380,7 @@ def test_token_opens_a_gated_model_and_stays_with_the_hub(
 
 
 def test_wrong_token_is_named(hub: Hub, claim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     monkeypatch.setenv("HF_TOKEN", "expired")
 
     with pytest.raises(HubError, match="token"):
@@ -401,14 +405,14 @@ def test_mistyped_model_is_named(name: str, hub: Hub, claim: Path) -> None:
 
 
 def test_missing_revision_is_named(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
 
     with pytest.raises(HubError, match=rf"{REPO} has no revision 'typo'"):
         download(REPO, claim, revision="typo")
 
 
 def test_pattern_that_matches_nothing_is_named(hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
 
     with pytest.raises(SelectionError, match="matches no file"):
         download(REPO, claim, include=["*.gguf"])
@@ -425,7 +429,7 @@ def test_unreachable_hub_is_named(closed_port: int, claim: Path, monkeypatch: py
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_ill_hub_is_named(status: int, hub: Hub, claim: Path) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     hub.status("/resolve/", status, times=None)
 
     with pytest.raises(HubError, match=rf"answered {status} for {REPO}"):
@@ -442,7 +446,7 @@ def test_short_illness_of_the_hub_is_borne(part: str, hub: Hub, model: Path, cla
 
 
 def test_offline_mode_is_named(hub: Hub, claim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
     with pytest.raises(HubError, match="Unset HF_HUB_OFFLINE"):
@@ -450,7 +454,7 @@ def test_offline_mode_is_named(hub: Hub, claim: Path, monkeypatch: pytest.Monkey
 
 
 def test_read_only_claim_is_named(hub: Hub, mount: Mount) -> None:
-    hub.publish(REPO, {"config.json": "{}"})
+    hub.publish(REPO, {"model.onnx": "x", "config.json": "{}"})
     claim = mount("claim", 100, "ro")
 
     with pytest.raises(ClaimError, match=r"the claim cannot be written: .*Read-only file system.*group 0"):
@@ -465,7 +469,7 @@ def test_small_claim_is_refused_before_any_byte(hub: Hub, model: Path, mount: Mo
         download(REPO, claim)
 
     assert not bodies(hub, "/cdn/")
-    assert not bodies(hub, "resolve")
+    assert {served.path.rpartition("/")[2] for served in bodies(hub, "resolve")} <= DESCRIBING
 
 
 def test_claim_that_fills_up_is_named_and_keeps_what_is_there(

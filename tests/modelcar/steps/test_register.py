@@ -1,10 +1,13 @@
 """Entries in a real Model Registry, read back over its REST API."""
 
+import json
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,12 @@ import requests
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
 from modelcar.errors import ModelRegistryError, RegistryError
+from modelcar.model_registry_api import VERSIONS
 from modelcar.oci.reference import Reference
 from modelcar.steps.download import Downloaded
-from modelcar.steps.register import register
+from modelcar.steps.register import PipelineRun, register
 from tests.parts.base_images import push_base_image
-from tests.parts.fault_proxy import FaultProxy
+from tests.parts.fault_proxy import FaultProxy, Seen
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import Registry
@@ -68,7 +72,7 @@ def image(plain_registry: Registry, downloaded: Downloaded) -> Reference:
 def test_entry_says_what_the_image_says(
     image: Reference, downloaded: Downloaded, model_registry_server: ModelRegistryServer
 ) -> None:
-    done = register(str(image), model_registry_server.url, name="says", pipeline_run="run-1")
+    done = register(str(image), model_registry_server.url, name="says", run=PipelineRun("run-1", "nightly", "team"))
 
     (model,), (version,), (artifact,) = everything(model_registry_server, "says")
     commit = downloaded.snapshot.commit
@@ -80,17 +84,92 @@ def test_entry_says_what_the_image_says(
     assert version["registeredModelId"] == model["id"]
     said = properties(version)
     assert int(said.pop("image_bytes")) > downloaded.snapshot.size
+    assert json.loads(said.pop("serving"))["model_format"] == "vLLM"
     assert said.pop("image_recipe").startswith("sha256:")
     assert said == {
         "hub_id": "example/tiny-llama",
         "hub_commit": commit,
         "hub_url": "https://huggingface.co/example/tiny-llama",
-        "licence": "apache-2.0",
+        "licence": "Apache-2.0",
         "base_model": "example/tiny-llama-base",
         "weights_bytes": str(downloaded.snapshot.size),
         "image_digest": image.digest,
         "pipeline_run": "run-1",
+        "model_type": "generative",
     }
+
+
+def test_entry_leads_to_the_run_that_made_it(image: Reference, model_registry_server: ModelRegistryServer) -> None:
+    run = PipelineRun("0a1b", "nightly granite", "data-science")
+
+    register(str(image), model_registry_server.url, name="linked", run=run)
+
+    (artifact,) = artifacts(model_registry_server, "linked")
+    found = {key: artifact[f"modelSource{key}"] for key in ("Kind", "Class", "Group", "Id", "Name")}
+    assert found == {
+        "Kind": "kfp",
+        "Class": "pipelinerun",
+        "Group": "data-science",
+        "Id": "0a1b",
+        "Name": "nightly granite",
+    }
+
+
+def test_entry_is_live_with_its_owner_and_tags(image: Reference, model_registry_server: ModelRegistryServer) -> None:
+    register(str(image), model_registry_server.url, name="kept", owner="team-a", tags=["approved"])
+    register(str(image), model_registry_server.url, name="kept", tags=["for chat"])
+    again = register(str(image), model_registry_server.url, name="kept", owner="team-a", tags=["approved"])
+
+    (model,), (version,), (artifact,) = everything(model_registry_server, "kept")
+    assert not again.changed
+    assert model["owner"] == version["author"] == "team-a"
+    assert model["state"] == version["state"] == artifact["state"] == "LIVE"
+    for entry in (model, version):
+        assert properties(entry)["approved"] == properties(entry)["for chat"] == ""
+        assert properties(entry)["model_type"] == "generative"
+
+
+def test_predictive_model_is_entered_as_one(image: Reference, model_registry_server: ModelRegistryServer) -> None:
+    register(str(image), model_registry_server.url, name="predictive", model_format="onnx")
+
+    assert properties(models(model_registry_server, "predictive")[0])["model_type"] == "predictive"
+
+
+class OtherVersion(FaultProxy):
+    """Speaks one version of the API alone before the real server, which is of another."""
+
+    version = ""
+
+    def answer_itself(self, request: Seen, headers: HTTPMessage, body: Iterator[bytes]) -> bytes | None:
+        if request.path.startswith(f"/api/model_registry/{self.version}/"):
+            return None
+        return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+    def _forward(self, upstream: socket.socket, line: str, *given: Any) -> None:
+        super()._forward(upstream, line.replace(f"/{self.version}/", "/v1alpha3/", 1), *given)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_server_of_either_version_takes_entries(
+    version: str, image: Reference, model_registry_server: ModelRegistryServer
+) -> None:
+    name = f"spoken-{version}"
+    with OtherVersion(model_registry_server.url.removeprefix("http://")) as server:
+        server.version = version
+        made = register(str(image), f"http://{server.host}", name=name)
+        again = register(str(image), f"http://{server.host}", name=name)
+
+    assert (made.changed, again.changed) == (True, False)
+    assert [artifact["uri"] for artifact in artifacts(model_registry_server, name)] == [f"oci://{image}"]
+
+
+def test_server_of_a_version_that_nobody_knows_is_named(
+    image: Reference, model_registry_server: ModelRegistryServer
+) -> None:
+    with OtherVersion(model_registry_server.url.removeprefix("http://")) as server:
+        server.version = "v9"
+        with pytest.raises(ModelRegistryError, match=r"no Model Registry's API \(v1 or v1alpha3\)"):
+            register(str(image), f"http://{server.host}", name="unspoken")
 
 
 def test_name_is_the_models_own_by_default(image: Reference, model_registry_server: ModelRegistryServer) -> None:
@@ -107,10 +186,10 @@ def test_tag_is_resolved_to_its_digest(image: Reference, model_registry_server: 
 
 
 def test_second_time_changes_nothing(image: Reference, model_registry_server: ModelRegistryServer) -> None:
-    register(str(image), model_registry_server.url, name="twice", pipeline_run="run-1")
+    register(str(image), model_registry_server.url, name="twice", run=PipelineRun("run-1", "nightly", "team"))
     before = everything(model_registry_server, "twice")
 
-    done = register(str(image), model_registry_server.url, name="twice", pipeline_run="run-2")
+    done = register(str(image), model_registry_server.url, name="twice", run=PipelineRun("run-2", "nightly", "team"))
 
     assert not done.changed
     assert everything(model_registry_server, "twice") == before
@@ -121,7 +200,7 @@ def test_new_commit_is_a_second_version(
 ) -> None:
     images = []
     for content in ("{}", "[]"):
-        hub.publish("org/two", {"notes.txt": content})
+        hub.publish("org/two", {"notes.onnx": content})
         done = download("org/two", tmp_path / "claim")
         images.append(build(done.directory, f"{plain_registry.host}/registered/two:1", builder="direct").image)
 
@@ -235,7 +314,7 @@ def test_token_is_needed_over_tls(image: Reference) -> None:
 
 
 def test_other_service_is_named(image: Reference, plain_registry: Registry) -> None:
-    with pytest.raises(ModelRegistryError, match=rf"the Model Registry at {plain_registry.url} answered 404"):
+    with pytest.raises(ModelRegistryError, match=rf"what answers at {plain_registry.url} has no Model Registry's API"):
         register(str(image), plain_registry.url)
 
 

@@ -23,7 +23,6 @@ from modelcar.records.disk_usage import Point
 from modelcar.records.step_record import Record
 from modelcar.steps.report import report
 from modelcar.steps.report.disk_chart import clock, curves, peak
-from modelcar.steps.report.inference_service import inference_service, service_name
 from modelcar.steps.report.page import EndedRun, Found, write
 from tests.parts.run_states import run_state
 
@@ -55,8 +54,8 @@ FAILED = Failure("build", "Evicted", "build was evicted: a *reason*", "Label a n
 def yaml_in(markdown: str) -> dict[str, Any]:
     block = re.search(r"^```\n(.*?)\n```$", markdown, re.MULTILINE | re.DOTALL)
     assert block
-    service: dict[str, Any] = yaml.safe_load(block[1])
-    return service
+    *_, service = yaml.safe_load_all(block[1])
+    return dict(service)
 
 
 class Tags(HTMLParser):
@@ -102,31 +101,7 @@ def test_inference_service_is_what_kserve_reads() -> None:
     predictor = service["spec"]["predictor"]["model"]
     assert predictor["storageUri"] == f"oci://{MIRRORED}"
     assert predictor["modelFormat"] == {"name": "vLLM"}
-
-
-@given(st.text(), st.text(), st.text())
-def test_inference_service_is_yaml_whatever_the_names_are(image: str, model: str, model_format: str) -> None:
-    text = "".join(letter for letter in image + model + model_format if letter.isprintable())
-
-    service = yaml.safe_load(inference_service(text, model, text))
-
-    assert service["spec"]["predictor"]["model"]["storageUri"] == f"oci://{text}"
-    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", service_name(model))
-
-
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        ("mistralai/Mistral-Small-24B-Instruct-2501", "mistral-small-24b-instruct-2501"),
-        ("org/2B_model.v1", "model-2b-model-v1"),
-        ("org/" + "x" * 90, "x" * 40),
-        ("org/" + "x" * 39 + "-y", "x" * 39),
-        ("org/ÄÖ", "model"),
-        ("", "model"),
-    ],
-)
-def test_service_has_a_name_that_the_cluster_takes(model: str, name: str) -> None:
-    assert service_name(model) == name
+    assert list(yaml.safe_load_all(write(RUN, Found(RECORDS)).inference_service))[-1] == service
 
 
 def test_nothing_to_do_is_a_success() -> None:
@@ -215,7 +190,7 @@ def test_page_holds_all_of_the_report_and_the_picture() -> None:
     texts = Tags(done.html).texts
 
     assert "ibm-granite/granite-3.3-2b-instruct is there" in texts
-    assert inference_service(MIRRORED, RUN.model) in texts
+    assert done.inference_service in texts
     assert {"0 bytes", "10.0 GB", "20.0 GB", "30.0 GB", "0 s", "30 min"} <= set(texts)
     assert {"download", "build", "mirror", "claim", "the node's own disk"} <= set(texts)
     assert len(done.html) < 30_000
@@ -228,7 +203,7 @@ def test_page_of_a_failure_holds_why_and_the_command() -> None:
     assert "<svg" in done.html
 
 
-def test_curves_are_of_the_claim_since_the_run_and_of_the_node_since_the_step() -> None:
+def test_curves_begin_with_the_run_for_the_claim_and_with_the_step_for_the_node() -> None:
     found = curves(RECORDS)
 
     claims = [curve for curve in found if curve.disk == "claim"]
@@ -304,13 +279,29 @@ class TestFromHere:
         abandoned.mkdir(parents=True)
         (abandoned / "lock").touch()
         (here.parent / "model.safetensors").touch()
-        with scratch.scratch(Folder(here.parent.parent / "decaf" / ".modelcar")) as running:
+        with scratch.scratch(Folder(here.parent.parent / "decaf" / ".modelcar", create=True)) as running:
             done = report.report(EndedRun("run-1", "SUCCEEDED"))
             assert running.exists()
 
         assert not abandoned.exists()
         assert (here.parent / "model.safetensors").exists()
         assert "1 working directories of builds that were killed were removed" in done.markdown
+
+    @pytest.mark.parametrize("linked", ["a--b", "a--b/c0ffee", "a--b/c0ffee/.modelcar"])
+    def test_what_lies_behind_a_link_is_not_removed(
+        self, linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pod, "CLAIM", tmp_path / "claim")
+        outside = tmp_path / "outside"
+        below = Path("a--b/c0ffee/.modelcar/build-theirs").relative_to(linked)
+        (outside / below).mkdir(parents=True)
+        (outside / below / "lock").touch()
+        (tmp_path / "claim" / linked).parent.mkdir(parents=True)
+        (tmp_path / "claim" / linked).symlink_to(outside)
+
+        report.report(EndedRun("run-1", "SUCCEEDED"))
+
+        assert (outside / below / "lock").exists()
 
     def test_cluster_that_cannot_be_reached_is_noted(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closed_port: int
@@ -423,7 +414,8 @@ def test_exit_handler_compiles_to_what_the_backend_takes(tmp_path: Path) -> None
     assert task["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
     outputs = document["components"]["comp-report"]["outputDefinitions"]["artifacts"]
     kinds = {name: artifact["artifactType"]["schemaTitle"] for name, artifact in outputs.items()}
-    assert kinds == {"report": "system.Markdown", "report_page": "system.HTML", "figures": "system.Metrics"}
+    pages = {"report": "system.Markdown", "report_page": "system.HTML", "figures": "system.Metrics"}
+    assert kinds == pages | dict.fromkeys(("inference_service", "llm_inference_service"), "system.Artifact")
     inputs = document["components"]["comp-report"]["inputDefinitions"]["parameters"]
     assert [name for name, given in inputs.items() if not given.get("description")] == []
     assert [name for name, given in inputs.items() if name != "status" and not given.get("isOptional")] == []

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from modelcar import pod
-from modelcar.attestation import cosign, provenance
+from modelcar.attestation import cosign, dsse, provenance
 from modelcar.attestation.keys import PublicKey, SigningKey
 from modelcar.claim.files import OnDisk
 from modelcar.errors import RegistryError
@@ -155,15 +155,28 @@ def read_blob(registry: Registry, digest: str) -> bytes:
     return blob_file(registry, digest).read_bytes()
 
 
+def test_versioned_image_is_whole(hub: Hub, plain_registry: Registry) -> None:
+    hub.publish("org/versioned", {"model.onnx": os.urandom(2_000_000), "config.json": "{}", "README.md": "x"})
+    done = stream("org/versioned", f"{plain_registry.host}/verified/versioned:1", model_layout="versioned")
+
+    found = verify(str(done.image))
+
+    assert not [link for link in found.links if link.state is State.BROKEN]
+    assert {link.name: link.state for link in found.links}["recipe"] is State.PROVED
+
+
+NAMES = (
+    *("image", "Hub", "provenance", "base image", "layers", "files", "recipe", "inventory", "model signature"),
+    "signature",
+)
+
+
 def test_a_whole_chain_is_proved(image: Reference, keys: tuple[Path, Path]) -> None:
     done = verify(str(image), key=key_of(keys))
 
     assert done.is_whole
     assert done.image == image
-    assert [(link.name, link.state) for link in done.links] == [
-        (name, State.PROVED)
-        for name in ("image", "Hub", "provenance", "base image", "layers", "files", "recipe", "inventory", "signature")
-    ]
+    assert [(link.name, link.state) for link in done.links] == [(name, State.PROVED) for name in NAMES]
 
 
 def test_the_copy_has_the_same_chain(
@@ -278,10 +291,10 @@ def attach_provenance_of(image: Reference, forged: Reference) -> None:
         (content,) = [
             repository.small_blob(one.stored.manifest().layers[0].digest)
             for one in referrers.find(repository, image.digest)
-            if one.stored.manifest().artifact_type == cosign.IN_TOTO
+            if one.stored.manifest().artifact_type == dsse.IN_TOTO
         ]
         text = content.decode().replace(image.digest.removeprefix("sha256:"), forged.digest.removeprefix("sha256:"))
-        document = Attachment(cosign.IN_TOTO, (Content(cosign.IN_TOTO, text.encode()),))
+        document = Attachment(dsse.IN_TOTO, (Content(dsse.IN_TOTO, text.encode()),))
         referrers.attach(repository, repository.manifest(forged.digest), [document])
 
 
@@ -377,7 +390,7 @@ def test_provenance_of_another_image_is_told(with_key: bool, image: Reference, k
     document = (
         cosign.attestations([statement], key)
         if with_key
-        else Attachment(cosign.IN_TOTO, (Content(cosign.IN_TOTO, json.dumps(statement).encode()),))
+        else Attachment(dsse.IN_TOTO, (Content(dsse.IN_TOTO, json.dumps(statement).encode()),))
     )
     with Repository(image, push=True) as repository:
         referrers.attach(repository, repository.manifest(image.digest), [document])
@@ -394,11 +407,11 @@ def test_provenance_of_files_that_the_hub_does_not_have_is_told(published: Hub, 
         (content,) = [
             repository.small_blob(one.stored.manifest().layers[0].digest)
             for one in referrers.find(repository, image.digest)
-            if one.stored.manifest().artifact_type == cosign.IN_TOTO
+            if one.stored.manifest().artifact_type == dsse.IN_TOTO
         ]
         statement = json.loads(content)
         statement["predicate"]["buildDefinition"]["resolvedDependencies"][-1]["name"] = "invented.txt"
-        document = Attachment(cosign.IN_TOTO, (Content(cosign.IN_TOTO, json.dumps(statement).encode()),))
+        document = Attachment(dsse.IN_TOTO, (Content(dsse.IN_TOTO, json.dumps(statement).encode()),))
         for one in referrers.find(repository, image.digest):
             repository.delete_manifest(one.stored.digest)
         repository.delete_manifest(repository.manifest(referrers.tag(image.digest)).digest)
@@ -484,7 +497,7 @@ def test_the_command_prints_each_link(image: Reference, keys: tuple[Path, Path],
     assert done.returncode == 0, done.stderr
     assert str(image) in done.stdout
     assert done.stdout.splitlines()[-1] == "whole"
-    assert sum(line.startswith("✓") for line in done.stdout.splitlines()) == 9
+    assert sum(line.startswith("✓") for line in done.stdout.splitlines()) == len(NAMES)
     assert wrong.returncode == 1
     assert re.search(r"^✗ +signature ", wrong.stdout, re.MULTILINE)
     assert "2 broken" in wrong.stdout

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import PlanError, UnsafeNameError
+from modelcar.pipelines.model_to_vertex.pipeline import SERVING_ARGS, SERVING_CONTAINER, SERVING_IMAGE
 from modelcar.steps import vertex_upload
 
 IMAGE = f"europe-west4-docker.pkg.dev/my-project/models/granite@sha256:{'ab' * 32}"
@@ -108,3 +109,49 @@ def test_another_registry_is_refused(target: str) -> None:
 def test_a_target_that_is_no_reference_is_named() -> None:
     with pytest.raises(UnsafeNameError):
         vertex_upload.check_target("")
+
+
+def test_the_default_server_bypasses_an_entry_point_that_overrides_the_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    vertex_upload.check_server(SERVING_IMAGE, SERVING_ARGS, SERVING_CONTAINER)
+
+    assert capsys.readouterr().out == ""
+    assert SERVING_CONTAINER["command"][:2] == ["python", "-m"]
+    assert SERVING_ARGS[-1] == "--model=/models"
+
+
+def test_an_entry_point_that_overrides_the_model_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    vertex_upload.check_server(SERVING_IMAGE, ["python", "-m", "server", "--model=/models"], {"predictRoute": "/p"})
+
+    assert "Give serving_container a command" in capsys.readouterr().out
+
+
+def test_another_image_keeps_its_entry_point_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    vertex_upload.check_server("docker.io/vllm/vllm-openai:v0.11.0", ["--model=/models"], {})
+
+    assert capsys.readouterr().out == ""
+
+
+def test_two_programs_are_refused_before_a_byte_moves() -> None:
+    with pytest.raises(PlanError, match="begin with a program, 'python'"):
+        vertex_upload.check_server(SERVING_IMAGE, ["python", "-m", "server"], SERVING_CONTAINER)
+
+
+@pytest.mark.parametrize(
+    ("target", "location", "warned"),
+    [
+        ("europe-west4-docker.pkg.dev/p/models/m:1", "europe-west4", False),
+        ("us-central1-docker.pkg.dev/p/models/m:1", "europe-west4", True),
+        ("europe-docker.pkg.dev/p/models/m:1", "europe-west4", False),
+        ("us-docker.pkg.dev/p/models/m:1", "europe-west4", True),
+        ("eu.gcr.io/p/m:1", "europe-west4", False),
+        ("us-central1-docker.pkg.dev/p/models/m:1", "", False),
+    ],
+)
+def test_a_target_in_another_region_is_warned_of(
+    target: str, location: str, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vertex_upload.check_target(target, location)
+
+    assert ("another region" in capsys.readouterr().out) == warned

@@ -44,10 +44,11 @@ def test_plan_is_what_download_and_build_do(published: Hub, plain_registry: Regi
     assert planned.recipe == said[RECIPE]
 
 
-def test_no_file_is_read(published: Hub) -> None:
+def test_of_files_only_what_describes_the_model_is_read(published: Hub) -> None:
     plan(MODEL)
 
-    assert [request.path for request in published.requests if "/resolve/" in request.path] == []
+    read = {request.path.rpartition("/")[2] for request in published.requests if "/resolve/" in request.path}
+    assert read == {"config.json", "model.safetensors.index.json"}
 
 
 def test_duplicates_are_left_out_with_their_reason(published: Hub) -> None:

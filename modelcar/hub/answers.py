@@ -1,0 +1,69 @@
+"""Bounds on what the Hub may answer to `huggingface_hub`: in time, and never from TLS to plain HTTP."""
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+from modelcar.errors import HubError, HubUnwellError
+
+ANSWER_SECONDS = 180.0
+"""How long the Hub may take to describe a model, whatever it sends meanwhile."""
+
+T = TypeVar("T")
+
+
+def within_deadline(ask: Callable[..., T]) -> Callable[..., T]:
+    """Decorates a function that asks the Hub: it raises HubUnwellError if the whole takes too long.
+
+    A time-out of `huggingface_hub` is one of each read: a server that sends a byte now and then never meets it.
+    """
+
+    @functools.wraps(ask)
+    def asked(*args: Any, **options: Any) -> T:
+        answers: list[T] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                answers.append(ask(*args, **options))
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(ANSWER_SECONDS)
+        if errors:
+            raise errors[0]
+        if not answers:
+            raise HubUnwellError(
+                f"the Hub does not answer within {ANSWER_SECONDS:.0f} s",
+                "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
+            )
+        return answers[0]
+
+    return asked
+
+
+def refuse_plain_redirects() -> None:
+    """Has the client of `huggingface_hub` refuse redirects from TLS to plain HTTP, which it would follow."""
+    client = get_session()
+    hooks = client.event_hooks
+    if check_redirect not in hooks["response"]:
+        client.event_hooks = {**hooks, "response": [*hooks["response"], check_redirect]}
+
+
+def check_redirect(answer: Any) -> None:
+    """Looks at an answer of the Hub before a redirect is followed.
+
+    Raises:
+        HubError: It leads from TLS to plain HTTP.
+    """
+    target = answer.headers.get("location", "")
+    if answer.is_redirect and answer.request.url.scheme == "https" and target[:5].lower() == "http:":
+        raise HubError(
+            f"{answer.request.url.host} redirects from TLS to plain HTTP ({target[:100]}), which is not followed",
+            "Check HF_ENDPOINT",
+        )

@@ -1,0 +1,55 @@
+"""Architectures of transformers, by what serves them: vLLM's generation, its pooling, or transformers itself.
+
+Source: vLLM's lists of supported models, https://docs.vllm.ai/en/latest/models/supported_models.html.
+"""
+
+NATIVE = frozenset((
+    "falcon", "deepseek_v2", "deepseek_v3", "phi", "phi3", "phimoe", "mpt", "stablelm", "gpt_bigcode", "starcoder2",
+    "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "llama", "mistral", "mixtral", "olmo", "glm", "glm4", "dbrx",
+    "cohere", "granite", "exaone4", "minicpm3", "gpt_oss", "whisper", "bert", "xlm-roberta", "roberta", "modernbert",
+    "gemma", "gemma2", "gemma3",
+))  # fmt: skip
+"""Model types whose code transformers and vLLM have themselves: the repository's own code is not run."""
+
+_NOT_IN_VLLM = (
+    "T5", "MT5", "UMT5", "Bart", "MBart", "Pegasus", "Marian", "M2M100", "Musicgen", "Bark", "SpeechT5", "Led",
+    "ProphetNet", "Blenderbot", "SwitchTransformers", "LongT5", "VitsModel", "EncodecModel", "Speech2Text", "TrOCR",
+    "VisionEncoderDecoder", "Pix2Struct",
+)  # fmt: skip
+_POOLED = ("ForSequenceClassification", "ForReward", "ForRewardModel", "RewardModel")
+_HF_HEADS = (
+    "ForTokenClassification", "ForMaskedLM", "ForQuestionAnswering", "ForImageClassification", "ForObjectDetection",
+    "ForCTC", "ForAudioClassification", "ForSemanticSegmentation", "ForDepthEstimation",
+    "ForZeroShotImageClassification",
+)  # fmt: skip
+_HF_TASKS = frozenset((
+    "fill-mask", "token-classification", "question-answering", "image-classification", "object-detection",
+    "translation", "summarization", "text2text-generation", "text-to-audio", "text-to-speech", "image-segmentation",
+    "depth-estimation", "zero-shot-image-classification", "audio-classification", "image-feature-extraction",
+))  # fmt: skip
+_POOLED_TASKS = frozenset(("feature-extraction", "sentence-similarity", "text-classification", "text-ranking"))
+
+
+def is_for_transformers(architecture: str, task: str) -> bool:
+    """Whether a model is served by transformers, and not by vLLM.
+
+    Args:
+        architecture: Its class in transformers; empty if it is not known.
+        task: What the Hub says that it does; decides where the class is not known.
+    """
+    if not architecture:
+        return task in _HF_TASKS
+    return architecture.startswith(_NOT_IN_VLLM) or architecture.endswith(_HF_HEADS)
+
+
+def is_pooled(architecture: str, task: str) -> bool:
+    """Whether vLLM serves a model for its vectors or scores: embeddings, classifiers, rerankers.
+
+    Args:
+        architecture: Its class in transformers; empty if it is not known.
+        task: What the Hub says that it does; decides where the class is not known.
+    """
+    if not architecture:
+        return task in _POOLED_TASKS
+    only_encodes = architecture.endswith("Model") and not architecture.endswith("LMHeadModel")
+    return only_encodes or architecture.endswith(_POOLED)

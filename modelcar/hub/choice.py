@@ -1,0 +1,321 @@
+"""The choice of a repository's files: the weights that serve it, once, and all that goes with them."""
+
+import fnmatch
+import shlex
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from rich.filesize import decimal
+
+from modelcar.errors import ModelcarError, SelectionError, WeightsError
+from modelcar.hub import formats, variants
+from modelcar.hub.facts import Facts
+from modelcar.hub.layouts import gguf_name, pick
+from modelcar.hub.model_class import ModelClass, classify
+from modelcar.hub.picking import Picked
+from modelcar.hub.snapshot import PublishedFile
+from modelcar.hub.weight_groups import WeightGroup, group_weights
+
+MAX_OPTIONS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not taken.
+
+    Attributes:
+        file: The file.
+        reason: Why, as the end of the sentence "left out: …".
+    """
+
+    file: PublishedFile
+    reason: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of several alternatives.
+
+    Attributes:
+        name: What to give as `variant`.
+        size: Bytes of its weights.
+        is_taken: Whether it is the one that is taken.
+    """
+
+    name: str
+    size: int
+    is_taken: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is taken of a repository and what is left out.
+
+    Attributes:
+        taken: The files to take.
+        left_out: The others.
+        model_class: The layout of what is taken.
+        weights: The groups of weights that are taken.
+        options: The alternatives that the repository offers.
+        problems: Why what is taken cannot be served.
+    """
+
+    taken: tuple[PublishedFile, ...]
+    left_out: tuple[LeftOut, ...]
+    model_class: ModelClass = ModelClass.OTHER
+    weights: tuple[WeightGroup, ...] = ()
+    options: tuple[Option, ...] = ()
+    problems: tuple[ModelcarError, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes taken."""
+        return sum(file.size for file in self.taken)
+
+    @property
+    def saved(self) -> int:
+        """Bytes that need not be moved."""
+        return sum(left.file.size for left in self.left_out)
+
+
+def choose(
+    files: Iterable[PublishedFile],
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    *,
+    everything: bool = False,
+    variant: str = "",
+    facts: Facts | None = None,
+) -> Choice:
+    """Chooses the files to take.
+
+    Args:
+        files: The repository's files.
+        include: Glob patterns over paths (`*` also matches `/`); where there are any, of the weights only what they
+            match is taken. Licence, README, configuration, tokenizer and projectors stay.
+        exclude: Glob patterns of what is not taken, whatever `include` says.
+        everything: Take duplicates and other frameworks' weights as well.
+        variant: Which of several alternatives to take, by its name; empty for the loaders' own default.
+        facts: What the repository's small files say.
+
+    Raises:
+        SelectionError: A pattern or the variant matches nothing, or nothing is left to take.
+        WeightsError: The repository holds nothing but what git and training programs leave.
+    """
+    facts = facts or Facts()
+    every = sorted(files, key=lambda file: file.path)
+    _check_patterns(every, include, exclude)
+    left = {file.path: reason for file in every if (reason := _unwanted(file.path, include, exclude))}
+    wanted = [file for file in every if file.path not in left]
+    if everything:
+        groups = group_weights(wanted, facts)
+        return _finished(every, left, Picked(kept=groups), facts)
+    useful = _without_leftovers(wanted, left)
+    groups = group_weights(useful, facts)
+    paths = {file.path for file in useful}
+    asked = _asked_for(groups, variant, paths, facts) if variant else groups
+    picked = pick(asked, paths, facts)
+    picked.drop([group for group in groups if group not in asked], "not the variant that was asked for")
+    _leave_out(picked, groups, useful, left)
+    return _finished(every, left, picked, facts, has_chosen=bool(variant))
+
+
+def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], exclude: Sequence[str]) -> None:
+    for option, patterns in (("include", include), ("exclude", exclude)):
+        for pattern in patterns:
+            if not any(fnmatch.fnmatchcase(file.path, pattern) for file in files):
+                names = ", ".join(file.path for file in files[:5])
+                raise SelectionError(f"the {option} pattern {pattern!r} matches no file", f"There are: {names} …")
+
+
+def _unwanted(path: str, include: Sequence[str], exclude: Sequence[str]) -> str:
+    if _any_match(path, exclude):
+        return "excluded"
+    if not include or _any_match(path, include):
+        return ""
+    goes_along = formats.supports_weights(path) and not formats.is_index(path)
+    return "" if goes_along else "not included"
+
+
+def _any_match(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _without_leftovers(files: Sequence[PublishedFile], left: dict[str, str]) -> list[PublishedFile]:
+    """Leaves out what training programs, git and data sets leave; checkpoints count where there is nothing else."""
+    rest = []
+    for file in files:
+        if reason := formats.other_reason(file.path) or formats.training_reason(file.path):
+            left[file.path] = reason
+        else:
+            rest.append(file)
+    beside = {file.path for file in files}
+    if any(formats.weights_format(file.path, beside) for file in rest):
+        return rest
+    checkpoints = [file for file in files if left.get(file.path) == formats.TRAINING and _is_of_checkpoint(file.path)]
+    for file in checkpoints:
+        del left[file.path]
+    return sorted([*rest, *checkpoints], key=lambda file: file.path)
+
+
+def _is_of_checkpoint(path: str) -> bool:
+    return variants.is_checkpoint(path) and not formats.is_training_file(path)
+
+
+def _asked_for(groups: Sequence[WeightGroup], variant: str, paths: Collection[str], facts: Facts) -> list[WeightGroup]:
+    """Finds the groups that a variant's name means: a precision or type, a format, a folder or a file.
+
+    Raises:
+        SelectionError: None has that name.
+    """
+    exact = [group for group in groups if _has_variant(group, variant)]
+    if exact:
+        slots = {_place(group) for group in exact}
+        kinds = {group.format for group in exact}
+        beside = [group for group in groups if group.format in kinds and _place(group) not in slots and group.complete]
+        beside = [group for group in beside if group.format is not formats.Format.GGUF or group.is_projector]
+        return [group for group in groups if group in exact or group in beside]
+    named = [group for group in groups if _is_named(group, variant)]
+    if not named:
+        offered = ", ".join(option.name for option in _options(pick(groups, paths, facts)))
+        remedy = f"There are: {offered}" if offered else "This repository offers no alternatives: leave it empty"
+        raise SelectionError(f"there is no variant {variant!r}", remedy)
+    kept = [group for group in groups if group in named or group.is_projector]
+    return kept
+
+
+def _has_variant(group: WeightGroup, variant: str) -> bool:
+    if group.format is formats.Format.GGUF:
+        return not group.is_projector and variants.matches(variant, gguf_name(group))
+    return variants.matches(variant, group.variant) or (variant == "default" and not group.variant)
+
+
+def _is_named(group: WeightGroup, variant: str) -> bool:
+    first = PurePosixPath(group.weights[0].path)
+    folders = [group.folder, *(str(one) for one in first.parents), *PurePosixPath(group.folder).parts]
+    return variants.matches(variant, group.format.value, first.stem, first.name, str(first), group.base, *folders)
+
+
+def _place(group: WeightGroup) -> tuple[str, str]:
+    return ("", "") if group.format is formats.Format.GGUF else (group.folder, group.slot)
+
+
+def _leave_out(
+    picked: Picked, groups: Sequence[WeightGroup], files: Sequence[PublishedFile], left: dict[str, str]
+) -> None:
+    """Leaves out the files of dropped groups, and what lies beside those alone."""
+    kept_paths = {file.path for group in picked.kept for file in group.files}
+    kept_folders = _with_parents(group.folder for group in picked.kept)
+    reasons: dict[str, str] = {}
+    for group, reason in picked.dropped:
+        reasons.setdefault(group.folder, reason)
+        left.update({file.path: reason for file in group.files if file.path not in kept_paths})
+    beside = {file.path for file in files}
+    for file in files:
+        if file.path in kept_paths or file.path in left:
+            continue
+        if formats.is_index(file.path):
+            left[file.path] = "the index of weights that are not taken"
+        elif formats.weights_format(file.path, beside):
+            left[file.path] = "not in the index of the weights"
+        elif reason := _folder_reason(file.path, reasons, kept_folders):
+            left[file.path] = reason
+    _leave_out_mistral_parameters(picked, left, beside)
+
+
+def _leave_out_mistral_parameters(picked: Picked, left: dict[str, str], paths: Collection[str]) -> None:
+    """Leaves out params.json without the weights that it is of: vLLM 0.12 to 0.14 choose Mistral's form by it alone."""
+    dropped = [group for group, _ in picked.dropped if group.slot == "consolidated" and not group.folder]
+    if dropped and "config.json" in paths and "params.json" in paths and "params.json" not in left:
+        left["params.json"] = "it is of consolidated.safetensors, which is not taken"
+
+
+def _with_parents(folders: Iterable[str]) -> set[str]:
+    found = {""}
+    for folder in folders:
+        found.add(folder)
+        found.update(str(parent) for parent in PurePosixPath(folder).parents)
+    return found
+
+
+def _folder_reason(path: str, reasons: dict[str, str], kept: Collection[str]) -> str:
+    """Says why a file that is no weights is left out: what lies in its folder, or in one above it, is left out."""
+    for parent in PurePosixPath(path).parents:
+        folder = "" if str(parent) == "." else str(parent)
+        if folder in kept:
+            return ""
+        if folder in reasons:
+            return reasons[folder]
+    return ""
+
+
+def _finished(
+    every: Sequence[PublishedFile], left: dict[str, str], picked: Picked, facts: Facts, *, has_chosen: bool = True
+) -> Choice:
+    taken = tuple(file for file in every if file.path not in left)
+    if not taken and not any(reason in ("excluded", "not included") for reason in left.values()):
+        raise no_weights()
+    if not taken:
+        raise SelectionError("the patterns leave no file to take", "Widen --include or narrow --exclude")
+    kept = tuple(picked.kept)
+    paths = {file.path for file in taken}
+    model_class = classify(kept, paths, facts)
+    options = _options(picked)
+    return Choice(
+        taken,
+        tuple(LeftOut(file, left[file.path]) for file in every if file.path in left),
+        model_class,
+        kept,
+        options,
+        tuple(_problems(kept, picked, has_chosen=has_chosen)),
+    )
+
+
+def _options(picked: Picked) -> tuple[Option, ...]:
+    """Lists the alternatives: those that somebody must choose from, or else those that may be had instead."""
+    kept = set(map(id, picked.kept))
+    offered = picked.offered()
+    binding = [one for one in offered if one.must_choose] or offered
+    sizes: dict[str, list[int]] = defaultdict(list)
+    taken = set()
+    for one in binding:
+        for name, groups in one.named.items():
+            sizes[name].append(sum(group.size for group in groups))
+            if any(id(group) in kept for group in groups):
+                taken.add(name)
+    found = [Option(name, sum(each), name in taken) for name, each in sizes.items()]
+    return tuple(sorted(found, key=lambda option: (-option.size, option.name)))
+
+
+def _problems(kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool) -> Iterator[ModelcarError]:
+    if not kept:
+        yield no_weights()
+    for group in kept:
+        for problem in group.problems:
+            yield WeightsError(
+                f"the weights are not complete: {problem}",
+                "Choose another revision, or ask the model's owner to upload the file again",
+            )
+    if not has_chosen and any(one.must_choose for one in picked.offered()):
+        yield must_choose(_options(picked))
+
+
+def no_weights() -> WeightsError:
+    """Returns the refusal of a repository without weights."""
+    return WeightsError(
+        "there are no weights here: no file of the repository is of a format that models are served from",
+        "Look at its page on the Hub: weights may be in a branch (--revision), or in another repository",
+    )
+
+
+def must_choose(options: Sequence[Option]) -> SelectionError:
+    """Returns the refusal of a repository that offers alternatives between which nobody chose."""
+    best = next((option.name for option in options if option.is_taken), options[0].name)
+    shown = ", ".join(f"{option.name} ({decimal(option.size)})" for option in options[:MAX_OPTIONS_SHOWN])
+    more = f" and {len(options) - MAX_OPTIONS_SHOWN} more" if len(options) > MAX_OPTIONS_SHOWN else ""
+    return SelectionError(
+        f"the repository has {len(options)} alternatives, of which one has to be chosen: {shown}{more}",
+        f"Most people take --variant {shlex.quote(best)} (the pipeline's variant)",
+    )

@@ -1,0 +1,369 @@
+"""The choice of weights by a repository's layout: diffusers' pipelines, sentence-transformers, GGUF, the rest."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from modelcar.hub import variants
+from modelcar.hub.facts import Facts, text
+from modelcar.hub.formats import OTHER_FRAMEWORKS, OTHER_RUNTIMES, RUNTIME_FOLDERS, Format
+from modelcar.hub.model_class import is_adapter_group
+from modelcar.hub.picking import (
+    OTHER_FRAMEWORK,
+    OTHER_RUNTIME,
+    OTHER_VARIANT,
+    TORCH_LIKE,
+    Alternatives,
+    Picked,
+    comparable,
+    folders_of,
+    in_any,
+    is_size_twin,
+    pick_in_folder,
+)
+from modelcar.hub.weight_groups import MAIN, WeightGroup
+
+_MIN_MAIN_SHARE = 0.15
+"""Of the largest weights. PyTorch files below that are tables beside a model in another format, not the model."""
+
+_COMPONENT = re.compile(
+    r"(unet|vae|vqvae|vqgan|movq|transformer|text_encoder|image_encoder|vision_encoder|tokenizer|scheduler|feature_extractor"
+    r"|safety_checker|image_processor|image_normalizer|prior|decoder|controlnet|connectors|vocoder|projection_model"
+    r"|language_model|processor|text_projection|text_proj|transformer_prior|priors?_\w+|audio_\w+|guider|adapter|mllm"
+    r"|latent_upsampler|refiner|bert|melgan|notes_encoder|continuous_encoder|condition_encoder|caption_\w+|vision_\w+"
+    r"|image_noising_scheduler|qformer|text_model|super_res_\w+|unet_\w+)(_\d)?"
+)
+"""The names that diffusers' pipelines give their parts; a part's second copy has `_2` behind it, never `_1_0`."""
+
+_OLDER = re.compile(
+    r".*(_\d+_\d+|[-_](old|backup|bak|orig|original|fp16|fp32|bf16|fp8|int8|int4|nf4))|(old|backup)[-_].*"
+)
+
+_CONSOLIDATED_ONLY = ("voxtral",)
+"""Families that vLLM loads from Mistral's own form only (vllm/model_executor/models/voxtral.py)."""
+
+
+def pick(groups: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> Picked:
+    """Chooses the weights to take.
+
+    Args:
+        groups: All groups of weights.
+        paths: All paths of the repository.
+        facts: What its small files say.
+    """
+    projectors = [group for group in groups if group.is_projector]
+    models = [group for group in groups if not group.is_projector]
+    if "model_index.json" in paths:
+        picked = _pick_pipeline(models, paths, facts)
+    elif "modules.json" in paths and any(group.format in TORCH_LIKE for group in models):
+        picked = _pick_modules(models, paths, facts)
+    else:
+        picked = _pick_main(models, paths, facts)
+    _pick_projector(projectors, picked)
+    return picked
+
+
+def _pick_projector(projectors: Sequence[WeightGroup], picked: Picked) -> None:
+    if not projectors or not any(group.format is Format.GGUF for group in picked.kept):
+        picked.drop(projectors, OTHER_RUNTIME)
+        return
+    by_base: dict[str, list[WeightGroup]] = defaultdict(list)
+    for group in projectors:
+        by_base[group.base].append(group)
+    for members in by_base.values():
+        best = variants.best_projector(group.variant for group in members)
+        kept = next(group for group in members if group.variant == best)
+        picked.kept.append(kept)
+        picked.drop([group for group in members if group is not kept], "another precision of the projector")
+
+
+def _pick_pipeline(groups: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> Picked:
+    """Chooses for a pipeline of diffusers: one group for each component that model_index.json names."""
+    picked = Picked()
+    folders = folders_of(groups)
+    named = facts.components()
+    tops = {folder: folder.partition("/")[0] for folder in folders}
+    if named and not any(tops[folder] in named for folder in folders if folder):
+        named = {}
+    in_torch = {tops[folder] for folder, members in folders.items() if any(one.format in TORCH_LIKE for one in members)}
+    for folder, members in folders.items():
+        top = tops[folder]
+        if not folder:
+            continue
+        if named and top not in named and not _is_half_of_vae(top, in_torch):
+            picked.drop(members, "no part of the pipeline that model_index.json names")
+        elif not named and not _is_component(top, in_torch, paths):
+            picked.drop(members, "no part of the pipeline")
+        elif (runtime := in_any(folder.partition("/")[2], RUNTIME_FOLDERS)) and top in in_torch:
+            picked.drop(members, RUNTIME_FOLDERS[runtime])
+        else:
+            picked.add(pick_in_folder(members))
+    _one_format_for_all(picked)
+    if not picked.kept:
+        return _pick_main(groups, (), facts)
+    picked.drop(folders.get("", ()), "not the form that model_index.json names")
+    return picked
+
+
+def _is_half_of_vae(folder: str, in_torch: Collection[str]) -> bool:
+    return folder in ("vae_encoder", "vae_decoder") and "vae" not in in_torch
+
+
+def _is_component(folder: str, in_torch: Collection[str], paths: Collection[str]) -> bool:
+    """Whether a folder is a pipeline's part, as its name says, or else its own configuration."""
+    if folder in ("vae_encoder", "vae_decoder"):
+        return "vae" not in in_torch
+    if _COMPONENT.fullmatch(folder) is not None:
+        return True
+    return f"{folder}/config.json" in paths and folder in in_torch and not _OLDER.fullmatch(folder)
+
+
+def _one_format_for_all(picked: Picked) -> None:
+    """Leaves out components that are there for another runtime alone, such as an ONNX image decoder beside PyTorch."""
+    if not any(group.format in TORCH_LIKE for group in picked.kept):
+        return
+    strangers = [group for group in picked.kept if group.format in OTHER_RUNTIMES | OTHER_FRAMEWORKS]
+    picked.kept = [group for group in picked.kept if group not in strangers]
+    picked.drop(strangers, OTHER_RUNTIME)
+
+
+def _pick_modules(groups: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> Picked:
+    """Chooses for sentence-transformers: the model, and the modules that modules.json names."""
+    modules = facts.modules()
+    picked = Picked()
+    folders = folders_of(groups)
+    for folder, members in folders.items():
+        is_module = folder in modules if modules is not None else re.fullmatch(r"\d+_\w+", folder) is not None
+        if is_module and folder:
+            picked.add(pick_in_folder(members))
+    rest = [group for group in groups if group.folder not in {one.folder for one in picked.kept}]
+    has_own = any(group.slot == MAIN and group.size > 0 and group.folder for group in picked.kept) and "" not in folders
+    if has_own and "0_" in "".join(group.folder for group in picked.kept):
+        picked.drop(rest, OTHER_RUNTIME)
+        return picked
+    picked.add(_pick_main(rest, paths, facts))
+    return picked
+
+
+def _pick_main(groups: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> Picked:
+    """Chooses for a repository without pipeline or modules: a main folder, and what else is needed beside it."""
+    picked = Picked()
+    if not groups:
+        return picked
+    adapters = [group for group in groups if paths and is_adapter_group(group, paths)]
+    models = [group for group in groups if group not in adapters]
+    if adapters and not any(group.size >= max(one.size for one in adapters) for group in models):
+        models, adapters = list(groups), []
+    for folder, members in folders_of(adapters).items():
+        if models and folder and all(group.format is Format.TORCH for group in members):
+            picked.drop(members, "an adapter beside the model that it was made for")
+        else:
+            picked.add(pick_in_folder(members))
+    mains = _mains(models)
+    if not mains:
+        picked.add(_pick_other_format(models))
+        return picked
+    folders = folders_of(mains)
+    if "" in folders and _is_main(folders[""], mains):
+        picked.add(_pick_beside("", models, facts))
+    elif len(folders) == 1:
+        picked.add(_pick_beside(next(iter(folders)), models, facts))
+    else:
+        picked.add(_pick_among_folders(folders, models))
+    return picked
+
+
+def _mains(groups: Sequence[WeightGroup]) -> list[WeightGroup]:
+    """Finds the groups that PyTorch's libraries load, outside folders of other runtimes."""
+    largest = max((group.size for group in groups), default=0)
+    torch = [group for group in groups if group.format in TORCH_LIKE]
+    outside = [group for group in torch if not in_any(group.folder, RUNTIME_FOLDERS)] or torch
+    if sum(group.size for group in outside) < _MIN_MAIN_SHARE * largest:
+        return []
+    return outside
+
+
+def _is_main(top: Sequence[WeightGroup], mains: Sequence[WeightGroup]) -> bool:
+    """Whether the top folder holds the model, and not just a table beside models in folders."""
+    return sum(group.size for group in top) >= _MIN_MAIN_SHARE * max(group.size for group in mains)
+
+
+def _pick_beside(main_folder: str, groups: Sequence[WeightGroup], facts: Facts) -> Picked:
+    """Chooses in the main folder, and leaves out of other folders what holds the same weights."""
+    folders = folders_of(groups)
+    picked = pick_in_folder(folders[main_folder])
+    _choose_mistral_form(picked, main_folder, facts)
+    kept = [group for group in picked.kept if group.format in TORCH_LIKE]
+    for folder, members in folders.items():
+        if folder == main_folder:
+            continue
+        reason = _why_not_folder(folder, members, main_folder, kept, facts)
+        if reason:
+            picked.drop(members, reason)
+        else:
+            inside = pick_in_folder(members)
+            picked.add(Picked(inside.kept, inside.dropped))
+    return picked
+
+
+def _why_not_folder(
+    folder: str, members: Sequence[WeightGroup], main_folder: str, kept: Sequence[WeightGroup], facts: Facts
+) -> str:
+    """Says why a folder beside the main one is left out; empty if it holds something of its own."""
+    own = folder.removeprefix(f"{main_folder}/") if main_folder else folder
+    if runtime := in_any(own, RUNTIME_FOLDERS):
+        return RUNTIME_FOLDERS[runtime]
+    if all(group.format in OTHER_FRAMEWORKS for group in members):
+        return OTHER_FRAMEWORK
+    if all(group.format is Format.GGUF for group in members):
+        return OTHER_RUNTIME
+    main_size = sum(group.size for group in kept)
+    inside = pick_in_folder(members).kept
+    size = sum(group.size for group in inside)
+    slots = {group.slot for group in kept} | {MAIN, "consolidated"}
+    same_slots = {group.slot for group in inside} <= slots
+    if same_slots and is_size_twin(size, main_size):
+        return "the same weights as those of the main folder"
+    comparable_size = main_size <= 8 * size and size <= 8 * main_size
+    if same_slots and comparable_size and variants.names_variant(PurePosixPath(folder).name):
+        return OTHER_VARIANT
+    ours, theirs = facts.model_type, text(facts.document(f"{folder}/config.json").get("model_type"))
+    if same_slots and comparable_size and ours and ours == theirs:
+        return "another form of the same model"
+    return ""
+
+
+def _choose_mistral_form(picked: Picked, folder: str, facts: Facts) -> None:
+    """Keeps Mistral's own form in the place of the shards for families that are served from nothing else."""
+    family = f"{facts.model_type} {' '.join(facts.architectures)} {facts.model.rpartition('/')[2]}".lower()
+    if not any(name in family for name in _CONSOLIDATED_ONLY):
+        return
+    own = [one for one, _ in picked.dropped if one.slot == "consolidated" and one.folder == folder and one.complete]
+    main = [one for one in picked.kept if one.slot == MAIN and one.folder == folder]
+    if not own or not main or own[0].format is not Format.SAFETENSORS:
+        return
+    picked.dropped = [(one, why) for one, why in picked.dropped if one is not own[0]]
+    picked.kept = [one for one in picked.kept if one not in main] + own[:1]
+    picked.drop(main, "vLLM loads this model from consolidated.safetensors only")
+
+
+def _pick_among_folders(folders: Mapping[str, list[WeightGroup]], groups: Sequence[WeightGroup]) -> Picked:
+    """Chooses where each of several folders holds weights, and the top none: alternatives, or parts of one model."""
+    picked = Picked()
+    rest = [group for group in groups if group.folder not in folders]
+    picked.drop(rest, OTHER_RUNTIME)
+    inside = {folder: pick_in_folder(members) for folder, members in folders.items()}
+    if _are_alternatives(inside):
+        _choose_folder(inside, picked)
+    else:
+        for one in inside.values():
+            picked.add(one)
+    return picked
+
+
+def _are_alternatives(folders: Collection[str]) -> bool:
+    """Whether folders hold one model in several variants, as their names say; one of them may have a plain name."""
+    named = [folder for folder in folders if variants.folder_variant(folder)]
+    return len(folders) > 1 and len(named) >= len(folders) - 1
+
+
+def _choose_folder(inside: Mapping[str, Picked], picked: Picked) -> None:
+    """Takes one of several folders. Each brings its own parts and its own dropped groups."""
+    # A folder below another belongs to it: `model/` beside `model/text_encoder/`.
+    roots = [folder for folder in inside if not any(folder.startswith(f"{other}/") for other in inside)]
+    families = {root: [one for folder, one in inside.items() if f"{folder}/".startswith(f"{root}/")] for root in roots}
+    named = {root: [group for one in family for group in one.kept] for root, family in families.items()}
+    usable = [root for root in roots if all(group.complete for group in named[root])] or roots
+    best = min(usable, key=_folder_order)
+    for root, family in families.items():
+        for one in family:
+            picked.dropped += one.dropped
+            if root == best:
+                picked.kept += one.kept
+                picked.alternatives += one.alternatives
+            else:
+                picked.drop(one.kept, OTHER_VARIANT)
+    picked.alternatives.append(Alternatives(named, must_choose=len(usable) > 1))
+
+
+def _folder_order(folder: str) -> tuple[int, int, tuple[int, str], str]:
+    """Prefers what runs on a server's GPU in few bits, then by popularity; of checkpoints the last."""
+    words = re.split(r"[-_/]", folder.lower())
+    device = 0 if {"cuda", "gpu"} & set(words) else 1 if {"cpu"} & set(words) else 2
+    if not {"cuda", "gpu", "cpu", "directml", "dml", "mobile", "npu", "qnn"} & set(words):
+        device = 0
+    bits = 0 if "int4" in words or "q4" in words else 1
+    step = re.search(r"(?:checkpoint|global_step|step|epoch|iter|ckpt)[-_]?(\d+)", folder)
+    return device, bits - (int(step[1]) if step else 0), variants.rank(variants.folder_variant(folder)), folder
+
+
+def _pick_other_format(groups: Sequence[WeightGroup]) -> Picked:
+    """Chooses where no PyTorch library's weights are there: one format, then one variant or folder of it."""
+    best = min((group.format for group in groups if _is_large(group, groups)), key=list(Format).index)
+    same = [group for group in groups if group.format is best]
+    picked = _pick_gguf(same) if best in (Format.GGUF, Format.GGML) else _pick_graphs(same)
+    for group in groups:
+        if group.format is best:
+            continue
+        if group.format in OTHER_FRAMEWORKS | OTHER_RUNTIMES or in_any(group.folder, RUNTIME_FOLDERS):
+            picked.drop([group], OTHER_RUNTIME)
+        elif any(_is_twin(group, kept) for kept in picked.kept):
+            picked.drop([group], f"the same model as in {best}")
+        else:
+            picked.kept.append(group)
+    return picked
+
+
+def _is_twin(group: WeightGroup, kept: WeightGroup) -> bool:
+    return (group.folder, group.slot) == (kept.folder, kept.slot) and comparable(group, kept)
+
+
+def _is_large(group: WeightGroup, groups: Sequence[WeightGroup]) -> bool:
+    """Whether a group can be the model itself; a format that is there in full is preferred to an incomplete one."""
+    usable = [one for one in groups if one.complete] or groups
+    largest = max(one.size for one in usable)
+    return group in usable and group.size >= largest * _MIN_MAIN_SHARE / 2
+
+
+def _pick_gguf(groups: Sequence[WeightGroup]) -> Picked:
+    """Chooses one GGUF, whatever folder it is in; speech models have a second one, their vocoder."""
+    picked = Picked()
+    vocoders = [group for group in groups if re.search(r"vocoder|wavtokenizer|codec|snac", group.base, re.IGNORECASE)]
+    models = [group for group in groups if group not in vocoders] or list(groups)
+    usable = [group for group in models if group.complete] or models
+    best = min(usable, key=lambda group: (variants.rank(gguf_name(group)), group.size, group.label))
+    picked.kept.append(best)
+    picked.drop([group for group in models if group is not best], OTHER_VARIANT)
+    if len(models) > 1:
+        named: dict[str, list[WeightGroup]] = {}
+        for group in models:
+            named[_free_name(gguf_name(group), group, named)] = [group]
+        picked.alternatives.append(Alternatives(named, must_choose=len(usable) > 1))
+    if vocoders and models is not vocoders and vocoders[0] not in models:
+        smallest = min(vocoders, key=lambda group: (variants.rank(group.variant), group.label))
+        picked.kept.append(smallest)
+        picked.drop([group for group in vocoders if group is not smallest], OTHER_VARIANT)
+    return picked
+
+
+def gguf_name(group: WeightGroup) -> str:
+    """Returns the name of a GGUF's type, which its folder has where its file has not."""
+    return group.variant or variants.split_gguf(PurePosixPath(group.folder).name)[1] or group.base
+
+
+def _free_name(name: str, group: WeightGroup, taken: Collection[str]) -> str:
+    return PurePosixPath(group.weights[0].path).stem if name in taken else name
+
+
+def _pick_graphs(groups: Sequence[WeightGroup]) -> Picked:
+    """Chooses among ONNX graphs, OpenVINO models, engines and the like: a folder, then a variant."""
+    folders = folders_of(groups)
+    inside = {folder: pick_in_folder(members) for folder, members in folders.items()}
+    picked = Picked()
+    if _are_alternatives(inside):
+        _choose_folder(inside, picked)
+        return picked
+    for one in inside.values():
+        picked.add(one)
+    return picked

@@ -1,0 +1,138 @@
+"""Classes of models: which library's layout a repository has."""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from modelcar.hub.facts import Facts, mapping
+from modelcar.hub.formats import Format
+from modelcar.hub.weight_groups import MAIN, WeightGroup
+
+
+class ModelClass(StrEnum):
+    """Layouts of model repositories, each loaded in its own way."""
+
+    TRANSFORMERS = "transformers"
+    MISTRAL = "mistral"
+    DIFFUSERS = "diffusers"
+    SENTENCE_TRANSFORMERS = "sentence-transformers"
+    ADAPTER = "adapter"
+    GGUF = "gguf"
+    GGML = "ggml"
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+    TENSORRT_LLM = "tensorrt-llm"
+    MLX = "mlx"
+    CTRANSLATE2 = "ctranslate2"
+    NEMO = "nemo"
+    SKLEARN = "sklearn"
+    XGBOOST = "xgboost"
+    LIGHTGBM = "lightgbm"
+    CATBOOST = "catboost"
+    TENSORFLOW = "tensorflow"
+    COREML = "coreml"
+    OTHER = "other"
+    NONE = "none"
+
+
+_OF_FORMAT = {
+    Format.GGUF: ModelClass.GGUF,
+    Format.GGML: ModelClass.GGML,
+    Format.ONNX: ModelClass.ONNX,
+    Format.OPENVINO: ModelClass.OPENVINO,
+    Format.TENSORRT: ModelClass.TENSORRT_LLM,
+    Format.CTRANSLATE2: ModelClass.CTRANSLATE2,
+    Format.NEMO: ModelClass.NEMO,
+    Format.XGBOOST: ModelClass.XGBOOST,
+    Format.LIGHTGBM: ModelClass.LIGHTGBM,
+    Format.CATBOOST: ModelClass.CATBOOST,
+    Format.SKOPS: ModelClass.SKLEARN,
+    Format.PICKLE: ModelClass.SKLEARN,
+    Format.TENSORFLOW: ModelClass.TENSORFLOW,
+    Format.COREML: ModelClass.COREML,
+}
+_TORCH_LIKE = (Format.SAFETENSORS, Format.TORCH)
+_ADAPTER_BASES = ("adapter_model", "pytorch_lora_weights", "lora", "adapter")
+_ST_MODULE = ("config_sentence_transformers.json", "sentence_bert_config.json")
+
+
+def classify(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> ModelClass:
+    """Tells the class of what is taken of a repository.
+
+    Args:
+        kept: The groups of weights that are taken.
+        paths: All paths of the repository.
+        facts: What its small files say.
+    """
+    if not kept:
+        return ModelClass.NONE
+    largest = max(kept, key=lambda group: group.size)
+    if largest.format not in _TORCH_LIKE:
+        return _of_other_format(largest, facts)
+    if is_adapter(kept, paths):
+        return ModelClass.ADAPTER
+    if "model_index.json" in paths:
+        return ModelClass.DIFFUSERS
+    if all(group.base.startswith("diffusion_pytorch_model") for group in kept):
+        return ModelClass.DIFFUSERS
+    if any(group.base.startswith("diffusion_pytorch_model") for group in kept):
+        return ModelClass.OTHER
+    if any(group.slot == "consolidated" and group.folder == "" for group in kept):
+        safe = largest.format is Format.SAFETENSORS
+        return ModelClass.MISTRAL if safe else ModelClass.OTHER
+    if is_mlx(facts):
+        return ModelClass.MLX
+    if "modules.json" in paths:
+        return ModelClass.SENTENCE_TRANSFORMERS
+    if _is_transformers(kept, paths, facts):
+        return ModelClass.TRANSFORMERS
+    if any(group.base == "distributed" for group in kept) and any(path.startswith("context/") for path in paths):
+        return ModelClass.NEMO
+    if facts.card.library in ("sklearn", "scikit-learn"):
+        return ModelClass.SKLEARN
+    return ModelClass.NEMO if facts.card.library == "nemo" and "model_config.yaml" in paths else ModelClass.OTHER
+
+
+def is_adapter(groups: Sequence[WeightGroup], paths: Collection[str]) -> bool:
+    """Whether weights are those of adapters alone."""
+    own = [group for group in groups if not is_adapter_group(group, paths)]
+    return bool(groups) and not own
+
+
+def is_adapter_group(group: WeightGroup, paths: Collection[str]) -> bool:
+    """Whether weights are an adapter's: PEFT's or diffusers' names, or a configuration of one beside them."""
+    beside = str(PurePosixPath(group.folder) / "adapter_config.json")
+    if group.base.lower().startswith(_ADAPTER_BASES):
+        return True
+    return beside in paths and group.slot != MAIN and group.format in _TORCH_LIKE
+
+
+def is_mlx(facts: Facts) -> bool:
+    """Whether weights are Apple's MLX's: quantized as only MLX reads them, or said to be."""
+    quantized = mapping(facts.config.get("quantization"))
+    settings = mapping(facts.config.get("quantization_config"))
+    own = {"group_size", "bits"} <= quantized.keys() or (
+        {"group_size", "bits"} <= settings.keys() and "quant_method" not in settings
+    )
+    return own or facts.card.library == "mlx" or facts.model.lower().startswith("mlx-community/")
+
+
+def _of_other_format(largest: WeightGroup, facts: Facts) -> ModelClass:
+    if largest.format is Format.NUMPY and is_mlx(facts):
+        return ModelClass.MLX
+    if largest.format is Format.TENSORFLOW and largest.base.startswith("tf_model"):
+        return ModelClass.TRANSFORMERS
+    if largest.format is Format.FLAX and largest.base.startswith("flax_model"):
+        return ModelClass.TRANSFORMERS
+    return _OF_FORMAT.get(largest.format, ModelClass.OTHER)
+
+
+def _is_transformers(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> bool:
+    if facts.card.library in ("timm", "open_clip", "speechbrain", "pyannote-audio", "ultralytics", "keras"):
+        return False
+    if facts.model_type or facts.architectures or facts.card.library == "transformers":
+        return True
+    largest = max(kept, key=lambda group: group.size)
+    configured = any(str(PurePosixPath(largest.folder) / name) in paths for name in ("config.json",))
+    tokenizes = "tokenizer_config.json" in paths or "tokenizer.json" in paths
+    return configured and (largest.slot == MAIN or tokenizes)

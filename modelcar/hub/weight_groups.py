@@ -1,0 +1,275 @@
+"""Weights in groups: the files that one loader reads together, with what is missing of them."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from modelcar.hub.facts import Facts
+from modelcar.hub.formats import (
+    GGUF_PIECE,
+    MMPROJ,
+    Format,
+    is_index,
+    may_be_weights,
+    package_root,
+    weights_format,
+)
+from modelcar.hub.snapshot import PublishedFile
+from modelcar.hub.variants import parse_stem
+
+POINTER_BYTES = range(126, 139)
+"""A Git LFS pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+
+MAIN = "model"
+"""The slot of a model's own weights; others are called after their files."""
+
+_MAIN_STEMS = frozenset((
+    "model", "pytorch_model", "tf_model", "flax_model", "rust_model", "diffusion_pytorch_model",
+    "diffusion_flax_model", "open_clip_pytorch_model", "open_clip_model", "openvino_model", "weights", "",
+))  # fmt: skip
+_DOTTED_VARIANT = re.compile(r"(?P<base>model|pytorch_model|diffusion_pytorch_model)\.(?P<variant>[A-Za-z]\w*)$")
+"""`pytorch_model.generator`: transformers and diffusers put whatever variant there is behind a dot."""
+
+_MISSING_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class WeightGroup:
+    """Weights that are of use only together.
+
+    Attributes:
+        folder: Where they are; empty at the top.
+        base: What they are called, without shard, variant and suffix.
+        format: Their form.
+        variant: `fp16`, `Q4_K_M` and the like; empty for the default.
+        weights: The files with tensors.
+        extras: Files that go with them alone: their index, a graph's external data.
+        problems: What is wrong with the group, each the end of the sentence "the weights …".
+        named: Whether an index that could be read names exactly these files.
+    """
+
+    folder: str
+    base: str
+    format: Format
+    variant: str
+    weights: tuple[PublishedFile, ...]
+    extras: tuple[PublishedFile, ...] = ()
+    problems: tuple[str, ...] = ()
+    named: bool = False
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of its weights and what goes with them."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def files(self) -> tuple[PublishedFile, ...]:
+        """All its files."""
+        return (*self.weights, *self.extras)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.problems
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether its weights are in several files."""
+        return len(self.weights) > 1
+
+    @property
+    def is_projector(self) -> bool:
+        """Whether it is llama.cpp's projector of pictures or sounds."""
+        return self.format is Format.GGUF and MMPROJ.search(self.weights[0].path) is not None
+
+    @property
+    def slot(self) -> str:
+        """What it stands for: groups in one folder with the same slot hold the same weights."""
+        if self.base.startswith("consolidated"):
+            return "consolidated"
+        return MAIN if self.base in _MAIN_STEMS else self.base
+
+    @property
+    def label(self) -> str:
+        """What people call it, in messages."""
+        first = self.weights[0].path
+        return first if len(self.weights) == 1 else f"{first} and {len(self.weights) - 1} more"
+
+
+def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGroup]:
+    """Groups the weights among files.
+
+    Args:
+        files: The files to look at, without those that are of use for training only.
+        facts: What their index files say.
+    """
+    beside = {file.path: file for file in files}
+    sets: dict[tuple[str, str, Format, str, int], list[tuple[PublishedFile, int | None]]] = defaultdict(list)
+    for file in files:
+        found = weights_format(file.path, beside)
+        if found is not None:
+            key, number = _key(file, found)
+            sets[key].append((file, number))
+    if not sets:
+        # Grok's `ckpt-0/tensor00000_000` and the like: only their first bytes can tell what they are.
+        for file in files:
+            if may_be_weights(file.path, file.size):
+                sets[_folder(PurePosixPath(file.path)), "", Format.UNKNOWN, "", 0].append((file, None))
+    groups = [_group(key, members) for key, members in sets.items()]
+    groups = [_with_extras(group, beside) for group in groups]
+    indexes = [file for file in files if is_index(file.path)]
+    return sorted(
+        _indexed(_joined(groups, indexes, facts), indexes, facts),
+        key=lambda group: (group.folder, group.base, group.variant),
+    )
+
+
+def _key(file: PublishedFile, found: Format) -> tuple[tuple[str, str, Format, str, int], int | None]:
+    pure = PurePosixPath(file.path)
+    if root := package_root(file.path):
+        place = PurePosixPath(root)
+        return (_folder(place), place.name, found, "", 0), None
+    folder, stem = _folder(pure), pure.name.removesuffix(pure.suffix)
+    if found is Format.TENSORFLOW and pure.suffix not in (".h5", ".keras", ".hdf5"):
+        stem = pure.name.partition(".")[0]
+        return (folder, stem, found, "", 0), None
+    if found is Format.TORCH and pure.name.endswith(".pth.tar"):
+        stem = pure.name.removesuffix(".pth.tar")
+    if found is Format.GGUF and (piece := GGUF_PIECE.search(pure.name)) is not None:
+        stem = pure.name[: piece.start()]
+    name = parse_stem(stem, gguf=found in (Format.GGUF, Format.GGML))
+    if (dotted := _DOTTED_VARIANT.match(name.base)) is not None and found is not Format.GGUF:
+        name = replace(name, base=dotted["base"], variant=dotted["variant"])
+    if found is Format.TORCH and pure.suffix == ".distcp":
+        return (folder, "distributed", found, "", 0), None
+    return (folder, name.base, found, name.variant.lower() if found is not Format.GGUF else name.variant, name.count), (
+        name.number
+    )
+
+
+def _folder(pure: PurePosixPath) -> str:
+    return "" if str(pure.parent) == "." else str(pure.parent)
+
+
+def _group(key: tuple[str, str, Format, str, int], members: Sequence[tuple[PublishedFile, int | None]]) -> WeightGroup:
+    folder, base, found, variant, count = key
+    weights = tuple(file for file, _ in members)
+    problems = [*_spoilt(found, weights), *_gaps({number for _, number in members if number is not None}, count, base)]
+    return WeightGroup(folder, base, found, variant, weights, problems=tuple(problems))
+
+
+def _spoilt(found: Format, weights: Sequence[PublishedFile]) -> Iterator[str]:
+    for file in weights:
+        if file.size == 0:
+            yield f"{file.path} is empty"
+        elif file.size in POINTER_BYTES:
+            yield f"{file.path} has {file.size} bytes: it is a Git LFS pointer, not the file that it points to"
+
+
+def _gaps(numbers: set[int], count: int, base: str) -> Iterator[str]:
+    """Names the shards that a set's numbering says are missing. Some savers begin at 0, and count to N or to N - 1."""
+    if not count:
+        return
+    first = 0 if 0 in numbers else 1
+    last = count - 1 if first == 0 and count not in numbers else count
+    missing = sorted(set(range(first, last + 1)) - numbers)
+    if missing:
+        named = ", ".join(str(number) for number in missing[:_MISSING_SHOWN])
+        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+        yield f"shard {named}{more} of {count} of {base or 'the model'} is missing"
+
+
+def _with_extras(group: WeightGroup, beside: Mapping[str, PublishedFile]) -> WeightGroup:
+    """Adds what an ONNX graph keeps outside, which only the graph itself names: by the names that exporters give it."""
+    if group.format is not Format.ONNX:
+        return group
+    paths = [str(PurePosixPath(file.path)) for file in group.weights]
+    extras = []
+    for path in paths:
+        stem = path.removesuffix(".onnx")
+        extras += [
+            file
+            for other, file in beside.items()
+            if other != path
+            and (
+                other.startswith((f"{path}_data", f"{path}.data", f"{stem}_data"))
+                or other in (f"{stem}.data", f"{path}.json")
+            )
+        ]
+    return replace(group, extras=tuple(extras))
+
+
+def _indexed(groups: Iterable[WeightGroup], indexes: Sequence[PublishedFile], facts: Facts) -> Iterator[WeightGroup]:
+    """Gives each index to the group it is of, and holds the group against what it names."""
+    listed = list(groups)
+    own: dict[int, list[PublishedFile]] = defaultdict(list)
+    for index in indexes:
+        for place in _owners(listed, index, facts):
+            own[place].append(index)
+    there = {file.path for group in listed for file in group.weights}
+    for place, group in enumerate(listed):
+        for index in own[place]:
+            group = _held_against(group, index, facts.shards(index.path), there)
+        yield group
+
+
+def _joined(groups: Iterable[WeightGroup], indexes: Sequence[PublishedFile], facts: Facts) -> list[WeightGroup]:
+    """Makes one group of those whose files one index names together, whatever they are called."""
+    listed = list(groups)
+    for index in indexes:
+        named = facts.shards(index.path)
+        parts = [group for group in listed if named & {file.path for file in group.weights}]
+        if len(parts) < 2 or len({group.format for group in parts}) > 1:
+            continue
+        first = max(parts, key=lambda group: len(group.weights))
+        weights = tuple(file for group in parts for file in group.weights)
+        problems = tuple(problem for group in parts for problem in group.problems)
+        joined = replace(first, weights=weights, problems=problems)
+        listed = [joined, *(group for group in listed if group not in parts)]
+    return listed
+
+
+def _owners(groups: Sequence[WeightGroup], index: PublishedFile, facts: Facts) -> list[int]:
+    """Finds the group that an index is of: the one whose files it names, else one with its name."""
+    named = facts.shards(index.path)
+    by_content = [place for place, group in enumerate(groups) if named & {file.path for file in group.weights}]
+    if by_content:
+        return [max(by_content, key=lambda place: len(named & {file.path for file in groups[place].weights}))]
+    stem, suffix, variant = _index_name(index)
+    fitting = [
+        place
+        for place, group in enumerate(groups)
+        if group.folder == _folder(PurePosixPath(index.path))
+        and group.weights[0].path.endswith(suffix)
+        and group.variant.lower() == variant
+        and parse_stem(stem).base == group.base
+    ]
+    return sorted(fitting, key=lambda place: (not groups[place].is_sharded, not groups[place].complete))[:1]
+
+
+def _index_name(index: PublishedFile) -> tuple[str, str, str]:
+    """Parts `model.safetensors.index.fp32.json` into `model`, `.safetensors` and `fp32`."""
+    name = PurePosixPath(index.path).name.removesuffix(".json")
+    head, _, variant = name.partition(".index")
+    inner = PurePosixPath(head)
+    stem, own = parse_stem(inner.stem).base, parse_stem(inner.stem).variant
+    return stem, inner.suffix, (variant.lstrip(".") or own).lower()
+
+
+def _held_against(group: WeightGroup, index: PublishedFile, named: frozenset[str], there: set[str]) -> WeightGroup:
+    extras = (*group.extras, index)
+    mine = {file.path for file in group.weights}
+    if not named or not named & mine:
+        return replace(group, extras=extras)
+    missing = sorted(named - there)
+    # Where the index can be read it knows better than the numbering.
+    problems = [problem for problem in group.problems if " of " not in problem or "is missing" not in problem]
+    if missing:
+        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+        shown = ", ".join(missing[:_MISSING_SHOWN])
+        problems.append(f"{index.path} names {shown}{more}, which {'is' if len(missing) == 1 else 'are'} not there")
+    weights = tuple(file for file in group.weights if file.path in named)
+    return replace(group, weights=weights, extras=extras, problems=tuple(problems), named=True)

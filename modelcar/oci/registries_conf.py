@@ -1,0 +1,135 @@
+"""What registries.conf says of a registry, as podman, buildah and CRI-O read it (containers-registries.conf(5)).
+
+Of its many settings two concern us: `insecure`, by which somebody says on purpose that a registry has no TLS, or none
+that can be checked; and `credential-helpers`. A third is ours: `private-storage`, which says that a registry on the
+internet keeps its blobs behind an address within the network (S3 by PrivateLink). Those programs pass over keys that
+they do not know.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelcar import pod
+from modelcar.errors import CredentialsError
+
+FILE = "registries.conf"
+PRIVATE_STORAGE = "MODELCAR_PRIVATE_STORAGE"
+"""Names registries, with commas between, whose storage may be within the network."""
+
+SYSTEM = Path("/etc/containers")
+
+
+@dataclass(frozen=True)
+class RegistrySettings:
+    """What is said of one registry.
+
+    Attributes:
+        insecure: Whether it may be spoken to without TLS, or with a certificate that cannot be checked.
+        private_storage: Whether it may send us to storage within the network.
+        insecure_source: The file that says the first, for the plan.
+        private_storage_source: The file or variable that says the second.
+    """
+
+    insecure_source: str = ""
+    private_storage_source: str = ""
+
+    @property
+    def insecure(self) -> bool:
+        """Whether somebody said that it is insecure."""
+        return bool(self.insecure_source)
+
+    @property
+    def private_storage(self) -> bool:
+        """Whether somebody said that its storage is within the network."""
+        return bool(self.private_storage_source)
+
+
+def settings_of(registry: str, repository: str = "") -> RegistrySettings:
+    """Returns what the files say of a registry; of several entries the one with the longest prefix counts.
+
+    Args:
+        registry: Its host and port, as in a reference.
+        repository: The repository, for entries that name one.
+
+    Raises:
+        CredentialsError: A file cannot be read.
+    """
+    location = f"{registry}/{repository}" if repository else registry
+    insecure, private = ("", 0), ("", 0)
+    for path in files():
+        for prefix, entry in _entries(path):
+            length = _match(prefix, location)
+            if length > insecure[1] and "insecure" in entry:
+                insecure = (str(path) if entry["insecure"] is True else "", length)
+            if length > private[1] and "private-storage" in entry:
+                private = (str(path) if entry["private-storage"] is True else "", length)
+    named = [name.strip() for name in os.environ.get(PRIVATE_STORAGE, "").split(",")]
+    return RegistrySettings(insecure[0], f"${PRIVATE_STORAGE}" if registry in named else private[0])
+
+
+def credential_helpers() -> list[tuple[str, str]]:
+    """Returns the helpers that are asked for every registry, each with the file that names it."""
+    for path in files():
+        named = _read(path).get("credential-helpers")
+        if isinstance(named, list):
+            return [(str(name), str(path)) for name in named if name != "containers-auth.json"]
+    return []
+
+
+def files() -> list[Path]:
+    """Returns the files there are, the one that counts most first: a Secret's, the user's, then the system's."""
+    return [path for path in _candidates() if os.path.isfile(path)]
+
+
+def _candidates() -> Iterator[Path]:
+    yield from sorted(pod.SECRETS.glob(f"*/{FILE}"))
+    if explicit := os.environ.get("CONTAINERS_REGISTRIES_CONF"):
+        yield Path(explicit)
+        return
+    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "containers")
+    for folder in (user, SYSTEM):
+        # Of drop-in files the last one counts most.
+        yield from sorted((folder / f"{FILE}.d").glob("*.conf"), reverse=True)
+        yield folder / FILE
+
+
+def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    document = _read(path)
+    tables = document.get("registry")
+    for entry in tables if isinstance(tables, list) else []:
+        if isinstance(entry, dict) and (prefix := entry.get("prefix") or entry.get("location")):
+            yield str(prefix), entry
+    # The first version of the format, which podman still reads.
+    old = document.get("registries")
+    insecure = old.get("insecure") if isinstance(old, dict) else None
+    hosts = insecure.get("registries") if isinstance(insecure, dict) else None
+    for host in hosts if isinstance(hosts, list) else []:
+        yield str(host), {"insecure": True}
+
+
+def _match(prefix: str, location: str) -> int:
+    """Returns how much of a location a prefix names; 0 if it is of another."""
+    if prefix.startswith("*."):
+        host, _, path = prefix[1:].partition("/")
+        registry, _, repository = location.partition("/")
+        matches = registry.partition(":")[0].endswith(host) or registry.endswith(host)
+        return len(prefix) if matches and (not path or _begins(path, repository)) else 0
+    return len(prefix) if _begins(prefix, location) else 0
+
+
+def _begins(prefix: str, location: str) -> bool:
+    bare = prefix.rstrip("/")
+    return location == bare or location.startswith((f"{bare}/", f"{bare}@"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CredentialsError(
+            f"{path} cannot be read as a registries.conf: {error}", "See containers-registries.conf(5)"
+        ) from None

@@ -1,0 +1,147 @@
+"""Images of ours in the pods that KServe and Kubeflow Pipelines make of them: a server loads the model and answers."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kubernetes.conftest import AnyCluster
+from tests.kubernetes.kserve_pods import MODELS, import_model, inject_modelcar, mount_natively, server_pod
+from tests.kubernetes.local_cluster import NODES, LocalCluster
+from tests.kubernetes.namespace import Namespace
+from tests.kubernetes.pods import RANDOM_USER, pod
+from tests.kubernetes.serving.image import SERVER, write_server_image
+from tests.parts.hub import Hub
+from tests.parts.registries import BasicAuthRegistry, auth_file
+from tests.parts.steps import stream
+
+MODEL = "example/tiny-llama"
+Settings = dict[str, Any]
+QUESTION = """
+import json, sys, urllib.request
+body = json.dumps({"prompt": "hello", "max_tokens": 4}).encode()
+request = urllib.request.Request(f"http://{sys.argv[1]}:8080/v1/completions", body)
+print(urllib.request.urlopen(request, timeout=60).read().decode())
+"""
+
+
+@pytest.fixture(scope="session")
+def images(
+    local_cluster: LocalCluster, pod_registry: BasicAuthRegistry, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Give the images of the server and of the model in a registry that wants a login, and that the nodes trust."""
+    folder = tmp_path_factory.mktemp("served")
+    assert pod_registry.ca_file
+    for node in local_cluster.nodes.values():
+        node.trust(pod_registry.host, pod_registry.ca_file)
+    logins = auth_file(folder / "auth.json", pod_registry)
+    server = f"{pod_registry.host}/servers/mistralrs:1"
+    archive = write_server_image(folder / "server.tar")
+    copy = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"--dest-authfile={logins}"]
+    subprocess.run([*copy, f"oci-archive:{archive}:server:1", f"docker://{server}"], check=True)
+    with Hub(folder / "hub") as hub, pytest.MonkeyPatch.context() as environment:
+        hub.publish(MODEL, model)
+        environment.setenv("HF_ENDPOINT", hub.url)
+        environment.setenv("REGISTRY_AUTH_FILE", str(logins))
+        environment.setenv("SSL_CERT_FILE", str(pod_registry.ca_file))
+        made = {name: stream(MODEL, f"{pod_registry.host}/{name}:1").image for name in ("tiny/llama", "sleepy/sleep-1")}
+    return {"server": server, "model": str(made["tiny/llama"]), "sleepy": str(made["sleepy/sleep-1"])}
+
+
+@pytest.fixture
+def serving(images: dict[str, str], namespace: Namespace, pod_registry: BasicAuthRegistry) -> Callable[..., Settings]:
+    """Give a function that writes a predictor's pod for a node."""
+    namespace.login("registry", pod_registry)
+
+    def written(name: str, node: str = "large", path: str = MODELS, user: int = RANDOM_USER) -> Settings:
+        return server_pod(name, images["server"], ["python3", SERVER, path], node=node, user=user)
+
+    return written
+
+
+def answer(namespace: Namespace, cluster: AnyCluster, served: Settings) -> list[str]:
+    """Starts a server, asks it when it is ready, and returns what it said when it loaded the model."""
+    name = served["metadata"]["name"]
+    namespace.create(served)
+    running = namespace.wait(name, is_ready, seconds=300)
+    command = ["python3", "-c", QUESTION, running.status.pod_ip]
+    given = json.loads(namespace.run(pod(f"ask-{name}", command, cluster.image)).splitlines()[-1])
+    assert given["usage"]["completion_tokens"] == 4
+    assert given["choices"][0]["text"]
+    return namespace.log(name, container="kserve-container").splitlines()
+
+
+def is_ready(found: Any) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in found.status.conditions or ())
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_model_is_served_as_kserve_injects_it(
+    node: str, serving: Callable[..., Settings], images: dict[str, str], namespace: Namespace, cluster: AnyCluster
+) -> None:
+    said = answer(namespace, cluster, inject_modelcar(serving("plain", node), images["model"]))
+
+    assert said[0].startswith("/mnt/models is there: ['LICENSE', 'README.md', 'config.json'")
+    assert namespace.log("plain", container="modelcar-init").splitlines()[-1].startswith("OK ... Prefetched and valid")
+
+
+@pytest.mark.parametrize("path", ["/mnt/models/base", "/mnt/adapters/tiny-llama"])
+def test_model_is_served_from_other_places(
+    path: str, serving: Callable[..., Settings], images: dict[str, str], namespace: Namespace, cluster: AnyCluster
+) -> None:
+    """LLMInferenceService's tokenizer and scheduler, and `storageUris`."""
+    answer(namespace, cluster, inject_modelcar(serving("elsewhere", path=path), images["model"], path))
+
+
+def test_model_is_served_as_any_user_and_with_any_name(
+    serving: Callable[..., Settings], images: dict[str, str], namespace: Namespace, cluster: AnyCluster
+) -> None:
+    answer(namespace, cluster, inject_modelcar(serving("sleepy", user=1000990000), images["sleepy"]))
+
+
+def test_model_is_served_from_an_image_volume(
+    serving: Callable[..., Settings], images: dict[str, str], namespace: Namespace, cluster: AnyCluster
+) -> None:
+    answer(namespace, cluster, mount_natively(serving("native"), images["model"]))
+
+
+def test_model_is_there_for_a_pipelines_step(
+    serving: Callable[..., Settings], images: dict[str, str], namespace: Namespace
+) -> None:
+    """As `dsl.importer("oci://…")` gives it; the image's container ends when the launcher says that the step has."""
+    written, place = import_model(serving("imported"), images["model"])
+    step = written["spec"]["containers"][0]
+    step.pop("readinessProbe")
+    done = f"{os.path.dirname(place)}/launcher-complete"
+    script = f"until [ -e {place}/config.json ]; do sleep 1; done; cat {place}/config.json; touch {done}"
+    step["command"] = ["sh", "-c", script]
+    written["spec"]["restartPolicy"] = "Never"
+    namespace.create(written)
+
+    ended = namespace.finished("imported", seconds=200)
+
+    assert ended.status.phase == "Succeeded", namespace.told("imported")
+    assert json.loads(namespace.log("imported", container="kserve-container"))["model_type"] == "llama"
+
+
+def test_model_stays_when_its_container_is_started_again(
+    serving: Callable[..., Settings], images: dict[str, str], namespace: Namespace, cluster: AnyCluster
+) -> None:
+    written = inject_modelcar(serving("again"), images["model"])
+    sidecar = written["spec"]["containers"][1]
+    # Ends by itself a moment after it has linked the model; the kubelet starts it again and again.
+    sidecar["args"][-1] = sidecar["args"][-1].replace("sleep infinity", "sleep 3")
+    namespace.create(written)
+
+    def restarted(found: Any) -> bool:
+        states = {one.name: one for one in found.status.container_statuses or ()}
+        return is_ready(found) and "modelcar" in states and states["modelcar"].restart_count >= 2
+
+    running = namespace.wait("again", restarted, seconds=200)
+    listed = ["python3", "-c", QUESTION, running.status.pod_ip]
+
+    assert "choices" in namespace.run(pod("ask-again", listed, cluster.image))

@@ -1,0 +1,1 @@
+"""Tiny real models, made and loaded by the libraries that serve them; `make test-models` installs those."""

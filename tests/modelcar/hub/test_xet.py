@@ -1,0 +1,130 @@
+"""Files over Xet, from a storage that the real `hf_xet` filled and reads, and what happens where it fails."""
+
+import hashlib
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelcar.errors import HubError
+from modelcar.hub import xet as xet_module
+from modelcar.hub.client import Hub as HubClient
+from modelcar.hub.reader import MIN_XET_BYTES, HubFile
+from tests.parts.hub import Hub
+from tests.parts.xet import LocalXet
+
+REPO, FILE = "org/xet", "model.safetensors"
+CONTENT = random.Random(2).randbytes(2 * MIN_XET_BYTES)
+
+
+@pytest.fixture
+def xet(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> LocalXet:
+    """Give a storage that has the model's file, named by the Hub."""
+    storage = LocalXet(tmp_path / "xet")
+    storage.add(CONTENT)
+    hub.publish(REPO, {FILE: CONTENT})
+    hub.name_xet(storage)
+    monkeypatch.setattr(xet_module, "_is_trusted", lambda *_: True)
+    return storage
+
+
+@pytest.fixture
+def file(xet: LocalXet) -> Iterator[HubFile]:
+    with HubClient("xet") as client:
+        snapshot = client.snapshot(REPO)
+        yield client.reader(snapshot, snapshot.by_path[FILE])
+
+
+def whole(file: HubFile, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join(file.read(start, end))
+
+
+def over_http(hub: Hub) -> int:
+    return sum(served.bytes for served in hub.requests if "/cdn/" in served.path)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, None), (5, None), (7, 7 + MIN_XET_BYTES)])
+def test_bytes_come_over_xet(hub: Hub, file: HubFile, start: int, end: int | None) -> None:
+    assert whole(file, start, end) == CONTENT[start:end]
+    assert over_http(hub) == 0
+
+
+def test_small_parts_come_over_plain_http(hub: Hub, file: HubFile) -> None:
+    assert whole(file, 0, 100) == CONTENT[:100]
+    assert over_http(hub) == 100
+
+
+def test_one_token_serves_several_files(hub: Hub, xet: LocalXet, file: HubFile) -> None:
+    assert whole(file) + whole(file) == CONTENT + CONTENT
+    assert xet.tokens_given == 1
+
+
+def test_plain_http_is_what_comes_without_asking(hub: Hub, xet: LocalXet) -> None:
+    with HubClient() as client:
+        snapshot = client.snapshot(REPO)
+        assert whole(client.reader(snapshot, snapshot.by_path[FILE])) == CONTENT
+    assert over_http(hub) == len(CONTENT)
+
+
+def test_storage_that_goes_away_is_made_up_for(
+    hub: Hub, xet: LocalXet, file: HubFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(xet.folder)
+
+    assert hashlib.sha256(whole(file)).digest() == hashlib.sha256(CONTENT).digest()
+    assert over_http(hub) == len(CONTENT)
+    assert "the rest comes over plain HTTP" in capsys.readouterr().out
+
+
+def test_file_that_is_not_on_xet_comes_over_plain_http(hub: Hub, xet: LocalXet, file: HubFile) -> None:
+    xet.hashes.clear()
+
+    assert whole(file) == CONTENT
+    assert over_http(hub) == len(CONTENT)
+
+
+def test_storage_that_is_not_over_tls_is_not_asked(
+    hub: Hub, xet: LocalXet, file: HubFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Hub must not have us read this machine's own files either."""
+    monkeypatch.undo()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    assert whole(file) == CONTENT
+    assert over_http(hub) == len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("limit", "memory"),
+    [
+        ("max", 1 << 30),
+        (str(64 << 30), 1 << 30),
+        (str(2 << 30), 512 << 20),
+        (str(1 << 30), 0),
+        ("9223372036854771712", 1 << 30),
+    ],
+)
+def test_memory_is_a_quarter_of_the_pods(
+    limit: str, memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(xet_module, "LIMITS", (tmp_path / "memory.max", tmp_path / "none"))
+
+    assert xet_module.memory_for_xet() == memory
+
+
+def test_too_little_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("500000000\n")
+    monkeypatch.setattr(xet_module, "LIMITS", (tmp_path / "memory.max",))
+
+    with pytest.raises(HubError, match=r"Xet needs 1\.6 GB of memory.*transport=http"):
+        HubClient("xet")
+    with HubClient("auto") as client:
+        assert client is not None
+
+
+def test_unknown_transport_is_named() -> None:
+    with pytest.raises(HubError, match=r"no transport 'pigeon'\. Choose one of auto, xet, http"):
+        HubClient("pigeon")

@@ -1,0 +1,136 @@
+"""A base image that holds a model itself: two models in one image would be served as one."""
+
+import gzip
+import tarfile
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from modelcar.errors import BuildError, WrongBytesError
+from modelcar.image.base_contents import look_into
+from modelcar.steps.verify.result import Outcome, State
+from modelcar.steps.verify.verify import verify
+from tests.parts.base_images import push_base_image
+from tests.parts.forged import LAYER, Forgery, Member, Place, digest_of, directory, tar_of
+from tests.parts.hub import Hub
+from tests.parts.registries import Registry
+from tests.parts.steps import stream
+
+MODEL = "example/over"
+
+
+@pytest.fixture
+def place(plain_registry: Registry, request: pytest.FixtureRequest) -> Place:
+    return Place(plain_registry.host, f"over/{digest_of(request.node.nodeid.encode())[7:23]}")
+
+
+def base_with(place: Place, registry: Registry, folder: Path, content: bytes, kind: str = LAYER) -> str:
+    """Pushes a base image with one more layer, of some type."""
+    push_base_image(registry, f"{place.name}:base", folder)
+    forged = Forgery.of(place, "base")
+    forged.index["annotations"] = {}
+    for manifest in forged.manifests:
+        manifest.setdefault("annotations", {})
+    forged.add_layer(content)
+    for manifest in forged.manifests:
+        manifest["layers"][-1]["mediaType"] = kind
+    return f"{place.host}/{place.name}@{forged.push(place, 'base')}"
+
+
+MODELS = tar_of(directory("models/"), Member("models/config.json", b"{}"))
+LAYERS = {
+    "a file": (MODELS, LAYER),
+    "a file, compressed": (gzip.compress(MODELS), f"{LAYER}+gzip"),
+    "a file, compressed in parts": (gzip.compress(MODELS[:700]) + gzip.compress(MODELS[700:]), f"{LAYER}+gzip"),
+    "a path that begins with a dot": (tar_of(Member("./models/x", b"x")), LAYER),
+    "a path that begins with a slash": (tar_of(Member("/models/x", b"x")), LAYER),
+    "a link in the place of the directory": (tar_of(Member("models", kind=b"2", link="/opt")), LAYER),
+    "a file in the place of the directory": (tar_of(Member("models", b"x")), LAYER),
+    "behind much else": (tar_of(*[Member(f"usr/{n}", b"x" * 600) for n in range(3000)], Member("models/x")), LAYER),
+}
+
+
+@pytest.mark.parametrize("what", LAYERS)
+def test_a_base_with_models_is_refused(
+    what: str, hub: Hub, place: Place, plain_registry: Registry, tmp_path: Path
+) -> None:
+    hub.publish(MODEL, {"config.json": "{}", "model.gguf": b"GGUF" * 300_000})
+    base = base_with(place, plain_registry, tmp_path, *LAYERS[what])
+
+    with pytest.raises(BuildError, match="cannot be under a model: it holds /models"):
+        stream(MODEL, f"{place.host}/{place.name}:1", base_image=base)
+
+
+def test_an_image_of_a_model_is_no_base(hub: Hub, place: Place) -> None:
+    hub.publish(MODEL, {"config.json": "{}", "model.gguf": b"GGUF" * 300_000})
+    other = stream(MODEL, f"{place.host}/{place.name}:other").image
+
+    with pytest.raises(BuildError, match="it is an image of a model itself"):
+        stream(MODEL, f"{place.host}/{place.name}:1", base_image=str(other))
+
+
+def test_a_base_without_models_is_taken(hub: Hub, place: Place, plain_registry: Registry, tmp_path: Path) -> None:
+    """KServe's own documentation makes the empty directory in the base; and what a later layer removes is not there."""
+    hub.publish(MODEL, {"config.json": "{}", "model.gguf": b"GGUF" * 300_000})
+    base_with(place, plain_registry, tmp_path, MODELS)
+    forged = Forgery.of(place, "base")
+    forged.index["annotations"] = {}
+    forged.add_layer(tar_of(Member(".wh.models")))
+    forged.add_layer(tar_of(directory("models/"), Member("models/.wh..wh..opq"), Member("usr/models/x", b"x")))
+    base = f"{place.host}/{place.name}@{forged.push(place, 'base')}"
+
+    image = stream(MODEL, f"{place.host}/{place.name}:1", base_image=base).image
+
+    assert verify(str(image)).is_whole
+
+
+def test_an_honest_image_on_another_base_is_whole(
+    hub: Hub, place: Place, plain_registry: Registry, tmp_path: Path
+) -> None:
+    hub.publish(MODEL, {"config.json": "{}", "model.gguf": b"GGUF" * 300_000})
+    base = push_base_image(plain_registry, f"{place.name}/base:1", tmp_path)
+    image = stream(MODEL, f"{place.host}/{place.name}:1", base_image=base).image
+
+    assert verify(str(image)).is_whole
+    Place(place.host, f"{place.name}/base").delete(base_digest(place))
+    gone = verify(str(image))
+    assert gone.outcome is Outcome.NOT_PROVED
+    assert [link.name for link in gone.links if link.state is State.NOT_PROVED] == ["base image", "recipe"]
+
+
+def base_digest(place: Place) -> str:
+    return digest_of(Place(place.host, f"{place.name}/base").manifest("1"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no tar", bytes(5000), gzip.compress(MODELS)[:40], b"\x1f\x8b" + b"x" * 99])
+@pytest.mark.parametrize("kind", [LAYER, f"{LAYER}+gzip", f"{LAYER}+zstd", "application/x"])
+def test_a_layer_that_is_none_is_read_as_far_as_it_goes(content: bytes, kind: str) -> None:
+    assert not look_into(kind, iter([content])).cleared
+
+
+def test_a_layer_of_many_members_takes_no_memory() -> None:
+    def chunks(count: int) -> object:
+        header = tar_of(Member("usr/x"))[:512]
+        for _ in range(count):
+            yield header * 64
+        yield bytes(1024)
+
+    peaks = []
+    for count in (50, 400):
+        tracemalloc.start()
+        look_into(LAYER, chunks(count))  # type: ignore[arg-type]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < peaks[0] * 1.5
+
+
+def test_a_layer_that_unpacks_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelcar.image.base_contents.MAX_UNPACKED_BYTES", 1 << 20)
+    endless = tarfile.TarInfo("usr/x")
+    endless.size = 1 << 40
+    bomb = gzip.compress(endless.tobuf() + bytes(16 << 20))
+
+    with pytest.raises(WrongBytesError, match="unpacks to more than"):
+        look_into(f"{LAYER}+gzip", iter([bomb]))
