@@ -35,8 +35,6 @@ def project(cluster: AnyCluster, folder: str, tmp_path_factory: pytest.TempPathF
     namespace = Namespace(f"test-{uuid.uuid4().hex[:8]}", cluster)
     namespace.core.create_namespace({"metadata": {"name": namespace.name}})
     applied(folder, namespace, tmp_path_factory.mktemp("manifests"))
-    while not namespace.core.list_namespaced_service_account(namespace.name).items:
-        time.sleep(0.05)
     # A policy holds a moment after it was made.
     while not refused(namespace, build_pod("registry.example/other:1")):
         time.sleep(0.1)
