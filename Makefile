@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci chromium
 PROGRAMS := buildah skopeo docker-registry umoci chromium
-STEPS := preflight download build build_in_job stream mirror register report stream_on_vertex prepare_upload
+STEPS := preflight download build build_in_job stream mirror register report warm stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models registries test-cluster cluster-parts soak check audit compile shell docs bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -48,6 +48,16 @@ cluster-parts: setup ## install and build what the test cluster is made of (some
 	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps mariadb-server; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
+
+# Xet's own CAS server, for the tests of that transport, which are skipped where it is not there.
+XET_CLIENT := 1.8.0
+XET_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelcar-pipelines/xet
+xet-parts: ## build Xet's storage server with cargo 1.85 or newer (some ten minutes, once)
+	@if [ -x "$(XET_CACHE)/bin/local_cas_server" ]; then :; \
+	elif cargo --version 2>/dev/null | grep -qE ' (1\.(8[5-9]|9[0-9]|[1-9][0-9]{2})|[2-9])\.'; then \
+	  cargo install --quiet --locked xet-client --version $(XET_CLIENT) --features simulation --bin local_cas_server \
+	    --root "$(XET_CACHE)"; \
+	else echo "no cargo of 1.85 or newer: the tests of Xet's server are skipped"; fi
 
 registries: setup ## build the registries that take long (Gitea: half an hour), whose tests are left out else
 	$(BIN)/python -c 'from tests.parts.gitea.server import build; build()'

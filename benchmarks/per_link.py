@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.pairs import Runs, Side, alternate
-from benchmarks.place import MODEL, Place, check_files, check_image, files, hub_env
+from benchmarks.place import MODEL, Place, check_files, check_image, files
 from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib, ratio
 from tests.parts.hub import Hub
@@ -117,17 +117,16 @@ def _processor(runs: Runs) -> float:
 
 def _stream(place: Place, hub: str, model: str, *, two: bool = False) -> Measurement:
     with place.new_registry() as first, place.new_registry() as second:
-        program = place.stream_program(model, f"{first.host}/{_IMAGE}", f"{second.host}/{_IMAGE}" if two else "")
-        measured = place.python(program, hub_env(hub))
-        for registry in (first, second)[: 1 + two]:
-            check_image(f"{registry.host}/{_IMAGE}", _size(place, model))
+        targets = [f"{registry.host}/{_IMAGE}" for registry in (first, second)[: 1 + two]]
+        measured = place.stream(model, *targets, hub=hub)
+        for target in targets:
+            check_image(target, _size(place, model))
     return measured
 
 
 def _download(place: Place, hub: str, model: str, memory: int = 0) -> Measurement:
     with place.new_directory() as work:
-        command = [place.program / "python", "-c", place.download_program(model, work)]
-        measured = place.pods.run(command, hub_env(hub), memory)
+        measured = place.download(model, work, hub=hub, memory=memory)
         check_files(work, _size(place, model))
     return measured
 

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,7 @@ from modelcar.oci.registry import Repository
 from tests.parts.hub import Hub
 from tests.parts.models import sparse_model, tiny_llama
 from tests.parts.registries import Registry, registry_plain
+from tests.parts.steps import PROGRAMS
 
 MODEL = "example/llama"
 GIGABIT = 125_000_000
@@ -76,21 +77,21 @@ class Place:
         (record,) = claim.glob(f"*/*/{DOWNLOAD_NOTE}")
         return record.parents[1]
 
-    def stream_program(self, model: str, target: str, mirror: str = "") -> str:
-        """Returns the line of Python that streams a model into one registry, or into two."""
-        more = f", mirror={mirror!r}" if mirror else ""
-        return f"from modelcar.steps.stream import stream; stream({model!r}, {target!r}{more})"
+    def stream(self, model: str, *targets: str, hub: str) -> Measurement:
+        """Streams a model into one registry, or into two, with our own function."""
+        return self._step("stream", hub, [model, *targets])
 
-    def download_program(self, model: str, claim: Path) -> str:
-        """Returns the line of Python that downloads a model."""
-        code = "from pathlib import Path; from modelcar.steps.download import download; "
-        return f"{code}download({model!r}, Path({str(claim)!r}))"
+    def download(self, model: str, claim: Path, *, hub: str, memory: int = 0) -> Measurement:
+        """Downloads a model with our own function, with so much memory; 0 for as much as it wants."""
+        return self._step("download", hub, [model, str(claim)], memory)
 
     def download_to(self, claim: Path) -> Measurement:
-        """Downloads the model with our own function."""
-        code = "from pathlib import Path; from modelcar.hub.selection import Selection; "
-        code += "from modelcar.steps.download import download; "
-        return self.python(f"{code}download(Selection({MODEL!r}), Path({str(claim)!r}))", self.hub_env)
+        """Downloads the model."""
+        return self.download(MODEL, claim, hub=self.hub_url)
+
+    def _step(self, name: str, hub: str, arguments: Sequence[str], memory: int = 0) -> Measurement:
+        code = f"import sys; from pathlib import Path; {PROGRAMS[name]}"
+        return self.pods.run([self.program / "python", "-c", code, *arguments], hub_env(hub), memory)
 
     @cached_property
     def noted(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What the pipeline's steps do, as plain Python: models from a Hub into OCI images, registries and the Model Registry.
+"""The pipeline's steps as plain Python: models from a Hub into OCI images, registries and the Model Registry.
 
 Nothing here imports kfp, so that every function can be called, tested and embedded into a component by itself.
 """

@@ -45,7 +45,7 @@ class GoogleCloudUnwellError(GoogleCloudError):
 
 
 def serves(registry: str) -> bool:
-    """Whether a registry is Artifact Registry, under any of its names."""
+    """Tells whether a registry is Artifact Registry, under any of its names."""
     return _REGISTRY.fullmatch(registry) is not None
 
 
@@ -93,7 +93,7 @@ def read_secret(name: str, project: str) -> str:
 
 @retrying
 def read(url: str, **parameters: str) -> dict[str, Any]:
-    """What one of Google Cloud's APIs answers to a GET request of this account.
+    """Returns the answer of one of Google Cloud's APIs to a GET request of this account.
 
     Args:
         url: The address.
@@ -140,7 +140,7 @@ def _account() -> Any:
 
 
 def _words(response: requests.Response) -> str:
-    """What an API said (https://google.aip.dev/193), shortened."""
+    """Returns an API's message (https://google.aip.dev/193), shortened."""
     try:
         return str(response.json()["error"]["message"])[:300]
     except (ValueError, KeyError, TypeError):

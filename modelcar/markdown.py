@@ -4,26 +4,22 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from modelcar.errors import on_one_line
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 
 
 def text(words: str) -> str:
     """Words on one line, in which nothing is markup; what cannot be seen, such as a change of direction, is shown."""
-    return _plain(line(words))
+    return _plain(on_one_line(words))
 
 
 def sentence(words: str) -> str:
     """The same, but for what stands between backticks: that is shown as code. Not for use in a table."""
-    parts = line(words).split("`")
+    parts = on_one_line(words).split("`")
     if len(parts) % 2 == 0:
         return text(words)
     return "".join(f"`{part}`" if place % 2 and part.strip() else _plain(part) for place, part in enumerate(parts))
-
-
-def line(words: str) -> str:
-    """Words on one line; what cannot be seen, such as a change of direction, is shown."""
-    joined = " ".join(words.split())
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
 
 
 def _plain(words: str) -> str:

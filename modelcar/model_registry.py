@@ -60,7 +60,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Entry:
-    """What the registry should say."""
+    """Entry that the registry should have."""
 
     model: str
     version: str
@@ -70,7 +70,7 @@ class Entry:
 
 
 def is_registered(source: str, url: str, *, name: str = "", model_format: str = "") -> bool:
-    """Whether `register` with the same arguments would change nothing. Only reads.
+    """Tells whether `register` with the same arguments would change nothing. Only reads.
 
     Raises:
         ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
@@ -81,7 +81,7 @@ def is_registered(source: str, url: str, *, name: str = "", model_format: str = 
 
 
 def registered_uri(url: str, name: str, commit: str) -> str:
-    """What the entry of a model at a commit points to; empty if there is none. Only reads.
+    """Returns the address that the entry of a model at a commit points to; empty if there is none. Only reads.
 
     Args:
         url: The Model Registry's address.
@@ -259,7 +259,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_service(host: str) -> bool:
-    """Whether a name can be that of a Service of this pod's cluster alone."""
+    """Tells whether a name can be that of a Service of this pod's cluster alone."""
     if re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?\.?", host):
         return True
     return _in_pod() and re.fullmatch(r"[a-z][a-z0-9-]*", host) is not None

@@ -1,4 +1,4 @@
-"""What is mounted into a step's pod, and the environment variables that we set or read there, each written once.
+"""Mounts of a step's pod, and the environment variables that we set or read there, each written once.
 
 It is used as a module (`pod.SECRETS`), so that tests can replace its values.
 """

@@ -87,7 +87,7 @@ class Progress:
         self._seen.append((now, done))
         speed = (done - before) / (now - then)
         share = f" ({100 * done / self._total:.0f}%)" if self._total else ""
-        rate = f", {decimal(int(speed))}/s, {_clock((self._total - done) / speed)} left" if speed > 0 else ""
+        rate = f", {decimal(int(speed))}/s, {duration((self._total - done) / speed)} left" if speed > 0 else ""
         return f"{self._verb}: {decimal(done)} of {decimal(self._total)}{share}{rate}"
 
     def _summary(self) -> str:
@@ -130,7 +130,12 @@ def _display(verb: str, total: int, terminal: IO[str]) -> "Display":
     return display
 
 
-def _clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Returns a duration as people write it: 40 s, 3 min 20 s, 2 h 5 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{rest} s"

@@ -1,1 +1,1 @@
-"""How the steps are wired."""
+"""The pipelines: how the steps are wired."""

@@ -30,7 +30,7 @@ _DEFAULT = re.compile(r"(?<= dict \[Default: )\{.+\}(?=\]$)", re.MULTILINE)
 
 
 class Backend(StrEnum):
-    """What a pipeline is compiled for."""
+    """Backends that a pipeline can be compiled for."""
 
     CURRENT = "rhoai-3"
     """OpenShift AI 3.0 and newer, and Kubeflow Pipelines 2.15 and newer."""

@@ -17,7 +17,7 @@ _EXAMPLE = f"Write --package {DISTRIBUTION}=={modelcar.__version__}"
 
 @dataclass(frozen=True)
 class Delivery:
-    """How our code reaches the pods: in the steps' commands, unless an image or a package has it.
+    """Delivery of our code to the pods: in the steps' commands, unless an image or a package has it.
 
     Attributes:
         image: An image with everything in it (Containerfile), for clusters that reach no package index.

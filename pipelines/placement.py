@@ -1,4 +1,4 @@
-"""Where a task runs and what it gets there: node, disk, memory, claim, secrets. One function each, for any pipeline."""
+"""Placement of a task: its node, disk, memory, claim and secrets. One function each, for any pipeline."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -129,7 +129,7 @@ def without_task_config() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class BuildPlace:
-    """Where a build runs and what it reserves there, whether in its task's own pod or in a Job's.
+    """Place of a build and what it reserves there, whether in its task's own pod or in a Job's.
 
     Attributes:
         claim: The claim with the download.

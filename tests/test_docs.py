@@ -66,7 +66,7 @@ def run_documented(
         program = Path(sys.executable).with_name("modelcar")
         for public, local in places.items():
             words = [word.replace(public, local) for word in words]
-        if words[0] == "verify":
+        if words[0] in ("verify", "serve-yaml"):
             stream("ibm-granite/granite-3.3-2b-instruct", words[1])
         return subprocess.run([program, *words], check=False, cwd=tmp_path, capture_output=True, text=True)
 
@@ -195,7 +195,7 @@ def test_api_reference_is_made_from_the_docstrings_without_a_network(tmp_path: P
     words = shlex.split(recipe[1])
     words[words.index("--output-directory") + 1] = str(tmp_path)
     subprocess.run([sys.executable, "-m", "pdoc", *words], check=True, cwd=ROOT, capture_output=True)
-    written = html.unescape((tmp_path / "modelcar/mirror.html").read_text())
+    written = html.unescape((tmp_path / "modelcar/steps/mirror.html").read_text())
     assert "Copies an image, with every platform it has and all that is attached to it, and compares" in written
     assert (tmp_path / "modelcar/components/download.html").is_file()
 
@@ -246,3 +246,22 @@ def _stable(line: str) -> str:
     """A line without colours, ports, clock times and measured times."""
     bare = re.sub(r"\x1b\[[0-9;]*m|^[0-9:.]{12}", "", line)
     return re.sub(r":\d{4,5}/", ":PORT/", re.sub(r"in [\d.]+ s, [\d.]+ .B/s", "in TIME", bare)).rstrip()
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/reliability.md"])
+def test_every_promise_names_a_test_that_there_is(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"`(tests/[^`]+)`", text))
+
+    missing = []
+    for place in sorted(named):
+        file, _, function = place.partition("::")
+        path = ROOT / file
+        source = path.read_text() if path.is_file() else ""
+        if not path.exists() or (function and f"def {function}(" not in source):
+            missing.append(place)
+
+    assert missing == []
+    tables = [line for line in text.splitlines() if line.startswith("| ") and "held by" not in line]
+    promises = text.partition("## What is promised")[2].partition("## Who may do what")[0]
+    assert all("`tests/" in line for line in tables if line in promises and line.strip("| -"))

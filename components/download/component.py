@@ -14,6 +14,7 @@ def download(
     everything: bool = False,
     allow_pickle: List[str] = [],
     variant: str = "",
+    transport: str = "http",
     model_layout: str = "flat",
 ) -> NamedTuple("Outputs", [("directory", str), ("commit", str), ("size", int)]):
     """Download a model from Hugging Face to the claim, and check every file against the hash the Hub published.
@@ -32,6 +33,8 @@ def download(
             Python pickles), which are refused otherwise; "*" for all.
         variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
             folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
+        transport: What brings the files' bytes: http (in parts, over several connections), xet (the Hub's own storage
+            protocol, where it has the file; takes up to a quarter of the memory) or auto (xet where memory allows it).
         model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
             Triton and TensorFlow Serving want it).
 

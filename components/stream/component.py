@@ -16,6 +16,7 @@ def stream(
     everything: bool = False,
     allow_pickle: List[str] = [],
     variant: str = "",
+    transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
@@ -39,6 +40,8 @@ def stream(
             Python pickles), which are refused otherwise; "*" for all.
         variant: Which of several alternatives to take: a type (Q4_K_M), a precision (fp16), a format (onnx) or a
             folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
+        transport: What brings the files' bytes: http (in parts, over several connections), xet (the Hub's own storage
+            protocol, where it has the file; takes up to a quarter of the memory) or auto (xet where memory allows it).
         model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
             Triton and TensorFlow Serving want it).
         base_image: Image under the model; empty for the small one that KServe's modelcars need.

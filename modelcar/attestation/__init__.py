@@ -1,1 +1,1 @@
-"""What is attached to an image: provenance, bill of materials and signatures."""
+"""Attachments of an image: provenance, bill of materials and signatures."""

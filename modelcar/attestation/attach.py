@@ -1,4 +1,4 @@
-"""What this project attaches to each image: where it comes from, what is in it and, if there is a key, signatures."""
+"""Attachments of each image: its provenance, its bill of materials and, if there is a key, signatures."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

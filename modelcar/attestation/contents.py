@@ -1,4 +1,4 @@
-"""What an image was made of, from which all follows that is attached to it."""
+"""The makings of an image, from which all follows that is attached to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Contents:
-    """What an image was made of.
+    """The makings of an image.
 
     Attributes:
         snapshot: The files in it, as the Hub published them.
@@ -33,7 +33,7 @@ class Contents:
 
     @property
     def name(self) -> str:
-        """What the image is called in statements about it."""
+        """Returns what the image is called in statements about it."""
         return provenance.model_url(self.snapshot.model, self.snapshot.commit)
 
     def provenance(self, version: str = modelcar.__version__) -> Json:

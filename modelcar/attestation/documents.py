@@ -34,7 +34,7 @@ _KNOWN = (cosign.SIMPLE_SIGNING, dsse.IN_TOTO, sbom.MEDIA_TYPE, *_OPENERS)
 
 @dataclass
 class Verdict:
-    """What came of looking for one kind of document.
+    """Result of looking for one kind of document.
 
     Attributes:
         found: How many there are, whoever made them.
@@ -56,7 +56,7 @@ class Verdict:
 
 @dataclass
 class Documents:
-    """What is attached to an image.
+    """Documents that are attached to an image.
 
     Attributes:
         provenance: The statements on what it was made of.

@@ -54,7 +54,7 @@ class Envelope(BaseModel):
 
 @dataclass(frozen=True)
 class Signed:
-    """What an envelope holds.
+    """Content of an envelope.
 
     Attributes:
         payload: The signed bytes.
@@ -116,6 +116,6 @@ def decoded(text: str) -> bytes | None:
 
 
 def _authenticated(payload_type: str, payload: bytes) -> bytes:
-    """What is signed of an envelope: its type and its content, each with its length."""
+    """Returns what is signed of an envelope: its type and its content, each with its length."""
     kind = payload_type.encode(errors="replace")
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)

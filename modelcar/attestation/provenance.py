@@ -1,4 +1,4 @@
-"""Where an image's bytes come from, as an in-toto statement with SLSA's provenance predicate.
+"""Provenance of an image's bytes, as an in-toto statement with SLSA's provenance predicate.
 
 It says nothing that the image does not follow from (no time, no run, no machine), so that a commit gives the same
 statement, to the digest, whoever builds it and whenever. What a run did is in the Model Registry and in its report.
@@ -145,12 +145,12 @@ class Statement(BaseModel):
             return None
 
     def is_about(self, digest: str) -> bool:
-        """Whether an image is its subject."""
+        """Tells whether an image is its subject."""
         return any(f"sha256:{subject.digest.sha256}" == digest for subject in self.subject)
 
 
 class Provenance(BaseModel):
-    """What a provenance statement says.
+    """Content of a provenance statement.
 
     Attributes:
         model: The model's id on the Hub.

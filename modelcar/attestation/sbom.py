@@ -1,4 +1,4 @@
-"""What is in an image, as a CycloneDX bill of materials: the model, its files, and the image under them.
+"""Contents of an image as a CycloneDX bill of materials: the model, its files, and the image under them.
 
 Like the provenance it follows from the image alone: no time and no random serial number, so that the same image has the
 same inventory. See https://cyclonedx.org/docs/1.6/json.

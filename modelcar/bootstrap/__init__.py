@@ -1,1 +1,1 @@
-"""How our own code reaches a pod."""
+"""Delivery of our own code to a pod."""

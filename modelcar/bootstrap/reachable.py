@@ -112,7 +112,7 @@ class Program:
 
 @dataclass(frozen=True)
 class _Mentions:
-    """What a statement mentions.
+    """Names that a statement mentions.
 
     Attributes:
         names: Names that it takes from its module.

@@ -31,7 +31,7 @@ class OnDisk:
 
     @property
     def path(self) -> Path:
-        """Where it is, for error messages."""
+        """The path, for error messages."""
         return self.folder.path / self.relative
 
     @property

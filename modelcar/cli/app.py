@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "verify",
     "doctor": "doctor",
     "serve-yaml": "serve_yaml",
+    "warm": "warm",
     "compile": "compile",
     "presets": "presets",
     "files": "files",

@@ -1,4 +1,4 @@
-"""How a run is shown: as a table that changes on a terminal, as lines anywhere else."""
+"""Display of a run: a table that changes on a terminal, lines anywhere else."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcar.cli.server.run_view import CANCELLED, DONE, FAILED, RUNNING, SKIPPED, WAITING, RunView, Step
-from modelcar.steps.report.disk_chart import clock
+from modelcar.progress import duration
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where progress is printed as lines, one of them for a step that does not change but for its bytes."""
@@ -104,7 +104,7 @@ class LineDisplay:
 def run_table(run: RunView) -> Table:
     """A run's steps."""
     table = Table(
-        title=Text(f"{run.name}  {run.state.lower()}  {clock(run.seconds)}"),
+        title=Text(f"{run.name}  {run.state.lower()}  {duration(run.seconds)}"),
         title_justify="left",
         title_style="bold",
         box=None,
@@ -118,7 +118,7 @@ def run_table(run: RunView) -> Table:
     table.add_column(overflow="fold")
     for step in run.steps:
         style = _STYLES[step.state]
-        took = clock(step.seconds) if step.seconds else ""
+        took = duration(step.seconds) if step.seconds else ""
         where = f"on {step.node.partition('.')[0]}" if step.node else ""
         note = Text(" ".join(filter(None, (step.note, where))))
         table.add_row(
@@ -138,7 +138,7 @@ def show_end(run: RunView, out: IO[str]) -> None:
         if run.unchanged:
             lines.append("all of it was there already")
     elif run.is_well:
-        lines.append(f"{run.name} succeeded in {clock(run.seconds)}")
+        lines.append(f"{run.name} succeeded in {duration(run.seconds)}")
     elif run.has_ended and not run.error:
         lines.append(f"{run.name} was cancelled" if run.state == "CANCELED" else f"{run.name}: {run.state.lower()}")
     lines += [f"not shown: {reason}" for reason in run.hidden]
@@ -158,6 +158,6 @@ def display(*, to_stderr: bool) -> "TableDisplay | LineDisplay":
 
 
 def _line(step: Step) -> str:
-    took = f"in {clock(step.seconds)}" if step.state in (DONE, FAILED) and step.seconds else ""
+    took = f"in {duration(step.seconds)}" if step.state in (DONE, FAILED) and step.seconds else ""
     where = f"on {step.node}" if step.node and step.state == RUNNING else ""
     return " ".join(filter(None, (f"{step.title}:", step.state, step.note, took, where)))

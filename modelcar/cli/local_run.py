@@ -27,7 +27,7 @@ _EXECUTOR = ("[KFP Executor", "---")
 
 @dataclass(frozen=True)
 class Result:
-    """What a run made.
+    """Results of a run.
 
     Attributes:
         image: The image to serve, pinned to its digest: the mirror's where there is one.

@@ -87,7 +87,7 @@ def _options(group: Any) -> list[inspect.Parameter]:
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """What to run: a preset to begin with, and which of the pipelines."""
+    """A preset to begin with, and the pipeline to run."""
 
     preset: Annotated[
         str,
@@ -143,7 +143,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a server keeps and runs a run."""
+    """A run as a server keeps it."""
 
     experiment: Annotated[
         str,
@@ -169,7 +169,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """How a pipeline is compiled."""
+    """Options of compiling a pipeline."""
 
     image: ImageOption = ""
     package: Annotated[
@@ -213,7 +213,7 @@ class CompileOptions:
 
     @property
     def delivery(self) -> Delivery:
-        """How the code reaches the steps' pods.
+        """Delivery of the code to the steps' pods.
 
         Raises:
             UsageError: Options do not go together, or the package is not ours.

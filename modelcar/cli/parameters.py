@@ -48,11 +48,11 @@ class Parameter:
 
     @property
     def option(self) -> str:
-        """How it is written on the command line."""
+        """The option on the command line, such as `--max-layer-size`."""
         return _SHORTER.get(self.name, f"--{self.name.replace('_', '-')}")
 
     def value(self, typed: Any) -> Any:
-        """What was typed, as the pipeline takes it.
+        """Returns what was typed, as the pipeline takes it.
 
         Raises:
             UsageError: It is not of the parameter's type.
@@ -158,7 +158,7 @@ def _read(pipeline: str) -> list[Parameter]:
 
 
 def _items(word: str, kind: Any) -> list[Any]:
-    """What one word holds of a list: a JSON list, or one item."""
+    """Returns the items in one word of a list: those of a JSON list, or the word."""
     value = _json(word)
     if isinstance(value, list):
         return value

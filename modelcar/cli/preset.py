@@ -65,7 +65,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command is asked to run: a preset's parameters, and over them those of the command line.
+    """A pipeline and its arguments: a preset's parameters, and over them those of the command line.
 
     Attributes:
         pipeline: The pipeline.
@@ -104,7 +104,7 @@ def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
 
 
 def folders() -> list[Path]:
-    """Where presets are looked for; the first that has one of a name wins."""
+    """Returns the folders where presets are looked for; the first that has one of a name wins."""
     named = [Path(one) for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
     return [FOLDER, *named, SHIPPED]
 
@@ -134,7 +134,7 @@ def find(name: str) -> Preset:
 
 @cache
 def _form() -> type[BaseModel]:
-    """What a preset may hold: the pipelines' parameters by their types, and what it says of itself."""
+    """Returns the form of a preset: the pipelines' parameters by their types, its description and its pipeline."""
     fields: dict[str, Any] = {name: (one.kind, one.default) for name, one in parameters().items()}
     config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
     return create_model("Preset", __config__=config, description=(str, ""), streaming=(bool, False), **fields)

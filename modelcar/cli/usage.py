@@ -1,4 +1,4 @@
-"""What is wrong with a command line, or with a preset, which stands for a part of one."""
+"""Errors in a command line, or in a preset, which stands for a part of one."""
 
 from modelcar.errors import ModelcarError
 

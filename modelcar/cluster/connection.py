@@ -1,4 +1,4 @@
-"""The way to the cluster's API server, as the pod's service account or as a kubeconfig says."""
+"""Connection to the Kubernetes API server, as the pod's service account or as a kubeconfig says."""
 
 import json
 import os

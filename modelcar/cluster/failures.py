@@ -12,6 +12,8 @@ from kubernetes.utils.quantity import parse_quantity
 
 from modelcar.cluster import remedies
 from modelcar.cluster.run_state import RunState, Step, task_in
+from modelcar.errors import on_one_line
+from modelcar.progress import duration
 from modelcar.records.step_record import last_error
 
 KILLED, STOPPED = 137, 143
@@ -19,6 +21,10 @@ KILLED, STOPPED = 137, 143
 
 _MAIN = ("main",)
 _USED = re.compile(r"(?:Container|Pod) (?P<name>\S+) was using (?P<used>\S+), request is (?P<request>[^\s,]+)")
+_PULLING = ("ErrImagePull", "ImagePullBackOff")
+_PULL = re.compile(r'(Failed to pull|Back-off pulling) image "(?P<image>[^"]*)"(: (?P<cause>.*))?')
+"""As the kubelet says it in events and in a container's state."""
+
 _NOT_OF_US = re.compile(r"(,? no new claims to deallocate|,? preemption:).*")
 _ARGO_POD = re.compile(r"(?:Failed|Error) node (?P<node>\S+(?:\.executor|-driver)(?:\(\d+\))?): (?P<message>.+)")
 
@@ -86,7 +92,7 @@ class _Case:
 
     def said(self, *reasons: str, about: str = "") -> str:
         """The last warning of one of these kinds."""
-        words = (_line(event.message) for event in reversed(self.events) if event.reason in reasons)
+        words = (on_one_line(event.message or "") for event in reversed(self.events) if event.reason in reasons)
         return next((message for message in words if message.startswith(about)), "")
 
     def container(self, name: str) -> Any | None:
@@ -143,7 +149,7 @@ def _of_step(step: Step, state: RunState, node_need: int) -> Failure | None:
 def _evicted(case: _Case) -> Failure | None:
     if case.status.reason != "Evicted":
         return None
-    message = _line(case.status.message)
+    message = on_one_line(case.status.message or "")
     used = max(_USED.finditer(message), key=lambda each: parse_quantity(each["used"]), default=None)
     facts = []
     if used:
@@ -170,24 +176,26 @@ def _out_of_memory(case: _Case) -> Failure | None:
 
 
 def _image(case: _Case) -> Failure | None:
-    pull = case.said("Failed", about="Failed to pull image")
-    for name, state in case.waiting("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-        container = case.container(name)
-        image = container.image if container else "?"
-        words = _line(state.message) if state.reason != "ImagePullBackOff" else pull or _line(state.message)
-        what = f"could not start, for its image {image} cannot be pulled: {words}"
-        return case.fails(state.reason, what, remedies.for_image(image, case.pod))
-    if pull and not case.has_started:
-        image = case.pod.spec.containers[0].image
-        return case.fails("ErrImagePull", f"never started: {pull}", remedies.for_image(image, case.pod))
-    return None
+    """Returns the same sentence whichever comes first, the event of a failed pull or the container's state."""
+    event = _PULL.match(case.said("Failed", about="Failed to pull image"))
+    name, state = next(case.waiting(*_PULLING, "InvalidImageName", "ErrImageNeverPull"), ("", None))
+    if state is None and (event is None or case.has_started):
+        return None
+    container = case.container(name)
+    image = container.image if container else event["image"] if event else "?"
+    reason = "ErrImagePull" if state is None or state.reason in _PULLING else state.reason
+    said = on_one_line((state and state.message) or "")
+    back_off = _PULL.match(said)
+    words = (back_off["cause"] if back_off else said) or (event["cause"] if event else "") or said
+    what = f"could not start, for its image {image} cannot be pulled: {words.removeprefix('ErrImagePull: ')}"
+    return case.fails(reason, what, remedies.for_image(image, case.pod))
 
 
 def _not_started(case: _Case) -> Failure | None:
     reasons = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
     for name, state in case.waiting(*reasons):
-        what = f"could not start container {name}: {_line(state.message)}"
-        return case.fails(state.reason, what, remedies.for_start(_line(state.message), case.pod))
+        what = f"could not start container {name}: {on_one_line(state.message or '')}"
+        return case.fails(state.reason, what, remedies.for_start(on_one_line(state.message or ""), case.pod))
     return None
 
 
@@ -195,8 +203,8 @@ def _deadline(case: _Case) -> Failure | None:
     if case.status.reason != "DeadlineExceeded":
         return None
     seconds = case.pod.spec.active_deadline_seconds
-    limit = f" of {_duration(seconds)}" if seconds else ""
-    words = _line(case.status.message)
+    limit = f" of {duration(seconds)}" if seconds else ""
+    words = on_one_line(case.status.message or "")
     return case.fails("DeadlineExceeded", f"ran longer than its deadline{limit}: {words}", remedies.AGAIN)
 
 
@@ -208,14 +216,14 @@ def _node_lost(case: _Case) -> Failure | None:
         reason, words = disrupted.reason, disrupted.message
     else:
         return None
-    return case.fails(reason, f"lost its node {case.pod.spec.node_name}: {_line(words)}", remedies.AGAIN)
+    return case.fails(reason, f"lost its node {case.pod.spec.node_name}: {on_one_line(words)}", remedies.AGAIN)
 
 
 def _rejected(case: _Case) -> Failure | None:
     """Refused by the node that the scheduler had chosen, or ended for a reason that has no function here."""
     if not case.status.reason or case.status.phase != "Failed":
         return None
-    what = f"was ended by the cluster ({case.status.reason}): {_line(case.status.message)}"
+    what = f"was ended by the cluster ({case.status.reason}): {on_one_line(case.status.message or '')}"
     return case.fails(case.status.reason, what, remedies.AGAIN)
 
 
@@ -223,7 +231,7 @@ def _unschedulable(case: _Case) -> Failure | None:
     condition = case.condition("PodScheduled")
     if not condition or condition.status != "False":
         return None
-    message = _line(condition.message) or case.said("FailedScheduling")
+    message = on_one_line(condition.message or "") or case.said("FailedScheduling")
     what = f"found no node to run on: {_scheduler_said(message)} ({remedies.wants(case.pod)})"
     return case.fails(condition.reason or "Unschedulable", what, remedies.for_scheduling(message, case.pod))
 
@@ -256,7 +264,7 @@ def _exited(case: _Case) -> Failure | None:
         how = {KILLED: ", which is a kill from outside", STOPPED: ", which is a request to stop"}.get(
             state.exit_code, ""
         )
-        words = f": {_line(state.message)}" if state.message and name not in _MAIN else ""
+        words = f": {on_one_line(state.message or '')}" if state.message and name not in _MAIN else ""
         what = f"ended with exit code {state.exit_code}{how} (container {name}){words}"
         return case.fails(state.reason or "Error", what, remedies.see_log(case.pod, name))
     return None
@@ -282,14 +290,16 @@ _CAUSES: tuple[Callable[[_Case], Failure | None], ...] = (
 def _of_job(step: str, job: Any, state: RunState) -> Failure | None:
     """Finds what only the Job knows: that it was refused its pods, or ended by its own deadline."""
     events = state.events_of(job.metadata.name)
-    refused = next((_line(event.message) for event in reversed(events) if event.reason == "FailedCreate"), "")
+    refused = next(
+        (on_one_line(event.message or "") for event in reversed(events) if event.reason == "FailedCreate"), ""
+    )
     if refused and not job.status.active and not job.status.failed:
         remedy = remedies.for_refusal(refused, job)
         return Failure(step, "FailedCreate", f"{step} was refused by the cluster: {refused}", remedy)
     for condition in job.status.conditions or []:
         if condition.type in ("FailureTarget", "Failed") and condition.reason == "DeadlineExceeded":
-            limit = _duration(job.spec.active_deadline_seconds)
-            what = f"{step} ran longer than its deadline of {limit}: {_line(condition.message)}"
+            limit = duration(job.spec.active_deadline_seconds)
+            what = f"{step} ran longer than its deadline of {limit}: {on_one_line(condition.message or '')}"
             return Failure(step, "DeadlineExceeded", what, remedies.AGAIN)
     return None
 
@@ -298,7 +308,7 @@ def _of_what_is_gone(state: RunState) -> list[Failure]:
     """Failures of pods that were deleted: their events outlive them by an hour."""
     found: dict[str, Failure] = {}
     for step, event in state.lost_events():
-        words, who, name = _line(event.message), step or "a step", event.involved_object.name
+        words, who, name = on_one_line(event.message or ""), step or "a step", event.involved_object.name
         if event.reason == "FailedScheduling":
             found[name] = Failure(
                 step,
@@ -317,12 +327,3 @@ def _of_what_is_gone(state: RunState) -> list[Failure]:
 def _scheduler_said(message: str) -> str:
     """The scheduler's message without what it says of preemption, which is no help to anybody here."""
     return _NOT_OF_US.sub("", message).rstrip(" .,")
-
-
-def _line(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
-def _duration(seconds: int) -> str:
-    hours, minutes = seconds // 3600, seconds % 3600 // 60
-    return f"{hours} h" if hours and not minutes else f"{hours} h {minutes} min" if hours else f"{seconds} s"

@@ -31,7 +31,7 @@ _POOLED_TASKS = frozenset(("feature-extraction", "sentence-similarity", "text-cl
 
 
 def is_for_transformers(architecture: str, task: str) -> bool:
-    """Whether a model is served by transformers, and not by vLLM.
+    """Tells whether a model is served by transformers, and not by vLLM.
 
     Args:
         architecture: Its class in transformers; empty if it is not known.
@@ -43,7 +43,7 @@ def is_for_transformers(architecture: str, task: str) -> bool:
 
 
 def is_pooled(architecture: str, task: str) -> bool:
-    """Whether vLLM serves a model for its vectors or scores: embeddings, classifiers, rerankers.
+    """Tells whether vLLM serves a model for its vectors or scores: embeddings, classifiers, rerankers.
 
     Args:
         architecture: Its class in transformers; empty if it is not known.

@@ -51,7 +51,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is taken of a repository and what is left out.
+    """A choice among a repository's files: those to take, and those to leave out.
 
     Attributes:
         taken: The files to take.

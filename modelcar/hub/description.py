@@ -1,4 +1,4 @@
-"""What is said of the files that are taken of a model: their layout, their quantization, and how they are served."""
+"""Description of the files that are taken of a model: their layout, their quantization, and how they are served."""
 
 from collections.abc import Iterable
 

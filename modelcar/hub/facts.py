@@ -1,4 +1,4 @@
-"""What a repository's small files say of how its model is put together.
+"""Facts of a repository's small files: how its model is put together.
 
 Few of them are read, and none that is large. What cannot be read, or is not what its name promises, is as if it were
 not there: then names and sizes decide.
@@ -33,7 +33,7 @@ ReadFile = Callable[[PublishedFile], bytes | None]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a model beside the names and sizes of its files.
+    """Facts of a model beside the names and sizes of its files.
 
     Attributes:
         model: The model's id on the Hub.

@@ -52,7 +52,7 @@ class FileCheck:
         return self._hash.hexdigest()
 
     def is_right(self) -> bool:
-        """Whether all the bytes were the published ones.
+        """Tells whether all the bytes were the published ones.
 
         Raises:
             WeightsError: They were, but they are a pickle, or no safetensors file though they are called one.

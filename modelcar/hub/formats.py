@@ -189,7 +189,7 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
 
 
 def may_be_weights(file: str, size: int) -> bool:
-    """Whether a file of unknown form may hold weights, where nothing else does: large, and no text, picture or data."""
+    """Tells whether a file of unknown form may hold weights, where nothing else does."""
     return size >= MIN_UNKNOWN_BYTES and PurePosixPath(file).suffix.lower() not in _NO_WEIGHTS
 
 
@@ -211,12 +211,12 @@ def training_reason(path: str) -> str:
 
 
 def is_training_folder(folder: str) -> bool:
-    """Whether a folder, or one that it is in, is a training program's."""
+    """Tells whether a folder, or one that it is in, is a training program's."""
     return any(_TRAINING_FOLDERS.fullmatch(part) for part in PurePosixPath(folder).parts)
 
 
 def is_training_file(path: str) -> bool:
-    """Whether a file's own name says that it is of use for training only."""
+    """Tells whether a file's own name says that it is of use for training only."""
     return _TRAINING_FILES.fullmatch(PurePosixPath(path).name) is not None
 
 
@@ -229,13 +229,13 @@ def other_reason(path: str) -> str:
 
 
 def supports_weights(path: str) -> bool:
-    """Whether a file goes with whichever weights are taken: licence, README, configuration, tokenizer, projector."""
+    """Tells whether a file goes with whichever weights are taken, as licence and tokenizer do."""
     pure = PurePosixPath(path)
     return _SUPPORT_NAMES.fullmatch(pure.name) is not None or MMPROJ.search(pure.name) is not None
 
 
 def is_index(path: str) -> bool:
-    """Whether a file says which tensors lie in which shard."""
+    """Tells whether a file says which tensors lie in which shard."""
     return re.search(r"\.index(\.[\w-]+)?\.json$", path) is not None
 
 

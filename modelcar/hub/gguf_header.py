@@ -68,7 +68,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What a GGUF file's beginning says.
+    """The beginning of a GGUF file, read.
 
     Attributes:
         metadata: Keys and values, as far as they were read.
@@ -102,7 +102,7 @@ class GgufHeader:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the header was read to its end."""
+        """Tells whether the header was read to its end."""
         return self.data_start > 0
 
 

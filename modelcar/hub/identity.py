@@ -1,4 +1,4 @@
-"""How we introduce ourselves to the Hub."""
+"""Introduction of ourselves to the Hub."""
 
 from typing import Literal
 

@@ -111,7 +111,7 @@ def _is_half_of_vae(folder: str, in_torch: Collection[str]) -> bool:
 
 
 def _is_component(folder: str, in_torch: Collection[str], paths: Collection[str]) -> bool:
-    """Whether a folder is a pipeline's part, as its name says, or else its own configuration."""
+    """Tells whether a folder is a pipeline's part, as its name says, or else its own configuration."""
     if folder in ("vae_encoder", "vae_decoder"):
         return "vae" not in in_torch
     if _COMPONENT.fullmatch(folder) is not None:
@@ -185,7 +185,7 @@ def _mains(groups: Sequence[WeightGroup]) -> list[WeightGroup]:
 
 
 def _is_main(top: Sequence[WeightGroup], mains: Sequence[WeightGroup]) -> bool:
-    """Whether the top folder holds the model, and not just a table beside models in folders."""
+    """Tells whether the top folder holds the model, and not just a table beside models in folders."""
     return sum(group.size for group in top) >= _MIN_MAIN_SHARE * max(group.size for group in mains)
 
 
@@ -263,7 +263,7 @@ def _pick_among_folders(folders: Mapping[str, list[WeightGroup]], groups: Sequen
 
 
 def _are_alternatives(folders: Collection[str]) -> bool:
-    """Whether folders hold one model in several variants, as their names say; one of them may have a plain name."""
+    """Tells whether folders hold one model in several variants, as all of their names say but one."""
     named = [folder for folder in folders if variants.folder_variant(folder)]
     return len(folders) > 1 and len(named) >= len(folders) - 1
 
@@ -320,7 +320,7 @@ def _is_twin(group: WeightGroup, kept: WeightGroup) -> bool:
 
 
 def _is_large(group: WeightGroup, groups: Sequence[WeightGroup]) -> bool:
-    """Whether a group can be the model itself; a format that is there in full is preferred to an incomplete one."""
+    """Tells whether a group can be the model itself; complete ones come first."""
     usable = [one for one in groups if one.complete] or groups
     largest = max(one.size for one in usable)
     return group in usable and group.size >= largest * _MIN_MAIN_SHARE / 2

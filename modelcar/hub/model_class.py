@@ -94,13 +94,13 @@ def classify(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) 
 
 
 def is_adapter(groups: Sequence[WeightGroup], paths: Collection[str]) -> bool:
-    """Whether weights are those of adapters alone."""
+    """Tells whether weights are those of adapters alone."""
     own = [group for group in groups if not is_adapter_group(group, paths)]
     return bool(groups) and not own
 
 
 def is_adapter_group(group: WeightGroup, paths: Collection[str]) -> bool:
-    """Whether weights are an adapter's: PEFT's or diffusers' names, or a configuration of one beside them."""
+    """Tells whether weights are an adapter's: PEFT's or diffusers' names, or a configuration of one beside them."""
     beside = str(PurePosixPath(group.folder) / "adapter_config.json")
     if group.base.lower().startswith(_ADAPTER_BASES):
         return True
@@ -108,7 +108,7 @@ def is_adapter_group(group: WeightGroup, paths: Collection[str]) -> bool:
 
 
 def is_mlx(facts: Facts) -> bool:
-    """Whether weights are Apple's MLX's: quantized as only MLX reads them, or said to be."""
+    """Tells whether weights are Apple's MLX's: quantized as only MLX reads them, or said to be."""
     quantized = mapping(facts.config.get("quantization"))
     settings = mapping(facts.config.get("quantization_config"))
     own = {"group_size", "bits"} <= quantized.keys() or (

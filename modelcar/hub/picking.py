@@ -15,6 +15,9 @@ TORCH_LIKE = frozenset({Format.SAFETENSORS, Format.TORCH})
 COMPARABLE = 8
 """Times: the same weights in 32 and in 4 bits."""
 
+_TELLING_BYTES = 100_000
+"""Below this sizes tell nothing: a header or a container is as large as the weights."""
+
 _TWIN_RATIOS = (1.0, 2.0, 0.5, 4.0, 0.25)
 _TWIN_TOLERANCE = 0.03
 _AUDIOCRAFT = ("state_dict", "compression_state_dict")
@@ -86,13 +89,13 @@ def pick_in_folder(groups: Sequence[WeightGroup]) -> Picked:
 
 
 def comparable(one: WeightGroup, other: WeightGroup) -> bool:
-    """Whether two groups may hold the same weights, by their sizes."""
+    """Tells whether two groups may hold the same weights, by their sizes."""
     small, large = sorted((one.size, other.size))
-    return large <= COMPARABLE * max(small, 1)
+    return large <= COMPARABLE * max(small, _TELLING_BYTES)
 
 
 def is_size_twin(one: int, other: int) -> bool:
-    """Whether sizes are those of the same tensors, in the same or in another common precision."""
+    """Tells whether sizes are those of the same tensors, in the same or in another common precision."""
     if not one or not other:
         return False
     return any(abs(one / other / ratio - 1) <= _TWIN_TOLERANCE for ratio in _TWIN_RATIOS)
@@ -213,7 +216,7 @@ def _choose_among_prefixes(picked: Picked) -> None:
 
 
 def _extends(name: str, prefix: str) -> bool:
-    """Whether a name is a longer form of another; a number alone behind it counts parts, not packings."""
+    """Tells whether a name is a longer form of another; a number alone behind it counts parts, not packings."""
     rest = name.removeprefix(prefix) if name.startswith(prefix) else ""
     return name == prefix or (rest[:1] in ("-", "_", ".") and re.fullmatch(r"[-_.]v?\d+", rest) is None)
 

@@ -24,7 +24,7 @@ PICKLE_REMEDY = (
 )
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".distcp")
-"""What PyTorch, Lightning, scikit-learn and others call files that their loaders unpickle."""
+"""Suffixes of files that the loaders of PyTorch, Lightning, scikit-learn and others unpickle."""
 
 ARCHIVES = (".nemo", ".mar", ".pt2", ".zip", ".tar", ".npz", ".keras")
 """Archives, which may hold pickles."""
@@ -36,7 +36,7 @@ _TORCH_BINS = re.compile(
     r"((diffusion_)?pytorch_|open_clip_pytorch_)?(model|weights)([-_.].*)?\.bin|pytorch_.*\.bin|adapter_model.*\.bin"
     r"|(.*_)?state_dict\.bin|pytorch_lora_weights\.bin|training_args\.bin|.*(optimizer|optim|scheduler|states?)\.bin"
 )
-"""What libraries on PyTorch call their pickles; other .bin files may be anything."""
+"""Names that libraries on PyTorch give their pickles; other .bin files may be anything."""
 
 _DISTRIBUTED = ".metadata"
 """torch.distributed.checkpoint's own file, beside its .distcp: a pickle."""
@@ -70,7 +70,7 @@ ReadPart = Callable[[int, int], bytes | None]
 
 
 class ByName(Enum):
-    """What a file's name says of whether it holds a pickle."""
+    """The answer of a file's name to the question of a pickle."""
 
     YES = "yes"
     NO = "no"
@@ -105,7 +105,7 @@ def by_name(path: str, beside: Collection[str] = ()) -> ByName:
 
 
 def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:
-    """Whether a file's name says that it holds a pickle, or may hold one.
+    """Tells whether a file's name says that it holds a pickle, or may hold one.
 
     Args:
         path: Its path in the repository.
@@ -115,9 +115,7 @@ def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether a file's first bytes are those of a pickle, of an archive that begins with one (as PyTorch's do), or of
-    a NumPy array of objects.
-    """
+    """Tells whether first bytes are a pickle's, an array of objects', or an archive's that begins with one."""
     if head.startswith(_ZIP) and len(head) >= _ZIP_HEADER.size:
         fields = _ZIP_HEADER.unpack_from(head)
         method, name_length, extra_length = fields[3], fields[-2], fields[-1]
@@ -159,7 +157,7 @@ def look(size: int, read: ReadPart, *, is_suspect: bool) -> bool | None:
 
 
 def may_run_code(head: bytes) -> bool:
-    """Whether an unpickler that is given these bytes may import something before it meets what it cannot read.
+    """Tells whether an unpickler that is given these bytes may import something before it meets what it cannot read.
 
     Protocols 0 and 1 have no mark at their beginning, so the operations themselves are looked at.
     """

@@ -9,10 +9,13 @@ from modelcar.errors import HubBusyError, HubUnwellError, StoppedError
 from modelcar.hub.connection_limit import ConnectionLimit
 from modelcar.hub.window import Connection, Fetch, Reading, Window
 
-MEMORY_BYTES = 96 << 20
-"""What is read ahead of all files together; beyond it, each file may have one window."""
+MEMORY_BYTES = 80 << 20
+"""What is read ahead of all files together; beyond it, each file may have one window, of the smallest size."""
 
-MIN_WINDOW_BYTES, MAX_WINDOW_BYTES = 1 << 20, 8 << 20
+MIN_WINDOW_BYTES, MAX_WINDOW_BYTES = 1 << 20, 4 << 20
+_WINDOW_STEP = 19
+"""Windows are multiples of 512 KiB."""
+
 UNBROKEN_BYTES = 8 << 20
 """What is read ahead of a file that comes over one connection, from its beginning to its end."""
 
@@ -231,7 +234,7 @@ class ReadAhead:
         if not waiting:
             return None
         reading = min(waiting, key=lambda reading: reading.ahead)
-        has_room = self._reserved + self._window_size(reading) <= self._memory
+        has_room = self._reserved + MIN_WINDOW_BYTES <= self._memory
         return reading if has_room or not reading.windows else None
 
     def _choose_window(self, reading: Reading) -> Window:
@@ -240,10 +243,10 @@ class ReadAhead:
         return self._add_window(reading, reading.next_window + self._window_size(reading))
 
     def _window_size(self, reading: Reading) -> int:
-        """Bytes: less with more connections, and towards the end, so that they come to the end together."""
-        left = reading.end - reading.next_window
-        share = min(2 * self._memory // (3 * self.limit.value), left // self.limit.value, MAX_WINDOW_BYTES)
-        size = max(share >> 20 << 20, MIN_WINDOW_BYTES)
+        """Bytes: less with more connections, with less room, and towards the end, which they then reach together."""
+        left, room = reading.end - reading.next_window, self._memory - self._reserved
+        share = min(2 * self._memory // (3 * self.limit.value), left // self.limit.value, room, MAX_WINDOW_BYTES)
+        size = max(share >> _WINDOW_STEP << _WINDOW_STEP, MIN_WINDOW_BYTES)
         return left if left < 2 * size else size
 
     def _add_window(self, reading: Reading, end: int) -> Window:

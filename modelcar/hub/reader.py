@@ -101,7 +101,7 @@ class _TlsAdapter(HTTPAdapter):
 
 @dataclass(frozen=True)
 class Transport:
-    """How files of a Hub are read, shared by all of them.
+    """Transport of a Hub's files, shared by all that are read.
 
     Attributes:
         session: HTTP connections.
@@ -144,7 +144,7 @@ class HubFile:
 
     @property
     def connections(self) -> int:
-        """How many connections there may be at the moment, for all files together."""
+        """Connections that there may be at the moment, for all files together."""
         return self._read_ahead.limit.value
 
     def read(self, start: int = 0, end: int | None = None, *, unbroken: bool = False) -> Iterator[bytes]:

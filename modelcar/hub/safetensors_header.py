@@ -169,7 +169,7 @@ def _check(header: _Text, data_bytes: int) -> None:
 
 
 def _span(name: str, described: str) -> tuple[int, int]:
-    """Where a tensor's bytes begin and end.
+    """Returns where a tensor's bytes begin and end.
 
     Raises:
         ValueError: They are not as many as its type and shape say, or that is not said.

@@ -1,8 +1,8 @@
-"""Which files of a model to take, as somebody asked for it, and what came of the asking."""
+"""Selection of a model's files, as somebody asked for it, and what came of the asking."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,12 +10,13 @@ from rich.filesize import decimal
 
 from modelcar.errors import ModelcarError, SelectionError, WeightsError
 from modelcar.given import value_of
-from modelcar.hub import pickles
+from modelcar.hub import gguf_header, pickles
 from modelcar.hub.choice import Choice, choose
 from modelcar.hub.client import DEFAULT_REVISION, Hub
 from modelcar.hub.description import describe_files
 from modelcar.hub.facts import Facts, read_facts
-from modelcar.hub.formats import MIN_UNKNOWN_BYTES
+from modelcar.hub.formats import MIN_UNKNOWN_BYTES, MMPROJ
+from modelcar.hub.gguf_header import read_gguf_header
 from modelcar.hub.model_class import ModelClass
 from modelcar.hub.peek import Peek
 from modelcar.hub.snapshot import ALL_FILES, PublishedFile, Snapshot
@@ -33,7 +34,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Selected:
-    """What a selection comes to.
+    """The outcome of a selection.
 
     Attributes:
         snapshot: The files that are taken, with all that is said of them.
@@ -66,6 +67,7 @@ class Selection:
         everything: Take duplicates and other frameworks' weights as well.
         allow_pickle: Glob patterns of the files that may run code when they are loaded; `*`, or True, for all.
         variant: Which of several alternatives to take, such as `Q4_K_M`, `fp16`, `onnx` or a folder.
+        transport: What brings the files' bytes: `http`, `xet` or `auto` (modelcar.hub.xet).
         model_layout: `flat`: the files lie in the image's /models; `versioned`: in /models/1, as servers of versions
             want it.
     """
@@ -78,6 +80,7 @@ class Selection:
     everything: bool = False
     allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
+    transport: str = "http"
     model_layout: str = "flat"
 
     @classmethod
@@ -124,8 +127,18 @@ class Selection:
 
 
 def facts_of(whole: Snapshot, peek: Peek) -> Facts:
-    """Reads what a commit's small files say of how the model is put together."""
-    return read_facts(whole.model, whole.files, whole.card, peek.read)
+    """Reads what a commit's small files, and a GGUF's header, say of how the model is put together."""
+    facts = read_facts(whole.model, whole.files, whole.card, peek.read)
+    ggufs = [file for file in whole.files if file.path.endswith(".gguf") and not MMPROJ.search(file.path)]
+    if facts.card.gguf or not ggufs:
+        return facts
+    first = min(ggufs, key=lambda file: file.path)
+    try:
+        header = read_gguf_header(peek.read_part(first, 0, min(first.size, gguf_header.HEAD_BYTES)) or b"")
+    except ValueError:
+        return facts
+    said = {"architecture": header.architecture, "context_length": header.context_length}
+    return replace(facts, card=facts.card.model_copy(update={"gguf": said}))
 
 
 def find_pickles(files: Sequence[PublishedFile], peek: Peek) -> dict[PublishedFile, bool]:

@@ -1,4 +1,4 @@
-"""How a model is served: by which runtime, with which arguments, on what hardware, and what it cannot do."""
+"""Serving of a model: by which runtime, with which arguments, on what hardware, and what it cannot do."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from modelcar.hub.snapshot import Serving
 from modelcar.hub.weight_groups import WeightGroup
 
 MOUNT = "/mnt/models"
-"""Where KServe shows an image's /models to the server."""
+"""The path under which KServe shows an image's /models to the server."""
 
 GPU_BYTES = 80 * 10**9
 """Of memory of the GPUs that are counted: H100 and A100 in data centres."""

@@ -46,7 +46,7 @@ class PublishedFile(BaseModel):
 
     @property
     def place(self) -> str:
-        """Where it lies below the image's /models."""
+        """Its path below the image's /models."""
         return f"{self.folder}/{self.path}" if self.folder else self.path
 
     @property
@@ -56,7 +56,7 @@ class PublishedFile(BaseModel):
 
 
 class Card(BaseModel):
-    """What the Hub says of a model beside its files: its card and its own look at the configuration.
+    """The Hub's words on a model beside its files: its card and its own look at the configuration.
 
     Attributes:
         library: The library that loads it (`transformers`, `timm`, …); empty if it is not named.
@@ -76,7 +76,7 @@ class Card(BaseModel):
 
 
 class Serving(BaseModel):
-    """How to serve what an image holds.
+    """Instructions to serve a model in an image.
 
     Attributes:
         model_class: The layout: `transformers`, `gguf`, `sklearn` …
@@ -196,7 +196,7 @@ class Snapshot(BaseModel):
         return self.model_copy(update={"files": files})
 
     def allows_pickle(self, path: str) -> bool:
-        """Whether a file may hold a pickle: it was named, or all were allowed."""
+        """Tells whether a file may hold a pickle: it was named, or all were allowed."""
         return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.allow_pickle)
 
     @property

@@ -110,12 +110,12 @@ def folder_variant(folder: str) -> str:
 
 
 def is_checkpoint(path: str) -> bool:
-    """Whether a path leads through a folder of a training program's checkpoint, such as `checkpoint-500`."""
+    """Tells whether a path leads through a folder of a training program's checkpoint, such as `checkpoint-500`."""
     return any(_CHECKPOINT_TOKEN.match(part) for part in PurePosixPath(path).parts[:-1])
 
 
 def names_variant(word: str) -> bool:
-    """Whether a folder's name tells of a precision, a device, a size or a checkpoint."""
+    """Tells whether a folder's name tells of a precision, a device, a size or a checkpoint."""
     if _CHECKPOINT_TOKEN.match(word) or split_gguf(word)[1]:
         return True
     tokens = (word, *filter(None, re.split(r"[-_]", word)))
@@ -153,7 +153,7 @@ def best_projector(variants: Iterable[str]) -> str:
 
 
 def matches(asked: str, *names: str) -> bool:
-    """Whether what somebody asked for is one of the names of a variant, in any writing."""
+    """Tells whether what somebody asked for is one of the names of a variant, in any writing."""
     return bool(asked) and any(_plain(asked) == _plain(name) for name in names if name)
 
 

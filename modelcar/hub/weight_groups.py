@@ -72,29 +72,29 @@ class WeightGroup:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Tells whether nothing is missing."""
         return not self.problems
 
     @property
     def is_sharded(self) -> bool:
-        """Whether its weights are in several files."""
+        """Tells whether its weights are in several files."""
         return len(self.weights) > 1
 
     @property
     def is_projector(self) -> bool:
-        """Whether it is llama.cpp's projector of pictures or sounds."""
+        """Tells whether it is llama.cpp's projector of pictures or sounds."""
         return self.format is Format.GGUF and MMPROJ.search(self.weights[0].path) is not None
 
     @property
     def slot(self) -> str:
-        """What it stands for: groups in one folder with the same slot hold the same weights."""
+        """The part of a model that it stands for: groups in one folder with the same slot hold the same weights."""
         if self.base.startswith("consolidated"):
             return "consolidated"
         return MAIN if self.base in _MAIN_STEMS else self.base
 
     @property
     def label(self) -> str:
-        """What people call it, in messages."""
+        """Its name in messages."""
         first = self.weights[0].path
         return first if len(self.weights) == 1 else f"{first} and {len(self.weights) - 1} more"
 

@@ -38,7 +38,7 @@ class Window:
 
     @property
     def is_handed_on(self) -> bool:
-        """Whether all of it arrived and was handed on."""
+        """Tells whether all of it arrived and was handed on."""
         return self.position == self.end and not self.chunks
 
     def take_over_rest(self) -> None:
@@ -57,7 +57,7 @@ class Connection:
 
 
 class Owner(Protocol):
-    """What reads ahead."""
+    """The one that reads ahead."""
 
     lock: threading.Lock
 

@@ -122,7 +122,7 @@ class Xet:
 
     def _open_group(self, found: Any, headers: dict[str, str]) -> Any:
         connection = refresh_xet_connection_info(file_data=found, headers=headers)
-        if not _is_trusted(connection.endpoint, self._endpoint):
+        if not is_trusted(connection.endpoint, self._endpoint):
             raise XetError(f"the Hub names {connection.endpoint[:100]!r} as its Xet storage, which is not over TLS")
         if self._session is None:
             self._session = _session(self._memory)
@@ -136,7 +136,7 @@ class Xet:
         )
 
 
-def _is_trusted(storage: str, hub: str) -> bool:
+def is_trusted(storage: str, hub: str) -> bool:
     """Tells whether a storage may be asked: over TLS, or as plainly as the Hub itself is."""
     return urlsplit(storage).scheme in ("https", urlsplit(hub).scheme)
 

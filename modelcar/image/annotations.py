@@ -1,4 +1,4 @@
-"""What an image says of the model in it, as OCI annotations, so that later steps and later runs need only the image."""
+"""Annotations of an image about the model in it (OCI), so that later steps and later runs need only the image."""
 
 from collections.abc import Mapping
 from datetime import UTC

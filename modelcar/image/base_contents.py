@@ -1,9 +1,10 @@
-"""What a base image holds under /models: two models in one image would be served as one.
+"""Contents of a base image under /models: two models in one image would be served as one.
 
 A base has layers of any maker, so they are read as tar files of any kind, compressed or not, and nothing of them is
 unpacked to a disk.
 """
 
+import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,23 +25,40 @@ MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO = 1 << 30, 200
 """A layer that unpacks to more than both is no file system's, but made to keep us busy. Text shrinks some 10 times."""
 
 _OPAQUE = ".wh..wh..opq"
+_SHELLS = ("bin/sh", "usr/bin/sh")
+_RUN = re.compile(r"/bin/(ba)?sh -\S*c (?!#\(nop\))")
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a layer says of /models.
+    """A layer's word on /models.
 
     Attributes:
         path: A file that it puts there; empty for none.
         cleared: Whether it removes what the layers below it have there.
+        shell: Whether it has a shell.
     """
 
     path: str = ""
     cleared: bool = False
+    shell: bool = False
 
 
-def refuse_models(base: BaseImage) -> None:
-    """Refuses a base image that has something under /models itself.
+@dataclass(frozen=True)
+class BaseContents:
+    """What KServe will find in an image on a base.
+
+    Attributes:
+        has_shell: Whether there is a shell; None where that cannot be seen.
+        entry_point: The base's own entry point, to which KServe's command goes as arguments; empty for none.
+    """
+
+    has_shell: bool | None
+    entry_point: str = ""
+
+
+def examine_base(base: BaseImage) -> "BaseContents":
+    """Refuses a base image that has something under /models itself, and tells what KServe will find in it.
 
     Of each layer the first 64 MiB are read, as they are in the registry; the default base is known and not read.
 
@@ -49,13 +67,27 @@ def refuse_models(base: BaseImage) -> None:
         RegistryError: It cannot be read.
     """
     if base.repository is None:
-        return
+        return BaseContents(has_shell=True)
+    shells: list[bool | None] = []
     for variant in base.variants:
         if MODEL in (variant.config.config.get("Labels") or {}):
             raise _refused(base, "it is an image of a model itself")
-        held = (look_into(layer.media_type, _begin(base.repository, layer)) for layer in variant.layers)
+        held = [look_into(layer.media_type, _begin(base.repository, layer)) for layer in variant.layers]
         if found := left_of(held):
             raise _refused(base, f"it holds /{found}")
+        read_whole = all(
+            layer.size <= MAX_READ_BYTES and not layer.media_type.endswith("zstd") for layer in variant.layers
+        )
+        has_one = _ran_a_shell(variant.config) or any(one.shell for one in held)
+        shells.append(has_one or (False if read_whole else None))
+    entry_point = base.variants[0].config.config.get("Entrypoint") or []
+    has_shell = False if False in shells else None if None in shells else True
+    return BaseContents(has_shell, " ".join(map(str, entry_point)))
+
+
+def _ran_a_shell(config: spec.Config) -> bool:
+    """Tells from the history whether a build ran commands in the image, which takes a shell."""
+    return any(_RUN.search(str(step.get("created_by", ""))) for step in config.history)
 
 
 def left_of(layers: Iterable[Held]) -> str:
@@ -78,7 +110,7 @@ def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:
     """
     if media_type.endswith("zstd"):
         return Held()
-    found, cleared = "", False
+    found, cleared, shell = "", False, False
     try:
         with tarfile.open(fileobj=cast(IO[bytes], _File(_plain(media_type, chunks))), mode="r|") as tar:
             for member in tar:
@@ -86,12 +118,13 @@ def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:
                 tar.members = []  # type: ignore[attr-defined]
                 path = member.name.removeprefix("./").strip("/")
                 top, _, rest = path.partition("/")
+                shell = shell or path in _SHELLS
                 cleared = cleared or path == f".wh.{MODELS}" or path == f"{MODELS}/{_OPAQUE}"
                 if top == MODELS and (rest or not member.isdir()) and not rest.startswith(".wh."):
                     found = found or path
     except (tarfile.TarError, zlib.error, EOFError, ValueError):
         pass
-    return Held(found, cleared)
+    return Held(found, cleared, shell)
 
 
 def _refused(base: BaseImage, why: str) -> BuildError:

@@ -38,7 +38,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class BaseImage:
-    """What the model's layers are put on.
+    """The image that the model's layers are put on.
 
     Attributes:
         name: Its reference.

@@ -229,7 +229,7 @@ def _blob(place: Path, descriptor: spec.Descriptor) -> bytes:
 
 
 def links(layer: Layer, directory: Path) -> bool:
-    """Whether a layer's files can be linked into a directory, so that containers take no room."""
+    """Tells whether a layer's files can be linked into a directory, so that containers take no room."""
     device = directory.stat().st_dev
     return all(_is_linkable(entry, device) for entry in layer.entries)
 

@@ -19,12 +19,12 @@ INSIDE_A_NAMESPACE = ("unshare", "--map-root-user")
 
 
 def is_there() -> bool:
-    """Whether this machine has buildah."""
+    """Tells whether this machine has buildah."""
     return shutil.which("buildah") is not None
 
 
 def may_run_here() -> bool:
-    """Whether buildah may work in this pod: as a privileged root, or as the root of a user namespace of its own.
+    """Tells whether buildah may work in this pod: as a privileged root, or as the root of a user namespace of its own.
 
     Needs no buildah. Whether a user namespace may be made is for the node to say (its seccomp profile, SELinux and
     `user.max_user_namespaces`), so a child process tries it.
@@ -38,7 +38,7 @@ def may_run_here() -> bool:
 
 
 def is_privileged() -> bool:
-    """Whether this is a root that buildah takes for one: without CAP_SYS_ADMIN it makes a user namespace as well."""
+    """Tells whether buildah takes us for root: without CAP_SYS_ADMIN it makes a user namespace as well."""
     if os.geteuid() != 0:
         return False
     status = Path("/proc/self/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""What of an image is in a registry already: in the image that its tag holds, and in what a broken run left there.
+"""Parts of an image that a registry has already: in the image of its tag, and in what a broken run left there.
 
 While an image is made, its finished layers stand in a manifest of their own beside the tag. So a run that was killed is
 taken up by the next, on any machine; and a registry that collects what no manifest names (Quay: after an hour) keeps

@@ -1,4 +1,4 @@
-"""Where an image goes if nobody says: OpenShift's own registry, into the project that the pipeline runs in."""
+"""Default target of an image: OpenShift's own registry, in the project that the pipeline runs in."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a tag holds already, held against the image that would be made.
+"""The image that a tag holds already, held against the one that would be made.
 
 An image is there already if its digest is the one that would be made, and never because it says so of itself. Layers
 whose bytes this run did not read are of two kinds: those that a statement of our own key binds to their files, and
@@ -18,7 +18,7 @@ from modelcar.oci.registry import Repository
 
 
 class Existing:
-    """What a tag holds.
+    """The image that a tag holds.
 
     Args:
         repository: Where it is.
@@ -40,17 +40,17 @@ class Existing:
 
     @cached_property
     def may_be_the_image(self) -> bool:
-        """Whether it is the image that would be made, if its layers are what it says."""
+        """Tells whether it is the image that would be made, if its layers are what it says."""
         return self._is_the_image(self.found.claimed)
 
     @cached_property
     def is_the_image(self) -> bool:
-        """Whether it is the image that would be made: with a key, only if layers need not be taken on trust."""
+        """Tells whether it is the image that would be made: with a key, only if layers need not be taken on trust."""
         return self._is_the_image(self.digests)
 
     @cached_property
     def is_signed(self) -> bool:
-        """Whether all of it is signed with the key; without one nothing is to be signed."""
+        """Tells whether all of it is signed with the key; without one nothing is to be signed."""
         if self._key is None:
             return True
         images = self.assemble().images if self.is_the_image else ()

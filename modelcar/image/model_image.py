@@ -45,7 +45,7 @@ class ModelImage:
 
     @cached_property
     def annotations(self) -> dict[str, str]:
-        """What the image says of itself; what it says of its base is added when it is assembled."""
+        """Annotations of the image; those about its base are added when it is assembled."""
         return describe(self.snapshot, self.recipe)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where an image is made: what its tag holds, which layers are there already, and the last step, moving the tag."""
+"""Push of an image: what its tag holds, which layers are there already, and the last step, moving the tag."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -51,7 +51,7 @@ class Push:
 
     @property
     def signs(self) -> bool:
-        """Whether there is a key, so that nothing may be taken on trust."""
+        """Tells whether there is a key, so that nothing may be taken on trust."""
         return self._signing_key is not None
 
     def find_layers(self) -> Found:

@@ -20,7 +20,7 @@ MAX_PROBLEMS = 10
 
 @dataclass
 class ReadLayer:
-    """What a layer was found to hold.
+    """Findings of reading a layer.
 
     Attributes:
         files: The published files in it, in its order.
@@ -38,7 +38,7 @@ class ReadLayer:
 
     @property
     def is_right(self) -> bool:
-        """Whether it is the very layer that its files make, each as it was published."""
+        """Tells whether it is the very layer that its files make, each as it was published."""
         return not self.problem and not self.file_problems
 
 

@@ -13,7 +13,7 @@ from modelcar.oci.reference import Reference
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """Where an image goes, and how it is made: parameters of the pipelines, by their own names.
+    """Target of an image and the way it is made: parameters of the pipelines, by their own names.
 
     Attributes:
         target: Image to write, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.

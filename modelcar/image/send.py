@@ -26,7 +26,7 @@ from modelcar.progress import Count, Progress
 
 @dataclass
 class Sent:
-    """What a pass over an image's layers did.
+    """Result of a pass over an image's layers.
 
     Attributes:
         digests: The digests of the layers, by their keys (modelcar.image.recipe); all are in every destination.

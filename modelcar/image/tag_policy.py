@@ -1,4 +1,4 @@
-"""What happens to a tag that holds something else already: it moves, or the run is refused."""
+"""Policy for a tag that holds something else already: it moves, or the run is refused."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -40,7 +40,7 @@ def check_tag(goal: Reference, held: Stored | None, wanted: Mapping[str, str], i
 
 
 def holding(held: Stored) -> str:
-    """What a tag holds, in words."""
+    """Returns what a tag holds, in words."""
     said = held.annotations()
     if annotations.MODEL not in said:
         return f"an image that is none of this project's ({held.digest})"

@@ -1,4 +1,4 @@
-"""Where a registry may send us: a server on the internet must not reach into the network that we run in.
+"""Addresses that a registry may send us to: a server on the internet must not reach into the network that we run in.
 
 What counts is the address that a connection has, looked at when it is made and before a byte is sent: a name may have
 several addresses, or others a moment later.

@@ -1,4 +1,4 @@
-"""How a registry lets us in: with a password, or with a token that its token service gives for it."""
+"""Authentication at a registry: with a password, or with a token that its token service gives for it."""
 
 import re
 import threading
@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"[!-~]+")
 
 @dataclass(frozen=True)
 class Scope:
-    """What a request is allowed to do: `pull`, or `pull,push`, in one repository.
+    """Permission of a request: `pull`, or `pull,push`, in one repository.
 
     Attributes:
         repository: The repository.
@@ -69,7 +69,7 @@ class Login:
 
     @property
     def scheme(self) -> str:
-        """What the registry asks for: `basic`, `bearer`, or nothing."""
+        """Returns what the registry asks for: `basic`, `bearer`, or nothing."""
         return self._challenge.scheme if self._challenge else ""
 
     def challenged(self, response: requests.Response) -> None:

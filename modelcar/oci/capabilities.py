@@ -1,4 +1,4 @@
-"""What a registry can do: asked once, learned while it is used, and kept for the run."""
+"""Capabilities of a registry: asked once, learned while it is used, and kept for the run."""
 
 import threading
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ BODIES = (64 << 20, 8 << 20, 512 << 10)
 
 @dataclass
 class Capabilities:
-    """What is known of a registry by now. Safe to be read and changed from several threads: each change is one value.
+    """Knowledge of a registry. Safe to be read and changed from several threads: each change is one value.
 
     Attributes:
         host: Its host and port.

@@ -1,4 +1,4 @@
-"""What a registry asks for before it lets anybody in: the challenges of WWW-Authenticate (RFC 9110, 11.6.1)."""
+"""Challenges of a registry before it lets anybody in: WWW-Authenticate (RFC 9110, 11.6.1)."""
 
 import re
 from collections.abc import Iterable, Iterator

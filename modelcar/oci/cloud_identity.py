@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Identity:
-    """How a login is had from the account.
+    """Source of an account's login.
 
     Attributes:
         helper: The helper's name.

@@ -56,7 +56,7 @@ class Connection:
 
     @property
     def origin(self) -> str:
-        """Where its API is. Plain HTTP is spoken only where TLS is not answered, by this machine or one named
+        """Returns where its API is. Plain HTTP is spoken only where TLS is not answered, by this machine or one named
         insecure.
         """
         with self._lock:

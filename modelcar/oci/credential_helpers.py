@@ -32,7 +32,7 @@ _NOT_FOUND = re.compile(r"not found|no credentials|no basic auth|does not exist"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a helper keeps for a registry.
+    """A helper's answer for a registry.
 
     Attributes:
         username: The user; `<token>` where the secret is an identity token.

@@ -1,4 +1,4 @@
-"""What a registry says of a failure: in the error format of the OCI distribution specification, or in its own."""
+"""Errors of registries, in the error format of the OCI distribution specification."""
 
 import re
 from typing import Any

@@ -11,7 +11,7 @@ GB = 10**9
 
 @dataclass(frozen=True)
 class Limits:
-    """What a registry takes.
+    """Limits of a registry.
 
     Attributes:
         name: What people call it.

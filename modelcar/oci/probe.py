@@ -1,4 +1,4 @@
-"""What a registry can do, found out with requests that leave nothing behind."""
+"""Probe of a registry's abilities, with requests that leave nothing behind."""
 
 from collections.abc import Callable
 

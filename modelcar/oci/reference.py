@@ -23,7 +23,7 @@ _SHAPE = "Write it as registry/repository:tag, for example quay.io/my-team/my-mo
 
 @dataclass(frozen=True)
 class Reference:
-    """Where an image is: a repository in a registry, and a tag, a digest or both.
+    """Place of an image: a repository in a registry, and a tag, a digest or both.
 
     Attributes:
         registry: Host and, if any, port: `quay.io`, `registry.example:5000`.

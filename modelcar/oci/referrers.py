@@ -1,4 +1,4 @@
-"""What is attached to an image: documents and signatures, each a manifest that names the image as its subject.
+"""Referrers of an image: documents and signatures, each a manifest that names the image as its subject.
 
 See https://github.com/opencontainers/distribution-spec (referrers). A registry that knows referrers lists them itself.
 In one that does not, an index under the tag `sha256-<digest>` lists them, which the clients keep. Signatures have a tag
@@ -58,7 +58,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Attached:
-    """What is attached to an image.
+    """Attachments of an image.
 
     Attributes:
         stored: Its manifest.

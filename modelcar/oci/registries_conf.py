@@ -1,4 +1,4 @@
-"""What registries.conf says of a registry, as podman, buildah and CRI-O read it (containers-registries.conf(5)).
+"""Settings of a registry in registries.conf, as podman, buildah and CRI-O read it (containers-registries.conf(5)).
 
 Of its many settings two concern us: `insecure`, by which somebody says on purpose that a registry has no TLS, or none
 that can be checked; and `credential-helpers`. A third is ours: `private-storage`, which says that a registry on the
@@ -25,7 +25,7 @@ SYSTEM = Path("/etc/containers")
 
 @dataclass(frozen=True)
 class RegistrySettings:
-    """What is said of one registry.
+    """Settings of one registry.
 
     Attributes:
         insecure: Whether it may be spoken to without TLS, or with a certificate that cannot be checked.
@@ -39,12 +39,12 @@ class RegistrySettings:
 
     @property
     def insecure(self) -> bool:
-        """Whether somebody said that it is insecure."""
+        """Tells whether somebody said that it is insecure."""
         return bool(self.insecure_source)
 
     @property
     def private_storage(self) -> bool:
-        """Whether somebody said that its storage is within the network."""
+        """Tells whether somebody said that its storage is within the network."""
         return bool(self.private_storage_source)
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of a registry: manifests and blobs, by the OCI distribution specification.
+"""Requests to a registry for manifests and blobs, by the OCI distribution specification.
 
 See https://github.com/opencontainers/distribution-spec.
 """
@@ -63,19 +63,19 @@ class Repository:
 
     @property
     def plain_http(self) -> bool:
-        """Whether the registry speaks HTTP without TLS: one on this machine, or one that is named insecure."""
+        """Tells whether the registry speaks HTTP without TLS: one on this machine, or one that is named insecure."""
         return self._connection.origin.startswith("http://")
 
     @property
     def is_insecure(self) -> bool:
-        """Whether nothing proves that it is the registry that was meant: no TLS, or a certificate that is not
+        """Tells whether nothing proves that it is the registry that was meant: no TLS, or a certificate that is not
         checked.
         """
         return self.plain_http or not self._connection.certificate_is_checked
 
     @property
     def scheme(self) -> str:
-        """How the registry is spoken to, in words; empty for TLS with a certificate that was checked."""
+        """Returns how the registry is spoken to, in words; empty for TLS with a certificate that was checked."""
         named = self._connection.settings.insecure_source
         if self.plain_http:
             return f"plain HTTP, named insecure in {named}" if named else "plain HTTP on this machine"
@@ -83,7 +83,7 @@ class Repository:
 
     @property
     def storage(self) -> str:
-        """What was said of its storage on purpose, in words; empty for nothing."""
+        """Returns what was said of its storage on purpose, in words; empty for nothing."""
         named = self._connection.settings.private_storage_source
         return f"storage within this network, named in {named}" if named else ""
 

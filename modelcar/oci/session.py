@@ -1,4 +1,4 @@
-"""What every request to a registry goes through: redirects that are followed, bodies that end."""
+"""Session of requests to a registry: redirects that are followed, bodies that end, authorities to trust."""
 
 import http.client
 import time

@@ -40,7 +40,7 @@ class _Document(BaseModel):
 
 
 class Platform(_Document):
-    """What an image runs on."""
+    """Platform that an image runs on."""
 
     architecture: str
     os: str
@@ -59,7 +59,7 @@ class Descriptor(_Document):
 
     @property
     def has_platform(self) -> bool:
-        """Whether it names an architecture and an operating system, as OpenShift asks of each entry of an index."""
+        """Tells whether it names an architecture and a system, as OpenShift asks of each entry of an index."""
         return self.platform is not None and bool(self.platform.architecture and self.platform.os)
 
 
@@ -92,7 +92,7 @@ class RootFs(_Document):
 
 
 class Config(_Document):
-    """What a runtime needs to know to start an image, and how it came about."""
+    """Configuration by which a runtime starts an image, and how the image came about."""
 
     created: str | None = None
     architecture: str

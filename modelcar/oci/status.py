@@ -1,4 +1,4 @@
-"""What the status of a registry's answer means, whatever the number.
+"""Meaning of the status of a registry's answer, whatever the number.
 
 The specification names one status for each success, and registries answer others: ECR 201 to a PATCH,
 go-containerregistry's registry 204, some fronts 200. The lists here are no wider than what containers/image and

@@ -32,7 +32,7 @@ class Stored:
 
     @property
     def is_index(self) -> bool:
-        """Whether this names a manifest for each platform."""
+        """Tells whether this names a manifest for each platform."""
         return self.media_type in spec.INDEXES
 
     def manifest(self) -> spec.Manifest:

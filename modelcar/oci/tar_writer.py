@@ -34,7 +34,7 @@ def tar_order(path: str) -> list[bytes]:
 
 
 class Reader(Protocol):
-    """Where a file's bytes come from."""
+    """Source of a file's bytes."""
 
     def read(self, start: int = 0) -> Iterator[bytes]:
         """Gives the bytes from an offset to the end, in chunks of at most about 1 MiB."""

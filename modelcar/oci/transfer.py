@@ -30,7 +30,7 @@ from modelcar.retries import ATTEMPTS, pause, pause_before
 
 
 class Proof(Protocol):
-    """What is known of a layer's bytes at the end of a pass over them."""
+    """Knowledge of a layer's bytes at the end of a pass over them."""
 
     position: int
 
@@ -93,7 +93,7 @@ class _Lane:
 
     @property
     def is_sending(self) -> bool:
-        """Whether it takes more."""
+        """Tells whether it takes more."""
         return self._thread.is_alive()
 
     def put(self, data: bytes) -> None:
@@ -189,7 +189,7 @@ class _Destination:
 
 
 class Stream(Protocol):
-    """What can be sent: its size, and its bytes from any position on."""
+    """Bytes to send: their number, and they themselves from any position on."""
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""How many layers are in flight: more while that brings more bytes a second, fewer when a registry says that it is too
+"""Layers in flight: more while that brings more bytes a second, fewer when a registry says that it is too
 much.
 """
 

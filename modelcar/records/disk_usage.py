@@ -1,4 +1,4 @@
-"""How much a step writes, seen from outside: free bytes on the claim and on the node, looked at while the step runs."""
+"""Disk use of a step, seen from outside: free bytes on the claim and on the node, looked at while the step runs."""
 
 import os
 import threading
@@ -72,7 +72,7 @@ class DiskWatch:
 
     @property
     def points(self) -> list[Point]:
-        """What was seen, in order."""
+        """Measurements, in order."""
         return list(self._points)
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""What a step did, as one line of JSON in its container's termination log, where the report reads it.
+"""Record of a step's work, one line of JSON in its container's termination log, where the report reads it.
 
 Kubernetes keeps a container's termination log in the pod's status, so that the lines survive the containers and need no
 storage of ours. In a local run all steps share one such file.
@@ -23,7 +23,7 @@ LONGEST_ERROR = 300
 
 
 class Record(BaseModel):
-    """What a step did. Steps fill in what they know.
+    """Record of a step's work. Steps fill in what they know.
 
     Attributes:
         step: The step's name, such as `build`.
@@ -61,11 +61,11 @@ class Record(BaseModel):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Seconds that it took."""
         return max(self.end - self.start, 0.0)
 
     def overlaps(self, other: "Record") -> bool:
-        """Whether both were at work at some time."""
+        """Tells whether both were at work at some time."""
         return self.start <= other.end and other.start <= self.end
 
     @field_validator("disk", mode="before")

@@ -126,7 +126,7 @@ def _open_missing_streams() -> None:
 
 
 def _is_of_stdout(error: OSError) -> bool:
-    """Whether an error is that of writing to stdout: then a single character cannot be written either."""
+    """Tells whether an error is that of writing to stdout: then a single character cannot be written either."""
     if error.filename is not None:
         return False
     try:

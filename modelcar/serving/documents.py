@@ -16,7 +16,7 @@ LABEL, CONNECTIONS = "opendatahub.io/dashboard", "opendatahub.io/connections"
 
 @dataclass(frozen=True)
 class ServingDocuments:
-    """What to create, each fit for `oc apply -f`.
+    """Objects to create, each fit for `oc apply -f`.
 
     Attributes:
         inference_service: The InferenceService; before it, where OpenShift AI brings none, the ServingRuntime.

@@ -1,4 +1,4 @@
-"""What serves models on a cluster: KServe by itself, or as OpenShift AI brings it, by version."""
+"""Platforms that serve models on a cluster: KServe by itself, or as OpenShift AI brings it, by version."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -21,7 +21,7 @@ OPENSHIFT_AI = "datasciencecluster.opendatahub.io"
 
 @dataclass(frozen=True)
 class Platform:
-    """What serves models on a cluster.
+    """Platform that serves models on a cluster.
 
     Attributes:
         name: Which it is.

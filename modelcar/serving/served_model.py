@@ -1,34 +1,26 @@
-"""What is known of a model that is to be served, from the image's own annotations."""
+"""A model that is to be served, as the image's own annotations describe it."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from modelcar.errors import BuildError
+from modelcar.hub.serving import gpus_needed, memory_needed
 from modelcar.image import annotations
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 
-SERVING = "io.modelcar.serving"
-"""The annotation in which a build notes how a model is served (modelcar.hub.serving), as JSON."""
-
 GIB = 1 << 30
-GPU_BYTES = 80 * 10**9
-"""Memory of the GPUs that are counted on: those of an H100 or A100."""
-
-SPARE = 1.2
-"""Times the weights: what a server takes of a GPU for weights and a short context."""
-
 BESIDE_WEIGHTS = 8 * GIB
 """Memory of a server's pod besides the weights that pass through it."""
 
 MAX_NAME_CHARS = 40
 """KServe makes host and service names of it, of at most 63 characters, with the namespace or `-predictor` behind it."""
 
-_LARGEST_NUMBER = 1 << 50
+_LARGEST_NUMBER, _MAX_GPUS = 1 << 50, 1 << 10
+"""An image may say anything of itself: what no server has counts as not said."""
+
 GENERATIVE = ("vLLM", "huggingface")
 """Formats whose models answer in text."""
 
@@ -79,12 +71,12 @@ class ServedModel:
 
     @property
     def is_generative(self) -> bool:
-        """Whether it answers in text, as OpenShift AI distinguishes models."""
+        """Tells whether it answers in text, as OpenShift AI distinguishes models."""
         return self.model_format in GENERATIVE
 
     @property
     def resources(self) -> dict[str, dict[str, str]]:
-        """What the server's container asks for: weights pass through the pod's memory on their way to a GPU."""
+        """Returns what the server's container asks for: weights pass through the pod's memory on their way to a GPU."""
         if not self.gpus:
             memory = _gibibytes(self.memory_bytes + GIB)
             return {"requests": {"cpu": "2", "memory": memory}, "limits": {"cpu": "8", "memory": memory}}
@@ -134,19 +126,23 @@ def served_model(image: str, model: str, noted: Mapping[str, str], model_format:
         noted: The image's annotations.
         model_format: The format as KServe calls it; empty for what the build found.
     """
-    weights = _count(noted.get(annotations.SIZE, ""))
-    needed = math.ceil(weights * SPARE)
-    guess = ServedModel(image, model, gpus=_gpus(needed), memory_bytes=needed or ServedModel.memory_bytes)
-    found = _noted(noted.get(SERVING, ""))
-    known = replace(
+    weights = noted.get(annotations.SIZE, "")
+    needed = memory_needed(int(weights) if weights.isascii() and weights.isdigit() and len(weights) < 18 else 0)
+    guess = ServedModel(image, model, gpus=gpus_needed(needed), memory_bytes=needed or ServedModel.memory_bytes)
+    found = annotations.serving_of_image(noted)
+    if found is None or not 0 <= found.memory_bytes < _LARGEST_NUMBER or not 0 <= found.gpus < _MAX_GPUS:
+        return replace(guess, model_format=model_format or guess.model_format)
+    limits = found.limits
+    if not (model_format or found.model_format):
+        limits = (*limits, "KServe brings no serving runtime for it: this takes one of your own for its format.")
+    return replace(
         guess,
-        model_format=_word(found.get("model_format")) or guess.model_format,
-        arguments=tuple(_words(found.get("arguments"))),
-        gpus=_number(found.get("gpus"), guess.gpus),
-        memory_bytes=_number(found.get("memory_bytes"), guess.memory_bytes),
-        limits=tuple(_words(found.get("limits"))),
+        model_format=model_format or found.model_format or found.model_class,
+        arguments=found.arguments,
+        gpus=found.gpus,
+        memory_bytes=found.memory_bytes or guess.memory_bytes,
+        limits=limits,
     )
-    return replace(known, model_format=model_format or known.model_format)
 
 
 def service_name(model: str) -> str:
@@ -156,39 +152,5 @@ def service_name(model: str) -> str:
     return name[:MAX_NAME_CHARS].strip("-")
 
 
-def _gpus(needed: int) -> int:
-    """The least power of two of GPUs that holds the model: vLLM can spread its attention heads over no other number."""
-    count = 1
-    while count * GPU_BYTES < needed and count < 64:
-        count *= 2
-    return count
-
-
 def _gibibytes(count: int) -> str:
     return f"{math.ceil(count / GIB)}Gi"
-
-
-def _noted(text: str) -> dict[str, Any]:
-    """Returns what a build noted. An image may say anything of itself: what we would not write counts as not there."""
-    try:
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _count(text: str) -> int:
-    return _number(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0, 0)
-
-
-def _number(value: object, otherwise: int) -> int:
-    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_NUMBER
-    return value if fits and isinstance(value, int) else otherwise
-
-
-def _word(value: object) -> str:
-    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,60}", value) else ""
-
-
-def _words(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

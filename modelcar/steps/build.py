@@ -14,7 +14,7 @@ from modelcar.claim.space import check_space, claim_errors
 from modelcar.errors import BuildError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image import buildah, layer_digests, layout, proof
-from modelcar.image.base_contents import refuse_models
+from modelcar.image.base_contents import examine_base
 from modelcar.image.base_image import open_base_image
 from modelcar.image.builder import uses_buildah
 from modelcar.image.model_image import ModelImage, describe_layer
@@ -44,7 +44,7 @@ class Built:
 
 
 class BuildRequest(BaseModel):
-    """What to build; as JSON it is the argument of a build's Job.
+    """A build that is asked for; as JSON it is the argument of a build's Job.
 
     Attributes:
         directory: A finished download, as the pod that builds sees it.
@@ -96,7 +96,7 @@ def _build(found: Download, request: ImageRequest, *, with_buildah: bool) -> Bui
             push.sign_unchanged()
             print(f"{destination} already holds commit {snapshot.commit}; nothing to do")
             return Built(push.unchanged, len(layers), 0, unchanged=True)
-        refuse_models(image.base)
+        examine_base(image.base)
         with claim_errors(directory):
             found.check_sizes()
         print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)

@@ -43,7 +43,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 
 @dataclass(frozen=True)
 class Downloaded:
-    """What a download brought.
+    """Result of a download.
 
     Attributes:
         directory: Where the files are: below the claim, one directory for each commit.
@@ -75,7 +75,7 @@ def download(selection: Selection, claim: Path) -> Downloaded:
         WrongBytesError: A file has other bytes than were published, twice.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    hub = Hub()
+    hub = Hub(selection.transport)
     selected = selection.resolve(hub)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice

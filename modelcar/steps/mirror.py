@@ -25,7 +25,7 @@ _IMAGES_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What a mirror run did.
+    """Result of a mirror run.
 
     Attributes:
         image: The copy, pinned to its digest.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from modelcar.hub.client import Hub
 from modelcar.hub.selection import Selection, tell
 from modelcar.image import layout
-from modelcar.image.base_contents import refuse_models
+from modelcar.image.base_contents import examine_base
 from modelcar.image.base_image import open_base_image
 from modelcar.image.model_image import ModelImage
 from modelcar.image.push import Push, publish
@@ -53,7 +53,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         WrongBytesError: A file is not what the Hub published.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    hub = Hub()
+    hub = Hub(selection.transport)
     selected = selection.resolve(hub)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice
@@ -65,7 +65,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
     lacking = [push for push in pushes if push.unchanged is None]
     sent = Sent()
     if lacking:
-        refuse_models(image.base)
+        examine_base(image.base)
         tell(snapshot, choice)
         targets = " and ".join(str(push.destination) for push in lacking)
         print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)

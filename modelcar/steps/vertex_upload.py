@@ -1,4 +1,4 @@
-"""What Vertex AI's Model Registry is told of an image of a model, and whether it knows that already.
+"""Entry of an image in Vertex AI's Model Registry, and whether it is there already.
 
 A version of a model there is a container: an image in Artifact Registry, and how Vertex AI runs it and asks it
 (https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements). Labels say what is in it, so that
@@ -82,7 +82,7 @@ class Container(_Message):
 
 @dataclass(frozen=True)
 class Entry:
-    """What is entered.
+    """Entry of an image.
 
     Attributes:
         display_name: The model's name in the registry.
@@ -99,7 +99,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Known:
-    """What the registry has of an entry.
+    """The registry's knowledge of an entry.
 
     Attributes:
         missing: `model` if it knows no such model, `version` if it knows the model but not this, else `nothing`.
@@ -178,7 +178,7 @@ def describe(
     container: Mapping[str, Any],
     name: str = "",
 ) -> Entry:
-    """What is entered of an image.
+    """Returns the entry of an image.
 
     Args:
         model: The model's id on the Hub.
@@ -215,7 +215,7 @@ def label_value(text: str) -> str:
 
 
 def find(entry: Entry, project: str, location: str) -> Known:
-    """What the registry of a project has of an entry.
+    """Returns the knowledge of a project's registry of an entry.
 
     A model is taken for the same if it has the entry's name and its label says the same id on the Hub; of several, the
     oldest. A version is the same if image and settings are.

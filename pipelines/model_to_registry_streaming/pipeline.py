@@ -25,6 +25,7 @@ def model_to_registry_streaming(
     everything: bool = False,
     allow_pickle: List[str] = [],
     variant: str = "",
+    transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
     max_layer_size: int = 20_000_000_000,
@@ -58,6 +59,7 @@ def model_to_registry_streaming(
         everything: Also take duplicate weights and those for other frameworks.
         allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.
         variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
+        transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.

@@ -14,6 +14,7 @@ from kubernetes import client
 from tests.kubernetes.given_cluster import GivenCluster
 from tests.kubernetes.kfp import project
 from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.kfp.given_backend import GivenBackend, given_backend
 from tests.kubernetes.kfp.surroundings import Surroundings, make_known, surroundings
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
@@ -119,9 +120,12 @@ def pod_hub(cluster: AnyCluster, tmp_path: Path) -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def kfp_backend(local_cluster: LocalCluster) -> Iterator[Backend]:
+def kfp_backend(cluster: AnyCluster, request: pytest.FixtureRequest) -> Iterator[Backend | GivenBackend]:
     """Give Kubeflow Pipelines in a project that is set up as manifests/ say; what runs already is left running."""
-    backend = Backend(local_cluster)
+    if given := given_backend(cluster):
+        yield given
+        return
+    backend = Backend(request.getfixturevalue("local_cluster"))
     if backend.is_up:
         yield backend
         return

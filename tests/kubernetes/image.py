@@ -15,7 +15,6 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -123,15 +122,14 @@ def _system_layer() -> bytes:
     binaries = [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")]
     site = Path(sysconfig.get_path("platlib"))
     _add_programs(layer, [_program("buildah")])
-    _add_libraries(layer, [*binaries, *site.glob("**/*.so")], inside=site)
+    add_libraries(layer, [*binaries, *site.glob("**/*.so")], inside=site)
     return layer.finished()
 
 
 def _code_layer() -> bytes:
     layer = FileLayer()
-    project = tomllib.loads((_REPOSITORY / "pyproject.toml").read_text())
-    for package, folder in project["tool"]["setuptools"]["package-dir"].items():
-        layer.tree(SITE / package.replace(".", "/"), _REPOSITORY / folder)
+    # modelcar/components and modelcar/pipelines are links, which are followed.
+    layer.tree(SITE / "modelcar", _REPOSITORY / "modelcar")
     layer.file("usr/local/bin/modelcar", f"#!/usr/local/bin/python3\n{_ENTRY}\n".encode(), 0o755)
     return layer.finished()
 
@@ -152,10 +150,10 @@ def _program(name: str) -> Path:
 def _add_programs(layer: FileLayer, programs: list[Path]) -> None:
     for program in programs:
         layer.file(f"usr/bin/{program.name}", program.resolve())
-    _add_libraries(layer, [program.resolve() for program in programs])
+    add_libraries(layer, [program.resolve() for program in programs])
 
 
-def _add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None = None) -> None:
+def add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None = None) -> None:
     """Adds what the dynamic loader would load, but for what lies in a folder that is there anyway."""
     done = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False)
     for name in sorted(set(_LOADER_NAMES.findall(done.stdout))):

@@ -72,7 +72,7 @@ def test_a_plain_build_is_evicted_from_the_small_node(
     assert peak.used_bytes > SHARDS * SHARD_BYTES
 
 
-def test_our_build_of_the_same_model_on_the_same_node_leaves_the_node_alone(
+def test_our_build_of_the_same_model_leaves_the_same_node_alone(
     downloaded: str, namespace: Namespace, local_cluster: LocalCluster, pod_registry: BasicAuthRegistry
 ) -> None:
     command = ["python3", "-c", BUILD, downloaded, f"{pod_registry.host}/team/ours:1", "buildah"]

@@ -200,7 +200,7 @@ def test_image_that_cannot_be_pulled(run: Run) -> None:
     while not (found := failures(state_of(run))) and time.monotonic() < deadline:
         time.sleep(0.5)
 
-    assert found[0].reason in ("ErrImagePull", "ImagePullBackOff")
+    assert found[0].reason == "ErrImagePull"
     assert f"its image {NOWHERE} cannot be pulled" in found[0].what
     assert "registry.invalid" in found[0].what.partition("pulled:")[2]
     assert "image_pull_secret; now: none" in found[0].remedy
@@ -283,7 +283,7 @@ def test_own_error_comes_with_the_record(run: Run, image: str) -> None:
     assert record.disk[0].node
 
 
-def test_longest_record_survives_in_the_status_of_a_pod_with_four_containers(run: Run, image: str) -> None:
+def test_longest_record_survives_in_a_pod_with_four_containers(run: Run, image: str) -> None:
     record = Record(step="build", start=1_780_000_000.1, end=1_780_009_000.1, failed=True)
     record.disk = [Point(seconds=n * 150.1, claim=10**9 - n, node=10**8 - n) for n in range(MOST_POINTS)]
     text = f"error: {'a long error. ' * 60}\n{record.line()}\n"

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from modelcar.cluster.connection import Cluster
+from modelcar.errors import ClusterError
+from modelcar.steps.warm import LABEL, warm
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.kserve_pods import MODELS, import_model, inject_modelcar, mount_natively, server_pod
 from tests.kubernetes.local_cluster import NODES, LocalCluster
@@ -42,7 +45,7 @@ def images(
     server = f"{pod_registry.host}/servers/mistralrs:1"
     archive = write_server_image(folder / "server.tar")
     copy = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"--dest-authfile={logins}"]
-    subprocess.run([*copy, f"oci-archive:{archive}:server:1", f"docker://{server}"], check=True)
+    subprocess.run([*copy, f"oci-archive:{archive}", f"docker://{server}"], check=True)
     with Hub(folder / "hub") as hub, pytest.MonkeyPatch.context() as environment:
         hub.publish(MODEL, model)
         environment.setenv("HF_ENDPOINT", hub.url)
@@ -145,3 +148,43 @@ def test_model_stays_when_its_container_is_started_again(
     listed = ["python3", "-c", QUESTION, running.status.pod_ip]
 
     assert "choices" in namespace.run(pod("ask-again", listed, cluster.image))
+
+
+@pytest.fixture
+def project(namespace: Namespace, pod_registry: BasicAuthRegistry) -> Cluster:
+    """Give the cluster as modelcar sees it, with a login for the registry in its namespace."""
+    namespace.login("registry", pod_registry)
+    return Cluster(namespace.api, namespace.name)
+
+
+def test_image_is_pulled_onto_all_nodes_ahead_of_time(
+    project: Cluster, images: dict[str, str], namespace: Namespace
+) -> None:
+    said: list[str] = []
+
+    done = warm(images["model"], {}, cluster=project, pull_secret="registry", say=said.append)
+
+    assert [(one.node, one.problem) for one in done] == [(node, "") for node in sorted(NODES)]
+    assert len(said) == 1 + len(NODES)
+    for node in NODES:
+        there = pod(f"there-{node}", ["true"], images["model"], node=node)
+        there["spec"]["containers"][0]["imagePullPolicy"] = "Never"
+        namespace.run(there)
+    left = namespace.core.list_namespaced_pod(namespace.name, label_selector=LABEL).items
+    assert all(one.metadata.deletion_timestamp for one in left)
+
+
+def test_node_that_cannot_pull_is_named_with_a_remedy(
+    project: Cluster, images: dict[str, str], namespace: Namespace
+) -> None:
+    done = warm(images["model"].replace("tiny/llama", "no/such"), {"kubernetes.io/hostname": "large"}, cluster=project)
+
+    (large,) = done
+    assert large.node == "large"
+    assert large.problem.startswith("ImagePullBackOff")
+    assert "image_pull_secret" in large.remedy
+
+
+def test_labels_that_no_node_has_are_named(project: Cluster, images: dict[str, str]) -> None:
+    with pytest.raises(ClusterError, match="no node that takes pods has gpu=none"):
+        warm(images["model"], {"gpu": "none"}, cluster=project)

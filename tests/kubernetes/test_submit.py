@@ -82,7 +82,7 @@ def slow_hub(kfp_surroundings: Surroundings) -> Iterator[Callable[[float], None]
     kfp_surroundings.hub.delay(0.0)
 
 
-def test_a_run_is_followed_to_its_end_and_the_second_uploads_and_moves_nothing(here: Here) -> None:
+def test_a_run_is_followed_to_its_end_and_the_second_moves_nothing(here: Here) -> None:
     first = here.run("submit", "--json", name="whole")
     assert first.returncode == 0, first.stderr
     told = json.loads(first.stdout)

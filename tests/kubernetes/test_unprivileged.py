@@ -64,7 +64,7 @@ def test_the_build_is_told_that_the_node_forbids_user_namespaces(
     assert "builder=direct" in words
 
 
-def test_where_the_container_runtimes_own_profile_forbids_them_auto_builds_the_same_image_without_buildah(
+def test_where_the_runtimes_profile_forbids_them_auto_goes_without_buildah(
     downloaded: str, namespace: Namespace, pod_registry: BasicAuthRegistry
 ) -> None:
     repository = f"{pod_registry.host}/{namespace.name}"

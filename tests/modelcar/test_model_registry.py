@@ -86,9 +86,7 @@ OUTSIDE = [
 
 @pytest.mark.usefixtures("in_pod")
 @pytest.mark.parametrize("host", WITHIN)
-def test_the_pods_token_goes_in_the_clear_to_a_service_of_the_cluster_that_was_named(
-    host: str, listener: Listener
-) -> None:
+def test_the_pods_token_goes_in_the_clear_to_a_named_service_alone(host: str, listener: Listener) -> None:
     with pytest.raises(ModelRegistryError, match="refused the token"):
         check_write(f"http://{host}:{listener.port}")
 

@@ -18,7 +18,7 @@ from tests.parts.hub_http import Served, Server
 from tests.parts.hub_routes import Answer, Request, Routes
 from tests.parts.hub_store import Source, Store, folder_sources
 from tests.parts.wire import Wire
-from tests.parts.xet import LocalXet
+from tests.parts.xet import XetStorage
 
 REQUESTS_KEPT = 10_000
 
@@ -160,7 +160,7 @@ class Hub:
         """The most connections to the storage that were open at once."""
         return self._servers[1].most_open
 
-    def name_xet(self, xet: LocalXet | None) -> None:
+    def name_xet(self, xet: XetStorage | None) -> None:
         """Tell clients that files which a Xet storage has are there."""
         self._routes.xet = xet
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from tests.parts import hub_json
 from tests.parts.hub_store import Commit, File, Repository, Store
-from tests.parts.xet import LocalXet
+from tests.parts.xet import XetStorage
 
 API_VERBS = ("revision", "tree", "commits", "refs", "paths-info", "xet-read-token")
 COMMITS_PER_PAGE = 50
@@ -81,7 +81,7 @@ class Routes:
         self._tokens = tokens
         self._page_size = page_size
         self.link_seconds = 0.0
-        self.xet: LocalXet | None = None
+        self.xet: XetStorage | None = None
 
     def answer(self, request: Request) -> Answer:
         """Answer a request, be it by an error."""
@@ -220,7 +220,7 @@ def _redirect(request: Request, repo_id: str, file: File, headers: dict[str, str
     return Answer(HTTPStatus.FOUND, headers, f"Found. Redirecting to {location}".encode())
 
 
-def _xet_token(xet: LocalXet | None) -> Answer:
+def _xet_token(xet: XetStorage | None) -> Answer:
     if xet is None:
         raise RefusedError(HTTPStatus.NOT_FOUND, "Not on Xet")
     xet.tokens_given += 1

@@ -1,12 +1,23 @@
-"""Xet's storage in a folder, filled by the real `hf_xet`, which reads it too."""
+"""Xet's storage: in a folder, or its own CAS server; filled by the real `hf_xet`, which reads it too."""
 
 import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hf_xet import XetSession
 
+from tests.parts.process import listening
 
-class LocalXet:
+SERVER = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines/xet/bin/local_cas_server"
+)
+"""Built by `make xet-parts`."""
+
+
+class XetStorage:
     """A content-addressed storage of chunks, to be named by a Hub.
 
     Attributes:
@@ -16,15 +27,9 @@ class LocalXet:
         tokens_given: How many it gave.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Make an empty storage.
-
-        Args:
-            folder: Where it keeps what it gets.
-        """
-        folder.mkdir()
-        self.folder = folder
-        self.endpoint = f"local://{folder}"
+    def __init__(self, endpoint: str) -> None:
+        """Use a storage at an address."""
+        self.endpoint = endpoint
         self.hashes: dict[str, str] = {}
         self.token_seconds = 3600.0
         self.tokens_given = 0
@@ -35,3 +40,25 @@ class LocalXet:
         file = commit.start_upload_bytes(content)
         commit.wait_to_finish()
         self.hashes[hashlib.sha256(content).hexdigest()] = file.result().xet_info.hash
+
+
+def xet_folder(folder: Path) -> XetStorage:
+    """Makes a storage in a folder, which `hf_xet` reads and writes itself."""
+    folder.mkdir()
+    return XetStorage(f"local://{folder}")
+
+
+@contextmanager
+def xet_server(folder: Path) -> Iterator[XetStorage]:
+    """Runs Xet's own CAS server, which keeps all in memory.
+
+    Args:
+        folder: For its log.
+    """
+    folder.mkdir()
+    # It does not tell which port it got, so one that is free is chosen for it.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(SERVER), "--in-memory", "--host", "127.0.0.1", "--port", str(port)]
+    with listening(command, answers=lambda found: found == port, log=folder / "log"):
+        yield XetStorage(f"http://127.0.0.1:{port}")

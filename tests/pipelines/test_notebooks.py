@@ -63,5 +63,5 @@ def test_the_plan_comes_from_the_hub_alone(hub: Hub, model: Path) -> None:
     assert "left out: consolidated.safetensors" in done.stdout
     assert "5 layers, 6.1 MB; the largest has 1.5 MB" in done.stdout
     assert "cannot work" not in done.stdout
-    # The metadata of one model; no file.
-    assert hub.bytes_served == 0
+    # The metadata of one model, and the small files that say which weights serve it; no weights.
+    assert hub.bytes_served < 100_000

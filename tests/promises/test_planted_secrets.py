@@ -217,7 +217,7 @@ def test_a_run_that_is_refused_shows_no_secret(
     assert seen.holding(secrets) == []
 
 
-def test_a_secret_with_a_line_break_is_not_shown_by_the_client_that_refuses_it(
+def test_a_secret_with_a_line_break_is_not_shown_by_a_refusing_client(
     monkeypatch: pytest.MonkeyPatch, basic_registry: BasicAuthRegistry
 ) -> None:
     from modelcar import model_registry

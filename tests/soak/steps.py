@@ -13,7 +13,8 @@ from typing import Any
 
 from huggingface_hub import constants
 
-import modelcar.hub.client
+import modelcar.hub.read_ahead
+import modelcar.hub.reader
 import modelcar.model_registry
 import modelcar.oci.connection
 import modelcar.steps.build
@@ -31,6 +32,8 @@ PAUSES = 0.02
 
 ANSWER_SECONDS = 4.0
 """Likewise, for answers that never come."""
+
+WINDOW_BYTES = 256 << 10
 
 _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload([__name__])
@@ -125,7 +128,11 @@ def _hurry() -> None:
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(seconds * PAUSES)  # type: ignore[assignment]
     modelcar.oci.connection.READ_SECONDS = ANSWER_SECONDS
-    modelcar.hub.client._TIMEOUT_SECONDS = (ANSWER_SECONDS, ANSWER_SECONDS)
+    modelcar.hub.reader.TIMEOUT_SECONDS = (ANSWER_SECONDS, ANSWER_SECONDS)
+    modelcar.hub.reader.LINK_SECONDS = modelcar.hub.read_ahead.SILENCE_SECONDS = ANSWER_SECONDS / 4
+    modelcar.hub.read_ahead.MAX_SILENCE_SECONDS = ANSWER_SECONDS
+    # Several windows a file, small as the files are.
+    modelcar.hub.read_ahead.MIN_WINDOW_BYTES = WINDOW_BYTES
     modelcar.model_registry.ANSWER_SECONDS = 2 * ANSWER_SECONDS
     constants.HF_HUB_DOWNLOAD_TIMEOUT = constants.HF_HUB_ETAG_TIMEOUT = int(ANSWER_SECONDS)
 

@@ -17,7 +17,7 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Form(StrEnum):
-    """What the pipelines are written as."""
+    """Forms that the pipelines are written in."""
 
     PIPELINES = "pipelines"
     """The YAML that dashboards and kfp's client upload."""

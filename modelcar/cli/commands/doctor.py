@@ -41,7 +41,7 @@ WriteOption = Annotated[
 
 @dataclass
 class Diagnosis:
-    """What was found out of one subject.
+    """Findings about one subject.
 
     Attributes:
         subject: What was asked, such as a registry's name.

@@ -13,7 +13,7 @@ _FILES = Path(modelcar.__file__).parent / "files"
 
 
 class Kind(StrEnum):
-    """What comes with modelcar."""
+    """Kinds of files that come with modelcar."""
 
     COMPILED = "compiled"
     """The pipelines as YAML, to be uploaded in the dashboard."""

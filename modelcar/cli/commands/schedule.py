@@ -27,7 +27,7 @@ app = typer.Typer(
 
 @dataclass(frozen=True)
 class ScheduleOptions:
-    """When a pipeline runs, and which version of it."""
+    """Times at which a pipeline runs, and its version."""
 
     cron: Annotated[
         str,

@@ -16,7 +16,7 @@ from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cli.server.run_view import ENDED, state_of, view
 from modelcar.errors import ClusterError
-from modelcar.steps.report.disk_chart import clock
+from modelcar.progress import duration
 
 _UUID_LENGTH = 36
 _LOOKED_AT = 100
@@ -119,7 +119,7 @@ def _list(client: Client, limit: int, *, as_json: bool) -> None:
         table.add_column(head, no_wrap=not fold, overflow="fold")
     for run in runs:
         started = run.created_at.astimezone()
-        table.add_row(run.display_name, _state(run), f"{started:%Y-%m-%d %H:%M}", clock(_seconds(run)), run.run_id)
+        table.add_row(run.display_name, _state(run), f"{started:%Y-%m-%d %H:%M}", duration(_seconds(run)), run.run_id)
     Console(highlight=False).print(table)
 
 

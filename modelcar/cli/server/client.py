@@ -1,4 +1,4 @@
-"""The way to a pipelines' API, with kfp's client; each failure says what to type."""
+"""Client for a pipelines' API, on kfp's own; each failure says what to type."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who we are to a cluster and to its pipeline server: a login, a service account, or nobody."""
+"""Credentials for a cluster and its pipeline server: a login, a service account, or none."""
 
 import atexit
 import os
@@ -63,7 +63,7 @@ def find_cluster(namespace: str = "") -> Cluster | None:
 
 
 def find_token(cluster: Cluster | None) -> Token | None:
-    """Where the token for the pipeline server comes from; None where there is none."""
+    """Returns the source of the token for the pipeline server; None where there is none."""
     if given := os.environ.get(TOKEN_VARIABLE):
         return lambda: given
     if file := os.environ.get(TOKEN_FILE_VARIABLE):

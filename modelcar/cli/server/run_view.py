@@ -1,4 +1,4 @@
-"""What is known of a run in a cluster: from the pipelines' API, and from its pods as far as we may read them."""
+"""View of a run in a cluster: from the pipelines' API, and from its pods as far as we may read them."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,17 +103,17 @@ class RunView:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """Tells whether nothing will change any more."""
         return self.state in ENDED
 
     @property
     def is_well(self) -> bool:
-        """Whether it did what it was to do."""
+        """Tells whether it did what it was to do."""
         return self.state == SUCCEEDED
 
     @property
     def seconds(self) -> float:
-        """How long it has taken."""
+        """Seconds that it has taken."""
         if self.created is None:
             return 0.0
         return max(((self.finished or datetime.now(UTC)) - self.created).total_seconds(), 0.0)
@@ -220,7 +220,7 @@ def state_of(run: Any) -> str:
 
 
 def _after(run_state: str, state: str) -> str:
-    """What a step is called once its run has ended."""
+    """Returns what a step is called once its run has ended."""
     if state in (WAITING, RUNNING):
         return CANCELLED if run_state == "CANCELED" else SKIPPED
     return state
@@ -236,7 +236,7 @@ def _pods(step: StepState | None) -> tuple[Any | None, Any | None]:
 
 
 def _is_driver(pod: Any) -> bool:
-    """Whether it is Kubeflow's pod, which prepares the step's."""
+    """Tells whether it is Kubeflow's pod, which prepares the step's."""
     return bool(re.search(r"-driver(\(\d+\))?$", (pod.metadata.annotations or {}).get(NODE_NAME, "")))
 
 
@@ -274,7 +274,7 @@ def _note_hindered_drivers(steps: list[Step], pods: Sequence[Any]) -> None:
 
 
 def _hindrance(pod: Any) -> str:
-    """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
+    """Returns why a pod does not run yet, in the scheduler's or the kubelet's words."""
     for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         waiting = status.state and status.state.waiting
         if waiting and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
@@ -314,7 +314,7 @@ def _reason(run: Any, state: RunState, records: Sequence[Record], steps: Sequenc
 
 
 def _seconds(detail: Any) -> float:
-    """How long a task has run; times that are not known are those of 1970."""
+    """Returns how long a task has run; times that are not known are those of 1970."""
     if detail is None or not detail.start_time or detail.start_time.year < 2000:
         return 0.0
     end = detail.end_time if detail.end_time and detail.end_time.year >= 2000 else datetime.now(UTC)

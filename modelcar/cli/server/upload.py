@@ -1,4 +1,4 @@
-"""What a run needs on a server: an experiment, and the pipeline, in a version that its content names."""
+"""Needs of a run on a server: an experiment, and the pipeline, in a version that its content names."""
 
 import json
 import tempfile
@@ -38,12 +38,12 @@ class Version:
 
     @property
     def reference(self) -> Any:
-        """What a run says of it."""
+        """The version as a run refers to it."""
         return kfp_server_api.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id, pipeline_version_id=self.id)
 
     @property
     def latest(self) -> Any:
-        """What a schedule says of the pipeline: without a version, each run takes the latest of its time."""
+        """The pipeline as a schedule refers to it: without a version, each run takes the latest of its time."""
         return kfp_server_api.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id)
 
 

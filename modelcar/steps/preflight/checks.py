@@ -16,7 +16,7 @@ from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryEr
 from modelcar.hub.choice import MAX_OPTIONS_SHOWN
 from modelcar.hub.client import Hub
 from modelcar.hub.paths import find_twins
-from modelcar.image.base_contents import refuse_models
+from modelcar.image.base_contents import BaseContents, examine_base
 from modelcar.image.existing import Existing
 from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
@@ -28,6 +28,7 @@ from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.registries import check_registry
 from modelcar.steps.preflight.request import BuildMode, RunRequest
+from modelcar.steps.preflight.serving_nodes import check_serving_nodes
 
 
 def check_model(plan: Plan) -> Iterator[Finding]:
@@ -86,10 +87,24 @@ def check_origin(plan: Plan) -> Iterator[Finding]:
 
 
 def check_base(plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:
-    """Checks that the base image holds no model itself, unless nothing is to be made."""
+    """Checks that the base image holds no model itself, and what KServe will find in it, if anything is to be made."""
     if plan.base is not None and unchanged is None:
-        refuse_models(plan.base)
-    yield from ()
+        yield from _served_on(plan.base.name, examine_base(plan.base))
+
+
+def _served_on(name: str, found: BaseContents) -> Iterator[Finding]:
+    about, remedy = "base image", "Leave base_image empty if KServe is to serve it as oci://"
+    if found.has_shell is False:
+        what = (
+            f"{name} has no shell: KServe runs sh in the image for oci://, and so does a pipeline's importer; only "
+            "oci+native:// and oci+fetch:// will serve it"
+        )
+        yield Finding(about, "warning", what, remedy)
+    elif found.entry_point:
+        what = (
+            f"{name} has an entry point, {found.entry_point}, to which KServe's `sh -c …` for oci:// goes as arguments"
+        )
+        yield Finding(about, "warning", what, remedy)
 
 
 def check_push(about: str, target: str, plan: Plan) -> Iterator[Finding]:
@@ -147,6 +162,12 @@ def check_claim(run: RunRequest, plan: Plan, seen: Path | None, cluster: Cluster
         yield Finding(about, "ok" if enough else "refusal", f"at {seen} {figures}", "" if enough else remedy)
     elif cluster is not None:
         yield claims.check(cluster, run.claim, plan.claim_bytes)
+
+
+def check_serving(plan: Plan, cluster: Cluster) -> Iterator[Finding]:
+    """Checks that nodes of this cluster could pull and serve the image."""
+    serving = plan.snapshot.serving
+    yield from check_serving_nodes(cluster, plan.image_bytes, serving.gpus if serving else 0)
 
 
 def check_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ _SLACK = 1.1
 
 
 def check(cluster: Cluster, name: str, needed: int) -> Finding:
-    """Whether a PersistentVolumeClaim is there and large enough for a run that finds nothing on it.
+    """Tells whether a PersistentVolumeClaim is there and large enough for a run that finds nothing on it.
 
     Args:
         cluster: Where it is.
@@ -37,7 +37,7 @@ def check(cluster: Cluster, name: str, needed: int) -> Finding:
                 raise
             return _missing(cluster, name, needed)
     if found.status.phase == "Lost":
-        return Finding(_ABOUT, "refusal", f"the claim {name} has lost its volume", "Delete it and make it anew")
+        return Finding(_ABOUT, "refusal", f"the claim {name} has lost its volume", "Delete and recreate it")
     quantity = (found.status.capacity or {}).get("storage") or found.spec.resources.requests["storage"]
     size = int(parse_quantity(quantity))
     if needed + SPARE_BYTES > size:

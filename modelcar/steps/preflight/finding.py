@@ -1,4 +1,4 @@
-"""What a check before a run found: that it is well, that it may not be, or that the run cannot succeed."""
+"""Finding of a check before a run: that it is well, that it may not be, or that the run cannot succeed."""
 
 from dataclasses import dataclass
 from typing import Literal

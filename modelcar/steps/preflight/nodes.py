@@ -1,4 +1,4 @@
-"""Which nodes would run a pod, as the scheduler will judge it: labels, taints, and what running pods leave of each.
+"""Nodes that would run a pod, as the scheduler will judge it: labels, taints, and what running pods leave of each.
 
 A large cluster's pods are many megabytes of JSON. So only the pods of nodes that would do otherwise are looked at, from
 the largest disk on until one has room, and they come from the API server's cache, which has them by node.
@@ -45,7 +45,7 @@ Resources = Counter[str]
 
 @dataclass(frozen=True)
 class Need:
-    """What a pod asks of a node.
+    """Needs of a pod.
 
     Attributes:
         node_selector: Labels that the node must have.
@@ -99,11 +99,11 @@ class Node:
         )
 
     def is_up(self) -> bool:
-        """Whether it takes any new pods."""
+        """Tells whether it takes any new pods."""
         return self.is_ready and not self.is_cordoned
 
     def is_selected(self, need: Need) -> bool:
-        """Whether it has the labels."""
+        """Tells whether it has the labels."""
         return all(self.labels.get(key) == value for key, value in need.node_selector.items())
 
     def repels(self, need: Need) -> list[Mapping[str, str]]:
@@ -122,7 +122,7 @@ class Node:
         return [name for name, amount in need.resources.items() if amount > self.allocatable[name] - taken[name]]
 
     def has_room(self, need: Need) -> bool:
-        """Whether it is known to have enough left."""
+        """Tells whether it is known to have enough left."""
         return self.requested is not None and not self.lacks(need)
 
     @property
@@ -133,10 +133,10 @@ class Node:
 
 
 def check(cluster: Cluster, need: Need) -> list[Finding]:
-    """Whether a node would run a pod. That this may not be looked up is a warning: it says nothing about the run."""
+    """Checks whether a node would run a pod. Where nodes may not be listed, that is a warning."""
     try:
         with explained_api("list the nodes"):
-            nodes = [Node.read(node) for node in _listed(cluster.core.list_node)]
+            nodes = [Node.read(node) for node in listed(cluster.core.list_node)]
     except ClusterError as error:
         return [_unseen(error, "")]
     selected = [node for node in nodes if node.is_selected(need)]
@@ -177,7 +177,7 @@ def look_at(cluster: Cluster, nodes: Sequence[Node], need: Need) -> list[Node]:
 
 
 def read_reserved(cluster: Cluster, node: str) -> Resources:
-    """What the pods on a node have reserved.
+    """Returns what the pods on a node have reserved.
 
     Raises:
         ClusterError: The API server refused, or cannot be reached.
@@ -185,13 +185,13 @@ def read_reserved(cluster: Cluster, node: str) -> Resources:
     total = Resources()
     selector = f"{_RESERVING},spec.nodeName={node}"
     with explained_api("list the pods of all namespaces"):
-        for pod in _listed(cluster.core.list_pod_for_all_namespaces, field_selector=selector, resource_version="0"):
+        for pod in listed(cluster.core.list_pod_for_all_namespaces, field_selector=selector, resource_version="0"):
             total.update(requests_of(pod["spec"]))
     return total
 
 
 def requests_of(spec: Mapping[str, Any]) -> Resources:
-    """What a pod reserves, counted as the scheduler counts it.
+    """Returns what a pod reserves, counted as the scheduler counts it.
 
     Containers add up. Init containers run before them one at a time, so the largest counts if it is more; those that go
     on running (sidecars) add to all that come after. Requests for the pod as a whole stand for its containers', and
@@ -216,7 +216,7 @@ def requests_of(spec: Mapping[str, Any]) -> Resources:
 
 
 def judge(nodes: Sequence[Node], need: Need) -> Finding:
-    """Whether a node would run the pod; if none would, why, and what to do about it, as a command."""
+    """Tells whether a node would run the pod; if none would, why, and what to do about it, as a command."""
     selected = [node for node in nodes if node.is_selected(need)]
     open_to_us = [node for node in selected if node.is_up() and not node.repels(need)]
     fitting = [node for node in open_to_us if node.has_room(need)]
@@ -237,7 +237,7 @@ def _busy(waiting: Sequence[Node], need: Need) -> Finding:
 
 
 def _reasons(nodes: Sequence[Node], need: Need) -> str:
-    """How many nodes each reason keeps away, a node being counted for the first that applies, as the scheduler does."""
+    """Counts the nodes that each reason keeps away; a node counts for the first that applies, as for the scheduler."""
     counted = Counter(_reason(node, need) for node in nodes)
     return (
         ", ".join(f"{count} of {_count(nodes)} {reason}" for reason, count in counted.most_common()) or "there is none"
@@ -260,33 +260,54 @@ def _reason(node: Node, need: Need) -> str:
 
 
 def _remedy(nodes: Sequence[Node], selected: Sequence[Node], open_to_us: Sequence[Node], need: Need) -> tuple[str, str]:
-    """What to do, a sentence and a command: the least first."""
-    if cordoned := [node for node in selected if node.is_cordoned and node.has_room(need) and _would_do(node, need)]:
-        return f"Open a node again; {_names(cordoned)} would do", f"oc adm uncordon {_best(cordoned).name}"
+    """Returns the remedy, a sentence and a command: the least first."""
+    remedies = (
+        _uncordon(selected, need),
+        _label(nodes, need),
+        _tolerate(selected, need),
+        ("Add a node", "oc get nodes") if not nodes else None,
+    )
+    return next(filter(None, remedies), None) or _ask_for_less(open_to_us or selected or nodes)
+
+
+def _uncordon(selected: Sequence[Node], need: Need) -> tuple[str, str] | None:
+    cordoned = [node for node in selected if node.is_cordoned and node.has_room(need) and _would_do(node, need)]
+    if not cordoned:
+        return None
+    return f"Open a node again; {_names(cordoned)} would do", f"oc adm uncordon {_best(cordoned).name}"
+
+
+def _label(nodes: Sequence[Node], need: Need) -> tuple[str, str] | None:
     others = [node for node in nodes if not node.is_selected(need)]
     unlabelled = [node for node in others if node.is_up() and node.has_room(need) and _would_do(node, need)]
-    if unlabelled:
-        best = _best(unlabelled)
-        lacking = {key: value for key, value in need.node_selector.items() if best.labels.get(key) != value}
-        labels = [f"{key}={value}" for key, value in lacking.items()]
-        overwrite = ["--overwrite"] if lacking.keys() & best.labels.keys() else []
-        command = shlex.join(["oc", "label", "node", best.name, *labels, *overwrite])
-        return f"Label a node; {_names(unlabelled)} would do", command
+    if not unlabelled:
+        return None
+    best = _best(unlabelled)
+    lacking = {key: value for key, value in need.node_selector.items() if best.labels.get(key) != value}
+    labels = [f"{key}={value}" for key, value in lacking.items()]
+    overwrite = ["--overwrite"] if lacking.keys() & best.labels.keys() else []
+    command = shlex.join(["oc", "label", "node", best.name, *labels, *overwrite])
+    return f"Label a node; {_names(unlabelled)} would do", command
+
+
+def _tolerate(selected: Sequence[Node], need: Need) -> tuple[str, str] | None:
     tainted = [node for node in selected if node.is_up() and not node.lacks(need) and node.repels(need)]
-    if tainted:
-        tolerations = json.dumps([_toleration(taint) for taint in _best(tainted).repels(need)])
-        return f"Let the build run on {_names(tainted)}: give the pipeline's tolerations as {tolerations}", ""
-    if not nodes:
-        return "Add a node", "oc get nodes"
-    # What no node has, no label brings.
-    best = _best(open_to_us or selected or nodes)
+    if not tainted:
+        return None
+    tolerations = json.dumps([_toleration(taint) for taint in _best(tainted).repels(need)])
+    return f"Let the build run on {_names(tainted)}: give the pipeline's tolerations as {tolerations}", ""
+
+
+def _ask_for_less(nodes: Sequence[Node]) -> tuple[str, str]:
+    # A label cannot add capacity that no node has.
+    best = _best(nodes)
     free = f"{best.name} has the most ephemeral storage: {_gibibytes(best.free_storage)} are free"
     advice = "The build writes to the claim, so build_ephemeral_storage can be left empty"
     return f"Ask for less, or add a node: {free}. {advice}", f"oc describe node {best.name}"
 
 
 def _would_do(node: Node, need: Need) -> bool:
-    """Whether a node would take the pod but for its labels and cordon."""
+    """Tells whether a node would take the pod but for its labels and cordon."""
     return node.is_ready and not node.repels(need) and not node.lacks(need)
 
 
@@ -329,7 +350,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, str]) -> bool:
     return operator == "Exists" or (operator == "Equal" and toleration.get("value", "") == taint.get("value", ""))
 
 
-def _listed(call: Callable[..., Any], **options: Any) -> Iterator[dict[str, Any]]:
+def listed(call: Callable[..., Any], **options: Any) -> Iterator[dict[str, Any]]:
     """All objects of a kind, a page at a time, as JSON: the client's own objects take ten times as long to make."""
     token = None
     while True:

@@ -7,8 +7,9 @@ from rich.filesize import decimal
 from rich.markdown import Markdown
 
 from modelcar import html_page
+from modelcar.errors import on_one_line
 from modelcar.image.recipe import MODELS
-from modelcar.markdown import code, line, sentence, table, text
+from modelcar.markdown import code, sentence, table, text
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.preflight import Preflight
@@ -28,7 +29,7 @@ def page(found: Preflight) -> str:
 
 def web_page(found: Preflight) -> str:
     """The same page in HTML, which every dashboard shows."""
-    return html_page.page(f"Plan for {line(found.run.model)}", _sections(found))
+    return html_page.page(f"Plan for {on_one_line(found.run.model)}", _sections(found))
 
 
 def show(found: Preflight) -> None:

@@ -1,4 +1,4 @@
-"""What a run will do and what it needs, from the Hub's metadata alone: no byte of weights is read."""
+"""Plan of a run and its needs, from the Hub's metadata alone: no byte of weights is read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ _NO_LIMIT = 1 << 62
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do and what it needs.
+    """Plan of a run, and its needs.
 
     Attributes:
         snapshot: The files that will be taken.
@@ -69,12 +69,12 @@ class Plan:
 
     @property
     def recipe(self) -> str:
-        """What decides, with the commit, what the image will be; empty if that is not known."""
+        """The hash of what decides, with the commit, what the image will be; empty if that is not known."""
         return self.image.recipe if self.image is not None else ""
 
     @property
     def annotations(self) -> dict[str, str]:
-        """What the image will say of itself."""
+        """Annotations that the image will have."""
         return describe(self.snapshot, self.recipe)
 
 

@@ -25,7 +25,7 @@ from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
 
-_UNSURE = ("claim", "nodes", "build pod", "commit")
+_UNSURE = ("claim", "nodes", "build pod", "serving nodes", "commit")
 """Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
 
 Result = TypeVar("Result")
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found before a run.
+    """Findings before a run.
 
     Attributes:
         run: What was asked for.
@@ -53,7 +53,7 @@ class Preflight:
 
     @property
     def refusals(self) -> list[Finding]:
-        """Why the run cannot succeed."""
+        """Reasons why the run cannot succeed."""
         return [finding for finding in self.findings if finding.verdict == "refusal"]
 
     def note(self, record: Record) -> None:
@@ -113,6 +113,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     if cluster is not None and not mistakes:
         asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
+        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
     asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
@@ -159,7 +160,7 @@ def _started(check: Callable[[], Result]) -> Future[Result]:
 
 
 def _answer(about: str, future: Future[Result], deadline: float) -> tuple[Result | None, list[Finding]]:
-    """What a check found, or that it could not: what the cluster does not say is no reason to refuse a run."""
+    """Returns a check's finding, or that it found none: what the cluster does not say is no reason to refuse a run."""
     unsure: Verdict = "warning" if about in _UNSURE else "refusal"
     try:
         return future.result(max(deadline - time.monotonic(), 0)), []

@@ -1,4 +1,4 @@
-"""What a run's registries take: whether they may be written to, what they can do, and what is too large for them."""
+"""Checks of a run's registries: whether they may be written to, what they can do, and what is too large for them."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""Request for a run."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?", r
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a run is asked to do: the pipelines' parameters, by their own names.
+    """A run that is asked for: the pipelines' parameters, by their own names.
 
     Attributes:
         model: The model's id on the Hub.
@@ -112,7 +112,7 @@ class RunRequest:
 
     @property
     def need(self) -> Need:
-        """What the build's pod asks of a node."""
+        """Needs of the build's pod."""
         requests = {"cpu": self.build_cpu, "memory": self.build_memory, EPHEMERAL_STORAGE: self.node_storage}
         return Need(self.node_selector, self.tolerations, requests)
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from rich.filesize import decimal
 
 from modelcar.html_page import Picture
+from modelcar.progress import duration
 from modelcar.records.disk_usage import KIB, Point
 from modelcar.records.step_record import Record
 
@@ -40,7 +41,7 @@ LEGEND = {"claim": "claim", "node": "the node's own disk"}
 
 @dataclass(frozen=True)
 class Curve:
-    """How much more of a disk was in use than at its beginning, during one step.
+    """Growth of a disk's use since its beginning, during one step.
 
     Attributes:
         points: Seconds since the run's start, and bytes.
@@ -105,17 +106,6 @@ def pictures(records: Sequence[Record]) -> Iterator[Picture]:
         yield Picture(svg, EXPLANATION)
 
 
-def clock(seconds: float) -> str:
-    """A duration, as people write it."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    if minutes:
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    return f"{rest} s"
-
-
 def _picture(records: Sequence[Record], shown: Sequence[Curve], width: int, kind: str) -> ElementTree.Element:
     begun = records[0].start
     end = max([record.end - begun for record in records] + [curve.points[-1][0] for curve in shown])
@@ -125,7 +115,7 @@ def _picture(records: Sequence[Record], shown: Sequence[Curve], width: int, kind
     rungs = list(_rungs(lowest if -lowest > NOISE * highest else 0, highest))
     scale = Scale(width, max(end, 1.0), rungs[0], rungs[-1])
     label = "Disk in use over time, " + ", ".join(
-        f"{record.step} from {clock(record.start - begun)}" for record in records
+        f"{record.step} from {duration(record.start - begun)}" for record in records
     )
     svg = ElementTree.Element(
         "svg",
@@ -182,7 +172,7 @@ def _axes(svg: ElementTree.Element, scale: Scale, rungs: Sequence[float]) -> Non
             "line",
             {"class": "zero", "x1": str(x), "x2": str(x), "y1": str(HEIGHT - BOTTOM), "y2": str(HEIGHT - BOTTOM + 5)},
         )
-        words = clock(number * step)
+        words = duration(number * step)
         room = LETTER * len(words) / 2
         anchor = "start" if x - LEFT < room else "end" if scale.width - x < room else "middle"
         _label(svg, words, x, HEIGHT - BOTTOM + 19, anchor, "faint")

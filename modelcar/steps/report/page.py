@@ -8,14 +8,16 @@ from rich.filesize import decimal
 from modelcar import html_page, markdown
 from modelcar.cluster.failures import Failure
 from modelcar.cluster.run_state import RUN_LABEL
+from modelcar.errors import on_one_line
 from modelcar.image import annotations
+from modelcar.progress import duration
 from modelcar.records.step_record import Record
 from modelcar.serving.documents import ServingDocuments, serving_documents
 from modelcar.serving.platform import Platform, PlatformName
 from modelcar.serving.runtime import Runtime
 from modelcar.serving.served_model import ServedModel, served_model
 from modelcar.steps.report import disk_chart
-from modelcar.steps.report.disk_chart import DISKS, clock, peak
+from modelcar.steps.report.disk_chart import DISKS, peak
 
 SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
 
@@ -29,7 +31,7 @@ CANCELLED = FAILED[1:]
 
 @dataclass(frozen=True)
 class EndedRun:
-    """What a run was asked to do, and how it ended.
+    """A run that has ended: what it was asked to do, and how it ended.
 
     Attributes:
         id: The run's id.
@@ -56,7 +58,7 @@ class EndedRun:
 
 @dataclass(frozen=True)
 class Found:
-    """What could be found out about a run.
+    """Findings about a run.
 
     Attributes:
         records: What its steps left, by the time they began.
@@ -119,7 +121,7 @@ def write(run: EndedRun, found: Found) -> Report:
     failed = run.state in FAILED or (run.state not in SUCCEEDED and (bool(found.failures) or _is_broken_off(found)))
     sections = _failure(run, found) if failed else _success(run, found)
     parts: list[html_page.Part] = [*sections, *_steps(found.records), *_notes(found.notes)]
-    title = markdown.line(run.model or (f"run {run.id}" if run.id else "this run"))
+    title = on_one_line(run.model or (f"run {run.id}" if run.id else "this run"))
     summary = _why(run, found) if failed else _done(run, found)
     page = html_page.page(f"Report on {title}", parts)
     documents = None if failed else found.documents(run)
@@ -135,7 +137,7 @@ def write(run: EndedRun, found: Found) -> Report:
 
 
 def _is_broken_off(found: Found) -> bool:
-    """Whether no step did what a run ends with. The pods of a run that somebody ends are deleted, and tell nothing."""
+    """Tells whether no step did what a run ends with. When a run is cancelled, its pods are deleted."""
     done = (
         not record.failed and (record.step == "register" or (record.step == "preflight" and record.unchanged))
         for record in found.records
@@ -210,7 +212,7 @@ def _steps(records: Sequence[Record]) -> Iterator[html_page.Part]:
         (
             record.step,
             "failed" if record.failed else "unchanged" if record.unchanged else "done",
-            clock(record.seconds),
+            duration(record.seconds),
             decimal(record.moved_bytes),
             *("" if (most := peak(record, disk)) is None else decimal(most) for disk in DISKS),
         )
@@ -229,13 +231,13 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
 def _why(run: EndedRun, found: Found) -> str:
     lines = [_finished(failure.what) for failure in found.failures] or [_unexplained(run)]
     lines += [f"What to do: {_finished(failure.remedy)}" for failure in found.failures if failure.remedy]
-    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
+    return "\n".join(on_one_line(line) for line in [*lines, *found.notes])
 
 
 def _done(run: EndedRun, found: Found) -> str:
     image = found.image
     lines = [f"{run.model} is in {image}"] if image else [f"{run.model} is there"]
-    return "\n".join(markdown.line(line) for line in [*lines, *found.notes])
+    return "\n".join(on_one_line(line) for line in [*lines, *found.notes])
 
 
 def _how_it_ended(run: EndedRun, found: Found) -> str:
@@ -247,9 +249,9 @@ def _how_it_ended(run: EndedRun, found: Found) -> str:
 def _unexplained(run: EndedRun) -> str:
     said = f" Kubeflow says: {run.error}" if run.error else ""
     if run.state in CANCELLED:
-        return f"Somebody ended it.{said}"
+        return f"The run was cancelled.{said}"
     if run.state not in FAILED:
-        return f"Somebody ended it, or a step's pod was deleted, with its node for instance. Run it again.{said}"
+        return f"The run was cancelled, or a step's pod was deleted, with its node for instance. Run it again.{said}"
     look = f" See its pods: `oc get pods -l {RUN_LABEL}={run.id}`" if run.id else " See the log of its last step."
     return f"Nothing that is left of the run says why.{said}{look}"
 

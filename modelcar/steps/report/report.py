@@ -1,4 +1,4 @@
-"""What became of a run: where the image is and how to serve it, or which step failed, why, and what helps.
+"""Report of a run: where the image is and how to serve it, or which step failed, why, and what helps.
 
 All of it comes from what the steps left in their termination logs, and from what the cluster knows of their pods. The
 report itself never fails: what it cannot find out, it says.
@@ -99,7 +99,7 @@ def _without_scratch(place: Path) -> list[str]:
 
 
 def _tried(doing: str, work: Callable[[], T], notes: list[str]) -> T | None:
-    """What a piece of work gives; None, and a note, if it fails or takes too long."""
+    """Returns the result of a piece of work; None, and a note, if it fails or takes too long."""
     given: list[T] = []
     errors: list[Exception] = []
 

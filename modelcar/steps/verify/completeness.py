@@ -1,4 +1,4 @@
-"""Which weights a model lacks: an image may leave files out, but shards of one set are of use only together."""
+"""Completeness of a model's weights: an image may leave files out, but shards of one set are of use only together."""
 
 import re
 from collections.abc import Collection, Iterable

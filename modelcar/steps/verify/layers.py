@@ -24,7 +24,7 @@ MAX_NAMED = 20
 
 @dataclass
 class Contents:
-    """Which files each layer of the model holds.
+    """Files in each layer of the model.
 
     Attributes:
         files: The files of each layer, in the layers' order; None if it is not known.

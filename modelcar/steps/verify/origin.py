@@ -1,4 +1,4 @@
-"""Where an image comes from: the Hub's own word, a signed statement, and the base image."""
+"""Origin of an image: the Hub's own word, a signed statement, and the base image."""
 
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,7 @@ from modelcar.steps.verify.result import Link, broken, not_proved, proved
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image is held against.
+    """Origin that an image is held against.
 
     Attributes:
         published: What the Hub published or, offline, what a statement says it did; None if nobody says.

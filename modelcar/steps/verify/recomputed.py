@@ -29,7 +29,7 @@ MAX_DIFFERENCES = 10
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What came of making the image again.
+    """Result of making the image again.
 
     Attributes:
         links: Whether it is the one that is there.
@@ -104,7 +104,7 @@ class _Nowhere:
 
 
 def _as_said(image: FoundImage, again: ModelImage) -> dict[str, str]:
-    """What the image says of itself, where only the Hub knows better; what follows from its files is computed."""
+    """Returns the annotations that only the Hub can check; what follows from the files is computed."""
     known = {annotations.MODEL, annotations.RECIPE, annotations.SIZE, annotations.VERSION, spec.REVISION}
     said = {key: value for key, value in image.said.items() if key not in (spec.BASE_NAME, spec.BASE_DIGEST)}
     return {**said, **{key: again.annotations[key] for key in known if key in said}}

@@ -15,7 +15,7 @@ ESSENTIAL = ("image", "base image", "layers", "files", "recipe")
 
 
 class State(StrEnum):
-    """What came of checking a link: proved, broken, not proved though it must be, or not asked for."""
+    """Result of checking a link: proved, broken, not proved though it must be, or not asked for."""
 
     PROVED = "proved"
     BROKEN = "broken"
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What came of checking an image."""
+    """Result of checking an image, in one word."""
 
     WHOLE = "whole"
     BROKEN = "broken"
@@ -76,7 +76,7 @@ def not_checked(name: str, detail: str) -> Link:
 
 @dataclass
 class Verification:
-    """What came of checking an image.
+    """Result of checking an image.
 
     Attributes:
         image: The image, pinned to its digest.
@@ -98,7 +98,7 @@ class Verification:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all is proved that must be."""
+        """Tells whether all is proved that must be."""
         return self.outcome is Outcome.WHOLE
 
     def add(self, links: Iterable[Link]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from kubernetes import client, utils
 
 from tests.kubernetes.kfp import admission, api_server, controllers, database, metadata, object_store, objects
-from tests.kubernetes.kfp.checkout import given_checkout
 from tests.kubernetes.kfp.image import write_archive
 from tests.kubernetes.kfp.programs import pipelines_programs
 from tests.kubernetes.local_cluster import LocalCluster
@@ -55,7 +54,7 @@ class Backend:
     @property
     def compiled_for(self) -> str:
         """What pipelines are compiled for (`modelcar compile --for`): the pinned release has no dsl.TaskConfig yet."""
-        return "rhoai-3" if given_checkout() else "rhoai-2.25"
+        return "rhoai-2.25"
 
     @property
     def is_up(self) -> bool:

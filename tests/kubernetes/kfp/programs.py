@@ -10,7 +10,6 @@ from google.protobuf import any_pb2, descriptor_pb2, duration_pb2, struct_pb2
 from google.protobuf.compiler import plugin_pb2
 from google.rpc import status_pb2
 
-from tests.kubernetes.kfp.checkout import given_checkout, programs_of
 from tests.kubernetes.kfp.preparation import (
     ARGO,
     DEFINITIONS,
@@ -42,17 +41,12 @@ _GENERATOR_RELEASE = 5, 29, 0
 def pipelines_programs() -> Path:
     """Builds Kubeflow Pipelines and Argo Workflows, unless the cache has them.
 
-    They are of the pinned release, or of that of the checkout that MODELCAR_TEST_PIPELINES names.
-
     Returns:
         The folder that holds them.
 
     Raises:
         BuildError: There is no Go that is new enough, or Go failed.
     """
-    checkout = given_checkout()
-    if checkout:
-        return programs_of(checkout)
     return go_programs("kubeflow-pipelines", _SOURCES / "kubeflow_pipelines", prepare=_generate)
 
 
@@ -68,13 +62,10 @@ def definitions() -> list[Path]:
 
 def pipeline_definitions() -> list[Path]:
     """The files, from the same release, with the definitions of Pipeline and PipelineVersion."""
-    checkout = given_checkout()
-    if checkout is None:
-        command = ["go", "mod", "download", "-json", PIPELINES]
-        folder = _SOURCES / "kubeflow_pipelines"
-        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
-        checkout = Path(json.loads(told)["Dir"])
-    return sorted(checkout.glob(_PIPELINE_DEFINITIONS))
+    command = ["go", "mod", "download", "-json", PIPELINES]
+    folder = _SOURCES / "kubeflow_pipelines"
+    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    return sorted(Path(json.loads(told)["Dir"]).glob(_PIPELINE_DEFINITIONS))
 
 
 def _generate(build: Path, go: Go) -> None:

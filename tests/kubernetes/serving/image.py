@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.kubernetes.file_layer import FileLayer
-from tests.kubernetes.image import SITE, Image, python_layers, write_images
+from tests.kubernetes.image import SITE, Image, add_libraries, python_layers, write_images
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 SERVER = "/opt/server.py"
@@ -21,7 +21,9 @@ def write_server_image(path: Path) -> Path:
         The path.
     """
     layer = FileLayer()
-    layer.tree(SITE, _packages())
+    packages = _packages()
+    layer.tree(SITE, packages)
+    add_libraries(layer, [*packages.glob("**/*.so")], inside=packages)
     layer.file(SERVER.lstrip("/"), Path(__file__).with_name("server.py"))
     return write_images(path, Image("server:1", [*python_layers(), layer.finished()]))
 

@@ -56,7 +56,7 @@ def test_a_step_that_was_given_our_code_hands_on_the_very_same(tmp_path: Path) -
     assert second.stdout == "7\n"
 
 
-def test_a_step_that_installed_a_published_package_has_the_next_pod_install_it(
+def test_a_published_package_is_installed_by_the_next_pod_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = "--index-url https://nexus.example/simple\nsix==1.17.0\nmodelcar-pipelines==9.8"

@@ -121,7 +121,7 @@ def test_what_a_decorator_registered_stays_with_all_it_needs(sample: Path) -> No
     assert "from sample.ground import unused\n" in left["registry.py"]
 
 
-def test_attributes_of_a_module_are_followed_and_a_parameter_of_its_name_is_not(sample: Path) -> None:
+def test_attributes_are_followed_and_a_parameter_of_a_modules_name_is_not(sample: Path) -> None:
     assert "LIMIT" in reached(sample, "from sample import ground\nprint(ground.LIMIT)")["ground.py"]
     assert "Forgotten" not in reached(sample, "from sample.registry import plain")["ground.py"]
 

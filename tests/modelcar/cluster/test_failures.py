@@ -84,10 +84,41 @@ def test_deadline_while_the_image_was_not_there_is_about_the_image() -> None:
 
     (found,) = failures(run_state("no_image", pods=[pod]))
     assert (found.reason, found.step) == ("ErrImagePull", "mirror")
-    assert 'Failed to pull image "registry.invalid/none/none:1"' in found.what
+    assert found.what.startswith(
+        "mirror could not start, for its image registry.invalid/none/none:1 cannot be pulled: "
+    )
     assert [event["reason"] for event in events].count("Failed") > 0
     (found,) = failures(run_state("no_image", pods=[pod], events=[]))
     assert found.reason == "DeadlineExceeded"
+
+
+CAUSE = "failed to resolve image: i/o timeout"
+IMAGE = "registry.invalid/none/none:1"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "event"),
+    [
+        ({"reason": "ErrImagePull", "message": CAUSE}, True),
+        ({"reason": "ErrImagePull", "message": CAUSE}, False),
+        ({"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{IMAGE}"'}, True),
+        ({"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{IMAGE}": ErrImagePull: {CAUSE}'}, True),
+        ({"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{IMAGE}": ErrImagePull: {CAUSE}'}, False),
+        ({"reason": "ContainerCreating"}, True),
+    ],
+)
+def test_a_failed_pull_is_one_sentence_whatever_comes_first(waiting: dict[str, str], event: bool) -> None:
+    (pod,), events = as_json("no_image")["pods"], as_json("no_image")["events"]
+    pod["status"]["containerStatuses"][0]["state"] = {"waiting": waiting}
+    for one in events:
+        if one["message"].startswith("Failed to pull"):
+            one["message"] = f'Failed to pull image "{IMAGE}": {CAUSE}'
+
+    (found,) = failures(run_state("no_image", pods=[pod], events=events if event else []))
+
+    assert (found.reason, found.step) == ("ErrImagePull", "mirror")
+    assert found.what == f"mirror could not start, for its image {IMAGE} cannot be pulled: {CAUSE}"
+    assert "image_pull_secret" in found.remedy
 
 
 def test_eviction_names_the_container_that_used_most() -> None:

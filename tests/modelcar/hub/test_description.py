@@ -1,4 +1,4 @@
-"""What is said of the files that are taken: licence, quantization, and how they are served."""
+"""Descriptions of the files that are taken: licence, quantization, and how they are served."""
 
 from datetime import UTC, datetime
 from typing import Any

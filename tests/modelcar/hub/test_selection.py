@@ -1,7 +1,8 @@
-"""What a selection comes to, asked of a Hub."""
+"""Outcomes of selections, asked of a Hub."""
 
 import json
 import pickle
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -153,3 +154,14 @@ def test_versioned_layout_puts_the_files_where_servers_of_versions_look(hub: Hub
     assert not any("model_layout" in limit for limit in versioned.serving.limits)
     with pytest.raises(SelectionError, match="no model_layout 'deep'"):
         resolve(model_layout="deep")
+
+
+def test_header_of_a_gguf_tells_what_does_not_load_it(hub: Hub) -> None:
+    name, value = b"general.architecture", b"flux"
+    entry = struct.pack("<Q", len(name)) + name + struct.pack("<IQ", 8, len(value)) + value
+    hub.publish(REPO, {"flux1-dev-Q4_0.gguf": b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + entry + WEIGHTS})
+
+    serving = resolve().snapshot.serving
+
+    assert serving is not None
+    assert "ComfyUI" in serving.limits[0]

@@ -4,6 +4,7 @@ import hashlib
 import random
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,26 +13,38 @@ from modelcar.errors import HubError
 from modelcar.hub import xet as xet_module
 from modelcar.hub.client import Hub as HubClient
 from modelcar.hub.reader import MIN_XET_BYTES, HubFile
+from modelcar.hub.xet import is_trusted
 from tests.parts.hub import Hub
-from tests.parts.xet import LocalXet
+from tests.parts.registries import Registry
+from tests.parts.steps import download, stream
+from tests.parts.xet import SERVER, XetStorage, xet_folder, xet_server
 
 REPO, FILE = "org/xet", "model.safetensors"
 CONTENT = random.Random(2).randbytes(2 * MIN_XET_BYTES)
 
 
-@pytest.fixture
-def xet(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> LocalXet:
+NEEDS_SERVER = pytest.mark.skipif(not SERVER.exists(), reason="there is no Xet server: make xet-parts builds it")
+
+
+@pytest.fixture(params=["folder", pytest.param("server", marks=NEEDS_SERVER)])
+def xet(
+    request: pytest.FixtureRequest, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[XetStorage]:
     """Give a storage that has the model's file, named by the Hub."""
-    storage = LocalXet(tmp_path / "xet")
-    storage.add(CONTENT)
-    hub.publish(REPO, {FILE: CONTENT})
-    hub.name_xet(storage)
-    monkeypatch.setattr(xet_module, "_is_trusted", lambda *_: True)
-    return storage
+    with ExitStack() as stack:
+        if request.param == "server":
+            storage = stack.enter_context(xet_server(tmp_path / "xet"))
+        else:
+            storage = xet_folder(tmp_path / "xet")
+            monkeypatch.setattr(xet_module, "is_trusted", lambda *_: True)
+        storage.add(CONTENT)
+        hub.publish(REPO, {FILE: CONTENT})
+        hub.name_xet(storage)
+        yield storage
 
 
 @pytest.fixture
-def file(xet: LocalXet) -> Iterator[HubFile]:
+def file(xet: XetStorage) -> Iterator[HubFile]:
     with HubClient("xet") as client:
         snapshot = client.snapshot(REPO)
         yield client.reader(snapshot, snapshot.by_path[FILE])
@@ -56,12 +69,12 @@ def test_small_parts_come_over_plain_http(hub: Hub, file: HubFile) -> None:
     assert over_http(hub) == 100
 
 
-def test_one_token_serves_several_files(hub: Hub, xet: LocalXet, file: HubFile) -> None:
+def test_one_token_serves_several_files(hub: Hub, xet: XetStorage, file: HubFile) -> None:
     assert whole(file) + whole(file) == CONTENT + CONTENT
     assert xet.tokens_given == 1
 
 
-def test_plain_http_is_what_comes_without_asking(hub: Hub, xet: LocalXet) -> None:
+def test_plain_http_is_what_comes_without_asking(hub: Hub, xet: XetStorage) -> None:
     with HubClient() as client:
         snapshot = client.snapshot(REPO)
         assert whole(client.reader(snapshot, snapshot.by_path[FILE])) == CONTENT
@@ -69,16 +82,17 @@ def test_plain_http_is_what_comes_without_asking(hub: Hub, xet: LocalXet) -> Non
 
 
 def test_storage_that_goes_away_is_made_up_for(
-    hub: Hub, xet: LocalXet, file: HubFile, capsys: pytest.CaptureFixture[str]
+    hub: Hub, xet: XetStorage, file: HubFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(xet.folder)
+    shutil.rmtree(tmp_path / "xet")
+    xet.endpoint = xet.endpoint if xet.endpoint.startswith("local:") else "http://127.0.0.1:1"
 
     assert hashlib.sha256(whole(file)).digest() == hashlib.sha256(CONTENT).digest()
     assert over_http(hub) == len(CONTENT)
     assert "the rest comes over plain HTTP" in capsys.readouterr().out
 
 
-def test_file_that_is_not_on_xet_comes_over_plain_http(hub: Hub, xet: LocalXet, file: HubFile) -> None:
+def test_file_that_is_not_on_xet_comes_over_plain_http(hub: Hub, xet: XetStorage, file: HubFile) -> None:
     xet.hashes.clear()
 
     assert whole(file) == CONTENT
@@ -86,11 +100,11 @@ def test_file_that_is_not_on_xet_comes_over_plain_http(hub: Hub, xet: LocalXet, 
 
 
 def test_storage_that_is_not_over_tls_is_not_asked(
-    hub: Hub, xet: LocalXet, file: HubFile, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, xet: XetStorage, file: HubFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Hub must not have us read this machine's own files either."""
-    monkeypatch.undo()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(xet_module, "is_trusted", is_trusted)
+    xet.endpoint = f"local://{xet.endpoint.partition('://')[2]}"
 
     assert whole(file) == CONTENT
     assert over_http(hub) == len(CONTENT)
@@ -128,3 +142,33 @@ def test_too_little_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_unknown_transport_is_named() -> None:
     with pytest.raises(HubError, match=r"no transport 'pigeon'\. Choose one of auto, xet, http"):
         HubClient("pigeon")
+
+
+def test_download_and_stream_take_the_transport(
+    hub: Hub, xet: XetStorage, plain_registry: Registry, tmp_path: Path
+) -> None:
+    hub.publish(REPO, {"model.gguf": CONTENT})
+
+    done = download(REPO, tmp_path / "claim", transport="xet")
+    stream(REPO, f"{plain_registry.host}/xet/streamed:1", transport="xet")
+
+    assert (done.directory / "model.gguf").read_bytes() == CONTENT
+    assert over_http(hub) == 0
+    with pytest.raises(HubError, match="no transport 'pigeon'"):
+        download(REPO, tmp_path / "claim", transport="pigeon")
+
+
+@pytest.mark.parametrize(
+    ("storage", "hub_url", "trusted"),
+    [
+        ("https://cas.example", "https://hub.example", True),
+        ("http://cas.example", "https://hub.example", False),
+        ("http://cas.example", "http://hub.example", True),
+        ("https://cas.example", "http://hub.example", True),
+        ("local:///etc", "http://hub.example", False),
+        ("file:///etc", "https://hub.example", False),
+        ("", "https://hub.example", False),
+    ],
+)
+def test_storage_is_asked_over_tls_or_as_plainly_as_the_hub(storage: str, hub_url: str, trusted: bool) -> None:
+    assert is_trusted(storage, hub_url) == trusted

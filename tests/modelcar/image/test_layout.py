@@ -83,7 +83,7 @@ def test_large_shards_go_together_where_they_would_be_too_many() -> None:
     assert all(layer.size <= MAX_LAYER_SIZE for layer in parts)
 
 
-def test_commit_of_readme_and_configuration_resends_little_of_a_large_model() -> None:
+def test_commit_of_readme_and_configuration_resends_little() -> None:
     """DeepSeek-R1: 163 shards, and a README.md and a config.json that change more often."""
     shards = {f"model-{number:05}-of-00163.safetensors": 4_300_000_000 for number in range(1, 164)}
     small = {"README.md": 18_000, "config.json": 1700, "LICENSE": 1000, "figures/benchmark.jpg": 777_000}

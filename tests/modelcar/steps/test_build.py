@@ -581,7 +581,7 @@ with scratch(Folder(Path(sys.argv[1]))) as place:
 """
 
 
-def test_scratch_of_a_killed_build_is_removed_and_that_of_a_running_one_is_kept(
+def test_scratch_of_a_killed_build_is_removed_and_a_running_ones_kept(
     plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "killed")
@@ -648,7 +648,7 @@ print(json.dumps(peaks))
 """
 
 
-def test_build_needs_a_quarter_of_the_weights_on_the_claim_and_nothing_on_the_node(
+def test_build_needs_a_quarter_on_the_claim_and_nothing_on_the_node(
     hub: Hub, plain_registry: Registry, mount: Mount, tmp_path: Path
 ) -> None:
     model = tiny_llama(tmp_path / "model", bytes_per_shard=64 << 20, consolidated=False)

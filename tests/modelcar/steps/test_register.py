@@ -368,7 +368,7 @@ def test_several_runs_at_once_make_one_entry(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_answer_without_content_is_named_and_the_next_run_completes_the_entry(
+def test_answer_without_content_is_named_and_the_next_run_completes_it(
     method: str, image: Reference, model_registry_server: ModelRegistryServer
 ) -> None:
     """A gateway may say that all is well and nothing else, in the place of any answer."""

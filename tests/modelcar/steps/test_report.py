@@ -19,10 +19,11 @@ from modelcar.claim.folder import Folder
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
+from modelcar.progress import duration
 from modelcar.records.disk_usage import Point
 from modelcar.records.step_record import Record
 from modelcar.steps.report import report
-from modelcar.steps.report.disk_chart import clock, curves, peak
+from modelcar.steps.report.disk_chart import curves, peak
 from modelcar.steps.report.page import EndedRun, Found, write
 from tests.parts.run_states import run_state
 
@@ -153,7 +154,7 @@ def test_a_run_that_was_ended_is_not_called_done() -> None:
     for records in ((), RECORDS[:2]):
         done = write(running, Found(records, complete=True))
         assert done.failed
-        assert done.markdown.startswith("# The run was ended\n\nSomebody ended it, or a step's pod was deleted")
+        assert done.markdown.startswith("# The run was ended\n\nThe run was cancelled, or a step's pod was deleted")
     for records in (RECORDS, (record("preflight", 0, 5, unchanged=True, image=IMAGE),)):
         assert not write(running, Found(records, complete=True)).failed
 
@@ -164,7 +165,7 @@ def test_unexplained_failure_says_where_to_look() -> None:
     assert "Nothing that is left of the run says why. Kubeflow says: Kubeflow's \\*words\\*" in done.markdown
     assert "`oc get pods -l pipeline/runid=run-1`" in done.markdown
     assert write(EndedRun("run-1", "CANCELED"), Found()).markdown.startswith(
-        "# The run was cancelled\n\nSomebody ended it."
+        "# The run was cancelled\n\nThe run was cancelled."
     )
 
 
@@ -203,7 +204,7 @@ def test_page_of_a_failure_holds_why_and_the_command() -> None:
     assert "<svg" in done.html
 
 
-def test_curves_begin_with_the_run_for_the_claim_and_with_the_step_for_the_node() -> None:
+def test_curves_begin_with_the_run_on_the_claim_and_the_step_on_the_node() -> None:
     found = curves(RECORDS)
 
     claims = [curve for curve in found if curve.disk == "claim"]
@@ -233,7 +234,7 @@ def test_page_without_any_record_has_no_picture() -> None:
     ],
 )
 def test_durations_are_readable(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
+    assert duration(seconds) == text
 
 
 class TestFromHere:

@@ -147,7 +147,7 @@ def succeeded(done: TaskRun) -> TaskRun:
     return done
 
 
-def test_a_model_becomes_a_version_that_vertex_can_serve_and_only_another_one_is_added(
+def test_a_model_becomes_a_version_that_vertex_can_serve(
     published: Hub, cloud: Cloud, pipeline: dict[str, Any], model: Path, tmp_path: Path
 ) -> None:
     run = Run(pipeline, tmp_path / "run", cloud.environment)
@@ -229,7 +229,7 @@ def check_image(cloud: Cloud, image: str, model: Path, folder: Path) -> None:
         assert (within / "models" / name).read_bytes() == (model / name).read_bytes()
 
 
-def test_tokens_that_end_in_the_middle_are_read_again_and_a_gated_model_opens_with_the_secret(
+def test_tokens_that_end_are_read_again_and_a_secret_opens_a_gated_model(
     hub: Hub, model: Path, cloud: Cloud, pipeline: dict[str, Any], tmp_path: Path
 ) -> None:
     hub.publish(MODEL, model, gated=True)

@@ -111,7 +111,7 @@ def test_a_target_that_is_no_reference_is_named() -> None:
         vertex_upload.check_target("")
 
 
-def test_the_default_server_bypasses_an_entry_point_that_overrides_the_model(
+def test_the_default_server_bypasses_an_overriding_entry_point(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     vertex_upload.check_server(SERVING_IMAGE, SERVING_ARGS, SERVING_CONTAINER)

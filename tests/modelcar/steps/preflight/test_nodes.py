@@ -105,7 +105,7 @@ def test_missing_label_is_a_command_for_the_best_node() -> None:
     assert found.remedy == "Label a node; best (200.0Gi free), good (100.0Gi free) would do"
 
 
-def test_other_value_of_the_label_is_overwritten_and_labels_that_are_there_left_out() -> None:
+def test_other_value_of_the_label_is_overwritten() -> None:
     nodes = [node("a", labels={"ai-build-node": "false", "disk": "large"})]
 
     found = refused(judge(nodes, need("20Gi", {**BUILD, "disk": "large"})))
