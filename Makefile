@@ -65,8 +65,9 @@ registries: setup ## build the registries that take long (Gitea: half an hour), 
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
 	$(BIN)/python -m pytest -m cluster tests/kubernetes
 
-soak: setup ## run 200 schedules of random faults over each step, and the loads (some hours)
+soak: setup ## run 200 schedules of random faults over each step, the loads, and 10,000 mutations of an image (some hours)
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak --soak-runs 200
+	$(BIN)/python -m pytest -n 2 tests/promises/test_mutated_images.py --mutations 10000
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

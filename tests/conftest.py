@@ -51,7 +51,7 @@ Mount = Callable[..., Path]
 LogIn = Callable[..., Path]
 
 
-MUTATIONS = 200
+MUTATIONS = 100
 """Random changes of an honest image that run with the other tests; 10,000 are for `make soak`."""
 
 SHORT_SOAK = 2

@@ -55,7 +55,7 @@ def main() -> None:
         _say("the image in the mirror, as skopeo sees it")
         _inspect(mirror)
         _say("its entry, as the Model Registry's REST API gives it")
-        artifacts = requests.get(f"{entries.url}/api/model_registry/v1alpha3/model_artifacts", timeout=10).json()
+        artifacts = requests.get(f"{entries.url}/api/model_registry/v1alpha3/model_artifacts", timeout=600).json()
         console.print_json(
             data=[{key: item[key] for key in ("name", "uri", "modelFormatName")} for item in artifacts["items"]]
         )

@@ -239,4 +239,6 @@ def _is_pure(decorator: ast.expr) -> bool:
 
 def _is_for_types(statement: ast.stmt) -> bool:
     """Tells an `if TYPE_CHECKING:`, of which nothing is there when a program runs."""
-    return isinstance(statement, ast.If) and getattr(statement.test, "id", "") == "TYPE_CHECKING"
+    return (
+        isinstance(statement, ast.If) and getattr(statement.test, "id", "") == "TYPE_CHECKING" and not statement.orelse
+    )

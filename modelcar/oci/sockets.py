@@ -34,7 +34,7 @@ class _TimedReader(socket.SocketIO):
     def __init__(self, sock: socket.socket, seconds: float | None) -> None:
         super().__init__(sock, "r")
         self._limit = seconds if isinstance(seconds, int | float) else None
-        self._left = self._limit or 0.0
+        self._left = self._set = self._limit or 0.0
         self._read = 0
 
     def readinto(self, buffer: Any) -> int | None:
@@ -42,7 +42,10 @@ class _TimedReader(socket.SocketIO):
             return super().readinto(buffer)
         # SocketIO refuses to be read again after a time-out; nobody does.
         allowed = max(self._left, 0.001)
-        self._sock.settimeout(allowed)  # type: ignore[attr-defined]
+        # Each change is a call of the system: a fast answer, which loses none of its allowance, needs one.
+        if abs(allowed - self._set) > self._limit / 10 or allowed < self._limit / 10:
+            self._sock.settimeout(allowed)  # type: ignore[attr-defined]
+            self._set = allowed
         began = time.monotonic()
         try:
             count = super().readinto(buffer)

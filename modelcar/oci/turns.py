@@ -15,7 +15,7 @@ PREPARED = 4
 has.
 """
 
-CHUNKS = 2
+CHUNKS = 4
 """Chunks of a layer that wait to be sent."""
 
 WINDOW_SECONDS = 2.0

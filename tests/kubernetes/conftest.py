@@ -63,6 +63,15 @@ def local_cluster(cluster: AnyCluster) -> LocalCluster:
     return cluster
 
 
+@pytest.fixture(autouse=True)
+def images(request: pytest.FixtureRequest) -> None:
+    """Bring back images that a node lost while an earlier test filled its disk."""
+    if "cluster" in request.fixturenames:
+        cluster = request.getfixturevalue("cluster")
+        if isinstance(cluster, LocalCluster):
+            cluster.bring_images_back()
+
+
 @pytest.fixture
 def namespace(cluster: AnyCluster) -> Iterator[Namespace]:
     """Give an empty namespace, gone afterwards with all that is in it."""

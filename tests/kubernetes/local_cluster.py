@@ -15,7 +15,7 @@ from kubernetes import client, config
 
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.file_systems import FileSystems
-from tests.kubernetes.image import IMAGE, write_archive
+from tests.kubernetes.image import IMAGE, TINY_IMAGE, write_archive
 from tests.kubernetes.machine import Machine, MachineError
 from tests.kubernetes.network import Network, connect_host, disconnect_host
 from tests.kubernetes.node import Disk, Node
@@ -182,6 +182,11 @@ class LocalCluster:
         with tempfile.TemporaryDirectory(dir=self.folder) as place, ThreadPoolExecutor() as threads:
             archive = write_archive(Path(place, "images.tar"))
             list(threads.map(lambda node: node.load(archive), self.nodes.values()))
+
+    def bring_images_back(self) -> None:
+        """Puts the images into nodes that lost them, so that a test does not depend on those before it."""
+        if any(node.lacks(IMAGE, TINY_IMAGE) for node in self.nodes.values()):
+            self.load_images()
 
     @property
     def _file_systems(self) -> FileSystems:

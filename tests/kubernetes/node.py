@@ -92,8 +92,13 @@ class Node:
         """Stops the kubelet: the node is lost to the cluster, its containers go on."""
         self.machine.stop("kubelet")
 
+    def lacks(self, *images: str) -> list[str]:
+        """Tells which images are not there: after an eviction for want of disk, even pinned ones may be gone."""
+        said = self.machine.run("ctr", "--address", _SOCKET, "--namespace", "k8s.io", "images", "list", "--quiet")
+        return [image for image in images if image not in said.split()]
+
     def load(self, archive: Path) -> None:
-        """Puts the images of an archive into the node; the kubelet never removes them to get room."""
+        """Puts the images of an archive into the node, pinned: the kubelet is not to remove them to get room."""
         ctr = ["ctr", "--address", _SOCKET, "--namespace", "k8s.io", "images"]
         said = self.machine.run(*ctr, "import", "--digests=false", "--local", str(archive))
         names = [line.split()[0] for line in said.splitlines() if line.startswith("localhost/")]

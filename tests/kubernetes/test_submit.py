@@ -171,7 +171,7 @@ def test_ctrl_c_ends_the_showing_and_not_the_run(here: Here, slow_hub: Callable[
         if "Preflight:" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert f"The run goes on. To see it: modelcar status {run_id} --follow" in said
     assert f"modelcar cancel {run_id}" in said
@@ -326,7 +326,7 @@ def _all_runs(here: Here, schedule: str) -> list[str]:
 
 
 def _runs_of(here: Here, schedule: str, count: int) -> list[str]:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 900
     while len(found := _all_runs(here, schedule)) < count:
         assert time.monotonic() < deadline, f"{schedule} fired {len(found)} times and not {count}"
         time.sleep(1)

@@ -22,5 +22,5 @@ def push_base_image(registry: Registry, name: str, folder: Path) -> str:
     embedded_oci_layout(folder / "base")
     target = f"docker://{registry.host}/{name}"
     command = ["skopeo", "copy", "--quiet", "--all", "--dest-tls-verify=false", f"oci:{folder}/base:latest", target]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     return f"{registry.host}/{name}"

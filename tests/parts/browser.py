@@ -115,7 +115,7 @@ def browser_page(folder: Path) -> Iterator[Page]:
     env = {"PATH": os.defpath, "HOME": str(folder)}
     with running(command, log=folder / "browser.log", env=env) as process:
         port = _port(folder / "profile/DevToolsActivePort", process)
-        targets = requests.get(f"http://127.0.0.1:{port}/json/list", timeout=60).json()
+        targets = requests.get(f"http://127.0.0.1:{port}/json/list", timeout=600).json()
         address = next(one["webSocketDebuggerUrl"] for one in targets if one["type"] == "page")
         with closing(websocket.create_connection(address, timeout=120, suppress_origin=True)) as socket:
             yield Page(socket)

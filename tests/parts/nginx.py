@@ -94,7 +94,7 @@ def nginx_before(
 
     def answers(at: int) -> bool:
         verify = str(authority.cert_file) if tls else None
-        return requests.get(f"{scheme}://localhost:{at}/v2/", verify=verify, cert=pair, timeout=5).status_code < 500
+        return requests.get(f"{scheme}://localhost:{at}/v2/", verify=verify, cert=pair, timeout=600).status_code < 500
 
     command = ["nginx", "-c", str(configuration), "-p", str(folder)]
     env = {"PATH": f"{os.defpath}:/usr/sbin:/sbin"}

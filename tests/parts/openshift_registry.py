@@ -116,7 +116,7 @@ class OpenShiftRegistry(FaultProxy):
                 removed = set(stream.manifests) - kept
                 for kind, digests in (("manifests", removed), ("blobs", stream.blobs(removed) - stream.blobs(kept))):
                     for digest in digests:
-                        requests.delete(f"{self._url}/v2/{name}/{kind}/{digest}", timeout=9)
+                        requests.delete(f"{self._url}/v2/{name}/{kind}/{digest}", timeout=600)
                 stream.manifests = {digest: stream.manifests[digest] for digest in kept & set(stream.manifests)}
                 gone |= removed
         return gone
@@ -147,7 +147,7 @@ class OpenShiftRegistry(FaultProxy):
             self.refused.append(f"{name}:{version}")
             return _answer(*self.rules.no_platform)
         sent = {"Content-Type": headers.get("Content-Type", "")}
-        written = requests.put(f"{self._url}/v2/{name}/manifests/{version}", content, headers=sent, timeout=60)
+        written = requests.put(f"{self._url}/v2/{name}/manifests/{version}", content, headers=sent, timeout=600)
         if written.ok:
             digest = written.headers["Docker-Content-Digest"]
             with self._guard:
@@ -171,7 +171,7 @@ class OpenShiftRegistry(FaultProxy):
                 return _answer(*self.rules.unseen)
         sent = {"Accept": headers.get("Accept", "")}
         url = f"{self._url}/v2/{name}/manifests/{digest}"
-        return _passed_on(requests.request(method, url, headers=sent, timeout=60))
+        return _passed_on(requests.request(method, url, headers=sent, timeout=600))
 
     def _resolved(self, name: str, tag: str) -> str:
         history = self._streams[name].tags.get(tag, [])

@@ -221,7 +221,9 @@ def _docker_registry(
     configuration.write_text(json.dumps(_configuration(storage, settings)))
 
     def answers(port: int) -> bool:
-        response = requests.get(f"{scheme}://{address}:{port}/v2/", verify=str(ca_file) if ca_file else None, timeout=5)
+        response = requests.get(
+            f"{scheme}://{address}:{port}/v2/", verify=str(ca_file) if ca_file else None, timeout=600
+        )
         return response.status_code in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED)
 
     # Each REGISTRY_… variable would change the configuration, even REGISTRY_AUTH_FILE, which is meant for clients.

@@ -173,7 +173,7 @@ def test_every_byte_is_served_once(hub: Hub, model: Path, download: Download) ->
 def test_ranges(hub: Hub, model: Path, path: str, asked: str, start: int, stop: int | None) -> None:
     hub.publish(REPO, model)
     headers = {"Range": f"bytes={asked}"}
-    response = requests.get(f"{hub.url}/{REPO}/resolve/main/{path}", headers=headers, timeout=10)
+    response = requests.get(f"{hub.url}/{REPO}/resolve/main/{path}", headers=headers, timeout=600)
     source = (model / path).read_bytes()
     first, last, _ = slice(start, stop).indices(len(source))
     assert (response.status_code, response.content) == (206, source[first:last])
@@ -182,13 +182,13 @@ def test_ranges(hub: Hub, model: Path, path: str, asked: str, start: int, stop: 
 
 def test_range_beyond_the_end(hub: Hub) -> None:
     hub.publish(REPO, {"a.txt": "abc"})
-    response = requests.get(f"{hub.url}/{REPO}/resolve/main/a.txt", headers={"Range": "bytes=3-"}, timeout=10)
+    response = requests.get(f"{hub.url}/{REPO}/resolve/main/a.txt", headers={"Range": "bytes=3-"}, timeout=600)
     assert (response.status_code, response.headers["Content-Range"]) == (416, "bytes */3")
 
 
 def test_head_of_a_large_file_tells_of_it_before_the_redirect(hub: Hub, model: Path) -> None:
     commit = hub.publish(REPO, model)
-    response = requests.head(f"{hub.url}/{REPO}/resolve/main/{SHARD}", timeout=10)
+    response = requests.head(f"{hub.url}/{REPO}/resolve/main/{SHARD}", timeout=600)
     source = (model / SHARD).read_bytes()
     assert (response.status_code, response.headers["X-Repo-Commit"]) == (302, commit)
     assert int(response.headers["X-Linked-Size"]) == len(source)
@@ -414,6 +414,6 @@ def test_contents_come_no_faster_than_the_wire(tmp_path: Path) -> None:
     with Hub(tmp_path / "hub", wire=Wire(4 << 20)) as hub:
         hub.publish("example/tiny", {"model.safetensors": bytes(3 << 20)})
         begun = time.monotonic()
-        received = requests.get(f"{hub.url}/example/tiny/resolve/main/model.safetensors", timeout=30).content
+        received = requests.get(f"{hub.url}/example/tiny/resolve/main/model.safetensors", timeout=600).content
         assert received == bytes(3 << 20)
         assert time.monotonic() - begun > 0.7

@@ -54,7 +54,7 @@ def guarded(request: pytest.FixtureRequest) -> Registry:
 
 
 def skopeo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    return subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=600)
 
 
 def tls(registry: Registry, side: str = "") -> list[str]:
@@ -383,7 +383,7 @@ def test_killed_test_run_leaves_no_orphan(killer: signal.Signals, tmp_path: Path
         owner.send_signal(killer)
         owner.wait()
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 600
     while any(map(alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, processes))

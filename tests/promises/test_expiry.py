@@ -12,7 +12,7 @@ import requests
 from modelcar import pod
 from modelcar.errors import HubError
 from modelcar.hub.reader import MAX_CHUNK_BYTES
-from modelcar.oci.transfer import WORKERS
+from modelcar.oci.parallel import WORKERS
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub

@@ -87,11 +87,11 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def tagged(registry: Registry, repository: str, tag: str = "1") -> str:
     """The digest under a tag, as the registry itself has it; empty if there is no such tag."""
-    listed = requests.get(f"{registry.url}/v2/{repository}/tags/list", timeout=9)
+    listed = requests.get(f"{registry.url}/v2/{repository}/tags/list", timeout=600)
     if not listed.ok or tag not in (listed.json()["tags"] or ()):
         return ""
     accept = {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}
-    found = requests.get(f"{registry.url}/v2/{repository}/manifests/{tag}", headers=accept, timeout=9)
+    found = requests.get(f"{registry.url}/v2/{repository}/manifests/{tag}", headers=accept, timeout=600)
     return spec.digest_of(found.content)
 
 
@@ -235,7 +235,7 @@ def test_a_damaged_tag_is_put_right_by_the_next_run_at_the_latest(
 ) -> None:
     """A registry cannot tell: it stores what arrives under a tag."""
     url = f"{plain_registry.url}/v2/faults/source/manifests/{undisturbed.digest}"
-    index = requests.get(url, headers={"Accept": spec.INDEX}, timeout=9).content
+    index = requests.get(url, headers={"Accept": spec.INDEX}, timeout=600).content
     proxy.corrupt(at=index.rindex(b"org.opencontainers.image.") + 28, method="PUT", path="/manifests/1$")
     target = f"{proxy.host}/{name}:1"
 

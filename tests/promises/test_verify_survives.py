@@ -163,7 +163,7 @@ def test_images_that_others_made_are_told_in_one_line(
             [MODELCAR, "verify", f"{place.host}/{place.name}:{tag}", "--key", str(keys[1])],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             env=dict(os.environ),
         )
         assert done.returncode == 1, done.stderr
@@ -185,7 +185,7 @@ def test_a_result_that_cannot_be_written_is_no_traceback(closed: str, place: Pla
     where = ">&-" if closed == "closed" else ">/dev/full"
     command = f"{MODELCAR} verify --json {place.host}/{place.name}@{digest} {where}"
 
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, env=dict(os.environ))
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=600, env=dict(os.environ))
 
     assert "Traceback" not in done.stderr
     if closed == "full":

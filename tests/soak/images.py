@@ -57,7 +57,7 @@ def copy_within(host: str, source: str, repository: str, digest: str) -> None:
     for manifest in (_get(f"{host}/{source}@{entry}") for entry in entries):
         for blob in (manifest.json()["config"], *manifest.json()["layers"]):
             query = {"mount": blob["digest"], "from": source}
-            mounted = requests.post(f"http://{host}/v2/{repository}/blobs/uploads/", params=query, timeout=30)
+            mounted = requests.post(f"http://{host}/v2/{repository}/blobs/uploads/", params=query, timeout=600)
             assert mounted.status_code == requests.codes.created, mounted.text
         _put(host, repository, "sha256:" + hashlib.sha256(manifest.content).hexdigest(), manifest)
     _put(host, repository, "1", top)
@@ -66,7 +66,7 @@ def copy_within(host: str, source: str, repository: str, digest: str) -> None:
 def _put(host: str, repository: str, version: str, manifest: requests.Response) -> None:
     headers = {"Content-Type": manifest.headers["Content-Type"]}
     url = f"http://{host}/v2/{repository}/manifests/{version}"
-    requests.put(url, manifest.content, headers=headers, timeout=30).raise_for_status()
+    requests.put(url, manifest.content, headers=headers, timeout=600).raise_for_status()
 
 
 def _document(image: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _document(image: str) -> dict[str, Any]:
 def _blob_size(host: str, repository: str, digest: str) -> int:
     """How many bytes a blob has, each of which was read and hashed."""
     hasher, size = hashlib.sha256(), 0
-    with requests.get(f"http://{host}/v2/{repository}/blobs/{digest}", stream=True, timeout=30) as answer:
+    with requests.get(f"http://{host}/v2/{repository}/blobs/{digest}", stream=True, timeout=600) as answer:
         assert answer.ok, f"{repository} lacks {digest}: {answer.status_code}"
         for piece in answer.iter_content(_PIECE):
             hasher.update(piece)
@@ -93,7 +93,7 @@ def _blob_size(host: str, repository: str, digest: str) -> int:
 
 def _get(image: str) -> requests.Response:
     host, repository, version = _parts(image)
-    return requests.get(f"http://{host}/v2/{repository}/manifests/{version}", headers={"Accept": ACCEPT}, timeout=30)
+    return requests.get(f"http://{host}/v2/{repository}/manifests/{version}", headers={"Accept": ACCEPT}, timeout=600)
 
 
 def _parts(image: str) -> tuple[str, str, str]:

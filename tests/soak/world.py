@@ -181,7 +181,7 @@ def entries(server: ModelRegistryServer, name: str) -> list[list[dict[str, objec
 
     def get(path: str) -> list[dict[str, object]]:
         url = f"{server.url}/api/model_registry/v1alpha3/{path}"
-        answer = requests.get(url, params={"pageSize": "1000"}, timeout=30)
+        answer = requests.get(url, params={"pageSize": "1000"}, timeout=600)
         answer.raise_for_status()
         return list(answer.json()["items"])
 

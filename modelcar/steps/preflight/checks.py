@@ -107,17 +107,22 @@ def _served_on(name: str, found: BaseContents) -> Iterator[Finding]:
         yield Finding(about, "warning", what, remedy)
 
 
-def check_push(about: str, target: str, plan: Plan) -> Iterator[Finding]:
+def largest_layer(plan: Plan) -> int:
+    """Returns the bytes of the largest layer; 0 where there is none."""
+    return max((layer.size for layer in plan.layers), default=0)
+
+
+def check_push(about: str, target: str, largest_layer: int) -> Iterator[Finding]:
     """Checks whether an image may be written, and what its registry takes."""
     if target:
-        yield from check_registry(about, target, max((layer.size for layer in plan.layers), default=0))
+        yield from check_registry(about, target, largest_layer)
 
 
 def check_target(run: RunRequest, plan: Plan) -> Iterator[Finding]:
     """Checks that the image may be written where it is to go, which the model's name decides if nobody says."""
     if plan.target is not None:
         try:
-            yield from check_push("target", str(plan.target), plan)
+            yield from check_push("target", str(plan.target), largest_layer(plan))
         except RegistryError as error:
             if run.target:
                 raise

@@ -104,7 +104,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
         "target": _started(lambda: list(checks.check_target(run, planned.result()))),
-        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, planned.result()))),
+        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, _largest_layer(planned)))),
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
         "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
@@ -143,6 +143,14 @@ def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
 def _visible_claim() -> Path | None:
     """The claim's directory: a local run names it; in a pod it is only there where the claim is mounted."""
     return pod.CLAIM if pod.LOCAL_CLAIM in os.environ or pod.CLAIM.is_dir() else None
+
+
+def _largest_layer(planned: Future[Plan]) -> int:
+    """Returns the bytes of the plan's largest layer; 0 if there is no plan, which is another check's matter."""
+    try:
+        return checks.largest_layer(planned.result())
+    except ModelcarError:
+        return 0
 
 
 def _started(check: Callable[[], Result]) -> Future[Result]:

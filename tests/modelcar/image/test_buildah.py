@@ -62,7 +62,7 @@ with exit_with_one_line():
 def run(confinement: list[str], *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HOME": str(home), "TMPDIR": "/tmp"}
     command = [*confinement, sys.executable, "-c", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def sh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(program: str | Path, script: str, place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     environment = {"PATH": "/bin", "HOME": "/root"}
     command = [program, "-c", script, *arguments]
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, timeout=20, check=False)
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, timeout=600, check=False)
 
 
 def wait_until_there(path: Path) -> None:

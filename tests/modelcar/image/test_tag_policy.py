@@ -225,7 +225,7 @@ def test_two_runs_to_one_target_end_with_one_of_the_two_images_whole(
     for commit, more in zip(commits, arguments, strict=True):
         words = [sys.executable, "-c", script, *more, target, copy, commit]
         processes.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    said = [process.communicate(timeout=60)[1] for process in processes]
+    said = [process.communicate(timeout=600)[1] for process in processes]
 
     # The one whose tag the other moved at that very moment says so.
     for process, words in zip(processes, said, strict=True):
@@ -235,7 +235,7 @@ def test_two_runs_to_one_target_end_with_one_of_the_two_images_whole(
     for place in (target, copy) if way == "stream" else (target,):
         assert digest_at(place) in wanted
         assert pulled_whole(place) == digest_at(place)
-    tags = requests.get(f"{plain_registry.url}/v2/two/{way}/tags/list", timeout=9).json()["tags"]
+    tags = requests.get(f"{plain_registry.url}/v2/two/{way}/tags/list", timeout=600).json()["tags"]
     assert {tag for tag in tags if not tag.startswith("sha256-")} <= {"1", "1.partial"}
 
 

@@ -100,7 +100,7 @@ def run(bent: BentRegistry, repository: str, expected: str) -> Run:
 
 
 def skopeo(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["skopeo", *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run(["skopeo", *words], capture_output=True, text=True, timeout=600)
 
 
 def skopeo_copies(bent: BentRegistry, repository: str) -> bool:
@@ -280,7 +280,7 @@ class TestLate:
         if held == 200:
             stream(MODEL, target, exclude=["README.md"])
         path = f"http://{bent.registry}/v2/{repository}/manifests/1"
-        before = requests.get(path, headers={"Accept": f"{spec.INDEX}, {spec.MANIFEST}"}, timeout=9)
+        before = requests.get(path, headers={"Accept": f"{spec.INDEX}, {spec.MANIFEST}"}, timeout=600)
         shown = Answer(before.status_code, (("Content-Type", before.headers["Content-Type"]),), before.content)
         written = bent.bend("PUT", r"/manifests/1$", lambda answer: answer)
         late = bent.bend("GET", r"/manifests/1$", lambda _: shown, asks=False, times=0)
@@ -661,9 +661,9 @@ class TestSources:
 
     def layers(self, registry: Registry, digest: str) -> list[dict[str, Any]]:
         url = f"{registry.url}/v2/bent/source/manifests/"
-        index = requests.get(url + digest, headers={"Accept": spec.INDEX}, timeout=9).json()
+        index = requests.get(url + digest, headers={"Accept": spec.INDEX}, timeout=600).json()
         first = index["manifests"][0]["digest"]
-        return list(requests.get(url + first, headers={"Accept": spec.MANIFEST}, timeout=9).json()["layers"])
+        return list(requests.get(url + first, headers={"Accept": spec.MANIFEST}, timeout=600).json()["layers"])
 
     def test_sparse_index(
         self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str,

@@ -62,7 +62,7 @@ def image(plain_registry: Registry, downloaded: Downloaded) -> Reference:
 
 
 def tags(registry: Registry, repository: str) -> list[str]:
-    answer = requests.get(f"{registry.url}/v2/{repository}/tags/list", timeout=9)
+    answer = requests.get(f"{registry.url}/v2/{repository}/tags/list", timeout=600)
     return list(answer.json().get("tags") or []) if answer.ok else []
 
 
@@ -70,7 +70,7 @@ def copied(image: str, folder: Path) -> str:
     """The digest of an image that skopeo copied into a layout, byte for byte; it checks every digest."""
     source = ["--src-tls-verify=false", f"docker://{image}"]
     command = ["skopeo", "copy", "-q", "--all", "--preserve-digests", *source, f"oci:{folder}:1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return str(json.loads((folder / "index.json").read_text())["manifests"][0]["digest"])
 
@@ -79,7 +79,7 @@ def test_crane_itself_sees_the_image(image: Reference, other_registry: Registry)
     target = f"{other_registry.host}/other/seen:1"
     mirror(str(image), target)
 
-    done = subprocess.run([str(crane_program()), "digest", target], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([str(crane_program()), "digest", target], capture_output=True, text=True, timeout=600)
 
     assert done.stdout.strip() == image.digest
 
@@ -163,7 +163,7 @@ def test_image_of_skopeo_is_mirrored_from_there(
     source = f"{other_registry.host}/other/by-skopeo:1"
     tls = ["--src-tls-verify=false", "--dest-tls-verify=false"]
     command = ["skopeo", "copy", "-q", "--all", "--preserve-digests", *tls, f"docker://{image}", f"docker://{source}"]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=600)
 
     assert mirror(source, f"{plain_registry.host}/other/from-skopeo:1").image.digest == image.digest
 

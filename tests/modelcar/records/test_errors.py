@@ -110,7 +110,7 @@ def test_stopped_process_tidies_up(number: signal.Signals, status: int, tmp_path
         while not started.exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(number)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=600)
 
     assert process.returncode == status
     assert output == "tidied up\n"

@@ -39,7 +39,7 @@ def test_record_comes_back_from_the_log(log: Path) -> None:
     (found,) = records_in(log.read_text())
     assert found == record
     assert (found.step, found.failed, found.moved_bytes) == ("build", False, 17 * MIB)
-    assert 0 <= found.seconds < 5
+    assert 0 <= found.seconds < 60
     assert log.read_text().count("\n") == 1
 
 

@@ -38,7 +38,7 @@ MOVES = ("POST", "PATCH", "PUT")
 
 
 def skopeo(*arguments: str | Path) -> str:
-    done = subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -662,7 +662,7 @@ def test_build_needs_a_quarter_on_the_claim_and_nothing_on_the_node(
     isolated = ["unshare", "--mount", "sh", "-c", NODE, str(node / "root"), str(node), str(claim)]
 
     ran = subprocess.run(
-        [*isolated, *python], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120
+        [*isolated, *python], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=600
     )
 
     assert ran.returncode == 0, ran.stderr

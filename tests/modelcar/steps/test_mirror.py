@@ -33,7 +33,7 @@ from tests.parts.steps import build
 def skopeo_raw(registry: Registry, image: str, authfile: Path) -> str:
     tls = [f"--cert-dir={registry.ca_file.parent}"] if registry.ca_file else ["--tls-verify=false"]
     command = ["skopeo", "inspect", "--raw", f"--authfile={authfile}", *tls, f"docker://{image}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
 
 
 def requests_of(registry: Registry, name: str) -> list[Request]:

@@ -32,7 +32,7 @@ API = "/api/model_registry/v1alpha3"
 
 
 def get(server: ModelRegistryServer, path: str) -> list[dict[str, Any]]:
-    answer = requests.get(f"{server.url}{API}/{path}", params={"pageSize": "1000"}, timeout=10)
+    answer = requests.get(f"{server.url}{API}/{path}", params={"pageSize": "1000"}, timeout=600)
     answer.raise_for_status()
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
@@ -92,6 +92,7 @@ def test_entry_says_what_the_image_says(
         "hub_url": "https://huggingface.co/example/tiny-llama",
         "licence": "Apache-2.0",
         "base_model": "example/tiny-llama-base",
+        "base_model_relation": "finetune",
         "weights_bytes": str(downloaded.snapshot.size),
         "image_digest": image.digest,
         "pipeline_run": "run-1",
@@ -213,7 +214,7 @@ def test_new_commit_is_a_second_version(
 
 
 def create(server: ModelRegistryServer, path: str, entry: dict[str, Any]) -> str:
-    answer = requests.post(f"{server.url}{API}/{path}", json=entry, timeout=10)
+    answer = requests.post(f"{server.url}{API}/{path}", json=entry, timeout=600)
     answer.raise_for_status()
     return str(answer.json()["id"])
 
@@ -243,7 +244,7 @@ def test_properties_of_people_are_kept(image: Reference, model_registry_server: 
     mine = {"metadataType": "MetadataStringValue", "string_value": "yes"}
     said = {**version["customProperties"], "approved": mine, "licence": {**mine, "string_value": "other"}}
     path = f"{model_registry_server.url}{API}/model_versions/{version['id']}"
-    requests.patch(path, json={"customProperties": said, "description": "good"}, timeout=10).raise_for_status()
+    requests.patch(path, json={"customProperties": said, "description": "good"}, timeout=600).raise_for_status()
 
     assert register(str(image), model_registry_server.url, name="kept").changed
 

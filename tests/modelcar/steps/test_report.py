@@ -318,7 +318,7 @@ class TestFromHere:
 
         done = report.report(EndedRun("run-1", "FAILED"))
 
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
         assert "Could not be read: the cluster's API server cannot be reached to list pods" in done.markdown
 
     def test_cluster_that_does_not_answer_does_not_hold_up(

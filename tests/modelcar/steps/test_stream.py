@@ -35,7 +35,7 @@ def published(hub: Hub, model: Path) -> Hub:
 
 def tags(registry: Registry, repository: str) -> list[str]:
     """The tags but for those that list what is attached to an image (tests/test_attachments.py)."""
-    answer = requests.get(f"{registry.url}/v2/{repository}/tags/list", timeout=9)
+    answer = requests.get(f"{registry.url}/v2/{repository}/tags/list", timeout=600)
     found = list(answer.json().get("tags") or []) if answer.ok else []
     return [tag for tag in found if not tag.startswith("sha256-")]
 
@@ -120,8 +120,8 @@ def test_layers_say_what_is_in_them(published: Hub, plain_registry: Registry) ->
     done = stream(MODEL, f"{plain_registry.host}/says/model:1")
     base = f"{plain_registry.url}/v2/says/model/manifests"
     accept = {"Accept": "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"}
-    index = requests.get(f"{base}/{done.image.digest}", headers=accept, timeout=9).json()
-    manifest = requests.get(f"{base}/{index['manifests'][0]['digest']}", headers=accept, timeout=9).json()
+    index = requests.get(f"{base}/{done.image.digest}", headers=accept, timeout=600).json()
+    manifest = requests.get(f"{base}/{index['manifests'][0]['digest']}", headers=accept, timeout=600).json()
     assert [FILES in layer.get("annotations", {}) for layer in manifest["layers"]] == [False] + [True] * 5
 
 
@@ -166,7 +166,7 @@ def test_a_killed_run_is_taken_up_by_another(published: Hub, plain_registry: Reg
     process = subprocess.Popen(
         [sys.executable, "-c", script, MODEL, target], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    waited_until = time.monotonic() + 30
+    waited_until = time.monotonic() + 600
     while "1.partial" not in tags(plain_registry, "killed/model") and time.monotonic() < waited_until:
         time.sleep(0.05)
     time.sleep(1.0)

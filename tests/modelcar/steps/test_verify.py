@@ -244,7 +244,7 @@ def test_a_layer_that_was_made_anew_is_found(image: Reference, keys: tuple[Path,
     """Its digests are right, all the way up; but it is not what the Hub published, and nobody signed it."""
 
     def poisoned(manifest: spec.Manifest) -> list[spec.Descriptor]:
-        content = bytearray(requests.get(blob_url(image, manifest.layers[1].digest), timeout=9).content[1536:-1024])
+        content = bytearray(requests.get(blob_url(image, manifest.layers[1].digest), timeout=600).content[1536:-1024])
         return [
             manifest.layers[0],
             layer_with(image, {SHARD: bytes(content) + b"!"}, tmp_path, like=manifest.layers[1]),
@@ -485,7 +485,7 @@ def test_what_is_no_image_of_ours_is_told(plain_registry: Registry, image: Refer
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [MODELCAR, "verify", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ))
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=dict(os.environ))
 
 
 def test_the_command_prints_each_link(image: Reference, keys: tuple[Path, Path], tmp_path: Path) -> None:

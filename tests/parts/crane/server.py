@@ -42,4 +42,4 @@ def crane_registry(folder: Path) -> Iterator[Registry]:
 
 
 def _answers(port: int) -> bool:
-    return requests.get(f"http://127.0.0.1:{port}/v2/", timeout=5).status_code == HTTPStatus.OK
+    return requests.get(f"http://127.0.0.1:{port}/v2/", timeout=600).status_code == HTTPStatus.OK

@@ -48,4 +48,4 @@ def _configuration(storage: Path) -> dict[str, object]:
 
 
 def _answers(port: int) -> bool:
-    return requests.get(f"http://127.0.0.1:{port}/v2/", timeout=5).status_code == HTTPStatus.OK
+    return requests.get(f"http://127.0.0.1:{port}/v2/", timeout=600).status_code == HTTPStatus.OK

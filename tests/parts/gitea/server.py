@@ -89,7 +89,7 @@ def gitea_registry(folder: Path) -> Iterator[BasicAuthRegistry]:
             ["admin", "user", "create", "--username", USERNAME, "--email", "modelcar@example.org"],
         ):
             login = ["--password", password, "--must-change-password=false"] if "create" in words else []
-            subprocess.run([*command, *words, *login], env=env, check=True, capture_output=True, timeout=120)
+            subprocess.run([*command, *words, *login], env=env, check=True, capture_output=True, timeout=600)
         log = folder / "gitea.log"
         with listening([*command, "web"], answers=_answers, log=log, env=env) as listener:
             host = f"127.0.0.1:{listener.port}"
@@ -108,4 +108,4 @@ def _configuration(folder: Path, port: int, database: Database) -> str:
 
 
 def _answers(port: int) -> bool:
-    return requests.get(f"http://127.0.0.1:{port}/v2/", timeout=5).status_code == HTTPStatus.UNAUTHORIZED
+    return requests.get(f"http://127.0.0.1:{port}/v2/", timeout=600).status_code == HTTPStatus.UNAUTHORIZED

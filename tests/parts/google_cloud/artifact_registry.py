@@ -99,7 +99,7 @@ def artifact_registry(
     (folder / "config.json").write_text(json.dumps(configuration))
 
     def answers(port: int) -> bool:
-        response = requests.get(f"https://127.0.0.1:{port}/v2/", verify=str(authority.cert_file), timeout=5)
+        response = requests.get(f"https://127.0.0.1:{port}/v2/", verify=str(authority.cert_file), timeout=600)
         return response.status_code == HTTPStatus.UNAUTHORIZED
 
     command = ["docker-registry", "serve", str(folder / "config.json")]

@@ -66,4 +66,4 @@ def _command(program: Path, host: str, database: Database) -> list[str]:
 
 
 def _answers(host: str, port: int) -> bool:
-    return requests.get(f"http://{host}:{port}{_READY}", timeout=5).status_code == HTTPStatus.OK
+    return requests.get(f"http://{host}:{port}{_READY}", timeout=600).status_code == HTTPStatus.OK
