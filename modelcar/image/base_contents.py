@@ -46,7 +46,7 @@ class Held:
 
 @dataclass(frozen=True)
 class BaseContents:
-    """What KServe will find in an image on a base.
+    """Contents of an image on a base, as KServe will find them.
 
     Attributes:
         has_shell: Whether there is a shell; None where that cannot be seen.

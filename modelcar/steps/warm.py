@@ -30,7 +30,7 @@ _IS_THERE = ("StartError", "RunContainerError", "CreateContainerError", "CreateC
 
 @dataclass(frozen=True)
 class WarmNode:
-    """What became of a node.
+    """Outcome of a pull on a node.
 
     Attributes:
         node: Its name.
@@ -104,7 +104,7 @@ class _Pulls:
                 return
 
     def ended(self, timeout: float) -> list[WarmNode]:
-        """What became of each node."""
+        """Returns the outcomes of all nodes."""
         late = f"the image was not there after {timeout:.0f} s"
         unknown = [WarmNode(node, timeout, late, "Give it more time: --timeout") for node in self._nodes]
         return [self._done.get(one.node, one) for one in sorted(unknown, key=lambda one: one.node)]
@@ -118,7 +118,7 @@ class _Pulls:
 
 
 def _outcome(pod: Any, node: str, seconds: float) -> WarmNode | None:
-    """What became of a pod's pull; None while it lasts."""
+    """Returns the outcome of a pod's pull; None while it lasts."""
     status = next(iter(pod.status.container_statuses or ()), None)
     if status is None:
         if pod.status.phase != "Failed":
