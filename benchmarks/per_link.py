@@ -72,7 +72,7 @@ def _renamed(figure: Figure) -> Figure:
 
 
 def _line(place: Place, runs: int) -> Figure:
-    """A line of 1 Gbit/s that connections share, each of which may have 100 MB/s."""
+    """Measures a stream over a line of 1 Gbit/s that connections share, each of which may have 100 MB/s."""
     with place.hub(rate=GIGABIT, connection_rate=FAST_LINK) as hub:
         side = Side("1 Gbit/s", f"{OURS_STREAM}, from a Hub at a line of 1 Gbit/s", lambda: _stream(place, hub, MODEL))
         (ours,) = alternate((side,), min(runs, 3))
@@ -82,7 +82,7 @@ def _line(place: Place, runs: int) -> Figure:
 
 
 def _costs(place: Place, runs: int) -> list[Figure]:
-    """What a download reads back with little memory, and what a stream takes of the processor."""
+    """Measures what a download reads back with little memory, and what a stream takes of the processor."""
     back = [_download(place, place.hub_url, MODEL, memory=SMALL_MEMORY).read for _ in range(min(runs, 3))]
     sides = (
         Side("stream", OURS_STREAM, lambda: _stream(place, place.hub_url, MODEL)),
@@ -142,7 +142,7 @@ def _aria2(place: Place, hub: str, model: str) -> Measurement:
 
 
 def _minimum(place: Place) -> Measurement:
-    """What nobody can do without, as the programs do it that do nothing else; their processor seconds together."""
+    """Measures what nobody can do without, each by a program of its own; adds up their processor seconds."""
     from benchmarks import build, stream
 
     paths = [place.downloaded / name for name in files(place.downloaded)]

@@ -226,7 +226,7 @@ class ReadAhead:
             return None
 
     def _find_reading(self) -> Reading | None:
-        """The read that needs a window most."""
+        """Returns the read that needs a window most, if any may have one."""
         for reading in self._readings:
             if reading.again:
                 return reading
@@ -243,7 +243,7 @@ class ReadAhead:
         return self._add_window(reading, reading.next_window + self._window_size(reading))
 
     def _window_size(self, reading: Reading) -> int:
-        """Bytes: less with more connections, with less room, and towards the end, which they then reach together."""
+        """Returns bytes: less with more connections, with less room, and towards the end, reached together."""
         left, room = reading.end - reading.next_window, self._memory - self._reserved
         share = min(2 * self._memory // (3 * self.limit.value), left // self.limit.value, room, MAX_WINDOW_BYTES)
         size = max(share >> _WINDOW_STEP << _WINDOW_STEP, MIN_WINDOW_BYTES)

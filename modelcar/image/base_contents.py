@@ -46,7 +46,7 @@ class Held:
 
 @dataclass(frozen=True)
 class BaseContents:
-    """Contents of an image on a base, as KServe will find them.
+    """A base as KServe will find it in an image.
 
     Attributes:
         has_shell: Whether there is a shell; None where that cannot be seen.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from modelcar.errors import ModelcarError
 from modelcar.oci.registry import Repository
 from modelcar.oci.turns import MOST, PREPARED
 
@@ -37,16 +38,19 @@ def run_together(
         if failed is not None:
             failed.result()
         results = [future.result() for future in futures]
-    except BaseException:
+    except BaseException as error:
+        pool.shutdown(wait=False, cancel_futures=True)
+        if isinstance(error, ModelcarError):
+            # Layers that are all but there are finished and noted, for the run that takes this one up.
+            wait(futures, timeout=GRACE_SECONDS)
         stop()
-        _end(pool, futures, repositories)
+        _end(futures, repositories)
         raise
     pool.shutdown()
     return results
 
 
-def _end(pool: ThreadPoolExecutor, futures: Sequence[Future[Result]], repositories: Sequence[Repository]) -> None:
-    pool.shutdown(wait=False, cancel_futures=True)
+def _end(futures: Sequence[Future[Result]], repositories: Sequence[Repository]) -> None:
     _, busy = wait(futures, timeout=GRACE_SECONDS)
     if busy:
         for repository in repositories:

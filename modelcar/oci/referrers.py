@@ -16,6 +16,9 @@ from modelcar.oci.registry import MAX_MANIFEST_BYTES, Repository, Stored
 SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
 """Ends of the tags under which cosign keeps them."""
 
+MAX_LISTED_CHARS = 1 << 14
+"""Of the annotations that the list repeats: it has the limit of a manifest, and is in memory as a whole."""
+
 _NO_PLATFORM = spec.Platform(architecture="unknown", os="unknown")
 """Of what runs nowhere, as buildx writes it too. OpenShift's API server refuses an index with an entry without one."""
 
@@ -291,11 +294,13 @@ def _image_config(layers: list[spec.Descriptor]) -> Content:
 
 def _entry(stored: Stored) -> spec.Descriptor:
     manifest = stored.manifest()
+    annotations = manifest.annotations
+    size = sum(len(name) + len(value) for name, value in (annotations or {}).items())
     return spec.describe(
         stored.content,
         stored.media_type,
         artifactType=manifest.artifact_type or manifest.config.media_type,
-        annotations=manifest.annotations,
+        annotations=annotations if size <= MAX_LISTED_CHARS else None,
         platform=_NO_PLATFORM,
     )
 

@@ -126,7 +126,7 @@ def _attach(source: Repository, target: Repository, image: Stored) -> int:
 
     def carried() -> Iterator[Attached]:
         nonlocal copied
-        for one in referrers.find(source, image.digest):
+        for one in referrers.each(source, image.digest):
             for blob in _blobs(one.stored.manifest()):
                 if not target.has_blob(blob.digest):
                     copied += copy_blob(blob, source.read_blob, source, target, silent)

@@ -30,7 +30,7 @@ _IS_THERE = ("StartError", "RunContainerError", "CreateContainerError", "CreateC
 
 @dataclass(frozen=True)
 class WarmNode:
-    """Outcome of a pull on a node.
+    """The outcome of a node.
 
     Attributes:
         node: Its name.
@@ -104,7 +104,7 @@ class _Pulls:
                 return
 
     def ended(self, timeout: float) -> list[WarmNode]:
-        """Returns the outcomes of all nodes."""
+        """Returns the outcome of each node."""
         late = f"the image was not there after {timeout:.0f} s"
         unknown = [WarmNode(node, timeout, late, "Give it more time: --timeout") for node in self._nodes]
         return [self._done.get(one.node, one) for one in sorted(unknown, key=lambda one: one.node)]

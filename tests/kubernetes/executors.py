@@ -6,6 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,24 @@ print(json.dumps(done._asdict()))
 """Runs the component's function as kfp's executor does, and tells its outputs on the last line."""
 
 
+IMAGE_TO_NAME = "registry.example/modelcar@sha256:" + 64 * "0"
+"""In manifests/, where the image of the build's Job has to be named."""
+
+
+def take_back(namespace: Namespace) -> None:
+    """Deletes what `applied` has put outside of the project."""
+    api = namespace.cluster.api
+    client.RbacAuthorizationV1Api(api).delete_cluster_role_binding(f"modelcar-node-reader:{namespace.name}")
+    policies = client.AdmissionregistrationV1Api(api)
+    for name in ("modelcar-build", "modelcar-build-exec", "modelcar-baseline"):
+        for delete in (
+            policies.delete_validating_admission_policy_binding,
+            policies.delete_validating_admission_policy,
+        ):
+            with suppress(client.ApiException):
+                delete(f"{name}.{namespace.name}")
+
+
 def applied(folder: str, namespace: Namespace, place: Path) -> list[dict[str, Any]]:
     """Applies a folder of manifests/ as its README says: with the project and the pipelines' account filled in.
 
@@ -46,6 +65,7 @@ def applied(folder: str, namespace: Namespace, place: Path) -> list[dict[str, An
     shutil.copytree(MANIFESTS, place, dirs_exist_ok=True)
     file = place / folder / "kustomization.yaml"
     text = file.read_text().replace("namespace: modelcar", f"namespace: {namespace.name}")
+    text = text.replace(IMAGE_TO_NAME, namespace.cluster.image)
     file.write_text(text.replace("value: pipeline-runner-dspa", f"value: {ACCOUNT}").replace("default-editor", ACCOUNT))
     kubeconfig = namespace.cluster.kubeconfig
     done = subprocess.run(

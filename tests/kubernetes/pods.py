@@ -7,7 +7,7 @@ RANDOM_USER = 1000700000
 """As OpenShift gives each namespace a range of its own."""
 
 CLAIM_PATH = "/modelcar"
-_TRUST = "/var/run/modelcar-test"
+_TRUST = "/var/run/secrets/modelcar-test"
 
 
 def pod(

@@ -10,7 +10,7 @@ import pytest
 from kubernetes import client
 
 from tests.kubernetes.conftest import AnyCluster
-from tests.kubernetes.executors import ACCOUNT, applied
+from tests.kubernetes.executors import ACCOUNT, applied, take_back
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.programs.build import kubectl_program
 from tests.test_docs import commands
@@ -53,7 +53,7 @@ def granted(cluster: AnyCluster, namespace: Namespace, tmp_path: Path) -> Iterat
     """Apply the manifests, as the page for the platform team says."""
     applied("openshift", namespace, tmp_path / "manifests")
     yield
-    client.RbacAuthorizationV1Api(cluster.api).delete_cluster_role_binding(f"modelcar-node-reader:{namespace.name}")
+    take_back(namespace)
 
 
 def test_all_kinds_of_commands_are_run_here() -> None:

@@ -15,7 +15,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.job import delete_jobs
 from modelcar.records.step_record import records_in
 from tests.kubernetes.conftest import AnyCluster
-from tests.kubernetes.executors import Run, applied, signal_step, task_config, until
+from tests.kubernetes.executors import Run, applied, signal_step, take_back, task_config, until
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import CLAIM_PATH, pod
@@ -50,7 +50,7 @@ def project(namespace: Namespace, cluster: AnyCluster, tmp_path: Path) -> Iterat
     namespace.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pipelines"}})
     applied("kubernetes", namespace, tmp_path / "manifests")
     yield namespace
-    client.RbacAuthorizationV1Api(cluster.api).delete_cluster_role_binding(f"modelcar-node-reader:{namespace.name}")
+    take_back(namespace)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from kubernetes import client
 
 from modelcar.steps.preflight.admission import JOB_NEEDS
 from tests.kubernetes.conftest import AnyCluster
-from tests.kubernetes.executors import ACCOUNT, MANIFESTS, applied
+from tests.kubernetes.executors import ACCOUNT, MANIFESTS, applied, take_back
 from tests.kubernetes.namespace import Namespace
 
 NEEDED = {("batch", "jobs", "", verb) for verb in ("create", "get", "list", "watch", "patch", "delete")} | {
@@ -36,8 +36,7 @@ def manifests(
     """Apply one of the two sets, and give its name."""
     applied(request.param, namespace, tmp_path / "manifests")
     yield request.param
-    rbac = client.RbacAuthorizationV1Api(cluster.api)
-    rbac.delete_cluster_role_binding(f"modelcar-node-reader:{namespace.name}")
+    take_back(namespace)
 
 
 def may(

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
+from modelcar.steps.preflight.serving_nodes import PULL_FACTOR
 from modelcar.steps.warm import LABEL, warm
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.kserve_pods import MODELS, import_model, inject_modelcar, mount_natively, server_pod
@@ -19,8 +21,9 @@ from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import RANDOM_USER, pod
 from tests.kubernetes.serving.image import SERVER, write_server_image
 from tests.parts.hub import Hub
+from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry, auth_file
-from tests.parts.steps import stream
+from tests.parts.steps import plan, stream
 
 MODEL = "example/tiny-llama"
 Settings = dict[str, Any]
@@ -169,9 +172,52 @@ def test_image_is_pulled_onto_all_nodes_ahead_of_time(
     for node in NODES:
         there = pod(f"there-{node}", ["true"], images["model"], node=node)
         there["spec"]["containers"][0]["imagePullPolicy"] = "Never"
+        # From 1.35 on a kubelet gives an image that took a login only to pods that have it.
+        there["spec"]["imagePullSecrets"] = [{"name": "registry"}]
         namespace.run(there)
     left = namespace.core.list_namespaced_pod(namespace.name, label_selector=LABEL).items
     assert all(one.metadata.deletion_timestamp for one in left)
+
+
+def test_pull_takes_the_disk_that_the_plan_says(
+    project: Cluster,
+    local_cluster: LocalCluster,
+    pod_registry: BasicAuthRegistry,
+    images: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Watched while the node pulls; what the plan says is within a tenth of the most that was seen."""
+    node = local_cluster.nodes["large"]
+    logins = auth_file(tmp_path / "auth.json", pod_registry)
+    with Hub(tmp_path / "hub") as hub, pytest.MonkeyPatch.context() as environment:
+        big = tiny_llama(tmp_path / "big", bytes_per_shard=60_000_000, consolidated=False)
+        hub.publish("example/big", big)
+        environment.setenv("HF_ENDPOINT", hub.url)
+        environment.setenv("REGISTRY_AUTH_FILE", str(logins))
+        environment.setenv("SSL_CERT_FILE", str(pod_registry.ca_file))
+        target = f"{pod_registry.host}/big/llama:1"
+        planned = plan("example/big", target).image_bytes * PULL_FACTOR
+        image = stream("example/big", target).image
+
+    def used() -> int:
+        return int(node.machine.run("df", "--output=used", "--block-size=1", "/var/lib").splitlines()[-1])
+
+    before, seen, ended = used(), [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            seen.append(used())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    done = warm(str(image), {"kubernetes.io/hostname": "large"}, cluster=project, pull_secret="registry")
+    ended.set()
+    watcher.join()
+
+    assert [one.problem for one in done] == [""]
+    peak = max(seen) - before
+    print(f"the plan said {planned:.0f} bytes, the node used {peak}: {planned / peak:.3f} times that")
+    assert 0.9 < planned / peak < 1.1
 
 
 def test_node_that_cannot_pull_is_named_with_a_remedy(

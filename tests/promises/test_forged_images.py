@@ -243,7 +243,8 @@ def test_a_signed_note_is_gone_on_from_without_reading(
     made = run(place)
 
     assert (len(noted), len(done)) == (3, 2)
-    assert not [one for one in published.requests if "/resolve/" in one.path], "a finished layer was read again"
+    # The plan reads small files, which say how a model is put together.
+    assert sum(one.bytes for one in published.requests) < 200_000, "a finished layer was read again"
     later = plain_registry.requests()[before:]
     assert not [one for one in later if one.method == "GET" and one.path.rpartition("/")[2] in done]
     assert checked(place, made.digest, with_key).is_whole
@@ -350,7 +351,10 @@ def test_offline_a_forgers_own_statement_proves_nothing(
     """Its maker left a shard out, of the image and of the statement."""
     monkeypatch.delenv(pod.SIGNING_KEY, raising=False)
     whole = run(place, "whole")
-    part = stream(MODEL, f"{place.host}/{place.name}:part", exclude=[SHARD]).image
+    with monkeypatch.context() as forging:
+        # Ours refuses to make it; a forger's need not.
+        forging.setattr("modelcar.hub.choice._problems", lambda *_, **__: iter(()))
+        part = stream(MODEL, f"{place.host}/{place.name}:part", exclude=[SHARD]).image
 
     done = checked(place, part.digest, offline=True)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.kubernetes.executors import IMAGE_TO_NAME
 from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.programs.build import kubectl_program
 
@@ -18,7 +19,11 @@ _MANIFESTS = Path(__file__).parents[3] / "manifests" / "openshift"
 def set_up(backend: Backend) -> None:
     """Applies the manifests, with a claim that has a file system of its own."""
     backend.cluster.make_claim(PROJECT, CLAIM, CLAIM_BYTES)
-    objects = [each for each in yaml.safe_load_all(_manifests()) if each["kind"] != "PersistentVolumeClaim"]
+    objects = [
+        each
+        for each in yaml.safe_load_all(_manifests().replace(IMAGE_TO_NAME, backend.cluster.image))
+        if each["kind"] != "PersistentVolumeClaim"
+    ]
     _kubectl(backend, "apply", yaml.safe_dump_all(objects))
 
 

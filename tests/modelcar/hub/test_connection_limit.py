@@ -1,4 +1,4 @@
-"""How many connections to the Hub there are, over simulated lines."""
+"""The number of connections to the Hub, over simulated lines."""
 
 import pytest
 

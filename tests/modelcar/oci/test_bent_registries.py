@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,7 +16,7 @@ from modelcar.errors import CredentialsError, ModelcarError, RegistryError, Wron
 from modelcar.oci import referrers, spec, upload
 from modelcar.oci.capabilities import capabilities_of
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Stored
 from modelcar.steps.mirror import mirror
 from modelcar.steps.stream import Streamed
 from tests.conftest import LogIn
@@ -695,3 +696,39 @@ def test_what_drips_ends(where: str, bent: BentRegistry, repository: str, monkey
         ):
             opened.manifest("1")
         assert time.monotonic() - began < 30
+
+
+def test_large_attachments_are_carried_one_at_a_time(
+    plain_registry: Registry, repository: str, expected: str, tmp_path: Path
+) -> None:
+    """Sixty of 3.9 MB once filled 223 MiB of memory."""
+    source = f"{plain_registry.host}/bent/source"
+    with Repository(Reference.parse(f"{source}:1"), push=True) as opened:
+        subject = opened.manifest(expected)
+        opened.put_small_blob(b"{}")
+        empty = spec.describe(b"{}", spec.EMPTY)
+        about = spec.describe(subject.content, subject.media_type)
+        manifests = [
+            Stored(
+                spec.Manifest(
+                    artifactType="application/x-large",
+                    config=empty,
+                    layers=[empty],
+                    subject=about,
+                    annotations={"number": str(number), "filling": "x" * 3_000_000},
+                ).encoded(),
+                spec.MANIFEST,
+            )
+            for number in range(16)
+        ]
+        referrers.put(opened, subject, [referrers.Attached(one) for one in manifests])
+    digests = {one.digest for one in manifests}
+    del manifests
+    tracemalloc.start()
+    try:
+        mirror(f"{source}@{expected}", f"{plain_registry.host}/{repository}:1")
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
+    with Repository(Reference.parse(f"{plain_registry.host}/{repository}:1")) as mirrored:
+        assert digests <= {one.stored.digest for one in referrers.each(mirrored, expected)}

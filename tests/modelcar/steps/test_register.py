@@ -92,6 +92,7 @@ def test_entry_says_what_the_image_says(
         "hub_url": "https://huggingface.co/example/tiny-llama",
         "licence": "Apache-2.0",
         "base_model": "example/tiny-llama-base",
+        "base_model_relation": "finetune",
         "weights_bytes": str(downloaded.snapshot.size),
         "image_digest": image.digest,
         "pipeline_run": "run-1",
