@@ -87,7 +87,8 @@ def test_a_model_goes_the_whole_way_and_a_second_run_moves_nothing(parts: Parts)
     assert second.returncode == 0, second.stderr
     assert json.loads(second.stdout) == {**result, "unchanged": True}
     assert not result["unchanged"]
-    assert parts.hub.bytes_served == served
+    # The plan reads the model's small files each time; no weights.
+    assert parts.hub.bytes_served - served < 100_000
     assert [request for request in parts.target.requests() if request.method in ("PATCH", "PUT")] == written
 
 

@@ -89,10 +89,6 @@ def held_up(registry: BasicAuthRegistry) -> Iterator[None]:
         os.kill(registry.pid, signal.SIGCONT)
 
 
-def has_tag(registry: BasicAuthRegistry, name: str = "model") -> bool:
-    return (registry.storage / "docker/registry/v2/repositories/team" / name / "_manifests/tags/1").exists()
-
-
 def test_a_privileged_job_builds_and_its_result_comes_back(
     project: Namespace, local_cluster: LocalCluster, directory: str, registry: BasicAuthRegistry
 ) -> None:
@@ -187,7 +183,7 @@ def test_a_cancelled_step_leaves_no_job(
 
     assert project.finished(name).status.container_statuses[0].state.terminated.exit_code == 143
     assert "is deleted" in project.log(name)
-    assert not has_tag(registry)
+    assert not registry.has_tag("team/model")
 
 
 def test_a_deleted_run_takes_its_job_along(
@@ -316,7 +312,7 @@ def test_a_full_claim_is_named_and_the_download_kept(
 
     assert "is full" in error
     assert "the download is kept" in error
-    assert not has_tag(registry)
+    assert not registry.has_tag("team/model")
     (claim / "filler").unlink()
     assert run.outputs(run.attempt(local_cluster.image, arguments(directory, registry)))["image"]
 

@@ -48,6 +48,19 @@ class Registry:
         auth = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return {"username": self.username, "password": self.password, "auth": auth}
 
+    def has_tag(self, repository: str, tag: str = "1") -> bool:
+        """Tells whether a repository has a tag, as the registry's own files say."""
+        tags = self.storage / "docker/registry/v2/repositories" / repository / "_manifests/tags"
+        return (tags / tag).exists()
+
+    def tls_options(self, side: str = "") -> list[str]:
+        """Gives skopeo's options for this registry's certificate, or for that it has none.
+
+        Args:
+            side: `src-` or `dest-`, for a copy.
+        """
+        return [f"--{side}cert-dir={self.ca_file.parent}"] if self.ca_file else [f"--{side}tls-verify=false"]
+
     def requests(self) -> list[Request]:
         """The requests answered so far, refused ones included.
 

@@ -29,6 +29,7 @@ from tests.parts.registries import (
     registry_with_basic_auth,
     registry_with_token_auth,
 )
+from tests.parts.skopeo.program import run_skopeo
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[[Path], AbstractContextManager[Registry]]
@@ -53,28 +54,18 @@ def guarded(request: pytest.FixtureRequest) -> Registry:
     return guarded_registry
 
 
-def skopeo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=600)
-
-
-def tls(registry: Registry, side: str = "") -> list[str]:
-    if registry.ca_file:
-        return [f"--{side}cert-dir={registry.ca_file.parent}"]
-    return [f"--{side}tls-verify=false"]
-
-
 def push(image: Path, registry: Registry, name: str, authfile: Path) -> subprocess.CompletedProcess[str]:
-    options = [f"--dest-authfile={authfile}", *tls(registry, "dest-")]
-    return skopeo("copy", "--quiet", "--all", *options, f"oci:{image}:latest", f"docker://{registry.host}/{name}")
+    options = [f"--dest-authfile={authfile}", *registry.tls_options("dest-")]
+    return run_skopeo("copy", "--quiet", "--all", *options, f"oci:{image}:latest", f"docker://{registry.host}/{name}")
 
 
 def inspect(registry: Registry, name: str, authfile: Path) -> subprocess.CompletedProcess[str]:
-    options = [f"--authfile={authfile}", *tls(registry), "--format={{.Digest}}"]
-    return skopeo("inspect", *options, f"docker://{registry.host}/{name}")
+    options = [f"--authfile={authfile}", *registry.tls_options(), "--format={{.Digest}}"]
+    return run_skopeo("inspect", *options, f"docker://{registry.host}/{name}")
 
 
 def digest(image: Path) -> str:
-    return skopeo("inspect", "--format={{.Digest}}", f"oci:{image}:latest").stdout
+    return run_skopeo("inspect", "--format={{.Digest}}", f"oci:{image}:latest").stdout
 
 
 def test_pushed_image_is_read_back(registry: Registry, image: Path, tmp_path: Path) -> None:
@@ -91,7 +82,9 @@ def test_wrong_password_is_refused(guarded: Registry, image: Path, tmp_path: Pat
     credentials = f"{guarded.username}:wrong"
     target = f"docker://{guarded.host}/models/refused:1"
 
-    pushed = skopeo("copy", f"--dest-creds={credentials}", *tls(guarded, "dest-"), f"oci:{image}:latest", target)
+    pushed = run_skopeo(
+        "copy", f"--dest-creds={credentials}", *guarded.tls_options("dest-"), f"oci:{image}:latest", target
+    )
 
     assert pushed.returncode != 0
     assert "unauthorized" in pushed.stderr or "authentication required" in pushed.stderr
@@ -111,8 +104,14 @@ def test_one_auth_file_serves_two_registries(
     authfile = auth_file(tmp_path / "auth.json", basic_registry, token_registry)
     assert push(image, basic_registry, "models/copied:1", authfile).returncode == 0
 
-    copied = skopeo(
-        *["copy", "--all", f"--authfile={authfile}", *tls(basic_registry, "src-"), *tls(token_registry, "dest-")],
+    copied = run_skopeo(
+        *[
+            "copy",
+            "--all",
+            f"--authfile={authfile}",
+            *basic_registry.tls_options("src-"),
+            *token_registry.tls_options("dest-"),
+        ],
         *[f"docker://{basic_registry.host}/models/copied:1", f"docker://{token_registry.host}/models/copied:1"],
     )
 
@@ -123,7 +122,7 @@ def test_one_auth_file_serves_two_registries(
 def test_unknown_authority_is_refused(token_registry: TokenAuthRegistry, tmp_path: Path) -> None:
     authfile = auth_file(tmp_path / "auth.json", token_registry)
 
-    read = skopeo("inspect", f"--authfile={authfile}", f"docker://{token_registry.host}/models/any:1")
+    read = run_skopeo("inspect", f"--authfile={authfile}", f"docker://{token_registry.host}/models/any:1")
 
     assert read.returncode != 0
     assert "x509" in read.stderr
@@ -239,7 +238,7 @@ def test_image_can_be_deleted(image: Path, tmp_path: Path) -> None:
     with registry_plain(tmp_path / "registry") as registry:
         assert push(image, registry, "models/deleted:1", authfile).returncode == 0
 
-        deleted = skopeo("delete", *tls(registry), f"docker://{registry.host}/models/deleted:1")
+        deleted = run_skopeo("delete", *registry.tls_options(), f"docker://{registry.host}/models/deleted:1")
 
         assert deleted.returncode == 0, deleted.stderr
         assert inspect(registry, "models/deleted:1", authfile).returncode != 0

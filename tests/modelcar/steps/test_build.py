@@ -28,6 +28,7 @@ from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import Registry, TokenAuthRegistry, registry_with_basic_auth
+from tests.parts.skopeo.program import skopeo
 from tests.parts.steps import build, download
 
 ROOT = Path(__file__).parents[3]
@@ -37,27 +38,15 @@ KEPT_OUT = DOWNLOAD_NOTE.parent.name
 MOVES = ("POST", "PATCH", "PUT")
 
 
-def skopeo(*arguments: str | Path) -> str:
-    done = subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def raw(registry: Registry, image: str, *options: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(skopeo("inspect", "--raw", *options, *tls(registry), f"docker://{image}"))
+    found: dict[str, Any] = json.loads(
+        skopeo("inspect", "--raw", *options, *registry.tls_options(), f"docker://{image}")
+    )
     return found
-
-
-def tls(registry: Registry, side: str = "") -> list[str]:
-    return [f"--{side}cert-dir={registry.ca_file.parent}"] if registry.ca_file else [f"--{side}tls-verify=false"]
 
 
 def paths_of(registry: Registry, name: str) -> list[tuple[str, str]]:
     return [(request.method, request.path) for request in registry.requests() if name in request.path]
-
-
-def has_tag(registry: Registry, name: str, tag: str = "1") -> bool:
-    return (registry.storage / "docker/registry/v2/repositories" / name / "_manifests/tags" / tag).exists()
 
 
 def copy_of(downloaded: Downloaded, place: Path) -> Path:
@@ -88,7 +77,7 @@ def test_image_holds_the_model(
 
     built = build(downloaded.directory, target, builder=builder)
 
-    options = [*tls(registry, "src-"), f"--src-authfile={log_in(registry)}", "--override-arch=arm64"]
+    options = [*registry.tls_options("src-"), f"--src-authfile={log_in(registry)}", "--override-arch=arm64"]
     skopeo("copy", "--quiet", *options, f"docker://{target}", f"oci:{tmp_path}/layout:1")
     subprocess.run(["umoci", "unpack", "--image", f"{tmp_path}/layout:1", tmp_path / "bundle"], check=True)
     root = tmp_path / "bundle" / "rootfs"
@@ -114,7 +103,7 @@ def test_image_says_what_it_holds(plain_registry: Registry, downloaded: Download
     digests = [proof.digest(part, downloaded.snapshot) for part in parts]
     said = index["annotations"]
     assert (
-        skopeo("inspect", "--format={{.Digest}}", *tls(plain_registry), f"docker://{target}")
+        skopeo("inspect", "--format={{.Digest}}", *plain_registry.tls_options(), f"docker://{target}")
         == f"{built.image.digest}\n"
     )
     assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
@@ -258,7 +247,7 @@ def base_layout(tmp_path: Path) -> Path:
 
 
 def push_base(layout: Path, registry: Registry, name: str, log_in: LogIn) -> str:
-    options = [f"--dest-authfile={log_in(registry)}", *tls(registry, "dest-")]
+    options = [f"--dest-authfile={log_in(registry)}", *registry.tls_options("dest-")]
     skopeo("copy", "--quiet", "--all", *options, f"oci:{layout}:latest", f"docker://{registry.host}/{name}")
     return f"{registry.host}/{name}"
 
@@ -300,7 +289,7 @@ def test_base_of_another_registry_is_copied(
 
     build(downloaded.directory, target, base_image=base)
 
-    options = [*tls(token_registry, "src-"), f"--src-authfile={authfile}", "--override-arch=amd64"]
+    options = [*token_registry.tls_options("src-"), f"--src-authfile={authfile}", "--override-arch=amd64"]
     skopeo("copy", "--quiet", *options, f"docker://{target}", f"oci:{tmp_path}/layout:1")
     subprocess.run(["umoci", "unpack", "--image", f"{tmp_path}/layout:1", tmp_path / "bundle"], check=True)
     assert contents(tmp_path / "bundle/rootfs/models") == contents(downloaded.directory)
@@ -309,7 +298,7 @@ def test_base_of_another_registry_is_copied(
 def test_base_with_one_platform_gives_no_index(
     plain_registry: Registry, downloaded: Downloaded, base_layout: Path, log_in: LogIn
 ) -> None:
-    options = ["--override-arch=arm64", *tls(plain_registry, "dest-")]
+    options = ["--override-arch=arm64", *plain_registry.tls_options("dest-")]
     base = f"{plain_registry.host}/bases/single:1"
     skopeo("copy", "--quiet", *options, f"oci:{base_layout}:latest", f"docker://{base}")
 
@@ -325,7 +314,7 @@ def test_dockers_format_is_a_base_too(
     plain_registry: Registry, downloaded: Downloaded, base_layout: Path, tmp_path: Path
 ) -> None:
     base = f"{plain_registry.host}/bases/docker:1"
-    options = ["--format=v2s2", *tls(plain_registry, "dest-")]
+    options = ["--format=v2s2", *plain_registry.tls_options("dest-")]
     skopeo("copy", "--quiet", *options, f"oci:{base_layout}:latest", f"docker://{base}")
 
     built = build(downloaded.directory, f"{plain_registry.host}/on-base/docker:1", base_image=base)
@@ -340,7 +329,7 @@ def test_other_base_makes_another_image(
 ) -> None:
     target = f"{plain_registry.host}/on-base/moved:1"
     first = build(downloaded.directory, target)
-    options = ["--override-arch=amd64", *tls(plain_registry, "dest-")]
+    options = ["--override-arch=amd64", *plain_registry.tls_options("dest-")]
     base = f"{plain_registry.host}/bases/moved:1"
     skopeo("copy", "--quiet", *options, f"oci:{base_layout}:latest", f"docker://{base}")
 
@@ -384,7 +373,7 @@ def test_wrong_password_is_named(
     assert registry.host in str(raised.value)
     assert str(authfile) in str(raised.value)
     assert "wrong" not in str(raised.value).replace("wrong/", "")
-    assert not has_tag(registry, f"wrong/{builder}")
+    assert not registry.has_tag(f"wrong/{builder}")
 
 
 @pytest.mark.parametrize("kind", ["basic", "token"])
@@ -421,7 +410,7 @@ def test_authority_of_certs_d_is_trusted(
 
     build(downloaded.directory, f"{token_registry.host}/certs-d/{builder}:1", builder=builder)
 
-    assert has_tag(token_registry, f"certs-d/{builder}")
+    assert token_registry.has_tag(f"certs-d/{builder}")
 
 
 def test_unreachable_registry_is_named_soon(closed_port: int, downloaded: Downloaded, waits: list[float]) -> None:
@@ -457,7 +446,7 @@ def test_altered_file_is_refused(
     with pytest.raises(WrongBytesError, match=f"{path} is not what the Hub published"):
         build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
 
-    assert not has_tag(plain_registry, name)
+    assert not plain_registry.has_tag(name)
     assert scratches(directory) == []
 
 
@@ -473,7 +462,7 @@ def test_wrong_note_of_a_digest_is_refused_and_named(
     with pytest.raises(WrongBytesError, match=r"the digest noted for models/.* is wrong\. Remove \.modelcar/layers"):
         build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
 
-    assert not has_tag(plain_registry, name)
+    assert not plain_registry.has_tag(name)
     assert scratches(directory) == []
 
 
@@ -527,7 +516,7 @@ def test_file_altered_after_it_was_hashed_is_refused(
     with pytest.raises(WrongBytesError, match="is not what the Hub published"):
         build(directory, f"{plain_registry.host}/late/model:1", builder="buildah")
 
-    assert not has_tag(plain_registry, "late/model")
+    assert not plain_registry.has_tag("late/model")
     assert scratches(directory) == []
 
 
@@ -546,7 +535,7 @@ def test_failed_buildah_leaves_no_scratch(
         build(downloaded.directory, f"{plain_registry.host}/failed/buildah:1", builder="buildah")
 
     assert scratches(downloaded.directory) == []
-    assert not has_tag(plain_registry, "failed/buildah")
+    assert not plain_registry.has_tag("failed/buildah")
 
 
 def test_full_claim_is_named(
@@ -669,7 +658,7 @@ def test_build_needs_a_quarter_on_the_claim_and_nothing_on_the_node(
     peaks = json.loads(ran.stdout.splitlines()[-1])
     assert (64 << 20) * 0.9 < peaks["claim"] <= 0.30 * done.snapshot.size
     assert peaks["node"] <= 16 << 20
-    assert has_tag(plain_registry, "disk/use")
+    assert plain_registry.has_tag("disk/use")
 
 
 def test_rotated_password_is_taken_up(downloaded: Downloaded, tmp_path: Path, log_in: LogIn) -> None:

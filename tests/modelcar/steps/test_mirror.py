@@ -27,13 +27,12 @@ from tests.parts.registries import (
     registry_with_basic_auth,
     registry_with_token_auth,
 )
+from tests.parts.skopeo.program import skopeo
 from tests.parts.steps import build
 
 
 def skopeo_raw(registry: Registry, image: str, authfile: Path) -> str:
-    tls = [f"--cert-dir={registry.ca_file.parent}"] if registry.ca_file else ["--tls-verify=false"]
-    command = ["skopeo", "inspect", "--raw", f"--authfile={authfile}", *tls, f"docker://{image}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    return skopeo("inspect", "--raw", f"--authfile={authfile}", *registry.tls_options(), f"docker://{image}")
 
 
 def requests_of(registry: Registry, name: str) -> list[Request]:
@@ -42,10 +41,6 @@ def requests_of(registry: Registry, name: str) -> list[Request]:
 
 def blobs_moved(requests: list[Request]) -> list[Request]:
     return [r for r in requests if "/blobs/" in r.path and r.method in ("GET", "PATCH", "PUT", "POST")]
-
-
-def has_tag(registry: Registry, name: str, tag: str = "1") -> bool:
-    return (registry.storage / "docker/registry/v2/repositories" / name / "_manifests/tags" / tag).exists()
 
 
 def blob_file(registry: Registry, digest: str) -> Path:
@@ -136,7 +131,7 @@ def test_other_tag_moves_no_blob(
 
     assert second.copied_bytes == 0
     assert blobs_moved(requests_of(token_registry, "mirror/tags")[before:]) == []
-    assert has_tag(token_registry, "mirror/tags", "2")
+    assert token_registry.has_tag("mirror/tags", "2")
 
 
 def test_tag_is_moved(
@@ -204,7 +199,7 @@ def test_password_rotated_in_the_middle_is_taken_up(
         monkeypatch.setattr(Repository, "start_upload", start_upload)
 
         assert mirror(str(image), f"{registry.host}/mirror/middle:1").copied_bytes > 0
-        assert has_tag(registry, "mirror/middle")
+        assert registry.has_tag("mirror/middle")
 
 
 def test_short_lived_tokens_are_renewed(
@@ -215,7 +210,7 @@ def test_short_lived_tokens_are_renewed(
 
         mirror(str(image), f"{registry.host}/mirror/short:1")
 
-        assert has_tag(registry, "mirror/short")
+        assert registry.has_tag("mirror/short")
         assert registry.tokens_issued >= 1
 
 
@@ -235,7 +230,7 @@ def test_wrong_credentials_are_named(
         mirror(str(image), f"{token_registry.host}/mirror/refused-{side}:1")
 
     assert f"'somebody' from {authfile}" in str(raised.value)
-    assert not has_tag(token_registry, f"mirror/refused-{side}")
+    assert not token_registry.has_tag(f"mirror/refused-{side}")
 
 
 def test_missing_source_is_named(basic_registry: BasicAuthRegistry, plain_registry: Registry, log_in: LogIn) -> None:
@@ -296,13 +291,13 @@ def test_interrupted_copy_goes_on(
         lost.rename(tmp_path / "lost")
         with pytest.raises(RegistryError):
             mirror(str(image), f"{target.host}/mirror/broken:1")
-        assert not has_tag(target, "mirror/broken")
+        assert not target.has_tag("mirror/broken")
         (tmp_path / "lost").rename(lost)
 
         done = mirror(str(image), f"{target.host}/mirror/broken:1")
 
         assert done.image.digest == image.digest
-        assert has_tag(target, "mirror/broken")
+        assert target.has_tag("mirror/broken")
         assert 0 < small["size"] <= done.copied_bytes < sum(layer["size"] for layer in manifest["layers"])
 
 
@@ -320,7 +315,7 @@ def test_damaged_blob_is_not_passed_on(downloaded: Downloaded, tmp_path: Path, l
         with pytest.raises((RegistryError, WrongBytesError)):
             mirror(str(image), f"{target.host}/mirror/damaged:1")
 
-        assert not has_tag(target, "mirror/damaged")
+        assert not target.has_tag("mirror/damaged")
 
 
 class _Page(BaseHTTPRequestHandler):
