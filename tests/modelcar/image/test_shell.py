@@ -1,15 +1,19 @@
 """The shell in the default base image: it does what KServe and Kubeflow Pipelines have it do, as dash does."""
 
+import base64
 import io
 import os
+import re
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -296,3 +300,31 @@ def test_programs_are_what_the_source_gives(tmp_path: Path) -> None:
     for name in ("programs.py", "digests.py"):
         assert (tmp_path / name).read_text() == (build.TARGET / name).read_text(), "run: make shell"
     assert list(PROGRAMS) == list(build.ARCHITECTURES)
+
+
+@pytest.mark.parametrize("step", ["stream", "build", "build-in-job", "stream-on-vertex"])
+def test_code_that_travels_in_a_command_has_the_shell(step: str, tmp_path: Path) -> None:
+    """Nothing but our code is there: a step's pod has it from its own command."""
+    executors = {
+        name: executor["container"]["command"]
+        for file in sorted((build.TARGET.parents[2] / "compiled").glob("*.yaml"))
+        for name, executor in next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"].items()
+    }
+    archive = "".join(part for part in executors[f"exec-{step}"] if re.fullmatch(r"[A-Za-z0-9+/=]{200,}", part))
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive)), mode="r:*") as tar:
+        tar.extractall(tmp_path, filter="data")
+    program = (
+        "import hashlib, modelcar; from modelcar.image.shell.layer import read_layer; "
+        "from modelcar.image.base_image import open_base_image; "
+        "layers = [layer.digest for layer in open_base_image('').layers]; "
+        "print(modelcar.__file__, *(hashlib.sha256(b''.join(read_layer(one))).hexdigest() for one in layers))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+
+    file, *digests = done.stdout.split()
+    assert Path(file).is_relative_to(tmp_path)
+    assert [f"sha256:{digest}" for digest in digests] == [digest for digest, _ in LAYERS.values()]

@@ -1,0 +1,125 @@
+"""What a cluster is found to serve with, from answers of the API server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelcar.cluster.connection import Cluster
+from modelcar.errors import ClusterError
+from modelcar.serving.platform import Platform, find_platform
+from modelcar.serving.runtime import Runtime, find_runtime
+from modelcar.serving.served_model import ServedModel
+from modelcar.steps.preflight.serving_nodes import check_serving_nodes
+from tests.parts.recorded_api import RecordedApi
+
+RUNTIMES = "/apis/serving.kserve.io/v1alpha1/namespaces/my-project/servingruntimes"
+GIB = 1 << 30
+
+
+@pytest.fixture
+def api() -> Iterator[RecordedApi]:
+    with RecordedApi() as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(api: RecordedApi, tmp_path: Path) -> Cluster:
+    return Cluster.of(str(api.kubeconfig(tmp_path / "config")))
+
+
+def groups(**versions: list[str]) -> dict[str, Any]:
+    found = []
+    for name, listed in versions.items():
+        dotted = {"kserve": "serving.kserve.io", "openshift_ai": "datasciencecluster.opendatahub.io"}[name]
+        entries = [{"groupVersion": f"{dotted}/{version}", "version": version} for version in listed]
+        found.append({"name": dotted, "versions": entries, "preferredVersion": entries[0]})
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
+
+
+def resources(*names: str) -> dict[str, Any]:
+    entries = [{"name": name, "singularName": "", "namespaced": True, "kind": name, "verbs": ["get"]} for name in names]
+    return {"kind": "APIResourceList", "groupVersion": "serving.kserve.io/v1alpha2", "resources": entries}
+
+
+@pytest.mark.parametrize(
+    ("versions", "found"),
+    [
+        ({"kserve": ["v1beta1", "v1alpha1"], "openshift_ai": ["v1"]}, Platform("rhoai-2.25", True, False)),
+        ({"kserve": ["v1beta1", "v1alpha1"], "openshift_ai": ["v1", "v2"]}, Platform("rhoai-3", True, False)),
+        ({"kserve": ["v1beta1", "v1alpha2"], "openshift_ai": ["v2", "v1"]}, Platform("rhoai-3", True, True)),
+        ({"kserve": ["v1beta1", "v1alpha1"]}, Platform("kserve", True, False)),
+        ({}, Platform("rhoai-3", False, False)),
+    ],
+)
+def test_platform_is_told_from_the_api_groups(
+    versions: dict[str, list[str]], found: Platform, api: RecordedApi, cluster: Cluster
+) -> None:
+    api.answers["/apis/"] = (200, groups(**versions))
+    api.answers["/apis/serving.kserve.io/v1alpha2"] = (200, resources("llminferenceservices"))
+
+    assert find_platform(cluster) == found
+
+
+def test_api_server_that_refuses_is_named(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="list its API groups"):
+        find_platform(cluster)
+
+
+def runtime(name: str, *formats: str, **more: Any) -> dict[str, Any]:
+    spec = {"supportedModelFormats": [{"name": one} for one in formats], "containers": [], **more}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def test_runtime_of_the_project_is_found_by_its_format(api: RecordedApi, cluster: Cluster) -> None:
+    off, many = runtime("a-off", "vLLM", disabled=True), runtime("b-mesh", "vLLM", multiModel=True)
+    api.answers[RUNTIMES] = (200, {"items": [runtime("ours", "vLLM"), runtime("ovms", "onnx"), off, many]})
+
+    assert find_runtime(ServedModel("i", "m"), cluster) == Runtime("ours", "", "vLLM")
+    assert find_runtime(ServedModel("i", "m", "sklearn"), cluster) is None
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_runtimes_that_may_not_be_seen_are_none(status: int, api: RecordedApi, cluster: Cluster) -> None:
+    api.answers[RUNTIMES] = (status, {"kind": "Status", "message": "no"})
+
+    assert find_runtime(ServedModel("i", "m"), cluster) is None
+
+
+def node(name: str, storage: str, gpus: str = "0") -> dict[str, Any]:
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    allocatable = {"ephemeral-storage": storage, "nvidia.com/gpu": gpus}
+    return {"metadata": {"name": name}, "spec": {}, "status": {**status, "allocatable": allocatable}}
+
+
+@pytest.mark.parametrize(
+    ("size", "gpus", "verdict", "words"),
+    [
+        (10 * GIB, 0, "ok", "2 of 2 nodes could pull and serve it"),
+        (30 * GIB, 0, "ok", "1 of 2 nodes"),
+        (30 * GIB, 1, "warning", "of 1 nodes that fit gpu-1 has the most for pods, 53.7 GB"),
+        (1 * GIB, 4, "warning", "no node of this cluster has 4 GPUs"),
+    ],
+)
+def test_nodes_must_have_twice_the_image_and_the_gpus(
+    size: int, gpus: int, verdict: str, words: str, api: RecordedApi, cluster: Cluster
+) -> None:
+    nodes = [node("large", "100Gi"), node("gpu-1", "50Gi", gpus="1")]
+    api.answers["/api/v1/nodes"] = (200, {"items": nodes, "metadata": {}})
+
+    (found,) = check_serving_nodes(cluster, size, gpus)
+
+    assert found.verdict == verdict
+    assert words in found.what
+
+
+def test_kubelet_that_may_be_asked_says_what_is_free(api: RecordedApi, cluster: Cluster) -> None:
+    api.answers["/api/v1/nodes"] = (200, {"items": [node("large", "100Gi")], "metadata": {}})
+    stats = {"node": {"runtime": {"imageFs": {"availableBytes": 5 * GIB}}}}
+    api.answers["/api/v1/nodes/large/proxy/stats/summary"] = (200, stats)
+
+    (found,) = check_serving_nodes(cluster, 10 * GIB, 0)
+
+    assert "large has the most free, 5.4 GB" in found.what
+    assert found.command.startswith("oc describe node large")
