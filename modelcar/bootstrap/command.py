@@ -32,6 +32,10 @@ DISTRIBUTION = "modelcar-pipelines"
 PART_BYTES = 64 << 10
 """An archive that is longer is given in parts, one argument each."""
 
+_B85, _OURS = "${}<>&", ",./:[]"
+"""Letters of Python's base85, and those in their place: Kubernetes and Kubeflow replace $( and {{$, and JSON as Go
+writes it has six letters for each of <, > and &."""
+
 # $0 is our version, $1 the lines of a requirements.txt, $2 how many parts of an archive follow; then comes the command.
 # Where that version is installed, as in an image of one's own or under kfp's local runner, nothing is done.
 BOOTSTRAP = f"""\
@@ -42,7 +46,8 @@ sys.exit(m.version("{DISTRIBUTION}") != sys.argv[1])' "$0" 2>/dev/null; then
   place=$(mktemp -d)
   [ "$parts" = 0 ] || python3 -c 'import base64, io, sys, tarfile
 place, parts, *rest = sys.argv[1:]
-archive = io.BytesIO(base64.b64decode("".join(rest[:int(parts)])))
+text = "".join(rest[:int(parts)]).translate(str.maketrans("{_OURS}", "{_B85}"))
+archive = io.BytesIO(base64.b85decode(text))
 tarfile.open(fileobj=archive, mode="r:bz2").extractall(place)' "$place" "$parts" "$@"
   printf "%s\\n" "$requirements" > "$place/requirements.txt"
   python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \\
@@ -125,7 +130,7 @@ def command_for_other_pod(command: Sequence[str]) -> list[str]:
 
 @cache
 def archive(code: str = "") -> str:
-    """Packs our code: base64 of a tar.bz2, byte-stable: sorted, without times and owners.
+    """Packs our code: base85 of a tar.bz2, byte-stable: sorted, without times and owners.
 
     Args:
         code: What will import it: only what it needs is packed. Empty: all that is there.
@@ -138,4 +143,9 @@ def archive(code: str = "") -> str:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     # Of text of this size bzip2 makes less than xz does.
-    return base64.b64encode(bz2.compress(buffer.getvalue())).decode()
+    return base64.b85encode(bz2.compress(buffer.getvalue())).decode().translate(str.maketrans(_B85, _OURS))
+
+
+def unpacked(archive: str) -> bytes:
+    """Returns the tar.bz2 of an archive."""
+    return base64.b85decode(archive.translate(str.maketrans(_OURS, _B85)))

@@ -239,8 +239,8 @@ def test_streaming_needs_no_claim_and_no_place() -> None:
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_run_of_it_fits_into_what_the_cluster_keeps_of_a_run(name: str) -> None:
-    """Etcd takes 1.5 MiB of an object, and Argo's holds the steps' commands besides the state of each pod."""
-    assert (COMPILED / f"{name}.yaml").stat().st_size < 512 << 10
+    """The dashboard takes 1 MB of a pipeline, etcd 1.5 MiB of Argo's object with the commands and the pods' states."""
+    assert (COMPILED / f"{name}.yaml").stat().st_size < 800 << 10
 
 
 @pytest.mark.parametrize("name", PIPELINES)
