@@ -29,6 +29,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorde
         monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "kubeconfig", "token")))
         forbidden = {"kind": "Status", "code": 403, "message": "nodes is forbidden"}
         api.answers["/api/v1/nodes"] = (403, forbidden)
+        pods = 'pods is forbidden: User "me" cannot create resource "pods" in API group ""'
+        api.answers["POST /api/v1/namespaces/my-project/pods"] = (403, {**forbidden, "message": pods})
         yield api
 
 
