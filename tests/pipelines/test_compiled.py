@@ -187,7 +187,10 @@ def test_a_backend_without_task_config_gets_the_same_as_parameters(tmp_path: Pat
 
 ARTIFACTS = {
     "preflight": {"plan": "system.Markdown", "plan_page": "system.HTML"},
-    "report": {"report": "system.Markdown", "report_page": "system.HTML", "figures": "system.Metrics"},
+    "report": {
+        **{"report": "system.Markdown", "report_page": "system.HTML", "figures": "system.Metrics"},
+        **{"inference_service": "system.Artifact", "llm_inference_service": "system.Artifact"},
+    },
 }
 PLACE = {
     "claim": "claim",
