@@ -93,8 +93,16 @@ def _candidates() -> Iterator[Path]:
     user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "containers")
     for folder in (user, SYSTEM):
         # Of drop-in files the last one counts most.
-        yield from sorted((folder / f"{FILE}.d").glob("*.conf"), reverse=True)
+        yield from sorted(_drop_ins(folder / f"{FILE}.d"), reverse=True)
         yield folder / FILE
+
+
+def _drop_ins(folder: Path) -> list[Path]:
+    # A random user's home may be one that it must not look into.
+    try:
+        return list(folder.glob("*.conf"))
+    except OSError:
+        return []
 
 
 def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from modelcar import retries
-from modelcar.errors import HubError, StoppedError
+from modelcar.errors import HubError, HubUnwellError, StoppedError
 from modelcar.hub import read_ahead, reader
 from modelcar.hub.client import Hub as HubClient
 from modelcar.hub.reader import HubFile, Session
@@ -294,7 +294,12 @@ def test_random_faults_never_give_a_wrong_byte(
                 hub.limit_connections(chance.randint(1, 5), chance.choice((Refusal.STATUS, Refusal.RESET)))
     start = chance.choice((0, chance.randrange(len(CONTENT))))
 
-    assert digest(whole(file, start)) == digest(CONTENT[start:])
+    try:
+        read = whole(file, start)
+    except HubUnwellError:
+        # Several attempts in a row met a fault, and the last one is named.
+        return
+    assert digest(read) == digest(CONTENT[start:])
 
 
 def test_threads_end_when_there_is_nothing_to_read(file: HubFile, client: HubClient) -> None:

@@ -99,6 +99,8 @@ def test_user_of_a_pods_own_user_namespace_builds_the_same_image(
     """What build_mode=nested gives a Job's container: OpenShift's SCC nested-container, and less."""
     # The kubelet maps the claim's owners and sets its group (fsGroup: 0).
     subprocess.run(["chown", "-R", "200777:0", opened], check=True)
+    if run(NESTED, "print(1)", home=Path("/tmp")).returncode:
+        pytest.skip("this Python lies where other users may not look, or this kernel maps no users")
     assert run(NESTED, ASKS, home=Path("/tmp")).stdout == "True\n"
 
     done = run(NESTED, BUILDS, str(opened), f"{plain_registry.host}/nested/root:1", "buildah", home=Path("/tmp"))

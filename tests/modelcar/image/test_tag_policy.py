@@ -220,7 +220,8 @@ def test_two_runs_to_one_target_end_with_one_of_the_two_images_whole(
     target, copy = f"{host}/two/{way}:1", f"{host}/two/{way}-copy:1"
     script = WORDS + PROGRAMS[way]
     if way == "stream":
-        script = script.replace("mirror=sys.argv[3]", "mirror=sys.argv[3], revision=sys.argv[4]")
+        script = script.replace("Selection(sys.argv[1])", "Selection(sys.argv[1], revision=sys.argv[4])")
+        script = script.replace("''.join(sys.argv[3:])", "sys.argv[3]")
     processes = []
     for commit, more in zip(commits, arguments, strict=True):
         words = [sys.executable, "-c", script, *more, target, copy, commit]
