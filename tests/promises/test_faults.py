@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from modelcar.errors import ModelcarError, RegistryError, WrongBytesError
+from modelcar.hub import read_ahead
 from modelcar.oci import spec
 from modelcar.steps.mirror import mirror
 from tests.conftest import LogIn
@@ -378,9 +379,15 @@ def test_one_of_two_targets_stays_broken(undisturbed: Undisturbed, plain_registr
         assert tagged(plain_registry, f"{name}/a") == tagged(plain_registry, f"{name}/b") == undisturbed.digest
 
 
-def test_a_slow_target_holds_the_reading_back(hub: Hub, plain_registry: Registry, tmp_path: Path, name: str) -> None:
+def test_a_slow_target_holds_the_reading_back(
+    hub: Hub, plain_registry: Registry, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the fast one is ahead is what is in flight, with the sockets' buffers, however long it goes on."""
+    # What may be read ahead, which is more than this model by default.
+    monkeypatch.setattr(read_ahead.ReadAhead.__init__, "__defaults__", (4 * MIB,))
     hub.publish(MODEL, tiny_llama(tmp_path / "model", shards=1, bytes_per_shard=24_000_000, consolidated=False))
+    # What is imported when it is first needed is not counted.
+    stream(MODEL, f"{plain_registry.host}/{name}/first:1")
     ahead, done = [0], threading.Event()
     with FaultProxy(plain_registry.host) as fast, FaultProxy(plain_registry.host) as slow:
         slow.throttle(8_000_000, method="PATCH")
@@ -402,7 +409,7 @@ def test_a_slow_target_holds_the_reading_back(hub: Hub, plain_registry: Registry
         assert fast.received > 24_000_000
         assert slow.received > 24_000_000
     assert 2 * MIB < max(ahead) < 14 * MIB
-    assert peak < 16 * MIB
+    assert peak < 20 * MIB
 
 
 def set_on_fire(proxy: FaultProxy, chance: random.Random) -> None:
