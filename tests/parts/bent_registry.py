@@ -71,6 +71,7 @@ class Bend:
         times: How many are bent; None for all.
         if_body: What the request's body must contain.
         least: Bytes that the request's body must have, at least.
+        resumes: Whether it must go on with an upload (Content-Range).
     """
 
     methods: str
@@ -82,12 +83,15 @@ class Bend:
     times: int | None = None
     if_body: bytes = b""
     least: int = 0
+    resumes: bool = False
     met: int = field(default=0, init=False)
 
     def matches(self, request: Seen, body: bytes) -> bool:
         """Tells whether it is meant, and counts that."""
         meant = re.fullmatch(self.methods, request.method) and re.search(self.path, request.path)
         if not meant or self.times == 0 or self.if_body not in body or len(body) < self.least:
+            return False
+        if self.resumes and not request.content_range:
             return False
         if self.skip:
             self.skip -= 1
