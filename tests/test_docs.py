@@ -4,6 +4,7 @@ import functools
 import html
 import importlib.util
 import json
+import pickle
 import re
 import shlex
 import subprocess
@@ -56,6 +57,14 @@ def run_documented(
     """Runs a modelcar command of the docs with the parts of this machine in the place of quay.io and the like."""
     log_in(basic_registry, token_registry)
     hub.publish("ibm-granite/granite-3.3-2b-instruct", model)
+    quantized = {f"Qwen3-8B-{kind}.gguf": b"GGUF" + bytes(2_000_000) for kind in ("Q4_K_M", "Q8_0")}
+    hub.publish("unsloth/Qwen3-8B-GGUF", {"config.json": "{}", **quantized})
+    speaker = pickle.dumps({"voices": ["Chelsie", "Ethan"]})
+    weights = {
+        "config.json": '{"model_type": "qwen2_5_omni"}',
+        "model.safetensors": model / "model-00001-of-00004.safetensors",
+    }
+    hub.publish("Qwen/Qwen2.5-Omni-7B", {**weights, "spk_dict.pt": speaker})
     places = {
         "quay.io": basic_registry.host,
         "registry.apps.example.com": token_registry.host,

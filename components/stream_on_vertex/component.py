@@ -11,12 +11,13 @@ def stream_on_vertex(
     target: str,
     serving_image: str,
     project: str,
-    location: str,
+    location: str = "",
     revision: str = "main",
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
     max_layer_size: int = 9_900_000_000,
     hf_token_secret: str = "",
     serving_args: List[str] = [],
@@ -33,12 +34,13 @@ def stream_on_vertex(
         target: Image to write, such as europe-west4-docker.pkg.dev/my-project/models/granite:3.3-2b.
         serving_image: Image under the model, which is in /models.
         project: Project of the Secret Manager's secret.
-        location: Region of the Model Registry, which pulls the image from the target.
+        location: Region of the Model Registry, which pulls the image from the target. Empty: not compared with it.
         revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
         include: Glob patterns such as "*.safetensors"; where there are any, only what they match is taken.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
-        allow_pickle: Also take files that run code when they are loaded (Python pickles).
+        allow_pickle: Glob patterns of files to take although they run code when they are loaded; "*" for all.
+        variant: Which of several alternatives to take, such as Q4_K_M or fp16. Empty: the usual one.
         max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless it was raised.
         hf_token_secret: Secret Manager's secret with a Hugging Face token, for gated and private models. Empty: none.
         serving_args: Arguments of the server, checked before a byte moves.

@@ -42,7 +42,8 @@ def model_to_vertex(
     include: List[str] = [],
     exclude: List[str] = [],
     everything: bool = False,
-    allow_pickle: bool = False,
+    allow_pickle: List[str] = [],
+    variant: str = "",
     serving_image: str = SERVING_IMAGE,
     serving_args: List[str] = SERVING_ARGS,
     serving_container: Dict[str, Any] = SERVING_CONTAINER,
@@ -65,7 +66,8 @@ def model_to_vertex(
         include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
-        allow_pickle: Also take files that run code when they are loaded (pickles). Only if you trust their owner.
+        allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.
+        variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
         serving_image: Image to put the model on, as /models. By default Model Garden's vLLM.
         serving_args: Arguments of the server, as a JSON list. They may name variables, as $(AIP_HTTP_PORT).
         serving_container: More of Vertex AI's ModelContainerSpec, as JSON: command, ports, routes, env, probes.
