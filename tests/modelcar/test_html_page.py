@@ -3,7 +3,6 @@
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,6 +15,7 @@ from modelcar import markdown
 from modelcar.html_page import COPY_HINT, Picture, page
 from modelcar.html_page import markdown as as_markdown
 from tests.parts.browser import Page, browser_page
+from tests.parts.html_tags import Tags
 
 COMMAND = "oc label node worker-1 ai-build-node=true\noc get nodes"
 LONG = "model-00001-of-00191-" + "x" * 150 + ".safetensors"
@@ -28,24 +28,6 @@ PARTS = [
 ]
 DASHBOARD_POLICY = "default-src 'self'; frame-src 'self' http://127.0.0.1:*; style-src 'self' 'unsafe-inline'"
 """Stricter than what odh-dashboard sends with its own pages; the frame's page is of another host and has its own."""
-
-
-class Tags(HTMLParser):
-    """Collects a page's tags, attributes and texts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 @pytest.fixture(scope="module")

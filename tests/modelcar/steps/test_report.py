@@ -2,7 +2,6 @@
 
 import re
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from modelcar.records.step_record import Record
 from modelcar.steps.report import report
 from modelcar.steps.report.disk_chart import curves, peak
 from modelcar.steps.report.page import EndedRun, Found, write
+from tests.parts.html_tags import Tags
 from tests.parts.run_states import run_state
 
 IMAGE = "quay.io/team/granite@sha256:" + "a" * 64
@@ -57,24 +57,6 @@ def yaml_in(markdown: str) -> dict[str, Any]:
     assert block
     *_, service = yaml.safe_load_all(block[1])
     return dict(service)
-
-
-class Tags(HTMLParser):
-    """Collects a page's tags and texts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 def test_success_says_where_the_image_is_and_how_to_serve_it() -> None:
