@@ -1,9 +1,7 @@
 """The shell in the default base image: it does what KServe and Kubeflow Pipelines have it do, as dash does."""
 
-import base64
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelcar.bootstrap.command import unpacked
 from modelcar.image.shell.digests import LAYERS
 from modelcar.image.shell.layer import COMMANDS, layer_of, read_layer
 from modelcar.image.shell.programs import PROGRAMS
@@ -201,7 +200,10 @@ def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         pair.map(lambda given: f"if {given[0]}\nthen {given[1]}\nelse echo no; fi"),
         inner.map(lambda script: f"for x in 1 '2 3'; do {script}\ndone"),
         inner.map(lambda script: f'i=; until [ "$i" = xx ]; do i=x$i; {script}\ndone'),
-        inner.map(lambda script: f"{{ {script}\n}} 2>/dev/null > g; cat g; rm -f g"),
+        # A name of its own at each depth: `cat g` inside of `{ … } > g` reads what it writes, without end.
+        inner.map(
+            lambda script: f"{{ {script}\n}} 2>/dev/null > g{len(script)}; cat g{len(script)}; rm -f g{len(script)}"
+        ),
         inner.map(lambda script: f"set -e; {script}"),
     )
 
@@ -310,8 +312,10 @@ def test_code_that_travels_in_a_command_has_the_shell(step: str, tmp_path: Path)
         for file in sorted((build.TARGET.parents[2] / "compiled").glob("*.yaml"))
         for name, executor in next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"].items()
     }
-    archive = "".join(part for part in executors[f"exec-{step}"] if re.fullmatch(r"[A-Za-z0-9+/=]{200,}", part))
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive)), mode="r:*") as tar:
+    command = executors[f"exec-{step}"]
+    parts = int(command[5])
+    archive = "".join(command[6 : 6 + parts])
+    with tarfile.open(fileobj=io.BytesIO(unpacked(archive)), mode="r:*") as tar:
         tar.extractall(tmp_path, filter="data")
     program = (
         "import hashlib, modelcar; from modelcar.image.shell.layer import read_layer; "
