@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
-from modelcar.cli.usage import UsageError
+from modelcar.cli.usage import PresetError, UsageError
 from modelcar.oci.reference import Reference
 from modelcar.pipelines.compilation import BUILDING, STREAMING
 
@@ -47,18 +47,20 @@ class Preset:
         """Reads a file and checks each key and value.
 
         Raises:
-            UsageError: It is no YAML, or not of parameters; names the nearest one.
+            PresetError: It is no YAML, or not of parameters; names the nearest one.
         """
         try:
             content = yaml.safe_load(file.read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UsageError(f"the preset {file} cannot be read: {' '.join(str(error).split())}") from None
+            raise PresetError(f"the preset {file} cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(content, dict):
-            raise UsageError(f"the preset {file} holds no parameters", "Write a line for each, such as model: org/name")
+            raise PresetError(
+                f"the preset {file} holds no parameters", "Write a line for each, such as model: org/name"
+            )
         try:
             known = _form().model_validate(content).model_dump(exclude_unset=True)
         except ValidationError as error:
-            raise UsageError(f"the preset {file}: {'; '.join(_mistakes(error))}") from None
+            raise PresetError(f"the preset {file}: {'; '.join(_mistakes(error))}") from None
         description, streaming = known.pop("description", ""), known.pop("streaming", None)
         return cls(file.stem, file, description.strip(), streaming, known)
 
@@ -93,14 +95,31 @@ def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
     every = {**base.parameters, **typed}
     mine = {name: value for name, value in every.items() if pipeline in parameters()[name].pipelines}
     if not mine.get("model"):
-        raise UsageError("no model was named", "Name one: --model organisation/name, or a preset that does")
+        raise UsageError("no model was named", "Write organisation/name after the command, or a preset that names one")
     for name in [name for name in every if name not in mine]:
         print(f"{parameters()[name].option} is not used by this pipeline", file=sys.stderr)
+    # Before anything is uploaded, and before hours of downloading.
+    check_model(mine["model"])
+    for name, value in mine.items():
+        parameters()[name].check(value)
     for name in ("target", "mirror_target"):
         if mine.get(name):
-            # Before anything is uploaded, and before hours of downloading.
             Reference.parse_target(mine[name])
     return Wanted(pipeline, mine)
+
+
+def check_model(model: str) -> None:
+    """Raises if the id of a model cannot be one.
+
+    Raises:
+        UsageError: It is none.
+    """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        raise UsageError(f"{model!r} is not a model id", "Write it as organisation/name") from None
 
 
 def folders() -> list[Path]:
