@@ -28,6 +28,8 @@ COMMANDS = {
     "serve-yaml": "serve_yaml",
     "warm": "warm",
     "compile": "compile",
+    "downloads": "downloads",
+    "config": "config",
     "presets": "presets",
     "files": "files",
 }

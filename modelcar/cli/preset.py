@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
+from modelcar.cli.settings import image_below, setting
 from modelcar.cli.usage import PresetError, UsageError
 from modelcar.oci.reference import Reference
 from modelcar.pipelines.compilation import BUILDING, STREAMING
@@ -92,7 +93,7 @@ def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
     base = find(request.preset) if request.preset else Preset("", Path())
     streaming = base.streaming if request.streaming is None else request.streaming
     pipeline = STREAMING if streaming else BUILDING
-    every = {**base.parameters, **typed}
+    every = {**_set_once({**base.parameters, **typed}), **base.parameters, **typed}
     mine = {name: value for name, value in every.items() if pipeline in parameters()[name].pipelines}
     if not mine.get("model"):
         raise UsageError("no model was named", "Write organisation/name after the command, or a preset that names one")
@@ -106,6 +107,16 @@ def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
         if mine.get(name):
             Reference.parse_target(mine[name])
     return Wanted(pipeline, mine)
+
+
+def _set_once(named: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters that the user's settings have, and says where an image goes by them."""
+    found = {name: value for name in ("model_registry", "serving") if (value := setting(name))}
+    for name, prefix in (("target", setting("registry")), ("mirror_target", setting("mirror"))):
+        if prefix and name not in named and named.get("model"):
+            found[name] = image_below(prefix, named["model"], named.get("revision", ""))
+            print(f"{parameters()[name].option} {found[name]}, by modelcar config", file=sys.stderr)
+    return found
 
 
 def check_model(model: str) -> None:
@@ -124,7 +135,7 @@ def check_model(model: str) -> None:
 
 def folders() -> list[Path]:
     """Returns the folders where presets are looked for; the first that has one of a name wins."""
-    named = [Path(one) for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
+    named = [Path(one).expanduser() for one in setting("presets").split(os.pathsep) if one]
     return [FOLDER, *named, SHIPPED]
 
 
@@ -138,11 +149,13 @@ def presets() -> list[Path]:
 
 
 def find(name: str) -> Preset:
-    """Reads the preset of a name.
+    """Reads the preset of a name, or of a file, which is written with a / or as NAME.yaml.
 
     Raises:
         UsageError: There is none, or it is wrong.
     """
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return Preset.read(Path(name).expanduser())
     files = {file.stem: file for file in presets()}
     if name not in files:
         near = difflib.get_close_matches(name, files, 1)

@@ -14,6 +14,7 @@ import urllib3
 from kubernetes import client
 
 from modelcar import pod
+from modelcar.cli.settings import setting
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 
@@ -62,7 +63,8 @@ def find_cluster(namespace: str = "", remedy: str = LOG_IN) -> Cluster | None:
     cluster = Cluster.of(file) if is_there else Cluster.find()
     if cluster is not None:
         _check_answer(cluster, remedy)
-    return replace(cluster, namespace=namespace) if cluster and namespace else cluster
+    named = namespace or setting("namespace")
+    return replace(cluster, namespace=named) if cluster and named else cluster
 
 
 def _check_answer(cluster: Cluster, remedy: str) -> None:
