@@ -32,7 +32,7 @@ def status(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show progress until the run has ended.", show_default=False)
     ] = False,
-    logs: Annotated[bool, typer.Option("--logs", help="With --follow: the steps' logs.", show_default=False)] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="Show the steps' logs as well.", show_default=False)] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the last runs, or one in detail.
@@ -54,6 +54,11 @@ def status(
         return
     Console(highlight=False).print(run_table(seen))
     show_end(seen, sys.stdout)
+    if logs:
+        # Only here: the module of that command has what it needs from this one.
+        from modelcar.cli.commands.logs import show_logs
+
+        show_logs(client, run_id)
     if seen.error:
         print(in_options(str(ClusterError(seen.error, seen.remedy))))
 
