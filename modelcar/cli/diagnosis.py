@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from huggingface_hub import constants, get_token
@@ -144,7 +145,7 @@ def _model_registry(url: str) -> Iterator[Finding]:
 def _cluster(cluster: Cluster) -> Iterator[Finding]:
     host = cluster.api.configuration.host
     with explained_api("say who you are", LOG_IN):
-        review = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
+        review: Any = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
             client.V1SelfSubjectReview(), _request_timeout=REQUEST_SECONDS
         )
     yield Finding("login", "ok", f"{review.status.user_info.username} at {host}")
@@ -165,11 +166,12 @@ def _project(cluster: Cluster, namespace: str) -> Iterator[Finding]:
         yield Finding("pipelines", "ok", f"the pipeline server answers at {server.address}")
     except ModelcarError as error:
         yield Finding.of("pipelines", error)
-    for look in (
+    looks: tuple[Callable[[], Finding], ...] = (
         lambda: claims.check(cluster, CLAIM, 0),
         lambda: admission.check_jobs(cluster),
         lambda: _account(cluster),
-    ):
+    )
+    for look in looks:
         try:
             found = look()
         except ClusterError as error:

@@ -2,16 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from modelcar.attestation.keys import SigningKey
+from modelcar import pod
 from tests.parts.command import modelcar
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
+from tests.parts.signing_keys import write_keys
 from tests.parts.steps import stream
 
 MODEL = "example/tiny-llama"
@@ -78,10 +78,10 @@ def test_what_is_no_image_of_ours_is_one_line(command: str, plain_registry: Regi
 
 
 def test_signatures_are_listed(
-    hub: Hub, model: Path, plain_registry: Registry, tmp_path: Path, signing_key: Callable[[], SigningKey]
+    hub: Hub, model: Path, plain_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.publish(MODEL, model)
-    signing_key()
+    monkeypatch.setenv(pod.SIGNING_KEY, str(write_keys(tmp_path, "ours")[0]))
     image = str(stream(MODEL, f"{plain_registry.host}/inspected/signed:1").image)
     attached = json.loads(modelcar("inspect", image, "--json", "--offline").stdout)["attached"]
     assert {"signature", "signature of the files", "provenance", "inventory"} <= set(attached)
