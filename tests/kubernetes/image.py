@@ -15,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -114,15 +114,18 @@ def _system_layer() -> bytes:
     layer.tree(SITE.parent, standard, _NOT_NEEDED)
     for name in ("python", "python3", SITE.parent.name):
         layer.file(f"usr/local/bin/{name}", Path(sys.executable).resolve())
+    binaries = [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")]
+    bundled: set[Path] = set()
     for package in _packages():
         for file in importlib.metadata.distribution(package).files or ():
             source = Path(str(file.locate()))
             if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
                 layer.file(SITE / file, source)
-    binaries = [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")]
-    site = Path(sysconfig.get_path("platlib"))
+                if ".so" in source.suffixes:
+                    binaries.append(source)
+                    bundled.add(source.resolve())
     _add_programs(layer, [_program("buildah")])
-    add_libraries(layer, [*binaries, *site.glob("**/*.so")], inside=site)
+    add_libraries(layer, binaries, bundled)
     return layer.finished()
 
 
@@ -153,12 +156,12 @@ def _add_programs(layer: FileLayer, programs: list[Path]) -> None:
     add_libraries(layer, [program.resolve() for program in programs])
 
 
-def add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None = None) -> None:
-    """Adds what the dynamic loader would load, but for what lies in a folder that is there anyway."""
+def add_libraries(layer: FileLayer, binaries: list[Path], there: Collection[Path] = ()) -> None:
+    """Adds what the dynamic loader would load, but for the libraries that are there anyway."""
     done = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False)
     for name in sorted(set(_LOADER_NAMES.findall(done.stdout))):
         library = Path(name)
-        if inside and library.is_relative_to(inside):
+        if library.resolve() in there:
             continue
         if library.parts[1] in ("lib", "lib64"):
             library = Path("/usr", *library.parts[1:])

@@ -13,6 +13,7 @@ from modelcar.steps.preflight.admission import TrialPod
 from tests.kubernetes import constraints
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.namespace import Namespace
+from tests.kubernetes.waiting import wait_until
 from tests.parts import security_context_constraints as sccs
 from tests.parts.security_context_constraints import Constraints
 
@@ -35,13 +36,16 @@ def judged(namespace: Namespace, cluster: AnyCluster) -> Iterator[Cluster]:
     namespace.core.create_namespaced_service_account(namespace.name, {"metadata": {"name": "modelcar-build"}})
     here = Cluster(cluster.api, namespace.name)
     # The API server takes a moment to notice the policy.
-    while admission.check_pod(here, TrialPod({}, privilege="privileged")).verdict == "ok":
-        pass
+    wait_until(lambda: not is_taken(here, TrialPod({}, privilege="privileged")), "the policy is in force")
     yield here
     for role in roles:
         rbac.delete_cluster_role(role["metadata"]["name"])
     for kind, body in reversed(made):
         objects.delete_cluster_custom_object(*constraints.GROUP, kind, body["metadata"]["name"])
+
+
+def is_taken(cluster: Cluster, pod: TrialPod) -> bool:
+    return admission.check_pod(cluster, pod).verdict == "ok"
 
 
 def grant(namespace: Namespace, scc: Constraints) -> None:
@@ -69,8 +73,7 @@ def test_preflight_finds_the_least_privilege_that_the_account_has(
     if granted:
         grant(namespace, granted)
         # And to notice the right.
-        while admission.check_pod(judged, TrialPod({}, "modelcar-build", "nested")).verdict != "ok":
-            pass
+        wait_until(lambda: is_taken(judged, TrialPod({}, "modelcar-build", "nested")), "the right is known")
 
     found = {kind: admission.check_pod(judged, TrialPod({}, "modelcar-build", kind)) for kind in KINDS}
 
@@ -90,8 +93,7 @@ def test_policy_judges_as_the_rules_in_the_tests_do(judged: Cluster, namespace: 
         {"capabilities": {"add": ["SYS_ADMIN"]}}, {"allowPrivilegeEscalation": True}, {"privileged": True},
     ]  # fmt: skip
     grant(namespace, sccs.NESTED_CONTAINER)
-    while admission.check_pod(judged, TrialPod({}, "modelcar-build", "nested")).verdict != "ok":
-        pass
+    wait_until(lambda: is_taken(judged, TrialPod({}, "modelcar-build", "nested")), "the right is known")
     usable = (*BY_DEFAULT, sccs.NESTED_CONTAINER)
     for change in changes:
         security = {**container["securityContext"], **change}
