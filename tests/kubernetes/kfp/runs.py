@@ -12,6 +12,7 @@ from tests.kubernetes.kfp.backend import Backend
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 RUN_LABEL = "pipeline/runid"
+_WORKFLOWS = ("argoproj.io", "v1alpha1")
 _NODE_NAME = "workflows.argoproj.io/node-name"
 _TASK_OF_POD = re.compile(r"\.([^.]+)\.executor(\(\d+\))?$")
 
@@ -145,6 +146,17 @@ class Run:
         core = self.backend.namespace.core
         selector = f"{RUN_LABEL}={self.id},batch.kubernetes.io/job-name"
         return list(core.list_namespaced_pod(self.backend.namespace.name, label_selector=selector).items)
+
+    def workflow_bytes(self) -> int:
+        """Returns the size of Argo's Workflow as it is now: the run's definition and what became of each step."""
+        from kubernetes import client
+
+        objects = client.CustomObjectsApi(self.backend.namespace.api)
+        found = objects.list_namespaced_custom_object(
+            *_WORKFLOWS, self.backend.namespace.name, "workflows", label_selector=f"{RUN_LABEL}={self.id}"
+        )
+        (workflow,) = found["items"]
+        return len(json.dumps(workflow, separators=(",", ":"), ensure_ascii=False).encode())
 
     def terminate(self) -> None:
         """Stops it, as the button does."""
