@@ -38,12 +38,23 @@ class Pipeline:
         versions = backend.client().list_pipeline_versions(uploaded.pipeline_id).pipeline_versions
         return cls(backend, uploaded.pipeline_id, versions[0].pipeline_version_id)
 
-    def start(self, name: str, parameters: Mapping[str, Any]) -> "Run":
-        """Starts a run with what was filled in; all else has its default."""
+    def start(self, name: str, parameters: Mapping[str, Any], service_account: str = "") -> "Run":
+        """Starts a run with what was filled in; all else has its default.
+
+        Args:
+            name: The run's name.
+            parameters: What was filled in.
+            service_account: The account of its pods; empty for the backend's own.
+        """
         client = self.backend.client()
         experiment = client.create_experiment("tests")
         run = client.run_pipeline(
-            experiment.experiment_id, name, params=dict(parameters), pipeline_id=self.id, version_id=self.version
+            experiment.experiment_id,
+            name,
+            params=dict(parameters),
+            pipeline_id=self.id,
+            version_id=self.version,
+            service_account=service_account or None,
         )
         return Run(self.backend, run.run_id)
 
