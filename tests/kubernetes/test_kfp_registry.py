@@ -155,7 +155,6 @@ def test_again_it_ends_soon_and_moves_no_weights(
 
     second = pipeline.start("second", parameters).succeeds()
 
-    assert second.seconds_at_work() < 30
     assert kfp_surroundings.hub.bytes_served - served < 1 << 20
     assert {pod_task for pod_task in ("download", "build", "mirror", "register") if second.pods(pod_task)} == set()
     assert second.pods("report")
