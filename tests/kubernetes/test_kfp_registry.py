@@ -196,11 +196,14 @@ def test_a_job_gets_what_the_build_would_have_had(
     assert not first.pods("build-in-job")
 
 
-def test_the_narrow_account_is_enough_for_a_build_in_a_job(
+def test_the_narrow_account_is_enough_for_a_build_in_a_user_namespace(
     pipeline: Pipeline, in_job: dict[str, Any], labelled: str
 ) -> None:
-    run = pipeline.start("narrow", in_job, service_account=NARROW).succeeds()
+    run = pipeline.start("narrow", {**in_job, "build_mode": "nested"}, service_account=NARROW)
+    (worker,) = run.wait_for(lambda run: run.job_pods())
+    run.succeeds()
 
+    assert worker.spec.host_users is False
     assert {pod.spec.service_account_name for pod in run.pods()} == {NARROW}
     assert run.jobs() == []
     for task in ("preflight", "report"):
