@@ -73,6 +73,10 @@ def images(request: pytest.FixtureRequest) -> None:
         cluster = request.getfixturevalue("cluster")
         if isinstance(cluster, LocalCluster):
             cluster.bring_images_back()
+    if "kfp_backend" in request.fixturenames:
+        backend = request.getfixturevalue("kfp_backend")
+        if isinstance(backend, Backend):
+            backend.bring_image_back()
 
 
 @pytest.fixture
