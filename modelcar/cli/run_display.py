@@ -56,8 +56,11 @@ class RunDisplay:
     def step_ends(self, code: int) -> None:
         """Takes a step's exit code."""
         record = self._last_record()
-        if record is None or code != 0:
+        if code != 0:
             took, note = "", "failed"
+        elif record is None or record.step.replace("_", "-") != self._step:
+            # A step that has nothing to do records nothing; a report is not asked for.
+            took, note = "", "" if self._step == "report" else "not asked for"
         else:
             took, note = duration(record.seconds) if record.seconds >= 1 else "", _note(record)
         line = f"{'✓' if code == 0 else '✗'} {self._step:{_NAMES}}{took:9} {note}".rstrip()
