@@ -15,7 +15,7 @@ from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
-from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
+from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
 from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequest
@@ -134,8 +134,8 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
 
 
 def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
-    with_buildah = uses_buildah(run, mode)
-    return plan(run.selection, run.image, seen, with_claim=not run.streaming, with_buildah=with_buildah)
+    copies = layer_copies(run, mode)
+    return plan(run.selection, run.image, seen, with_claim=not run.streaming, layer_copies=copies)
 
 
 def _visible_claim() -> Path | None:
