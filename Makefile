@@ -8,7 +8,7 @@ PROGRAMS := buildah skopeo docker-registry umoci chromium
 STEPS := preflight download build build_in_job stream mirror register report warm stream_on_vertex prepare_upload
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs site bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -88,7 +88,12 @@ shell: setup ## build the shell of the default base image anew
 
 docs: setup ## write docs/parameters.md anew, and the API reference into build/api
 	$(BIN)/python docs/parameters.py
+	$(BIN)/python docs/command.py
 	$(BIN)/pdoc --docformat google --output-directory build/api modelcar modelcar.components modelcar.pipelines
+
+site: docs ## build the documentation as a site, into build/site
+	$(BIN)/mkdocs build --quiet --strict
+	cp -r build/api build/site/api
 
 bench: setup ## measure the figures in benchmarks/README.md
 	$(BIN)/python -m benchmarks

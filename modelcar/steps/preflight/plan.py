@@ -8,9 +8,9 @@ from pathlib import Path
 from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
 from modelcar.hub.choice import Choice
-from modelcar.hub.client import Hub
 from modelcar.hub.selection import Selection
 from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.source import Source, open_source
 from modelcar.image import layout
 from modelcar.image.annotations import describe
 from modelcar.image.base_image import BaseImage, open_base_image
@@ -37,6 +37,7 @@ class Plan:
         fetch_bytes: Bytes that the download still has to fetch to the claim.
         scratch_bytes: Bytes that the build needs on the claim while it runs.
         problems: Why it cannot be done like this.
+        source: Where the files come from.
     """
 
     snapshot: Snapshot
@@ -48,6 +49,7 @@ class Plan:
     fetch_bytes: int = 0
     scratch_bytes: int = 0
     problems: tuple[ModelcarError, ...] = ()
+    source: Source | None = None
     pickles: tuple[PublishedFile, ...] = ()
 
     @property
@@ -100,15 +102,15 @@ def plan(
         HubError: The Hub refused.
         SelectionError: The patterns leave nothing, or match nothing.
     """
-    hub = Hub()
-    selected = selection.resolve(hub)
+    source = open_source(selection.model)
+    selected = selection.resolve(source)
     snapshot, choice = selected.snapshot, selected.choice
     problems = list(selected.problems)
     base = goal = None
     parts: list[Layer] = []
     with _noted(problems):
-        parts = layout.part(snapshot, hub.readers(snapshot), request.max_layer_size)
-    parts = parts or layout.part(snapshot, hub.readers(snapshot), _NO_LIMIT)
+        parts = layout.part(snapshot, source.readers(snapshot), request.max_layer_size)
+    parts = parts or layout.part(snapshot, source.readers(snapshot), _NO_LIMIT)
     with _noted(problems):
         base = open_base_image(request.base_image)
     with _noted(problems):
@@ -121,6 +123,7 @@ def plan(
         base=base,
         target=goal,
         problems=tuple(problems),
+        source=source,
         pickles=selected.pickles,
     )
     if not with_claim:
