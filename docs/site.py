@@ -1,4 +1,4 @@
-"""Hook of the documentation's site: what lies in the repository beside docs/ is named, for the site does not have it."""
+"""Hook of the documentation's site: links to what lies beside docs/ become names, for the site does not have it."""
 
 import re
 
