@@ -19,11 +19,13 @@ class ServingDocuments:
     """Objects to create, each fit for `oc apply -f`.
 
     Attributes:
-        inference_service: The InferenceService; before it, where OpenShift AI brings none, the ServingRuntime.
+        objects: The ServingRuntime, where OpenShift AI brings none, and the InferenceService, as Kubernetes takes them.
+        inference_service: The same as YAML.
         llm_inference_service: The LLMInferenceService, for OpenShift AI 3.4 or newer; empty where it does not apply.
         before: The command that creates the serving runtime, where one has to be created and is not in the YAML.
     """
 
+    objects: tuple[dict[str, Any], ...]
     inference_service: str
     llm_inference_service: str
     before: str
@@ -45,7 +47,8 @@ def serving_documents(
     documents.append(_inference_service(model, platform, connection, runtime))
     llm = platform.name == "rhoai-3" and platform.has_llm is not False and model.model_format == "vLLM" and model.gpus
     llm_yaml = _yaml(model, _llm_inference_service(model, connection)) if llm else ""
-    return ServingDocuments(_yaml(model, *documents), llm_yaml, "" if runtime.document else runtime.command)
+    before = "" if runtime.document else runtime.command
+    return ServingDocuments(tuple(documents), _yaml(model, *documents), llm_yaml, before)
 
 
 def _inference_service(model: ServedModel, platform: Platform, connection: str, runtime: Runtime) -> dict[str, Any]:

@@ -56,12 +56,16 @@ class Registered:
         version: The version's name.
         uri: What the artifact points to, `oci://…@sha256:…`.
         changed: Whether anything was written.
+        model_id: The registered model's id, by which the dashboard finds it.
+        version_id: The version's id.
     """
 
     model: str
     version: str
     uri: str
     changed: bool
+    model_id: str = ""
+    version_id: str = ""
 
 
 def register(
@@ -91,8 +95,7 @@ def register(
     """
     entry = read_entry(source, name, model_format)
     writer = _Writer(entry, run, owner, dict.fromkeys(tags, ""))
-    changed = ask(url, writer.converge_beside_others)
-    return Registered(entry.model, entry.version, entry.uri, changed)
+    return ask(url, writer.converge_beside_others)
 
 
 @dataclass(frozen=True)
@@ -111,22 +114,24 @@ class _Writer:
     owner: str
     tags: dict[str, str]
 
-    async def converge_beside_others(self, api: ModelRegistryApi) -> bool:
+    async def converge_beside_others(self, api: ModelRegistryApi) -> Registered:
         """Converges, again where another run has just made the model, the version or the artifact that was missing."""
         for _ in range(_PARTS):
             with suppress(ConflictException):
                 return await self._converge(api)
         return await self._converge(api)
 
-    async def _converge(self, api: ModelRegistryApi) -> bool:
-        """Writes what is missing or differs; tells whether anything was."""
+    async def _converge(self, api: ModelRegistryApi) -> Registered:
+        """Writes what is missing or differs."""
         model, new_model = await self._model(api)
         version, new_version = await self._version(api, model)
         artifact = await api.get_model_artifact_by_params(self.entry.model, version.id)
         there = points_to(artifact, self.entry)
         if not there:
             await api.upsert_model_version_artifact(self._artifact(artifact), version.id)
-        return new_model or new_version or not there
+        changed = new_model or new_version or not there
+        entry = self.entry
+        return Registered(entry.model, entry.version, entry.uri, changed, str(model.id or ""), str(version.id or ""))
 
     async def _model(self, api: ModelRegistryApi) -> tuple[RegisteredModel, bool]:
         wanted = {**self.tags, MODEL_TYPE: self.entry.properties[MODEL_TYPE]}

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ def serve_yaml(
         str, typer.Option(help="rhoai-2.25, rhoai-3, kserve, or auto for what the cluster of KUBECONFIG has.")
     ] = "auto",
     llm: Annotated[bool, typer.Option("--llm", help="An LLMInferenceService, for OpenShift AI 3.4 and newer.")] = False,
+    name: Annotated[str, typer.Option("--as", help="Name of the service. Default: the model's.")] = "",
     connection: Annotated[str, typer.Option(help="Connection, or pull Secret, with which the image is pulled.")] = "",
     model_format: Annotated[str, typer.Option(help="Model format as KServe calls it; as the build found it.")] = "",
     output: Annotated[Path | None, typer.Option(help="Directory for the files, instead of printing one.")] = None,
@@ -35,7 +37,7 @@ def serve_yaml(
 
     cluster = Cluster.find()
     platform = choose_platform(serving, cluster)
-    model = read_served_model(image, model_format)
+    model = replace(read_served_model(image, model_format), service=name)
     there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None
     documents = serving_documents(model, platform, connection, there)
     files = {

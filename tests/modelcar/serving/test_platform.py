@@ -56,7 +56,7 @@ def resources(*names: str) -> dict[str, Any]:
 def test_platform_is_told_from_the_api_groups(
     versions: dict[str, list[str]], found: Platform, api: RecordedApi, cluster: Cluster
 ) -> None:
-    api.answers["/apis/"] = (200, groups(**versions))
+    api.answers["/apis"] = (200, groups(**versions))
     api.answers["/apis/serving.kserve.io/v1alpha2"] = (200, resources("llminferenceservices"))
 
     assert find_platform(cluster) == found
