@@ -29,6 +29,8 @@ def preflight(
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
+    owner: str = "",
+    tags: List[str] = [],
     serve_as: str = "",
     streaming: bool = False,
     claim: str = "modelcar",
@@ -79,6 +81,8 @@ def preflight(
             other is refused), replace (it moves whatever it holds) or refuse.
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime. Empty: what was found.
+        owner: Who is to answer for the model in the Model Registry. Empty: who is there.
+        tags: Labels that the model and the version are to have there.
         serve_as: InferenceService that the run is to serve the model with. Empty: none.
         streaming: Whether the model is streamed from the Hub into the registry: no claim, no build, no nodes to check.
         claim: PersistentVolumeClaim that the run works on.

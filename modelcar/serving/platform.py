@@ -1,7 +1,9 @@
 """Platforms that serve models on a cluster: KServe by itself, or as OpenShift AI brings it, by version."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+from kubernetes import client
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.errors import PlanError
@@ -58,8 +60,8 @@ def find_platform(cluster: Cluster) -> Platform:
         ClusterError: It cannot be asked.
     """
     with explained_api("list its API groups"):
-        listed = _read(cluster, "/apis")["groups"]
-        groups = {group["name"]: {one["version"] for one in group["versions"]} for group in listed}
+        listed = client.ApisApi(cluster.api).get_api_versions(_request_timeout=REQUEST_SECONDS).groups
+        groups = {group.name: {one.version for one in group.versions} for group in listed}
         has_llm = "v1alpha2" in groups.get(KSERVE, ()) and _has_llm(cluster)
     if OPENSHIFT_AI not in groups:
         return Platform("kserve" if KSERVE in groups else DEFAULT, KSERVE in groups, has_llm)
@@ -67,18 +69,12 @@ def find_platform(cluster: Cluster) -> Platform:
 
 
 def _has_llm(cluster: Cluster) -> bool:
-    listed = _read(cluster, f"/apis/{KSERVE}/v1alpha2")["resources"]
-    return any(one["name"] == "llminferenceservices" for one in listed)
-
-
-def _read(cluster: Cluster, path: str) -> Any:
-    """Reads what a path of the API server has; the client's own calls end it with a slash, to which 1.36 says 404."""
-    return cluster.api.call_api(
-        path,
-        "GET",
-        header_params={"Accept": "application/json"},
-        auth_settings=["BearerToken"],
-        response_type="object",
-        _return_http_data_only=True,
-        _request_timeout=REQUEST_SECONDS,
-    )
+    api = client.CustomObjectsApi(cluster.api)
+    try:
+        listed = api.get_api_resources(KSERVE, "v1alpha2", _request_timeout=REQUEST_SECONDS)
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
+        # The version of a definition that was just made is listed some seconds before its kinds are.
+        return False
+    return any(one.name == "llminferenceservices" for one in listed.resources)

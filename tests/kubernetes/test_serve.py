@@ -234,9 +234,7 @@ def test_cancelled_step_leaves_nothing(
     environment = {**os.environ, "KUBECONFIG": str(config)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
-    said = [line for line in iter(process.stdout.readline, "") if "waiting: GPU" in line or process.poll() is not None][
-        :1
-    ]
+    said = next((line for line in process.stdout if "waiting: GPU" in line), "")
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=60)
 

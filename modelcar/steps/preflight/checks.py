@@ -224,11 +224,21 @@ def find_unchanged(run: RunRequest, plan: Plan, cluster: Cluster | None = None) 
     if image is not None and run.mirror_target:
         image = _mirrored(image, Reference.parse_target(run.mirror_target))
     if image is not None and run.model_registry:
-        options = {"name": run.registered_name, "model_format": run.model_format}
-        image = image if model_registry.is_registered(str(image), run.model_registry, **options) else None
+        image = image if _is_registered(image, run) else None
     if image is not None and run.serve_as:
         image = image if cluster is not None and is_served(run.serve_as, image, cluster) else None
     return image
+
+
+def _is_registered(image: Reference, run: RunRequest) -> bool:
+    return model_registry.is_registered(
+        str(image),
+        run.model_registry,
+        name=run.registered_name,
+        model_format=run.model_format,
+        owner=run.owner,
+        tags=run.tags,
+    )
 
 
 def free_bytes(claim: Path) -> int:

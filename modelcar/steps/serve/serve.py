@@ -6,6 +6,7 @@ its pods, for KServe lets the old ones go only when the new ones are ready.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -193,15 +194,13 @@ def _progress(state: ServiceState) -> str:
 
 def _last_lines(pod: Any, cluster: Cluster) -> list[str]:
     """Returns the last lines of a server that ended, as far as they may be read."""
-    try:
-        given: str = cluster.core.read_namespaced_pod_log(
-            pod.metadata.name,
-            cluster.namespace,
-            container=SERVER,
-            previous=True,
-            tail_lines=_LOG_LINES,
-            _request_timeout=REQUEST_SECONDS,
-        )
-        return given.splitlines()
-    except client.ApiException:
-        return []
+    for previous in (True, False):
+        which = {"container": SERVER, "previous": previous, "tail_lines": _LOG_LINES}
+        with suppress(client.ApiException):
+            said: str = cluster.core.read_namespaced_pod_log(
+                pod.metadata.name, cluster.namespace, _request_timeout=REQUEST_SECONDS, **which
+            )
+            # What the kubelet says in the log's place, when a container is gone.
+            if said.strip() and not said.startswith("unable to retrieve container logs"):
+                return said.splitlines()
+    return []
