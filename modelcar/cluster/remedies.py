@@ -164,7 +164,8 @@ def for_refusal(message: str, job: Any) -> str:
         return f"Keep to the project's limits: `oc describe limitrange -n {namespace}`"
     otherwise = "or choose build_mode=pod or builder=direct, which need no privilege"
     if "security context constraint" in message:
-        command = f"oc adm policy add-scc-to-user privileged -z {account} -n {namespace}"
+        scc = "privileged" if job.spec.template.spec.host_users is not False else "nested-container"
+        command = f"oc adm policy add-scc-to-user {scc} -z {account} -n {namespace}"
         return f"An administrator can allow it: `{command}`; {otherwise}"
     if "violates PodSecurity" in message:
         label = "pod-security.kubernetes.io/enforce=privileged"

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
+# Fixtures of the tests of builds in Jobs.
+from tests.kubernetes.build_jobs import directory, project, registry  # noqa: F401
 from tests.kubernetes.given_cluster import GivenCluster
-from tests.kubernetes.kfp import project
+from tests.kubernetes.kfp import project as kfp_project
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.given_backend import GivenBackend, given_backend
 from tests.kubernetes.kfp.surroundings import Surroundings, make_known, surroundings
@@ -117,8 +119,8 @@ def lose_node(local_cluster: LocalCluster) -> Iterator[Callable[[str], None]]:
 @pytest.fixture(scope="session")
 def pod_registry(cluster: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BasicAuthRegistry]:
     """Give a registry that pods reach: with TLS and a password."""
-    with registry_with_tls(tmp_path_factory.mktemp("pod-registry"), cluster.host) as registry:
-        yield registry
+    with registry_with_tls(tmp_path_factory.mktemp("pod-registry"), cluster.host) as started:
+        yield started
 
 
 @pytest.fixture
@@ -139,9 +141,9 @@ def kfp_backend(cluster: AnyCluster, request: pytest.FixtureRequest) -> Iterator
         yield backend
         return
     backend.up()
-    project.set_up(backend)
+    kfp_project.set_up(backend)
     yield backend
-    project.take_back(backend)
+    kfp_project.take_back(backend)
     backend.down()
 
 

@@ -20,6 +20,8 @@ MODEL = "example/whole-way"
 NODE_LABEL = "ai-build-node"
 TAINT = {"key": "reserved", "operator": "Equal", "value": "builds", "effect": "NoSchedule"}
 DISK = "1Gi"
+NARROW = "modelcar-pipeline"
+"""As manifests/namespace/pipeline-account.yaml calls it."""
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +185,17 @@ def test_a_job_gets_what_the_build_would_have_had(
     assert "ephemeral-storage" not in (main.resources.limits or {})
     assert not run.pods("build")
     assert not first.pods("build-in-job")
+
+
+def test_the_narrow_account_is_enough_for_a_build_in_a_job(
+    pipeline: Pipeline, in_job: dict[str, Any], labelled: str
+) -> None:
+    run = pipeline.start("narrow", in_job, service_account=NARROW).succeeds()
+
+    assert {pod.spec.service_account_name for pod in run.pods()} == {NARROW}
+    assert run.jobs() == []
+    for task in ("preflight", "report"):
+        assert "forbidden" not in run.log(task)
 
 
 def test_a_terminated_run_leaves_no_job(

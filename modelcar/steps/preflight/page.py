@@ -19,7 +19,8 @@ MOST_ROWS = 25
 
 LOG_COLUMNS = 140
 
-_SIGNS = {"ok": "✅", "warning": "⚠️", "refusal": "❌"}
+_SIGNS = {"ok": "✔", "warning": "⚠", "refusal": "✘"}
+"""In fonts that every machine has; those in colour are boxes where there is no font of emoji."""
 
 
 def page(found: Preflight) -> str:

@@ -17,7 +17,7 @@ from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
-from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
+from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
 from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
@@ -152,8 +152,8 @@ def _serving_cluster(run: RunRequest, find_cluster: Callable[[], Cluster | None]
 
 
 def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
-    with_buildah = uses_buildah(run, mode)
-    return plan(run.selection, run.image, seen, with_claim=not run.streaming, with_buildah=with_buildah)
+    copies = layer_copies(run, mode)
+    return plan(run.selection, run.image, seen, with_claim=not run.streaming, layer_copies=copies)
 
 
 def _visible_claim() -> Path | None:

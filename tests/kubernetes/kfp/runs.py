@@ -12,6 +12,7 @@ from tests.kubernetes.kfp.backend import Backend
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 RUN_LABEL = "pipeline/runid"
+_WORKFLOWS = ("argoproj.io", "v1alpha1")
 _NODE_NAME = "workflows.argoproj.io/node-name"
 _TASK_OF_POD = re.compile(r"\.([^.]+)\.executor(\(\d+\))?$")
 
@@ -37,12 +38,23 @@ class Pipeline:
         versions = backend.client().list_pipeline_versions(uploaded.pipeline_id).pipeline_versions
         return cls(backend, uploaded.pipeline_id, versions[0].pipeline_version_id)
 
-    def start(self, name: str, parameters: Mapping[str, Any]) -> "Run":
-        """Starts a run with what was filled in; all else has its default."""
+    def start(self, name: str, parameters: Mapping[str, Any], service_account: str = "") -> "Run":
+        """Starts a run with what was filled in; all else has its default.
+
+        Args:
+            name: The run's name.
+            parameters: What was filled in.
+            service_account: The account of its pods; empty for the backend's own.
+        """
         client = self.backend.client()
         experiment = client.create_experiment("tests")
         run = client.run_pipeline(
-            experiment.experiment_id, name, params=dict(parameters), pipeline_id=self.id, version_id=self.version
+            experiment.experiment_id,
+            name,
+            params=dict(parameters),
+            pipeline_id=self.id,
+            version_id=self.version,
+            service_account=service_account or None,
         )
         return Run(self.backend, run.run_id)
 
@@ -145,6 +157,17 @@ class Run:
         core = self.backend.namespace.core
         selector = f"{RUN_LABEL}={self.id},batch.kubernetes.io/job-name"
         return list(core.list_namespaced_pod(self.backend.namespace.name, label_selector=selector).items)
+
+    def workflow_bytes(self) -> int:
+        """Returns the size of Argo's Workflow as it is now: the run's definition and what became of each step."""
+        from kubernetes import client
+
+        objects = client.CustomObjectsApi(self.backend.namespace.api)
+        found = objects.list_namespaced_custom_object(
+            *_WORKFLOWS, self.backend.namespace.name, "workflows", label_selector=f"{RUN_LABEL}={self.id}"
+        )
+        (workflow,) = found["items"]
+        return len(json.dumps(workflow, separators=(",", ":"), ensure_ascii=False).encode())
 
     def terminate(self) -> None:
         """Stops it, as the button does."""
