@@ -7,16 +7,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client
 
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 from modelcar.oci.reference import Reference
+from modelcar.serving.documents import serving_documents
 from modelcar.serving.objects import find_object
-from modelcar.serving.served_model import ServedModel
+from modelcar.serving.platform import PLATFORMS, Platform
+from modelcar.serving.served_model import RegistryEntry, ServedModel, served_model
 from modelcar.steps.preflight.service import check_serve_as, is_served
 from modelcar.steps.serve import obstacle
 from modelcar.steps.serve.serve import Served, ServeRequest, serve
@@ -241,3 +246,40 @@ def test_cancelled_step_leaves_nothing(
     assert said
     assert process.returncode == 143, rest
     assert find_object(project, "InferenceService", NAME) is None
+
+
+SIZE, SERVING = "io.modelcar.weights-size", "io.modelcar.serving"
+MODELS = {
+    "mistral": {SIZE: str(48 * 10**9), SERVING: '{"model_format": "vLLM", "arguments": ["--x"], "gpus": 2}'},
+    "small": {SIZE: str(10**9), SERVING: '{"model_format": "vLLM", "gpus": 0}'},
+    "classic": {SIZE: str(10**8), SERVING: '{"model_format": "onnx", "gpus": 0}'},
+    "trees": {SIZE: str(10**6), SERVING: '{"model_format": "sklearn", "gpus": 0}'},
+    "unknown": {SIZE: str(10**9)},
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("name", MODELS)
+def test_all_that_is_printed_is_as_kserve_defines_it(name: str, platform: Any, namespace: Namespace) -> None:
+    """Judged by the API server with KServe's own definitions and webhooks: no field that it does not know."""
+    image = "quay.io/team/model@sha256:" + "a" * 64
+    entry = RegistryEntry("registry", "1", "2")
+    profile = "" if platform == "kserve" else "gpu-large"
+    model = replace(served_model(image, f"team/{name}", MODELS[name]), entry=entry)
+    documents = serving_documents(model, Platform(platform), "quay-login", hardware_profile=profile)
+
+    text = documents.inference_service + "\n---\n" + documents.llm_inference_service
+    found = [one for one in yaml.safe_load_all(text) if one]
+
+    assert [one["kind"] for one in found if one["kind"] == "InferenceService"]
+    for one in found:
+        group, version = one["apiVersion"].split("/")
+        client.CustomObjectsApi(namespace.api).create_namespaced_custom_object(
+            group,
+            version,
+            namespace.name,
+            f"{one['kind'].lower()}s",
+            one,
+            dry_run="All",
+            field_validation="Strict",
+        )

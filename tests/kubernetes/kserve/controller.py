@@ -60,7 +60,7 @@ def kserve(cluster: LocalCluster) -> Iterator[None]:
     built, source = program(), module_folder(HERE, MODULE)
     folder = cluster.folder / "kserve"
     folder.mkdir()
-    definitions = [yaml.safe_load((source / "config" / "crd" / "full" / f"{one}.yaml").read_text()) for one in _CRDS]
+    definitions = resource_definitions()
     objects = [*definitions, *_settings(source)]
     for one in objects:
         utils.create_from_dict(cluster.api, one)
@@ -82,6 +82,13 @@ def kserve(cluster: LocalCluster) -> Iterator[None]:
         for one in definitions:
             extensions.delete_custom_resource_definition(one["metadata"]["name"])
         client.CoreV1Api(cluster.api).delete_namespace(NAMESPACE)
+
+
+def resource_definitions() -> list[dict[str, Any]]:
+    """KServe's own definitions of its resources."""
+    folder = module_folder(HERE, MODULE) / "config" / "crd" / "full"
+    # They are so large that Python alone would read them for minutes.
+    return [yaml.load((folder / f"{one}.yaml").read_text(), yaml.CSafeLoader) for one in _CRDS]
 
 
 def _settings(source: Path) -> list[dict[str, Any]]:
