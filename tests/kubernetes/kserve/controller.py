@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,8 +59,7 @@ def kserve(cluster: LocalCluster) -> Iterator[None]:
         BuildError: It cannot be built here.
     """
     built, source = program(), module_folder(HERE, MODULE)
-    folder = cluster.folder / "kserve"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=cluster.folder, prefix="kserve-"))
     definitions = resource_definitions()
     objects = [*definitions, *_settings(source)]
     for one in objects:

@@ -80,6 +80,24 @@ def test_runtime_of_the_project_is_found_by_its_format(api: RecordedApi, cluster
     assert find_runtime(ServedModel("i", "m", "sklearn"), cluster) is None
 
 
+def test_runtime_with_what_the_model_needs_comes_first(api: RecordedApi, cluster: Cluster) -> None:
+    on_gpu, own = runtime("z-cuda", "vLLM"), runtime("mine", "vLLM")
+    on_gpu["metadata"]["annotations"] = {"opendatahub.io/recommended-accelerators": '["nvidia.com/gpu"]'}
+    api.answers[RUNTIMES] = (200, {"items": [runtime("a-cpu", "vLLM"), on_gpu, own]})
+
+    def chosen(gpus: int, service: str = "") -> str:
+        found = find_runtime(ServedModel("i", "m", gpus=gpus, service=service), cluster)
+        return found.name if found else ""
+
+    assert (chosen(1), chosen(0), chosen(1, "mine")) == ("z-cuda", "a-cpu", "mine")
+
+
+def test_version_whose_kinds_are_not_listed_yet_has_none(api: RecordedApi, cluster: Cluster) -> None:
+    api.answers["/apis/"] = (200, groups(kserve=["v1beta1", "v1alpha2"]))
+
+    assert find_platform(cluster) == Platform("kserve", True, False)
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_runtimes_that_may_not_be_seen_are_none(status: int, api: RecordedApi, cluster: Cluster) -> None:
     api.answers[RUNTIMES] = (status, {"kind": "Status", "message": "no"})
