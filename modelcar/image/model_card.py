@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from modelcar.errors import WrongBytesError
 from modelcar.image import annotations
 from modelcar.oci import spec, tar_reader
@@ -102,6 +100,8 @@ def _read(repository: Repository, layer: spec.Descriptor, path: str) -> bytes | 
 
 
 def _metadata(text: str) -> Mapping[str, Any]:
+    import yaml
+
     try:
         read = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):

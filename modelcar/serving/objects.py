@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kubernetes import client
-
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.errors import ClusterError, PlanError
 from modelcar.serving.platform import KSERVE
@@ -32,6 +30,8 @@ def find_object(cluster: Cluster, kind: str, name: str) -> Json | None:
     Raises:
         ClusterError: It may not be read, or there is no KServe.
     """
+    from kubernetes import client
+
     with explained_api(f"read the {kind} {name}", RIGHTS_REMEDY):
         try:
             found: Json = call(cluster, "GET", kind, name)

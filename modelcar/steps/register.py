@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-
-from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
-from mr_openapi import ArtifactState, RegisteredModelUpdate
-from mr_openapi.exceptions import ConflictException
+from typing import TYPE_CHECKING
 
 from modelcar import pod
 from modelcar.model_registry import MODEL_TYPE, Entry, ask, points_to, read_entry, says
-from modelcar.model_registry_api import ModelRegistryApi
+
+if TYPE_CHECKING:
+    from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
+
+    from modelcar.model_registry_api import ModelRegistryApi
 
 AUTHOR = "modelcar-pipelines"
 
@@ -114,14 +115,16 @@ class _Writer:
     owner: str
     tags: dict[str, str]
 
-    async def converge_beside_others(self, api: ModelRegistryApi) -> Registered:
+    async def converge_beside_others(self, api: "ModelRegistryApi") -> Registered:
         """Converges, again where another run has just made the model, the version or the artifact that was missing."""
+        from mr_openapi.exceptions import ConflictException
+
         for _ in range(_PARTS):
             with suppress(ConflictException):
                 return await self._converge(api)
         return await self._converge(api)
 
-    async def _converge(self, api: ModelRegistryApi) -> Registered:
+    async def _converge(self, api: "ModelRegistryApi") -> Registered:
         """Writes what is missing or differs."""
         model, new_model = await self._model(api)
         new_card = await self._card(api, model)
@@ -134,7 +137,9 @@ class _Writer:
         entry = self.entry
         return Registered(entry.model, entry.version, entry.uri, changed, str(model.id or ""), str(version.id or ""))
 
-    async def _model(self, api: ModelRegistryApi) -> tuple[RegisteredModel, bool]:
+    async def _model(self, api: "ModelRegistryApi") -> "tuple[RegisteredModel, bool]":
+        from model_registry.types import RegisteredModel
+
         wanted = {**self.tags, MODEL_TYPE: self.entry.properties[MODEL_TYPE]}
         model = await api.get_registered_model_by_params(self.entry.model)
         if model is None:
@@ -146,8 +151,10 @@ class _Writer:
         model.owner = self.owner or model.owner
         return await api.upsert_registered_model(model), True
 
-    async def _card(self, api: ModelRegistryApi, model: RegisteredModel) -> bool:
+    async def _card(self, api: "ModelRegistryApi", model: "RegisteredModel") -> bool:
         """Writes the model's card; the client's own types know nothing of it."""
+        from mr_openapi import RegisteredModelUpdate
+
         card = self.entry.card
         if card is None:
             return False
@@ -168,7 +175,9 @@ class _Writer:
             await client.update_registered_model(model.id, RegisteredModelUpdate(**wanted))
         return True
 
-    async def _version(self, api: ModelRegistryApi, model: RegisteredModel) -> tuple[ModelVersion, bool]:
+    async def _version(self, api: "ModelRegistryApi", model: "RegisteredModel") -> "tuple[ModelVersion, bool]":
+        from model_registry.types import ModelVersion
+
         wanted = {**self.entry.properties, **self.tags}
         noted = {**wanted, **({PIPELINE_RUN: self.run.id} if self.run.id else {})}
         version = await api.get_model_version_by_params(model.id, self.entry.version)
@@ -180,7 +189,10 @@ class _Writer:
         version.custom_properties = {**(version.custom_properties or {}), **noted}
         return await api.upsert_model_version(version, model.id), True
 
-    def _artifact(self, existing: ModelArtifact | None) -> ModelArtifact:
+    def _artifact(self, existing: "ModelArtifact | None") -> "ModelArtifact":
+        from model_registry.types import ModelArtifact
+        from mr_openapi import ArtifactState
+
         return ModelArtifact(
             id=existing.id if existing else None,
             name=self.entry.model,

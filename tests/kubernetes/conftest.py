@@ -23,6 +23,7 @@ from tests.kubernetes.namespace import Namespace
 from tests.parts.hub import Hub
 from tests.parts.registries import BasicAuthRegistry, registry_with_tls
 
+KUEUE_QUEUE = "builds"
 AnyCluster = LocalCluster | GivenCluster
 Label = Callable[[str, str, str], None]
 
@@ -72,6 +73,10 @@ def images(request: pytest.FixtureRequest) -> None:
         cluster = request.getfixturevalue("cluster")
         if isinstance(cluster, LocalCluster):
             cluster.bring_images_back()
+    if "kfp_backend" in request.fixturenames:
+        backend = request.getfixturevalue("kfp_backend")
+        if isinstance(backend, Backend):
+            backend.bring_image_back()
 
 
 @pytest.fixture
@@ -170,6 +175,9 @@ def compiled_for_backend(kfp_backend: Backend, tmp_path_factory: pytest.TempPath
         kfp_backend.cluster.image,
         "--for",
         kfp_backend.compiled_for,
+        # Nobody admits anything here; that the label is on all that waits can be seen without Kueue.
+        "--queue",
+        KUEUE_QUEUE,
     ]
     subprocess.run([Path(sys.executable).with_name("modelcar"), *command], check=True)
     for file in folder.glob("*.yaml"):

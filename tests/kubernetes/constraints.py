@@ -10,7 +10,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.steps.preflight import admission
 from modelcar.steps.preflight.admission import TrialPod
 from tests.kubernetes.namespace import Namespace
-from tests.kubernetes.waiting import wait_until
+from tests.kubernetes.waiting import until
 from tests.parts.security_context_constraints import Constraints
 
 _GROUP = ("admissionregistration.k8s.io", "v1")
@@ -42,7 +42,7 @@ def in_force(namespace: Namespace, for_all: Sequence[Constraints], granted: Sequ
         rbac.create_cluster_role(role)
     try:
         here = Cluster(namespace.api, namespace.name)
-        wait_until(lambda: not is_taken(here, TrialPod({}, "default", "privileged")), "the policy is in force")
+        until(lambda: not is_taken(here, TrialPod({}, "default", "privileged")), "the policy is in force")
         yield
     finally:
         for plural, _, _ in reversed(made):

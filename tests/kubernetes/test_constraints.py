@@ -13,7 +13,7 @@ from modelcar.steps.preflight.admission import TrialPod
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.constraints import MESSAGE, grant, in_force, is_taken
 from tests.kubernetes.namespace import Namespace
-from tests.kubernetes.waiting import wait_until
+from tests.kubernetes.waiting import until
 from tests.parts import security_context_constraints as sccs
 from tests.parts.security_context_constraints import Constraints
 
@@ -45,7 +45,7 @@ def test_preflight_finds_the_least_privilege_that_the_account_has(
 ) -> None:
     if granted:
         grant(namespace, granted, ACCOUNT)
-        wait_until(lambda: is_taken(judged, TrialPod({}, ACCOUNT, "nested")), "the right is known")
+        until(lambda: is_taken(judged, TrialPod({}, ACCOUNT, "nested")), "the right is known")
 
     found = {kind: admission.check_pod(judged, TrialPod({}, ACCOUNT, kind)) for kind in KINDS}
 
@@ -65,7 +65,7 @@ def test_policy_judges_as_the_rules_in_the_tests_do(judged: Cluster, namespace: 
         {"capabilities": {"add": ["SYS_ADMIN"]}}, {"allowPrivilegeEscalation": True}, {"privileged": True},
     ]  # fmt: skip
     grant(namespace, sccs.NESTED_CONTAINER, ACCOUNT)
-    wait_until(lambda: is_taken(judged, TrialPod({}, ACCOUNT, "nested")), "the right is known")
+    until(lambda: is_taken(judged, TrialPod({}, ACCOUNT, "nested")), "the right is known")
     usable = (*BY_DEFAULT, sccs.NESTED_CONTAINER)
     for change in changes:
         security = {**container["securityContext"], **change}

@@ -14,7 +14,7 @@ from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.kfp.programs import pipeline_definitions
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.programs.build import kubectl_program
-from tests.kubernetes.waiting import wait_until
+from tests.kubernetes.waiting import until
 
 GROUP, VERSION = "pipelines.kubeflow.org", "v2beta1"
 
@@ -29,7 +29,7 @@ def definitions(cluster: AnyCluster) -> Iterator[None]:
         extensions.create_custom_resource_definition(one)
     for one in made:
         name = one["metadata"]["name"]
-        wait_until(lambda name=name: _is_established(extensions, name), f"{name} is defined")  # type: ignore[misc]
+        until(lambda name=name: _is_established(extensions, name), f"{name} is defined")  # type: ignore[misc]
     yield
     for one in made:
         extensions.delete_custom_resource_definition(one["metadata"]["name"])

@@ -71,7 +71,7 @@ def test_a_workbench_finds_its_server_and_follows_a_run_to_its_end(
     kfp_backend: Backend, kfp_surroundings: Surroundings, server: Proxied, run_words: list[str]
 ) -> None:
     try:
-        said = kfp_backend.namespace.run(workbench(kfp_backend, "bench", *run_words), seconds=1800)
+        said = kfp_backend.namespace.run(workbench(kfp_backend, "bench", *run_words))
     finally:
         kfp_backend.namespace.core.delete_namespaced_pod("bench", PROJECT)
 
@@ -86,7 +86,7 @@ def test_an_account_that_may_not_use_the_server_is_told_so(
     client.RbacAuthorizationV1Api(kfp_backend.cluster.api).patch_namespaced_role(ACCOUNT, PROJECT, {"rules": []})
     kfp_backend.namespace.create(workbench(kfp_backend, "stranger", *run_words))
     try:
-        ended = kfp_backend.namespace.finished("stranger", seconds=1800)
+        ended = kfp_backend.namespace.finished("stranger")
         said = kfp_backend.namespace.log("stranger")
     finally:
         kfp_backend.namespace.core.delete_namespaced_pod("stranger", PROJECT)

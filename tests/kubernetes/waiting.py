@@ -1,23 +1,27 @@
-"""A wait for what the API server notices only after a moment: a definition, a policy, a right."""
+"""A wait for what comes when it comes: however busy the machine is, only a hang ends it."""
 
 import time
 from collections.abc import Callable
+from typing import Any
 
-GENEROUS_SECONDS = 600.0
-"""Ends a hang, and nothing else: a machine may be as busy as it likes."""
+PATIENCE_SECONDS = 1800.0
+"""Ends a hang, and nothing else."""
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Asks again and again, with short pauses.
+def until(found: Callable[[], Any], told: Callable[[], object] | str = "it") -> Any:
+    """Asks again and again, with short pauses, until there is an answer, and gives it.
 
     Args:
-        condition: Says whether it is so.
-        what: What is waited for, for an error message.
+        found: What is asked; what counts as false is no answer.
+        told: What is waited for, for an error message.
 
     Raises:
-        AssertionError: It was not so for a very long time.
+        AssertionError: There was none for a very long time.
     """
-    deadline = time.monotonic() + GENEROUS_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"after {GENEROUS_SECONDS:.0f} s it is not so: {what}"
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (answer := found()):
+        if time.monotonic() > deadline:
+            what = told if isinstance(told, str) else told()
+            raise AssertionError(f"waited for {PATIENCE_SECONDS:.0f} s: {what}")
         time.sleep(0.1)
+    return answer

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import urllib3
-from kubernetes import client
-from kubernetes.utils.quantity import parse_quantity
 from rich.filesize import decimal
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
@@ -134,6 +132,8 @@ def _store(cluster: Cluster, node: Node, *, ask: bool) -> _Store:
 
 def _measured(cluster: Cluster, node: Node) -> _Store | None:
     """Asks the kubelet what is free for images; None without the right to (nodes/proxy), which few have."""
+    from kubernetes import client
+
     try:
         images = _asked(cluster, node.name, "stats/summary")["node"]["runtime"]["imageFs"]
         free, capacity = int(images["availableBytes"]), int(images["capacityBytes"])
@@ -146,6 +146,8 @@ def _measured(cluster: Cluster, node: Node) -> _Store | None:
 
 def _thresholds(config: Mapping[str, Any], capacity: int) -> tuple[int, int]:
     """Returns the bytes below which the kubelet evicts pods, and those above which it removes unused images."""
+    from kubernetes.utils.quantity import parse_quantity
+
     below = str((config.get("evictionHard") or {}).get("imagefs.available", f"{EVICTED_BELOW:.0%}"))
     evicted_below = float(below[:-1]) / 100 * capacity if below.endswith("%") else float(parse_quantity(below))
     above = config.get("imageGCHighThresholdPercent")

@@ -10,8 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubernetes import client
-
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster
 from modelcar.errors import ClusterError
 from modelcar.serving.documents import serving_documents
@@ -194,6 +192,8 @@ def _progress(state: ServiceState) -> str:
 
 def _last_lines(pod: Any, cluster: Cluster) -> list[str]:
     """Returns the last lines of a server that ended, as far as they may be read."""
+    from kubernetes import client
+
     for previous in (True, False):
         which = {"container": SERVER, "previous": previous, "tail_lines": _LOG_LINES}
         with suppress(client.ApiException):

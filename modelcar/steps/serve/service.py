@@ -4,9 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import urllib3
-from kubernetes import client
-
 from modelcar.cluster.connection import Cluster, explained_api
 from modelcar.serving.objects import NOT_FOUND, RIGHTS_REMEDY, Json, call, find_object
 
@@ -94,6 +91,9 @@ class Service:
 @contextmanager
 def _told(done: str, by_hand: str) -> Iterator[None]:
     """Says what was put back, or how to do it by hand: there is an error already, which is the one to raise."""
+    import urllib3
+    from kubernetes import client
+
     try:
         yield
         print(done, flush=True)

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes import client
-
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.serving.pulls import read_pull
 
@@ -46,6 +44,8 @@ class ServiceState:
         Raises:
             ClusterError: The API server refused.
         """
+        from kubernetes import client
+
         name, uri = service["metadata"]["name"], _model(service)["storageUri"]
         which: dict[str, Any] = {
             "label_selector": f"{SERVICE_LABEL}={name}",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.waiting import PATIENCE_SECONDS
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 RUN_LABEL = "pipeline/runid"
@@ -75,7 +76,7 @@ class Run:
         """All that the API tells of it."""
         return self.backend.client().get_run(self.id)
 
-    def ended(self, seconds: float = 600) -> str:
+    def ended(self, seconds: float = PATIENCE_SECONDS) -> str:
         """Waits until it has ended.
 
         Args:
@@ -94,13 +95,13 @@ class Run:
             time.sleep(0.5)
         return str(state)
 
-    def succeeds(self, seconds: float = 600) -> "Run":
+    def succeeds(self, seconds: float = PATIENCE_SECONDS) -> "Run":
         """Waits until it has ended, well."""
         state = self.ended(seconds)
         assert state == "SUCCEEDED", self.told()
         return self
 
-    def wait_for(self, condition: Callable[["Run"], Any], seconds: float = 400) -> Any:
+    def wait_for(self, condition: Callable[["Run"], Any], seconds: float = PATIENCE_SECONDS) -> Any:
         """Asks again and again until the answer is true, and returns it."""
         deadline = time.monotonic() + seconds
         while not (answer := condition(self)):
@@ -128,16 +129,6 @@ class Run:
         """The pod of a task that was tried once."""
         (pod,) = self.pods(task)
         return pod
-
-    def seconds_at_work(self) -> float:
-        """How long its steps ran, all together. Between them the backend starts pods, which takes what it takes."""
-        ended = [
-            status.state.terminated
-            for pod in self.pods()
-            for status in pod.status.container_statuses
-            if status.name == "main"
-        ]
-        return sum((each.finished_at - each.started_at).total_seconds() for each in ended)
 
     def log(self, task: str) -> str:
         """What the last attempt of a task has said."""
