@@ -104,6 +104,28 @@ def registered_uri(url: str, name: str, commit: str) -> str:
     return ask(url, read)
 
 
+def find_ids(source: str, url: str, name: str = "") -> tuple[str, str]:
+    """Returns the ids of the registered model and the version that an image is; empty where there is none. Only reads.
+
+    Args:
+        source: The image.
+        url: The Model Registry's address.
+        name: The registered model's name; empty for the model's id.
+
+    Raises:
+        ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
+        RegistryError: The image is not there.
+    """
+    entry = read_entry(source, name, "")
+
+    async def read(api: "ModelRegistryApi") -> tuple[str, str]:
+        model = await api.get_registered_model_by_params(entry.model)
+        version = await api.get_model_version_by_params(model.id, entry.version) if model else None
+        return (str(model.id), str(version.id)) if version else ("", "")
+
+    return ask(url, read)
+
+
 def check_write(url: str) -> None:
     """Sees whether we may write to a Model Registry: offers it a model without a name, which it never takes.
 

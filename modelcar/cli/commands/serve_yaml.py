@@ -20,6 +20,9 @@ def serve_yaml(
     hardware_profile: Annotated[
         str, typer.Option(help="OpenShift AI's hardware profile, NAME or NAMESPACE/NAME.", metavar="NAME")
     ] = "",
+    model_registry: Annotated[
+        str, typer.Option(metavar="URL", help="Model Registry with the image's entry, for the dashboard's link to it.")
+    ] = "",
     model_format: Annotated[str, typer.Option(help="Model format as KServe calls it; as the build found it.")] = "",
     output: Annotated[Path | None, typer.Option(help="Directory for the files, instead of printing one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
@@ -33,14 +36,17 @@ def serve_yaml(
     """
     from modelcar.cluster.connection import Cluster
     from modelcar.errors import PlanError
+    from modelcar.model_registry import find_ids
     from modelcar.serving.documents import serving_documents
     from modelcar.serving.platform import choose_platform
     from modelcar.serving.runtime import find_runtime
-    from modelcar.serving.served_model import read_served_model
+    from modelcar.serving.served_model import RegistryEntry, read_served_model
 
     cluster = Cluster.find()
     platform = choose_platform(serving, cluster)
-    model = replace(read_served_model(image, model_format), service=name)
+    ids = find_ids(image, model_registry) if model_registry else ("", "")
+    entry = RegistryEntry.of(model_registry, *ids)
+    model = replace(read_served_model(image, model_format), service=name, entry=entry)
     there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None
     documents = serving_documents(model, platform, connection, there, hardware_profile)
     files = {

@@ -18,6 +18,7 @@ import requests
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
 from modelcar.errors import ModelRegistryError, RegistryError
+from modelcar.model_registry import find_ids
 from modelcar.model_registry_api import VERSIONS
 from modelcar.oci.reference import Reference
 from modelcar.steps.download import Downloaded
@@ -485,6 +486,13 @@ def test_model_card_is_entered_as_the_dashboard_reads_it(
     assert found["tasks"] == ["text-generation"]
     assert (found["license"], found["libraryName"], found["provider"]) == ("Apache-2.0", "transformers", "example")
     assert (made.model_id, bool(made.version_id)) == (found["id"], True)
+
+
+def test_ids_of_an_entry_are_found_by_its_image(image: Reference, model_registry_server: ModelRegistryServer) -> None:
+    made = register(str(image), model_registry_server.url, name="identified")
+
+    assert find_ids(str(image), model_registry_server.url, "identified") == (made.model_id, made.version_id)
+    assert find_ids(str(image), model_registry_server.url, "not-entered") == ("", "")
 
 
 def test_card_of_a_newer_commit_takes_the_place_of_the_old(
