@@ -47,7 +47,7 @@ def find_object(cluster: Cluster, kind: str, name: str) -> Json | None:
 
 
 def check_service(there: Json | None, name: str) -> None:
-    """Checks that a name can be a service's, and that nobody has stopped the service.
+    """Checks that a name can be a service's, and that nobody has stopped the service or is deleting it.
 
     Args:
         there: The service as it is; None if there is none.
@@ -59,7 +59,10 @@ def check_service(there: Json | None, name: str) -> None:
     if not _NAME.fullmatch(name):
         what = f"a service cannot be called {name!r}"
         raise PlanError(what, f"Take up to {MAX_NAME_CHARS} small letters, digits and hyphens, a letter first")
-    annotations = (there or {}).get("metadata", {}).get("annotations") or {}
+    metadata = (there or {}).get("metadata", {})
+    if metadata.get("deletionTimestamp"):
+        raise PlanError(f"the service {name} is being deleted", "Run again when it is gone")
+    annotations = metadata.get("annotations") or {}
     if annotations.get(STOPPED) == "true":
         raise PlanError(f"the service {name} is stopped", f"Start it: oc annotate inferenceservice {name} {STOPPED}-")
 

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from modelcar.serving.served_model import RegistryEntry
 
 
 def serve_yaml(
@@ -36,17 +40,14 @@ def serve_yaml(
     """
     from modelcar.cluster.connection import Cluster
     from modelcar.errors import PlanError
-    from modelcar.model_registry import find_ids
     from modelcar.serving.documents import serving_documents
     from modelcar.serving.platform import choose_platform
     from modelcar.serving.runtime import find_runtime
-    from modelcar.serving.served_model import RegistryEntry, read_served_model
+    from modelcar.serving.served_model import read_served_model
 
     cluster = Cluster.find()
     platform = choose_platform(serving, cluster)
-    ids = find_ids(image, model_registry) if model_registry else ("", "")
-    entry = RegistryEntry.of(model_registry, *ids)
-    model = replace(read_served_model(image, model_format), service=name, entry=entry)
+    model = replace(read_served_model(image, model_format), service=name, entry=_entry(image, model_registry))
     there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None
     documents = serving_documents(model, platform, connection, there, hardware_profile)
     files = {
@@ -67,6 +68,17 @@ def serve_yaml(
     if output is None:
         print(files[wanted], end="")
         return
+    _write(files, output)
+
+
+def _entry(image: str, model_registry: str) -> "RegistryEntry | None":
+    from modelcar.model_registry import find_ids
+    from modelcar.serving.served_model import RegistryEntry
+
+    return RegistryEntry.of(model_registry, *find_ids(image, model_registry)) if model_registry else None
+
+
+def _write(files: Mapping[str, str], output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         if content:
