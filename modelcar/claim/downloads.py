@@ -29,15 +29,33 @@ class Download:
 
     Attributes:
         folder: Its directory.
-        snapshot: What the Hub published of its files.
+        snapshot: What the Hub published of its files, as the record beside them says.
+        snapshot_digest: The SHA-256 of that record.
     """
 
     folder: Folder
     snapshot: Snapshot
+    snapshot_digest: str
 
     def reader(self, file: PublishedFile) -> OnDisk:
         """Gives a file's bytes."""
         return OnDisk(self.folder, file.path)
+
+    def check_record(self, digest: str) -> None:
+        """Checks that the record is the one that the download left: others may write to a claim as well.
+
+        Args:
+            digest: The record's SHA-256, as the download gave it.
+
+        Raises:
+            WrongBytesError: It is another one.
+        """
+        if digest != self.snapshot_digest:
+            raise WrongBytesError(
+                f"{self.folder.path / DOWNLOAD_NOTE} is not the record that the download left: it is "
+                f"{self.snapshot_digest}, and that was {digest}",
+                "Run the download again, and give the build its snapshot_digest",
+            )
 
     def check_sizes(self) -> None:
         """Checks that all files are there with the published size, without reading them.
@@ -71,7 +89,7 @@ def open_download(directory: Path) -> Iterator[Download]:
     except (FileNotFoundError, NotADirectoryError):
         raise _no_download(directory) from None
     with folder:
-        yield Download(folder, _read_snapshot(folder))
+        yield Download(folder, *_read_record(folder))
 
 
 def read_snapshot(directory: Path) -> Snapshot:
@@ -85,9 +103,15 @@ def read_snapshot(directory: Path) -> Snapshot:
         return found.snapshot
 
 
-def write_snapshot(snapshot: Snapshot, folder: Folder) -> None:
-    """Leaves the record of a download in its directory, in one step: it is there whole or not at all."""
-    folder.write_note(str(DOWNLOAD_NOTE), (snapshot.model_dump_json(indent=1) + "\n").encode())
+def write_snapshot(snapshot: Snapshot, folder: Folder) -> str:
+    """Leaves the record of a download in its directory, in one step: it is there whole or not at all.
+
+    Returns:
+        The record's SHA-256, by which a later step knows it again.
+    """
+    content = (snapshot.model_dump_json(indent=1) + "\n").encode()
+    folder.write_note(str(DOWNLOAD_NOTE), content)
+    return _digest(content)
 
 
 def directory_of(snapshot: Snapshot, claim: Path) -> Path:
@@ -132,7 +156,7 @@ def find_elsewhere(model: Folder, commit: str) -> Elsewhere:
         if name == commit:
             continue
         with suppress(ModelcarError, OSError), model.below(name) as other:
-            for file in _read_snapshot(other).files:
+            for file in _read_record(other)[0].files:
                 found.setdefault(file, []).append(name)
     return found
 
@@ -176,10 +200,15 @@ def open_partial(folder: Folder, file: PublishedFile) -> int | None:
     return None
 
 
-def _read_snapshot(folder: Folder) -> Snapshot:
+def _digest(record: bytes) -> str:
+    return f"sha256:{hashlib.sha256(record).hexdigest()}"
+
+
+def _read_record(folder: Folder) -> tuple[Snapshot, str]:
     note = folder.path / DOWNLOAD_NOTE
     try:
-        return Snapshot.model_validate_json(folder.read_note(str(DOWNLOAD_NOTE)))
+        content = folder.read_note(str(DOWNLOAD_NOTE))
+        return Snapshot.model_validate_json(content), _digest(content)
     except (FileNotFoundError, NotADirectoryError):
         raise _no_download(folder.path) from None
     except OSError as error:

@@ -57,23 +57,27 @@ class BaseContents:
     entry_point: str = ""
 
 
-def examine_base(base: BaseImage) -> "BaseContents":
+def examine_base(base: BaseImage, *, allow_models: bool = False) -> "BaseContents":
     """Refuses a base image that has something under /models itself, and tells what KServe will find in it.
 
     Of each layer the first 64 MiB are read, as they are in the registry; the default base is known and not read.
 
+    Args:
+        base: The base image.
+        allow_models: Whether it may have something there.
+
     Raises:
-        BuildError: It has.
+        BuildError: It has, and may not.
         RegistryError: It cannot be read.
     """
     if base.repository is None:
         return BaseContents(has_shell=True)
     shells: list[bool | None] = []
     for variant in base.variants:
-        if MODEL in (variant.config.config.get("Labels") or {}):
+        if not allow_models and MODEL in (variant.config.config.get("Labels") or {}):
             raise _refused(base, "it is an image of a model itself")
         held = [look_into(layer.media_type, _begin(base.repository, layer)) for layer in variant.layers]
-        if found := left_of(held):
+        if (found := left_of(held)) and not allow_models:
             raise _refused(base, f"it holds /{found}")
         read_whole = all(
             layer.size <= MAX_READ_BYTES and not layer.media_type.endswith("zstd") for layer in variant.layers
@@ -130,7 +134,7 @@ def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:
 def _refused(base: BaseImage, why: str) -> BuildError:
     return BuildError(
         f"the base image {base.name} cannot be under a model: {why}",
-        "Choose a base image without /models",
+        "Choose a base image without /models, or ask for both models in one image: allow_base_models",
     )
 
 

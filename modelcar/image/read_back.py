@@ -24,7 +24,7 @@ class ReadLayer:
 
     Attributes:
         files: The published files in it, in its order.
-        hashes: Their SHA-256, by their paths.
+        hashes: Their SHA-256, by their places in /models.
         digest: The digest of the bytes that the registry gave.
         file_problems: Files that are not as they were published, with what is wrong.
         problem: What is wrong with the layer as a whole; empty for nothing.

@@ -15,7 +15,7 @@ from modelcar.image.push import Push
 from modelcar.image.read_back import read_layer
 from modelcar.image.recipe import files_key
 from modelcar.image.shell import layer as shell_layer
-from modelcar.oci import spec, transfer
+from modelcar.oci import spec
 from modelcar.oci.parallel import run_together
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
@@ -31,7 +31,8 @@ class Sent:
     Attributes:
         digests: The digests of the layers, by their keys (modelcar.image.recipe); all are in every destination.
         sent_bytes: Bytes that were read to be sent.
-        unread: Keys of those that were there and were not read: what they hold is as the repository says.
+        unread: Keys of those that were there and were not read: what they hold is as the repository, or a note on a
+            claim, says.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
@@ -40,15 +41,15 @@ class Sent:
 
     @property
     def read(self) -> dict[str, str]:
-        """The digests of those layers whose bytes gave them, in this run or in one that our side noted."""
+        """The digests of those layers whose bytes gave them, in this run."""
         return {key: digest for key, digest in self.digests.items() if key not in self.unread}
 
     def tell(self) -> None:
         """Prints what was taken on trust, if anything."""
         if self.unread:
             print(
-                f"{len(self.unread)} layers were there already and were not read: that they hold the model is as the "
-                "registry says. `modelcar verify` reads them",
+                f"{len(self.unread)} layers were there already and were not read: that they hold the model is not "
+                "proved. `modelcar verify` reads them",
                 flush=True,
             )
 
@@ -63,7 +64,7 @@ def send_layers(verb: str, image: ModelImage, pushes: Sequence[Push], noted: Map
         image: The image.
         pushes: Where to.
         noted: Digests of layers, by their keys, that stand beside a download. Where nothing is signed, the registries
-            hold what they receive against them, and the bytes are not hashed again.
+            hold what they receive against them; then each byte is hashed once, for its file, and not for the layer.
 
     Raises:
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
@@ -131,7 +132,7 @@ class _Bringing:
         with self._lock:
             self.sent.digests[key] = digest
             self.sent.sent_bytes += layer.size if done else 0
-            if not done and not self._signs and key not in self._noted:
+            if not done and not self._signs:
                 self.sent.unread.add(key)
 
     def _find(self, layer: Layer, key: str) -> str:
@@ -174,12 +175,12 @@ class _Bringing:
         return digest
 
     def _send_to(self, repositories: Sequence[Repository], layer: Layer, noted: str) -> str:
-        if not noted:
-            return send_layer(layer, proof.Hashed(layer, self._snapshot), repositories, self._count, self._turns)
+        hashed = proof.Hashed(layer, self._snapshot, noted)
         try:
-            return send_layer(layer, transfer.Noted(noted), repositories, self._count, self._turns)
+            return send_layer(layer, hashed, repositories, self._count, self._turns)
         except DamagedUploadError:
-            proof.check_noted(layer, self._snapshot, noted)
+            if noted:
+                proof.check_noted(layer, self._snapshot, noted)
             raise
 
 

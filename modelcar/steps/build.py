@@ -51,6 +51,8 @@ class BuildRequest(BaseModel):
         image: The image that is asked for.
         builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
             space; or `auto`: buildah where there is one and it may work.
+        snapshot_digest: The record of what the Hub published that the build may go by, as the download gave its digest.
+            Empty: whichever is on the claim; nothing that is made by it is signed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,11 +60,17 @@ class BuildRequest(BaseModel):
     directory: Path
     image: ImageRequest = ImageRequest()
     builder: str = "auto"
+    snapshot_digest: str = ""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "BuildRequest":
         """Takes what it needs of a step's parameters."""
-        return cls(directory=given["directory"], image=ImageRequest.of(given), builder=given["builder"])
+        return cls(
+            directory=given["directory"],
+            image=ImageRequest.of(given),
+            builder=given["builder"],
+            snapshot_digest=given["snapshot_digest"],
+        )
 
 
 def build(request: BuildRequest) -> Built:
@@ -74,29 +82,33 @@ def build(request: BuildRequest) -> Built:
         request: What to build.
 
     Raises:
-        BuildError: A file is too large for a layer, or the builder failed.
+        BuildError: A file is too large for a layer, the builder failed, or it is to sign what nobody vouches for.
         ClaimError: The claim is too small or read-only.
         RegistryError: The registry is unreachable or refused.
         TagError: The tag holds something that may not be replaced.
-        WrongBytesError: A file on the claim is not what the Hub published.
+        WrongBytesError: A file on the claim is not what the Hub published, or the record of that is another one.
     """
     with_buildah = uses_buildah(request.builder)
     with open_download(request.directory) as found:
-        return _build(found, request.image, with_buildah=with_buildah)
+        if request.snapshot_digest:
+            found.check_record(request.snapshot_digest)
+        return _build(found, request, with_buildah=with_buildah)
 
 
-def _build(found: Download, request: ImageRequest, *, with_buildah: bool) -> Built:
-    snapshot, directory = found.snapshot, found.folder.path
-    destination = request.destination(snapshot)
-    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), request.max_layer_size))
-    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
-    push = Push(destination, image, request.if_exists)
+def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Built:
+    snapshot, directory, asked = found.snapshot, found.folder.path, request.image
+    destination = asked.destination(snapshot)
+    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), asked.max_layer_size))
+    image = ModelImage(snapshot, layers, open_base_image(asked.base_image))
+    push = Push(destination, image, asked.if_exists)
     with push.repository:
+        if not request.snapshot_digest:
+            _tell_unproved(found, signs=push.signs)
         if push.unchanged:
             push.sign_unchanged()
-            print(f"{destination} already holds commit {snapshot.commit}; nothing to do")
+            print(f"{destination} already holds commit {snapshot.commit}; nothing to do{push.caveat}")
             return Built(push.unchanged, len(layers), 0, unchanged=True)
-        examine_base(image.base)
+        examine_base(image.base, allow_models=asked.allow_base_models)
         with claim_errors(directory):
             found.check_sizes()
         print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)
@@ -110,6 +122,21 @@ def _build(found: Download, request: ImageRequest, *, with_buildah: bool) -> Bui
         layer_digests.write_digests(found.folder, noted | sent.read)
         (written,) = publish([push], sent.digests)
         return Built(written, len(layers), sent.sent_bytes, unchanged=push.stays)
+
+
+def _tell_unproved(found: Download, *, signs: bool) -> None:
+    """Tells that nobody vouches for the record on the claim, which others may write to; nothing is signed by it."""
+    note = found.folder.path / DOWNLOAD_NOTE
+    if signs:
+        raise BuildError(
+            f"nobody vouches for {note}, so nothing is signed by it",
+            "Give the build snapshot_digest, an output of the download step, or do without the signing key",
+        )
+    print(
+        f"What the Hub published is taken from {note}, which was not given by its digest: it is not proved. "
+        "`modelcar verify` asks the Hub",
+        flush=True,
+    )
 
 
 def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -> Sent:
@@ -129,7 +156,12 @@ def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -
         known = held.proved if push.signs else noted
 
         def ready(layer: Layer, key: str) -> tuple[str, bool, buildah.Container | None]:
-            digest = known.get(key) or proof.digest(layer, image.snapshot)
+            digest = known.get(key, "")
+            if digest and push.repository.has_blob(digest):
+                if not push.signs:
+                    sent.unread.add(key)
+                return digest, True, None
+            digest = proof.digest(layer, image.snapshot)
             there = push.repository.has_blob(digest)
             return digest, there, process.prepare(layer) if linked and not there else None
 

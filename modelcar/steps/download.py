@@ -50,12 +50,14 @@ class Downloaded:
         snapshot: The files that were taken, with all that the Hub says of the model.
         left_out_bytes: Bytes of duplicates and unwanted files that were not fetched.
         fetched_bytes: Bytes that were missing on the claim when this run began.
+        snapshot_digest: The SHA-256 of the record that was left beside the files, by which a build knows it again.
     """
 
     directory: Path
     snapshot: Snapshot
     left_out_bytes: int
     fetched_bytes: int
+    snapshot_digest: str
 
 
 def download(selection: Selection, claim: Path) -> Downloaded:
@@ -97,9 +99,10 @@ def download(selection: Selection, claim: Path) -> Downloaded:
             run = _Downloader(hub, snapshot, folder, model_folder, elsewhere, digests, progress, threading.Event())
             run.bring_all()
         layer_digests.write_digests(folder, digests)
-        write_snapshot(snapshot, folder)
+        snapshot_digest = write_snapshot(snapshot, folder)
         remove_partials(folder, snapshot)
-    return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
+    fetched = sum(file.size for file in missing)
+    return Downloaded(directory, snapshot, choice.saved, fetched, snapshot_digest)
 
 
 @dataclass(frozen=True)

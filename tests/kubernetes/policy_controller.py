@@ -96,8 +96,9 @@ def _objects(folder: Path, address: str) -> list[dict[str, Any]]:
             each["spec"] = {"clusterIP": address, "ports": [{"name": "https", "port": _PORT}]}
         for webhook in each.get("webhooks", []):
             webhook["clientConfig"]["service"]["port"] = _PORT
-        if each["kind"] == "CustomResourceDefinition" and "conversion" in each["spec"]:
-            each["spec"]["conversion"]["webhook"]["clientConfig"]["service"]["port"] = _PORT
+        conversion = each["spec"].get("conversion", {}) if each["kind"] == "CustomResourceDefinition" else {}
+        if "webhook" in conversion:
+            conversion["webhook"]["clientConfig"]["service"]["port"] = _PORT
     return objects
 
 

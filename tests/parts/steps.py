@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.selection import Selection
 from modelcar.image.request import ImageRequest
 from modelcar.steps import build as build_step
@@ -18,10 +20,18 @@ def download(model: str, claim: Path, **given: Any) -> download_step.Downloaded:
     return download_step.download(_value(Selection, given, ("model", model)), claim)
 
 
-def build(directory: Path, target: str = "", *, builder: str = "auto", **given: Any) -> build_step.Built:
-    """Builds the image of a download."""
+def build(
+    directory: Path, target: str = "", *, builder: str = "auto", snapshot_digest: str | None = None, **given: Any
+) -> build_step.Built:
+    """Builds the image of a download; by the record that is there now, unless another's digest is given."""
     image = _value(ImageRequest, given, ("target", target))
-    return build_step.build(build_step.BuildRequest(directory=directory, image=image, builder=builder))
+    record = directory / DOWNLOAD_NOTE
+    if snapshot_digest is None:
+        snapshot_digest = f"sha256:{sha256(record.read_bytes()).hexdigest()}" if record.is_file() else ""
+    request = build_step.BuildRequest(
+        directory=directory, image=image, builder=builder, snapshot_digest=snapshot_digest
+    )
+    return build_step.build(request)
 
 
 def stream(model: str, target: str = "", *, mirror: str = "", **given: Any) -> stream_step.Streamed:
