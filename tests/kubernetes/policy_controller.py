@@ -55,7 +55,7 @@ def policy_controller(cluster: LocalCluster, authority: Path) -> Iterator[None]:
             "POD_NAME": "policy-controller",
         }
         named = [f"{name}={value}" for name, value in variables.items()]
-        cluster.control.start("policy-controller", ["env", *named, str(program), "-disable-tuf", "-disable-ha"])
+        cluster.control.start("policy-controller", ["env", *named, str(program), "-disable-tuf"])
         _wait(cluster)
         yield
     finally:
@@ -68,18 +68,15 @@ def policy_controller(cluster: LocalCluster, authority: Path) -> Iterator[None]:
         cluster.control.run("ip", "address", "delete", f"{address}/32", "dev", "lo")
 
 
-def policy(name: str, images: str, public_key: Path, signature_format: str = "") -> dict[str, Any]:
-    """Makes a policy: some images must be signed with a key.
+def policy(name: str, images: str, public_key: Path) -> dict[str, Any]:
+    """Makes a policy: some images must be signed with a key, by simple signing: v0.13 takes no key's bundles.
 
     Args:
         name: The policy's name.
         images: A glob of images.
         public_key: The key.
-        signature_format: `bundle` for cosign 3's form; empty for the one before.
     """
     authority: dict[str, Any] = {"name": "ours", "key": {"data": public_key.read_text(), "hashAlgorithm": "sha256"}}
-    if signature_format:
-        authority["signatureFormat"] = signature_format
     return {
         "apiVersion": "policy.sigstore.dev/v1beta1",
         "kind": "ClusterImagePolicy",

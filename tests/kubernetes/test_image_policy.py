@@ -24,7 +24,6 @@ from tests.parts.signing_keys import write_keys
 from tests.parts.steps import stream
 
 MODEL, LOGIN = "example/signed", "registry"
-FORMATS = ["", "bundle"]
 
 Admitted = Callable[[Reference], str]
 LogIn = Callable[..., Path]
@@ -47,9 +46,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=FORMATS, ids=["simple signing", "bundle"])
+@pytest.fixture
 def admitted(
-    request: pytest.FixtureRequest,
     controller: None,
     namespace: Namespace,
     pod_registry: BasicAuthRegistry,
@@ -61,7 +59,7 @@ def admitted(
     namespace.login(LOGIN, pod_registry)
     namespace.core.patch_namespace(namespace.name, {"metadata": {"labels": INCLUDED}})
     rules = client.CustomObjectsApi(namespace.api)
-    made = policy(namespace.name, f"{pod_registry.host}/**", keys / "ours.pub", request.param)
+    made = policy(namespace.name, f"{pod_registry.host}/**", keys / "ours.pub")
     rules.create_cluster_custom_object("policy.sigstore.dev", "v1beta1", "clusterimagepolicies", made)
 
     def offer(image: Reference) -> str:

@@ -450,19 +450,33 @@ def test_altered_file_is_refused(
     assert scratches(directory) == []
 
 
-@pytest.mark.parametrize("builder", BUILDERS)
-def test_wrong_note_of_a_digest_is_refused_and_named(
-    builder: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
-) -> None:
-    directory = copy_of(downloaded, tmp_path / "wrong-note")
+def with_wrong_notes(downloaded: Downloaded, folder: Path) -> Path:
+    directory = copy_of(downloaded, folder)
     noted = json.loads((directory / DIGESTS).read_text())
     (directory / DIGESTS).write_text(json.dumps(dict.fromkeys(noted, "sha256:" + 64 * "0")))
-    name = f"wrong-note/{builder}"
+    return directory
+
+
+def test_wrong_note_of_a_digest_is_refused_and_named(
+    plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+) -> None:
+    directory = with_wrong_notes(downloaded, tmp_path / "wrong-note")
 
     with pytest.raises(WrongBytesError, match=r"the digest noted for models/.* is wrong\. Remove \.modelcar/layers"):
-        build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
+        build(directory, f"{plain_registry.host}/wrong-note/direct:1", builder="direct")
 
-    assert not plain_registry.has_tag(name)
+    assert not plain_registry.has_tag("wrong-note/direct")
+
+
+def test_buildah_goes_by_no_wrong_note_of_a_digest(
+    plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
+) -> None:
+    directory = with_wrong_notes(downloaded, tmp_path / "wrong-note")
+
+    made = build(directory, f"{plain_registry.host}/wrong-note/buildah:1", builder="buildah")
+
+    right = build(downloaded.directory, f"{plain_registry.host}/wrong-note/right:1", builder="direct")
+    assert made.image.digest == right.image.digest
     assert scratches(directory) == []
 
 
