@@ -14,7 +14,7 @@ def build(
     builder: str = "auto",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
-    snapshot_digest: str = "",
+    record_digest: str = "",
 ) -> NamedTuple("Outputs", [("image", str), ("sent_bytes", int), ("unchanged", bool)]):
     """Build an OCI image (a KServe modelcar) of a downloaded model and push it; the tag is written last.
 
@@ -32,8 +32,8 @@ def build(
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
-        snapshot_digest: The download's output of that name: the build takes no other record of what the Hub published.
-            Empty: the record on the claim is believed, whoever wrote it; a build with a signing key refuses that.
+        record_digest: The download's output of that name: the build goes by no other record on the claim. Empty: it
+            goes by the one that is there, whoever wrote it, and says so; a build with a signing key refuses that.
 
     Returns:
         image: The image, pinned to its digest.

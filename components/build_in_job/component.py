@@ -28,7 +28,7 @@ def build_in_job(
     builder: str = "auto",
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
-    snapshot_digest: str = "",
+    record_digest: str = "",
     job_service_account: str = "modelcar-build",
     job_image: str = "",
     build_mode: str = "",
@@ -59,8 +59,8 @@ def build_in_job(
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
         if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
-        snapshot_digest: The download's output of that name: the build takes no other record of what the Hub published.
-            Empty: the record on the claim is believed, whoever wrote it; a build with a signing key refuses that.
+        record_digest: The download's output of that name: the build goes by no other record on the claim. Empty: it
+            goes by the one that is there, whoever wrote it, and says so; a build with a signing key refuses that.
         job_service_account: Service account of the Job's pod; it must be allowed what build_mode asks for.
         job_image: Image of the Job's pod. Empty: this step's own.
         build_mode: What the Job may do more than a step, which only buildah can need: nested (user namespaces, in one

@@ -2,10 +2,10 @@
 
 import hashlib
 
+from modelcar.claim.downloads import DIGESTS
 from modelcar.errors import WrongBytesError
 from modelcar.hub.file_check import FileCheck
 from modelcar.hub.snapshot import Snapshot
-from modelcar.image.layer_digests import DIGESTS
 from modelcar.image.recipe import published
 from modelcar.oci.tar_writer import Layer, Piece
 from modelcar.oci.transfer import Proof
@@ -17,13 +17,10 @@ class Hashed(Proof):
     Args:
         layer: The layer whose stream will be taken in.
         snapshot: What was published.
-        noted: The layer's digest, if an earlier pass gave it and a registry will hold what it receives against it. Then
-            only the files are hashed. Empty for none.
     """
 
-    def __init__(self, layer: Layer, snapshot: Snapshot, noted: str = "") -> None:
+    def __init__(self, layer: Layer, snapshot: Snapshot) -> None:
         self._layer = layer
-        self._noted = noted
         self._published = {entry.path: published(entry, snapshot) for entry in layer.entries}
         self._files = {
             path: FileCheck(file, allow_pickle=snapshot.allows_pickle(file.path))
@@ -35,8 +32,7 @@ class Hashed(Proof):
     def take(self, piece: Piece) -> None:
         """Hashes the piece, for its file and for the layer."""
         data = piece.data[max(self.position - piece.position, 0) :]
-        if not self._noted:
-            self._whole.update(data)
+        self._whole.update(data)
         if piece.entry is not None:
             self._files[piece.entry.path].take(data)
         self.position += len(data)
@@ -49,7 +45,7 @@ class Hashed(Proof):
                 raise WrongBytesError(
                     f"{entry.source} is not what the Hub published ({identity})", "Run the download again"
                 )
-        return self._noted or f"sha256:{self._whole.hexdigest()}"
+        return f"sha256:{self._whole.hexdigest()}"
 
 
 def digest(layer: Layer, snapshot: Snapshot) -> str:

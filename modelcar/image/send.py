@@ -15,7 +15,7 @@ from modelcar.image.push import Push
 from modelcar.image.read_back import read_layer
 from modelcar.image.recipe import files_key
 from modelcar.image.shell import layer as shell_layer
-from modelcar.oci import spec
+from modelcar.oci import spec, transfer
 from modelcar.oci.parallel import run_together
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
@@ -31,18 +31,12 @@ class Sent:
     Attributes:
         digests: The digests of the layers, by their keys (modelcar.image.recipe); all are in every destination.
         sent_bytes: Bytes that were read to be sent.
-        unread: Keys of those that were there and were not read: what they hold is as the repository, or a note on a
-            claim, says.
+        unread: Keys of those that were there and were not read: what they hold is as the repository says.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
     sent_bytes: int = 0
     unread: set[str] = field(default_factory=set)
-
-    @property
-    def read(self) -> dict[str, str]:
-        """The digests of those layers whose bytes gave them, in this run."""
-        return {key: digest for key, digest in self.digests.items() if key not in self.unread}
 
     def tell(self) -> None:
         """Prints what was taken on trust, if anything."""
@@ -63,8 +57,8 @@ def send_layers(verb: str, image: ModelImage, pushes: Sequence[Push], noted: Map
         verb: What is being done, for the progress.
         image: The image.
         pushes: Where to.
-        noted: Digests of layers, by their keys, that stand beside a download. Where nothing is signed, the registries
-            hold what they receive against them; then each byte is hashed once, for its file, and not for the layer.
+        noted: Digests of layers, by their keys, that the download's own pass over the bytes gave. The registries hold
+            what they receive against them, and the bytes are not hashed again.
 
     Raises:
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
@@ -112,8 +106,7 @@ class _Bringing:
             {key: digest for one in found for key, digest in one.proved.items()},
             {key: digest for one in found for key, digest in one.claimed.items()},
         )
-        # A claim is written to by others as well.
-        self._noted = {} if self._signs else noted
+        self._noted = noted
 
     def bring(self, layer: Layer, key: str) -> None:
         """Sees to it that a layer is in every destination."""
@@ -132,13 +125,15 @@ class _Bringing:
         with self._lock:
             self.sent.digests[key] = digest
             self.sent.sent_bytes += layer.size if done else 0
-            if not done and not self._signs:
+            if not done and not self._signs and key not in self._noted:
                 self.sent.unread.add(key)
 
     def _find(self, layer: Layer, key: str) -> str:
         """Finds the layer's digest, if it may be relied on; empty if not."""
+        if key in self._noted:
+            return self._noted[key]
         if not self._signs:
-            return self._noted.get(key, "") or self._found.claimed.get(key, "")
+            return self._found.claimed.get(key, "")
         if key in self._found.proved:
             return self._found.proved[key]
         claimed = self._found.claimed.get(key, "")
@@ -175,12 +170,12 @@ class _Bringing:
         return digest
 
     def _send_to(self, repositories: Sequence[Repository], layer: Layer, noted: str) -> str:
-        hashed = proof.Hashed(layer, self._snapshot, noted)
+        if not noted:
+            return send_layer(layer, proof.Hashed(layer, self._snapshot), repositories, self._count, self._turns)
         try:
-            return send_layer(layer, hashed, repositories, self._count, self._turns)
+            return send_layer(layer, transfer.Noted(noted), repositories, self._count, self._turns)
         except DamagedUploadError:
-            if noted:
-                proof.check_noted(layer, self._snapshot, noted)
+            proof.check_noted(layer, self._snapshot, noted)
             raise
 
 

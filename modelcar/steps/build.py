@@ -51,8 +51,8 @@ class BuildRequest(BaseModel):
         image: The image that is asked for.
         builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
             space; or `auto`: buildah where there is one and it may work.
-        snapshot_digest: The record of what the Hub published that the build may go by, as the download gave its digest.
-            Empty: whichever is on the claim; nothing that is made by it is signed.
+        record_digest: The download's record that the build may go by (what the Hub published, and digests of layers),
+            as the download gave its digest. Empty: whichever is on the claim; nothing that is made by it is signed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +60,7 @@ class BuildRequest(BaseModel):
     directory: Path
     image: ImageRequest = ImageRequest()
     builder: str = "auto"
-    snapshot_digest: str = ""
+    record_digest: str = ""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "BuildRequest":
@@ -69,7 +69,7 @@ class BuildRequest(BaseModel):
             directory=given["directory"],
             image=ImageRequest.of(given),
             builder=given["builder"],
-            snapshot_digest=given["snapshot_digest"],
+            record_digest=given["record_digest"],
         )
 
 
@@ -90,8 +90,8 @@ def build(request: BuildRequest) -> Built:
     """
     with_buildah = uses_buildah(request.builder)
     with open_download(request.directory) as found:
-        if request.snapshot_digest:
-            found.check_record(request.snapshot_digest)
+        if request.record_digest:
+            found.check_record(request.record_digest)
         return _build(found, request, with_buildah=with_buildah)
 
 
@@ -102,7 +102,7 @@ def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Bui
     image = ModelImage(snapshot, layers, open_base_image(asked.base_image))
     push = Push(destination, image, asked.if_exists)
     with push.repository:
-        if not request.snapshot_digest:
+        if not request.record_digest:
             _tell_unproved(found, signs=push.signs)
         if push.unchanged:
             push.sign_unchanged()
@@ -112,14 +112,13 @@ def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Bui
         with claim_errors(directory):
             found.check_sizes()
         print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)
-        noted = layer_digests.read_digests(found.folder)
+        noted = layer_digests.read_digests(found.layer_digests) if request.record_digest else {}
         if with_buildah:
             sent = _build_with_buildah(push, found, noted)
             send_base(image.base, push)
         else:
             sent = send_layers("build", image, [push], noted)
         sent.tell()
-        layer_digests.write_digests(found.folder, noted | sent.read)
         (written,) = publish([push], sent.digests)
         return Built(written, len(layers), sent.sent_bytes, unchanged=push.stays)
 
@@ -129,8 +128,8 @@ def _tell_unproved(found: Download, *, signs: bool) -> None:
     note = found.folder.path / DOWNLOAD_NOTE
     if signs:
         raise BuildError(
-            f"nobody vouches for {note}, so nothing is signed by it",
-            "Give the build snapshot_digest, an output of the download step, or do without the signing key",
+            f"nobody vouches for {note}, so nothing that is made by it is signed",
+            "Give the build record_digest, an output of the download step, or do without the signing key",
         )
     print(
         f"What the Hub published is taken from {note}, which was not given by its digest: it is not proved. "
@@ -152,16 +151,10 @@ def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
         held = push.find_layers()
-        # A claim is written to by others as well: what is signed is read here.
-        known = held.proved if push.signs else noted
+        known = {**held.proved, **noted}
 
         def ready(layer: Layer, key: str) -> tuple[str, bool, buildah.Container | None]:
-            digest = known.get(key, "")
-            if digest and push.repository.has_blob(digest):
-                if not push.signs:
-                    sent.unread.add(key)
-                return digest, True, None
-            digest = proof.digest(layer, image.snapshot)
+            digest = known.get(key) or proof.digest(layer, image.snapshot)
             there = push.repository.has_blob(digest)
             return digest, there, process.prepare(layer) if linked and not there else None
 

@@ -122,7 +122,7 @@ def model_to_registry(
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             downloaded = task_of(download, given)
             placement.downloads(downloaded, claim, hf_token_secret)
-            files = {name: downloaded.outputs[name] for name in ("directory", "snapshot_digest")}
+            files = {name: downloaded.outputs[name] for name in ("directory", "record_digest")}
 
             mode = planned.outputs["build_mode"]
             with dsl.If(mode != "pod", name="Build in a Job"):

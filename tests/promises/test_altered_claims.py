@@ -9,12 +9,15 @@ import pytest
 
 from modelcar import pod
 from modelcar.attestation.keys import PublicKey
+from modelcar.claim.downloads import DIGESTS
 from modelcar.claim.files import OnDisk
 from modelcar.claim.folder import Folder
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.hub.paths import DOWNLOAD_NOTE
-from modelcar.image.layer_digests import DIGESTS
+from modelcar.hub.snapshot import Snapshot
+from modelcar.image.proof import Hashed
 from modelcar.oci.tar_writer import Entry, Layer
+from modelcar.steps.build import Built
 from modelcar.steps.download import Downloaded
 from modelcar.steps.verify.result import Outcome
 from modelcar.steps.verify.verify import verify
@@ -67,22 +70,11 @@ def alter_record(done: Downloaded, before: str, after: str) -> None:
     note.write_text(note.read_text().replace(before, after))
 
 
-@pytest.mark.parametrize("builder", BUILDERS)
-def test_a_file_altered_with_its_noted_digest_is_named(
-    builder: str, done: Downloaded, plain_registry: Registry
-) -> None:
-    """The layer's digest is noted; that does not spare the file the look at its own hash."""
-    target = f"{plain_registry.host}/claimed/noted-{builder}:1"
+def alter_noted_digest(done: Downloaded) -> None:
+    """Alters a file and the noted digest of its layer, so that no registry has anything to refuse."""
     alter(done)
     note = done.directory / DIGESTS
-    # What the layer of the altered file comes to, so that the registry has nothing to refuse.
-    noted = dict.fromkeys(json.loads(note.read_text()), layer_digest(done.directory / SHARD))
-    note.write_text(json.dumps(noted))
-
-    with pytest.raises(WrongBytesError, match=f"{SHARD} is not what the Hub published"):
-        build(done.directory, target, builder=builder)
-
-    assert not plain_registry.has_tag(f"claimed/noted-{builder}")
+    note.write_text(json.dumps(dict.fromkeys(json.loads(note.read_text()), layer_digest(done.directory / SHARD))))
 
 
 def layer_digest(file: Path) -> str:
@@ -94,7 +86,23 @@ def layer_digest(file: Path) -> str:
     return f"sha256:{whole.hexdigest()}"
 
 
-@pytest.mark.parametrize("what", ["files", "allow_pickle", "licence", "removed file", "white space"])
+def built(done: Downloaded, target: str, builder: str = "direct", record_digest: str | None = None) -> Built:
+    """Builds as the pipeline does, with the digest that the download gave, or with another."""
+    digest = done.record_digest if record_digest is None else record_digest
+    return build(done.directory, target, builder=builder, record_digest=digest)
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_a_file_that_was_altered_is_named(builder: str, done: Downloaded, plain_registry: Registry) -> None:
+    alter(done)
+
+    with pytest.raises(WrongBytesError, match=f"{SHARD} is not what the Hub published"):
+        built(done, f"{plain_registry.host}/claimed/altered-{builder}:1", builder)
+
+    assert not plain_registry.has_tag(f"claimed/altered-{builder}")
+
+
+@pytest.mark.parametrize("what", ["files", "allow_pickle", "licence", "removed file", "white space", "digests"])
 def test_another_record_than_the_downloads_is_refused(what: str, done: Downloaded, plain_registry: Registry) -> None:
     note = done.directory / DOWNLOAD_NOTE
     record = json.loads(note.read_text())
@@ -102,13 +110,15 @@ def test_another_record_than_the_downloads_is_refused(what: str, done: Downloade
         alter_record(done, *alter(done))
     elif what == "removed file":
         record["files"].pop()
+    elif what == "digests":
+        alter_noted_digest(done)
     elif what != "white space":
         record[what] = ["*"] if what == "allow_pickle" else "mit"
-    if what != "files":
+    if what not in ("files", "digests"):
         note.write_text(json.dumps(record))
 
-    with pytest.raises(WrongBytesError, match=r"snapshot\.json is not the record that the download left.*Run the dow"):
-        build(done.directory, f"{plain_registry.host}/claimed/record:1", snapshot_digest=done.snapshot_digest)
+    with pytest.raises(WrongBytesError, match=r"are not the record that the download left.*Run the download again"):
+        built(done, f"{plain_registry.host}/claimed/record:1")
 
     assert not plain_registry.has_tag("claimed/record")
 
@@ -119,14 +129,14 @@ def test_nothing_is_signed_by_a_record_that_nobody_vouches_for(
 ) -> None:
     target = f"{plain_registry.host}/claimed/vouched-{builder}:1"
 
-    with pytest.raises(BuildError, match=r"nobody vouches for .*snapshot\.json.*Give the build snapshot_digest"):
-        build(done.directory, target, builder=builder, snapshot_digest="")
+    with pytest.raises(BuildError, match=r"nobody vouches for .*snapshot\.json.*Give the build record_digest"):
+        built(done, target, builder, "")
     assert not plain_registry.has_tag(f"claimed/vouched-{builder}")
 
-    made = build(done.directory, target, builder=builder, snapshot_digest=done.snapshot_digest)
+    made = built(done, target, builder)
     assert verify(str(made.image), key=key).is_whole
     with pytest.raises(BuildError, match="nobody vouches for"):
-        build(done.directory, target, builder=builder, snapshot_digest="")
+        built(done, target, builder, "")
 
 
 def test_without_a_key_a_record_that_nobody_vouches_for_is_told(
@@ -135,38 +145,55 @@ def test_without_a_key_a_record_that_nobody_vouches_for_is_told(
     target = f"{plain_registry.host}/claimed/told:1"
     alter_record(done, *alter(done))
 
-    made = build(done.directory, target, builder="direct", snapshot_digest="")
+    made = built(done, target, record_digest="")
 
     assert "it is not proved. `modelcar verify` asks the Hub" in capsys.readouterr().out
     assert verify(str(made.image)).outcome is Outcome.BROKEN
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_a_noted_layer_that_is_not_read_is_told(
-    builder: str, done: Downloaded, plain_registry: Registry, capsys: pytest.CaptureFixture[str]
+def test_noted_digests_that_nobody_vouches_for_are_not_believed(
+    builder: str, done: Downloaded, plain_registry: Registry
 ) -> None:
-    """A note on the claim leads to another layer, which is there: without a key the run goes on, and says so."""
+    """The note leads to other layers, which the repository has."""
     name = f"claimed/unread-{builder}"
-    build(done.directory, f"{plain_registry.host}/{name}:other", builder="direct")
+    honest = built(done, f"{plain_registry.host}/{name}:other")
     note = done.directory / DIGESTS
     noted = json.loads(note.read_text())
     first, second = sorted(noted, key=noted.__getitem__)[:2]
     note.write_text(json.dumps({**noted, first: noted[second], second: noted[first]}))
-    capsys.readouterr()
 
-    made = build(done.directory, f"{plain_registry.host}/{name}:1", builder=builder)
+    made = built(done, f"{plain_registry.host}/{name}:1", builder, "")
 
-    assert "were there already and were not read: that they hold the model is not proved" in capsys.readouterr().out
-    assert verify(str(made.image)).outcome is Outcome.BROKEN
+    assert made.image.digest == honest.image.digest
+
+
+def test_a_signing_build_goes_by_the_downloads_own_digests(
+    done: Downloaded, plain_registry: Registry, key: PublicKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the download hashed as it arrived is not hashed again: the registry holds the bytes against its digests."""
+    hashed: list[str] = []
+    real = Hashed.__init__
+
+    def seen(proof: Hashed, layer: Layer, snapshot: Snapshot) -> None:
+        hashed.extend(entry.path for entry in layer.entries)
+        real(proof, layer, snapshot)
+
+    monkeypatch.setattr(Hashed, "__init__", seen)
+
+    made = built(done, f"{plain_registry.host}/claimed/vouched-digests:1")
+
+    assert not [path for path in hashed if path.endswith(".safetensors")]
+    assert verify(str(made.image), key=key).is_whole
 
 
 def test_an_unchanged_image_that_is_not_read_is_told(
     done: Downloaded, plain_registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = f"{plain_registry.host}/claimed/unchanged:1"
-    build(done.directory, target, builder="direct")
+    built(done, target)
     capsys.readouterr()
 
-    assert build(done.directory, target, builder="direct").unchanged
+    assert built(done, target).unchanged
 
     assert "What is in its layers is not proved" in capsys.readouterr().out
