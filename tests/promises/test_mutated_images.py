@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from modelcar import pod
 from modelcar.attestation.keys import PublicKey
 from modelcar.errors import RegistryError
+from modelcar.oci import session, trust
 from modelcar.progress import Progress
 from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
@@ -60,6 +61,8 @@ def surroundings(hub: Hub, monkeypatch: pytest.MonkeyPatch, waits: list[float]) 
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     # A line for each of ten thousand images would be all that is seen of them.
     monkeypatch.setattr(Progress, "_summary", lambda _self: "")
+    # The system's authorities are the same for each.
+    monkeypatch.setattr(session, "tls_context", lru_cache(trust.tls_context))
 
 
 def fuzzed(request: pytest.FixtureRequest, check: Callable[[Random], None]) -> None:
