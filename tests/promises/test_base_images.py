@@ -6,7 +6,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from modelcar.cli.app import app
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.image.base_contents import look_into
 from modelcar.steps.verify.result import Outcome, State
@@ -68,6 +70,27 @@ def test_an_image_of_a_model_is_no_base(hub: Hub, place: Place) -> None:
 
     with pytest.raises(BuildError, match="it is an image of a model itself"):
         stream(MODEL, f"{place.host}/{place.name}:1", base_image=str(other))
+
+
+@pytest.mark.parametrize("kind", ["files", "an image of a model"])
+def test_a_base_with_models_is_taken_if_that_is_asked_for(
+    kind: str, hub: Hub, place: Place, plain_registry: Registry, tmp_path: Path
+) -> None:
+    hub.publish(MODEL, {"config.json": "{}", "model.gguf": b"GGUF" * 300_000})
+    target = f"{place.host}/{place.name}:1"
+    base = base_with(place, plain_registry, tmp_path, MODELS)
+    if kind == "an image of a model":
+        hub.publish("example/under", {"config.json": "{}", "adapter.gguf": b"GGUF" * 300_000})
+        base = str(stream("example/under", f"{place.host}/{place.name}:other").image)
+
+    image = str(stream(MODEL, target, base_image=base, allow_base_models=True).image)
+
+    assert verify(image).outcome is Outcome.NOT_PROVED
+    assert [link.name for link in verify(image).links if link.state is State.NOT_PROVED] == ["base image"]
+    assert verify(image, allow_base_models=True).is_whole
+    command = CliRunner().invoke(app, ["verify", image])
+    assert (command.exit_code, "served with the model" in command.output) == (3, True)
+    assert CliRunner().invoke(app, ["verify", image, "--allow-base-models"]).exit_code == 0
 
 
 def test_a_base_without_models_is_taken(hub: Hub, place: Place, plain_registry: Registry, tmp_path: Path) -> None:
