@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile
-from modelcar.image.base_contents import Held, left_of, look_into
+from modelcar.image.base_contents import Held, look_into, what_is_there
 from modelcar.image.base_image import BaseImage
 from modelcar.image.read_back import read_layer
 from modelcar.oci import spec
@@ -122,8 +122,8 @@ def _told(base: BaseImage | None, done: dict[str, _Read], total: int, *, allow_b
     if not wrong:
         yield proved("layers", f"{len(done)}, {total} bytes, each with its digest")
     for variant in base.variants if base else ():
-        if path := left_of(done[layer.digest].held for layer in variant.layers if layer.digest in done):
-            detail = f"it holds /{path}, which is served with the model"
+        held = [done[layer.digest].held for layer in variant.layers if layer.digest in done]
+        if detail := what_is_there(variant, held):
             yield (proved if allow_base_models else not_proved)("base image", detail)
             return
 
@@ -142,7 +142,7 @@ def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *,
     stream, held, problem = chunks(), Held(), ""
     try:
         if not is_known:
-            held = look_into(layer.media_type, stream)
+            held = look_into(stream)
         for _ in stream:
             pass
     except (CredentialsError, RegistryUnwellError):
