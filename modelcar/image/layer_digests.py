@@ -20,5 +20,5 @@ def read_digests(note: bytes) -> dict[str, str]:
 
 
 def encoded(digests: dict[str, str]) -> bytes:
-    """Writes such a note."""
-    return _DIGESTS.dump_json(digests)
+    """Writes such a note; of the same digests always the same, whichever was found first."""
+    return _DIGESTS.dump_json(dict(sorted(digests.items())))

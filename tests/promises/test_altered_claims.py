@@ -92,6 +92,15 @@ def built(done: Downloaded, target: str, builder: str = "direct", record_digest:
     return build(done.directory, target, builder=builder, record_digest=digest)
 
 
+def test_each_download_of_the_same_files_leaves_the_same_record(done: Downloaded, tmp_path: Path) -> None:
+    """Two runs may share a claim: either's build then takes the other's record."""
+    assert download(MODEL, tmp_path / "claim").record_digest == done.record_digest
+    assert download(MODEL, tmp_path / "another").record_digest == done.record_digest
+    assert download(MODEL, tmp_path / "claim", exclude=["README.md"]).record_digest != done.record_digest
+    with pytest.raises(WrongBytesError, match="are not the record that the download left"):
+        built(done, "localhost:1/a/b:1")
+
+
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_a_file_that_was_altered_is_named(builder: str, done: Downloaded, plain_registry: Registry) -> None:
     alter(done)
