@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.claim.downloads import read_snapshot, write_record
+from modelcar.claim.downloads import DIGESTS, read_snapshot, write_record
 from modelcar.claim.files import OnDisk
 from modelcar.claim.folder import Folder
 from modelcar.errors import ClaimError, UnsafeNameError, WrongBytesError
@@ -70,7 +70,8 @@ def test_record_is_read_back(tmp_path: Path) -> None:
 
     assert read_snapshot(tmp_path) == SNAPSHOT
     assert SNAPSHOT.size == 9
-    assert [path.name for path in (tmp_path / DOWNLOAD_NOTE).parent.iterdir()] == [DOWNLOAD_NOTE.name]
+    there = {path.name for path in (tmp_path / DOWNLOAD_NOTE).parent.iterdir()}
+    assert there == {DOWNLOAD_NOTE.name, DIGESTS.name}
 
 
 def test_record_is_replaced(tmp_path: Path) -> None:
