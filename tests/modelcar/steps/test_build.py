@@ -471,14 +471,12 @@ def test_download_without_notes_makes_the_same_image(
     builder: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "no-notes")
-    noted = json.loads((directory / DIGESTS).read_text())
     (directory / DIGESTS).unlink()
 
     without = build(directory, f"{plain_registry.host}/no-notes/{builder}:1", builder=builder)
     with_them = build(downloaded.directory, f"{plain_registry.host}/notes/{builder}:1", builder=builder)
 
     assert without.image.digest == with_them.image.digest
-    assert noted.items() <= json.loads((directory / DIGESTS).read_text()).items()
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
