@@ -25,6 +25,10 @@ from modelcar.oci.reference import Reference
 from modelcar.oci.tar_writer import Layer
 from modelcar.progress import Count, Progress
 
+MAX_BYTES_AHEAD = 64 << 20
+"""Of a layer that is read twice: once to find whether the registry has it, and once to send it. The download notes the
+digest of each file that is a layer by itself, so these are files that share one."""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -117,10 +121,19 @@ def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Bui
             sent = _build_with_buildah(push, found, noted)
             send_base(image.base, push)
         else:
-            sent = send_layers("build", image, [push], noted)
+            sent = send_layers("build", image, [push], noted | _hash_ahead(image, noted))
         sent.tell()
         (written,) = publish([push], sent.digests)
         return Built(written, len(layers), sent.sent_bytes, unchanged=push.stays)
+
+
+def _hash_ahead(image: ModelImage, noted: Mapping[str, str]) -> dict[str, str]:
+    """Returns the digests of small layers that are not noted, by which a registry tells whether it has them."""
+    return {
+        key: proof.digest(layer, image.snapshot)
+        for layer, key in zip(image.layers, image.keys, strict=True)
+        if key not in noted and layer.size <= MAX_BYTES_AHEAD
+    }
 
 
 def _tell_unproved(found: Download, *, signs: bool) -> None:
