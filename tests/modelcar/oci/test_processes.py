@@ -76,6 +76,7 @@ def test_most_layers_in_flight_take_bounded_memory(
     assert found["peak"] < MAX_MIB << 10
 
 
+@pytest.mark.soak
 def test_sixty_large_attachments_take_bounded_memory(plain_registry: Registry, second: Registry, hub: Hub) -> None:
     hub.publish(MODEL, {"model.gguf": b"GGUF" + bytes(2000)})
     digest = stream(MODEL, f"{plain_registry.host}/memory/attached:1").image.digest
@@ -110,8 +111,7 @@ def _attach_large(repository: Repository, subject: Stored) -> None:
     referrers.put(repository, subject, attached())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("step", ["stream", "mirror"])
+@pytest.mark.parametrize(("step", "number"), [("stream", signal.SIGTERM), ("mirror", signal.SIGINT)])
 def test_told_to_end(
     step: str, number: signal.Signals, hub: Hub, plain_registry: Registry, second: Registry, tmp_path: Path
 ) -> None:
