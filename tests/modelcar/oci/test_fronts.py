@@ -104,9 +104,9 @@ def test_small_bodies_alone(published: Hub, front: Registry) -> None:
 
 def test_gateway_that_gives_up(published: Hub, plain_registry: Registry, tmp_path: Path, isolated: Path) -> None:
     """As OpenShift's route after 30 seconds: the registry still commits, and the gateway answers 504."""
-    settings = "client_max_body_size 0; proxy_read_timeout 1s;"
+    settings = "client_max_body_size 0; proxy_read_timeout 3s;"
     with BentRegistry(plain_registry.host) as slow, free_port() as port:
-        slow.delay(3, method="PUT", path="/blobs/uploads/", times=3)
+        slow.delay(6, method="PUT", path="/blobs/uploads/", times=3)
         behind = Registry(slow.host, "http", 0, plain_registry.storage, plain_registry.log, plain_registry.access_log)
         with nginx_before(behind, tmp_path / "nginx", port=port, settings=settings, tls=False) as front:
             host = front.host.replace("localhost", "127.0.0.1")
