@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from modelcar.attestation import bundle, signing
@@ -57,7 +57,8 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
     """
     origin, destination = Reference.parse(source), Reference.parse_target(target)
     with Repository(origin) as pulled, Repository(destination, push=True) as pushed:
-        top = pulled.manifest(origin.version)
+        # It may be named by SHA-512, which few registries know: the copy is named as all others are.
+        top = replace(pulled.manifest(origin.version), named="")
         mirrored = destination.at(top.digest)
         is_there = _held(pushed, destination, top, if_exists) == top.digest
         manifests = _manifests(pulled, top)

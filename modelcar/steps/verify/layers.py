@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile
@@ -130,7 +129,7 @@ def _told(base: BaseImage | None, done: dict[str, _Read], total: int, *, allow_b
 
 def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *, is_known: bool) -> _Read:
     """Reads a layer that is not the model's, for its digest and for what it has under /models."""
-    whole = sha256()
+    whole = spec.Hash(like=layer.digest)
 
     def chunks() -> Iterator[bytes]:
         blob = Blob(layer.size, lambda offset: image.repository.read_blob(layer.digest, offset))
@@ -149,6 +148,6 @@ def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *,
         raise
     except (WrongBytesError, RegistryError) as error:
         return _Read(layer.digest, [], error.what, [])
-    if f"sha256:{whole.hexdigest()}" != layer.digest:
-        problem = f"the registry serves other bytes, sha256:{whole.hexdigest()}"
+    if whole.digest != layer.digest:
+        problem = f"the registry serves other bytes, {whole.digest}"
     return _Read(layer.digest, [], problem, [], held)
