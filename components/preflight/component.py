@@ -23,6 +23,7 @@ def preflight(
     variant: str = "",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
@@ -73,6 +74,8 @@ def preflight(
         model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
             Triton and TensorFlow Serving want it).
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
+        allow_base_models: Also take a base image that holds /models itself, which is refused otherwise: what it has
+            there is served with the model.
         builder: buildah, direct or auto, as the build step has it.
         build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
             own), job (in a privileged Job) or auto: the least privileged that works.

@@ -32,6 +32,7 @@ def model_to_registry(
     transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
@@ -77,6 +78,7 @@ def model_to_registry(
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        allow_base_models: Also take a base image with files in /models, which are then served with the model.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
@@ -127,15 +129,15 @@ def model_to_registry(
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             downloaded = task_of(download, given)
             configure.download(downloaded, claim, hf_token_secret)
-            directory = downloaded.outputs["directory"]
+            files = {name: downloaded.outputs[name] for name in ("directory", "record_digest")}
 
             mode = planned.outputs["build_mode"]
             with dsl.If(mode != "pod", name="Build in a Job"):
-                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, build_mode=mode)
+                in_job = task_of(build_in_job, place.job_inputs(given), **files, build_mode=mode)
                 configure.build(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):
-                in_pod = task_of(build, given, directory=directory)
+                in_pod = task_of(build, given, **files)
                 configure.build(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 

@@ -30,6 +30,7 @@ def model_to_registry_streaming(
     transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     max_layer_size: int = 20_000_000_000,
     if_exists: str = "update",
     registered_name: str = "",
@@ -65,6 +66,7 @@ def model_to_registry_streaming(
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        allow_base_models: Also take a base image with files in /models, which are then served with the model.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.

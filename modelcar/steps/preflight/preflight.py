@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelcar import model_registry, pod
+from modelcar.attestation.keys import find_signing_key
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
+from modelcar.image.existing import UNREAD
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
@@ -41,6 +43,7 @@ class Preflight:
         build_mode: Where the build will run.
         unchanged: The image to serve, if it, its mirror and its entry are all there already; else None.
         free_bytes: What is free on the claim; None where it cannot be seen from here.
+        caveat: What is not proved of an unchanged image; empty for nothing.
     """
 
     run: RunRequest
@@ -49,6 +52,7 @@ class Preflight:
     build_mode: BuildMode
     unchanged: Reference | None
     free_bytes: int | None
+    caveat: str = ""
 
     @property
     def refusals(self) -> list[Finding]:
@@ -119,7 +123,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         asked["service"] = _started(lambda: list(check_serve_as(run.serve_as, serving_cluster)))
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
-    asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
+    asked["base image"] = _started(lambda: list(checks.check_base(run, planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
     if cluster is None and not run.streaming:
@@ -135,6 +139,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         build_mode=mode,
         unchanged=image,
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
+        caveat=UNREAD if image is not None and find_signing_key() is None else "",
     )
 
 

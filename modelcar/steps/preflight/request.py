@@ -42,6 +42,7 @@ class RunRequest:
         variant: Which of several alternatives to take; empty for the loaders' own default.
         model_layout: `flat` or `versioned`, the folder of the image that the files lie in.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
+        allow_base_models: Whether the base image may hold /models itself.
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
             privileged Job) or `auto`, the least privileged that works.
@@ -75,6 +76,7 @@ class RunRequest:
     variant: str = ""
     model_layout: str = "flat"
     base_image: str = ""
+    allow_base_models: bool = False
     builder: str = "auto"
     build_mode: str = "auto"
     max_layer_size: int = layout.MAX_LAYER_SIZE
