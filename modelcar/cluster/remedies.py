@@ -5,7 +5,6 @@ import re
 import shlex
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
 from rich.filesize import decimal
 
 AGAIN = "Run it again: what was downloaded and sent is kept, and the run goes on from there"
@@ -22,6 +21,8 @@ _MISSING = re.compile(r"(?P<kind>secret|configmap|serviceaccount|persistentvolum
 
 def readable(quantity: str | int) -> str:
     """A Kubernetes quantity of bytes, as people write it."""
+    from kubernetes.utils.quantity import parse_quantity
+
     try:
         return decimal(int(parse_quantity(quantity)))
     except ValueError:

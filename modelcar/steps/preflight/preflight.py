@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from kubernetes.utils.quantity import parse_quantity
-
 from modelcar import model_registry, pod
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
@@ -20,7 +18,7 @@ from modelcar.steps.preflight import checks, nodes
 from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
-from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
+from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequest
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
@@ -66,7 +64,7 @@ class Preflight:
                 entry = self.run.registered_name or self.plan.snapshot.model
                 record.entry = f"{entry} {self.plan.snapshot.commit[: model_registry.VERSION_DIGITS]}"
         if not self.run.streaming:
-            record.node_need = int(parse_quantity(NODE_NEED))
+            record.node_need = NODE_NEED_BYTES
 
     def check(self) -> None:
         """Lets the run pass, or not.
