@@ -103,7 +103,7 @@ def write_images(path: Path, *images: Image) -> Path:
 
 def python_layers() -> list[bytes]:
     """Returns layers with a shell, Python and our packages, for images of other programs."""
-    return [_tiny_layer(), _python_layer(), _packages_layer()]
+    return [tiny_layer(), _python_layer(), _packages_layer()]
 
 
 def write_python_image(path: Path, name: str) -> Path:
@@ -118,10 +118,11 @@ def write_python_image(path: Path, name: str) -> Path:
     """
     layer = FileLayer()
     _add_package(layer, "pip")
-    return write_images(path, Image(name, [_tiny_layer(), _python_layer(), layer.finished()]))
+    return write_images(path, Image(name, [tiny_layer(), _python_layer(), layer.finished()]))
 
 
-def _tiny_layer() -> bytes:
+def tiny_layer() -> bytes:
+    """Returns a layer with a shell and a few commands, and the libraries that they need."""
     layer = FileLayer()
     for name in ("bin", "sbin", "lib", "lib64"):
         layer.link(name, f"usr/{name}")
