@@ -31,7 +31,19 @@ _COMMANDS = (
     *("sh", "cat", "chmod", "cp", "dd", "df", "du", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir"),
     *("mktemp", "mv", "rm", "sleep", "stat", "sync", "tail", "test", "timeout", "touch", "true", "unshare", "wc"),
 )
-_FOR_WHEELS = ("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6")
+_FOR_WHEELS = tuple(
+    f"lib{name}"
+    for name in (
+        "gcc_s.so.1",
+        "stdc++.so.6",
+        "m.so.6",
+        "dl.so.2",
+        "rt.so.1",
+        "pthread.so.0",
+        "util.so.1",
+        "resolv.so.2",
+    )
+)
 _SETTINGS = ("/etc/containers/policy.json", "/etc/protocols", "/etc/services")
 _LOADER_NAMES = re.compile(r"(?:=> )?(/\S+) \(0x")
 SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
