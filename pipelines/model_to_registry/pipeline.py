@@ -1,6 +1,7 @@
 """The pipeline: preflight, download, build, mirror, register; and a report, whatever happens."""
 
-from typing import Any, Dict, List
+from collections import namedtuple
+from typing import Any, Dict, List, NamedTuple
 
 from kfp import dsl
 
@@ -11,7 +12,7 @@ from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
-from modelcar.pipelines import placement
+from modelcar.pipelines import configure
 from modelcar.pipelines.wiring import task_of
 
 
@@ -54,7 +55,7 @@ def model_to_registry(
     model_registry_secret: str = "modelcar-model-registry",
     signing_secret: str = "modelcar-signing-key",
     image_pull_secret: str = "modelcar-image-pull",
-) -> None:
+) -> NamedTuple("Outputs", [("image", str)]):
     """Take a model from Hugging Face to an OCI image in your registry, copy it to the cluster's own, and register it.
 
     A plan comes first, which refuses what cannot succeed and says what to do; a report comes last, whatever happens.
@@ -98,17 +99,20 @@ def model_to_registry(
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
+
+    Returns:
+        image: The image to serve, pinned to its digest: the mirror's where there is one. Empty if the run failed.
     """
     given = dict(locals())
     reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    placement.reports(reported)
+    configure.report(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given)
-        placement.preflights(
+        configure.preflight(
             planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
         )
-        place = placement.BuildPlace(
+        place = configure.BuildPlace(
             claim=claim,
             node_selector=planned.outputs["node_selector"],
             tolerations=tolerations,
@@ -119,21 +123,21 @@ def model_to_registry(
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             downloaded = task_of(download, given)
-            placement.downloads(downloaded, claim, hf_token_secret)
+            configure.download(downloaded, claim, hf_token_secret)
             directory = downloaded.outputs["directory"]
 
             mode = planned.outputs["build_mode"]
             with dsl.If(mode != "pod", name="Build in a Job"):
                 in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, build_mode=mode)
-                placement.builds(in_job, target_secret, signing_secret)
+                configure.build(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):
                 in_pod = task_of(build, given, directory=directory)
-                placement.builds(in_pod, target_secret, signing_secret)
+                configure.build(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 
             mirrored = task_of(mirror, given, image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]))
-            placement.mirrors(mirrored, target_secret, mirror_secret)
+            configure.mirror(mirrored, target_secret, mirror_secret)
 
             registered = task_of(
                 register,
@@ -142,7 +146,10 @@ def model_to_registry(
                 pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
-            placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+            configure.register(registered, target_secret, mirror_secret, model_registry_secret)
 
     for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered):
-        placement.pulled_with(task, image_pull_secret)
+        configure.pulled_with(task, image_pull_secret)
+
+    # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.
+    return namedtuple("Outputs", ["image"])(reported.outputs["image"])

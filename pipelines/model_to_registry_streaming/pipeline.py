@@ -1,6 +1,7 @@
 """The pipeline: preflight, stream, mirror, register; and a report, whatever happens."""
 
-from typing import List
+from collections import namedtuple
+from typing import List, NamedTuple
 
 from kfp import dsl
 
@@ -9,7 +10,7 @@ from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
 from modelcar.components.stream import stream
-from modelcar.pipelines import placement
+from modelcar.pipelines import configure
 from modelcar.pipelines.wiring import task_of
 
 
@@ -42,7 +43,7 @@ def model_to_registry_streaming(
     model_registry_secret: str = "modelcar-model-registry",
     signing_secret: str = "modelcar-signing-key",
     image_pull_secret: str = "modelcar-image-pull",
-) -> None:
+) -> NamedTuple("Outputs", [("image", str)]):
     """Stream a model from Hugging Face into your registry and the cluster's own, without claim or disk; register it.
 
     A plan comes first, which refuses what cannot succeed and says what to do; a report comes last, whatever happens.
@@ -76,23 +77,26 @@ def model_to_registry_streaming(
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
+
+    Returns:
+        image: The image to serve, pinned to its digest: the mirror's where there is one. Empty if the run failed.
     """
     given = dict(locals())
     reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    placement.reports(reported)
+    configure.report(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given, streaming=True)
-        placement.preflights(
+        configure.preflight(
             planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
         )
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             streamed = task_of(stream, given)
-            placement.streams(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret)
+            configure.stream(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret)
 
             mirrored = task_of(mirror, given, image=streamed.outputs["image"])
-            placement.mirrors(mirrored, target_secret, mirror_secret)
+            configure.mirror(mirrored, target_secret, mirror_secret)
 
             registered = task_of(
                 register,
@@ -101,7 +105,10 @@ def model_to_registry_streaming(
                 pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
-            placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+            configure.register(registered, target_secret, mirror_secret, model_registry_secret)
 
     for task in (reported, planned, streamed, mirrored, registered):
-        placement.pulled_with(task, image_pull_secret)
+        configure.pulled_with(task, image_pull_secret)
+
+    # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.
+    return namedtuple("Outputs", ["image"])(reported.outputs["image"])

@@ -29,14 +29,14 @@ def serve_yaml(
 
     Example: `modelcar serve-yaml quay.io/my-team/granite:3.3-2b --connection quay-login | oc apply -f -`
     """
-    from modelcar.cluster.connection import Cluster
+    from modelcar.cli.server.login import LOG_IN, find_cluster
     from modelcar.errors import PlanError
     from modelcar.serving.documents import serving_documents
     from modelcar.serving.platform import choose_platform
     from modelcar.serving.runtime import find_runtime
     from modelcar.serving.served_model import read_served_model
 
-    cluster = Cluster.find()
+    cluster = find_cluster(remedy=f"{LOG_IN}; or name the platform: --serving rhoai-3") if serving == "auto" else None
     platform = choose_platform(serving, cluster)
     model = read_served_model(image, model_format)
     there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None

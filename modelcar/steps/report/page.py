@@ -104,6 +104,7 @@ class Report:
         figures: Seconds and bytes, by name.
         inference_service: The YAML that serves the image by an InferenceService; a comment where there is none.
         llm_inference_service: The same by an LLMInferenceService.
+        image: The image to serve, pinned to its digest; empty if the run failed.
     """
 
     failed: bool
@@ -113,6 +114,7 @@ class Report:
     figures: dict[str, float]
     inference_service: str
     llm_inference_service: str
+    image: str = ""
 
 
 def write(run: EndedRun, found: Found) -> Report:
@@ -133,6 +135,7 @@ def write(run: EndedRun, found: Found) -> Report:
         _figures(found.records),
         _file(documents.inference_service if documents else "", "InferenceService"),
         _file(documents.llm_inference_service if documents else "", "LLMInferenceService"),
+        "" if failed else found.image,
     )
 
 
