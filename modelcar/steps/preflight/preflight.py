@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,12 +101,16 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
     planned = _started(lambda: _plan(run, mode, seen))
+    unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
+    writes: dict[str, Callable[[], Iterable[Finding]]] = {
+        "target": lambda: checks.check_target(run, planned.result()),
+        "mirror": lambda: checks.check_push("mirror", run.mirror_target, _largest_layer(planned)),
+        "Model Registry": lambda: checks.check_model_registry(run.model_registry),
+    }
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
-        "target": _started(lambda: list(checks.check_target(run, planned.result()))),
-        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, _largest_layer(planned)))),
+        **{about: _started(partial(_if_needed, unchanged, check)) for about, check in writes.items()},
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
-        "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
     if not run.streaming:
         asked["claim"] = _started(lambda: list(checks.check_claim(run, planned.result(), seen, cluster)))
@@ -113,7 +119,6 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
         asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
-    unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
     asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
@@ -131,6 +136,14 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         unchanged=image,
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
     )
+
+
+def _if_needed(unchanged: Future[Reference | None], check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Makes a check that begins to write, unless the run will write nothing, or until that takes too long to tell."""
+    with suppress(ModelcarError, TimeoutError):
+        if unchanged.result(CHECK_SECONDS / 2) is not None:
+            return []
+    return list(check())
 
 
 def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
