@@ -12,6 +12,7 @@ from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
+from modelcar.components.serve import serve
 from modelcar.pipelines import configure
 from modelcar.pipelines.wiring import task_of
 
@@ -42,6 +43,7 @@ def model_to_registry(
     tags: List[str] = [],
     serving: str = "auto",
     connection: str = "",
+    serve_as: str = "",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
@@ -87,6 +89,7 @@ def model_to_registry(
         tags: Labels of the model and the version in the Model Registry; those that are there stay.
         serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
+        serve_as: InferenceService to serve the model with in this project, made or brought up to date. Empty: none.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
@@ -150,7 +153,17 @@ def model_to_registry(
             )
             configure.register(registered, target_secret, mirror_secret, model_registry_secret)
 
-    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered):
+            with dsl.If(serve_as != "", name="To be served"):
+                served = task_of(
+                    serve,
+                    given,
+                    image=mirrored.outputs["image"],
+                    model_id=registered.outputs["model_id"],
+                    version_id=registered.outputs["version_id"],
+                )
+                configure.serve(served, target_secret, mirror_secret)
+
+    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered, served):
         configure.pulled_with(task, image_pull_secret)
 
     # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.

@@ -29,6 +29,7 @@ from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.registries import check_registry
 from modelcar.steps.preflight.request import BuildMode, RunRequest
+from modelcar.steps.preflight.service import is_served
 from modelcar.steps.preflight.serving_nodes import check_serving_nodes
 
 
@@ -205,8 +206,8 @@ def _own_image(cluster: Cluster) -> str:
         return ""
 
 
-def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
-    """Returns the image to serve, if a run would change nothing: it, its mirror and its entry are there already.
+def find_unchanged(run: RunRequest, plan: Plan, cluster: Cluster | None = None) -> Reference | None:
+    """Returns the image to serve, if a run would change nothing: it, its mirror, entry and service are there already.
 
     It is there if its digest is the one that would be made and, with a key, if it is signed with it.
     """
@@ -225,9 +226,21 @@ def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
         signed = existing.assemble().images if existing.stored else ()
         image = _mirrored(image, Reference.parse_target(run.mirror_target), signed)
     if image is not None and run.model_registry:
-        options = {"name": run.registered_name, "model_format": run.model_format}
-        image = image if model_registry.is_registered(str(image), run.model_registry, **options) else None
+        image = image if _is_registered(image, run) else None
+    if image is not None and run.serve_as:
+        image = image if cluster is not None and is_served(run.serve_as, image, cluster) else None
     return image
+
+
+def _is_registered(image: Reference, run: RunRequest) -> bool:
+    return model_registry.is_registered(
+        str(image),
+        run.model_registry,
+        name=run.registered_name,
+        model_format=run.model_format,
+        owner=run.owner,
+        tags=run.tags,
+    )
 
 
 def free_bytes(claim: Path) -> int:

@@ -21,6 +21,7 @@ from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
 from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequest
+from modelcar.steps.preflight.service import check_serve_as
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
@@ -96,8 +97,9 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     Raises:
         ClusterError: KUBECONFIG names a file that cannot be used.
     """
+    serving_cluster = _serving_cluster(run, find_cluster)
     # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
-    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else find_cluster()
+    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else serving_cluster
     mistakes = list(run.mistakes())
     nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
     mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
@@ -115,9 +117,12 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     if cluster is not None and not mistakes:
         asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
-        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
+    if serving_cluster is not None:
+        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), serving_cluster)))
+    if run.serve_as:
+        asked["service"] = _started(lambda: list(check_serve_as(run.serve_as, serving_cluster)))
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
-    unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
+    unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
     asked["base image"] = _started(lambda: list(checks.check_base(run, planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
@@ -136,6 +141,17 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
         caveat=UNREAD if image is not None and find_signing_key() is None else "",
     )
+
+
+def _serving_cluster(run: RunRequest, find_cluster: Callable[[], Cluster | None]) -> Cluster | None:
+    """Finds the cluster that the model may be served on; a run that needs none goes on without."""
+    local = run.streaming or pod.LOCAL_CLAIM in os.environ
+    try:
+        return None if local and not (run.serve_as or run.streaming) else find_cluster()
+    except ClusterError:
+        if local and not run.serve_as:
+            return None
+        raise
 
 
 def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:

@@ -50,6 +50,9 @@ class RunRequest:
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime; empty for what was found.
+        owner: Who answers for the model in the Model Registry; empty for who is there.
+        tags: Labels of the model and the version there.
+        serve_as: The InferenceService to serve it with; empty for none.
         streaming: Whether the model goes from the Hub into the registry without claim and build.
         claim: The PersistentVolumeClaim's name.
         node_selector: Labels of the nodes that may run the build.
@@ -80,6 +83,9 @@ class RunRequest:
     if_exists: str = "update"
     registered_name: str = ""
     model_format: str = ""
+    owner: str = ""
+    tags: Sequence[str] = ()
+    serve_as: str = ""
     streaming: bool = False
     claim: str = "modelcar"
     node_selector: Mapping[str, str] = field(default_factory=dict)

@@ -459,7 +459,7 @@ def test_wrong_note_of_a_digest_is_refused_and_named(
     (directory / DIGESTS).write_text(json.dumps(dict.fromkeys(noted, "sha256:" + 64 * "0")))
     name = f"wrong-note/{builder}"
 
-    with pytest.raises(WrongBytesError, match=r"the digest noted for models/.* is wrong\. Remove \.modelcar/layers"):
+    with pytest.raises(WrongBytesError, match=r"the digest noted for .* is wrong\. Remove \.modelcar/layers"):
         build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
 
     assert not plain_registry.has_tag(name)
