@@ -12,7 +12,7 @@ from modelcar.hub.client import Hub
 from modelcar.hub.facts import Facts
 from modelcar.hub.selection import facts_of
 from modelcar.hub.snapshot import Snapshot
-from modelcar.image.annotations import FOLDER
+from modelcar.image.annotations import folder_of_image
 from modelcar.image.base_image import BaseImage, open_base_image
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
@@ -62,9 +62,8 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     if published is None and statement is not None:
         published = _stated(image, statement)
     has_key = key is not None
-    folder = image.said.get(FOLDER, "")
-    if published is not None and folder.isascii() and folder.isdecimal():
-        published = published.placed(folder)
+    if published is not None:
+        published = published.placed(folder_of_image(image.said))
     facts = facts_of(published, Hub().peek(published)) if published is not None and by_hub else None
     return Origin(published, by_hub, statement, statement is not None and has_key, has_key, facts), links
 

@@ -187,6 +187,17 @@ def test_finished_run_has_nothing_to_do(finished: RunRequest) -> None:
     assert str(without_copy.unchanged).startswith(finished.target.removesuffix(":1") + "@sha256:")
 
 
+def test_finished_run_begins_no_upload(finished: RunRequest, plain_registry: Registry) -> None:
+    def written() -> list[str]:
+        return [one.method for one in plain_registry.requests() if one.method not in ("GET", "HEAD")]
+
+    before = written()
+    assert preflight(finished).unchanged is not None
+    assert written() == before
+    assert preflight(changed(finished, exclude=["LICENSE"])).unchanged is None
+    assert len(written()) > len(before)
+
+
 @pytest.mark.parametrize(
     "change",
     [
