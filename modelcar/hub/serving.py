@@ -78,6 +78,18 @@ def in_folder(serving: Serving, folder: str) -> Serving:
     return serving.model_copy(update={"arguments": arguments, "limits": limits, "path": path})
 
 
+def renamed(serving: Serving, names: Mapping[str, str]) -> Serving:
+    """Tells how the same is served where files have other names, such as those of their first parts.
+
+    Args:
+        serving: How it was served.
+        names: New paths, by the old ones.
+    """
+    by_place = {f"{MOUNT}/{old}": f"{MOUNT}/{new}" for old, new in names.items()}
+    arguments = tuple(by_place.get(word, word) for word in serving.arguments)
+    return serving.model_copy(update={"arguments": arguments, "path": names.get(serving.path, serving.path)})
+
+
 def memory_needed(weights_bytes: int) -> int:
     """Estimates the memory that a server of language models takes, in bytes."""
     return int(weights_bytes * _OVERHEAD) + min(_CONTEXT_BYTES, weights_bytes)

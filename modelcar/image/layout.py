@@ -32,7 +32,7 @@ MAX_LAYERS = 100
 ReaderOf = Callable[[PublishedFile], Reader]
 
 
-def on_disk(folder: Folder) -> ReaderOf:
+def on_disk(folder: Folder) -> Callable[[PublishedFile], OnDisk]:
     """Returns readers of the files of a finished download."""
     return lambda file: OnDisk(folder, file.path)
 
@@ -82,12 +82,13 @@ def _smaller(name: str) -> str:
     """Returns the remedy for a file that no layer holds, as its format has one."""
     raised = "raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)"
     file = name.rpartition("/")[2]
+    cut = "Have it cut into smaller files, tensor by tensor: reshard=true (--reshard)"
     if file.startswith("consolidated") and file.endswith(".safetensors"):
-        return f"Mistral's own form has no smaller shards: {raised}"
+        return f"{cut}; or {raised}"
     if file.endswith(".safetensors"):
-        return f"Publish the model in smaller shards (save_pretrained(…, max_shard_size='5GB')), or {raised}"
+        return f"{cut}; or publish it in smaller shards (save_pretrained(…, max_shard_size='5GB')), or {raised}"
     if file.endswith(".gguf"):
-        return f"Publish it in parts (llama-gguf-split --split --split-max-size 15G), or {raised}"
+        return f"{cut}; or publish it in parts (llama-gguf-split --split --split-max-size 15G), or {raised}"
     return f"Leave the file out with --exclude, or {raised}"
 
 

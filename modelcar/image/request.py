@@ -20,6 +20,7 @@ class ImageRequest:
         mirror_target: Image to write as well; empty for none.
         base_image: Image under the model; empty for the one that KServe's modelcars need.
         max_layer_size: Largest layer that the registries take, in bytes.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not.
         if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.image.tag_policy).
     """
 
@@ -28,6 +29,7 @@ class ImageRequest:
     mirror_target: str = ""
     base_image: str = ""
     max_layer_size: int = MAX_LAYER_SIZE
+    reshard: bool = False
     if_exists: str = "update"
 
     @classmethod

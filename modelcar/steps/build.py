@@ -15,7 +15,6 @@ from modelcar.errors import BuildError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image import buildah, layer_digests, layout, proof
 from modelcar.image.base_contents import examine_base
-from modelcar.image.base_image import open_base_image
 from modelcar.image.builder import uses_buildah
 from modelcar.image.model_image import ModelImage, describe_layer
 from modelcar.image.push import Push, publish
@@ -88,18 +87,17 @@ def build(request: BuildRequest) -> Built:
 def _build(found: Download, request: ImageRequest, *, with_buildah: bool) -> Built:
     snapshot, directory = found.snapshot, found.folder.path
     destination = request.destination(snapshot)
-    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), request.max_layer_size))
-    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
+    image = ModelImage.of(snapshot, layout.on_disk(found.folder), request)
     push = Push(destination, image, request.if_exists)
     with push.repository:
         if push.unchanged:
             push.sign_unchanged()
             print(f"{destination} already holds commit {snapshot.commit}; nothing to do")
-            return Built(push.unchanged, len(layers), 0, unchanged=True)
+            return Built(push.unchanged, len(image.layers), 0, unchanged=True)
         examine_base(image.base)
         with claim_errors(directory):
             found.check_sizes()
-        print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)
+        print(f"{len(image.layers)} layers for {destination}, on {image.base.name}", flush=True)
         noted = layer_digests.read_digests(found.folder)
         if with_buildah:
             sent = _build_with_buildah(push, found, noted)
@@ -109,7 +107,7 @@ def _build(found: Download, request: ImageRequest, *, with_buildah: bool) -> Bui
         sent.tell()
         layer_digests.write_digests(found.folder, noted | sent.read)
         (written,) = publish([push], sent.digests)
-        return Built(written, len(layers), sent.sent_bytes, unchanged=push.stays)
+        return Built(written, len(image.layers), sent.sent_bytes, unchanged=push.stays)
 
 
 def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -> Sent:
@@ -129,7 +127,7 @@ def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -
         known = held.proved if push.signs else noted
 
         def ready(layer: Layer, key: str) -> tuple[str, bool, buildah.Container | None]:
-            digest = known.get(key) or proof.digest(layer, image.snapshot)
+            digest = known.get(key) or proof.digest(layer, image.proved)
             there = push.repository.has_blob(digest)
             return digest, there, process.prepare(layer) if linked and not there else None
 
@@ -160,5 +158,5 @@ def _put_layer(
     try:
         process.put_layer(container, layer, digest, repository.reference, insecure=repository.is_insecure, count=count)
     except BuildError:
-        proof.check_noted(layer, push.image.snapshot, digest)
+        proof.check_noted(layer, push.image.proved, digest)
         raise

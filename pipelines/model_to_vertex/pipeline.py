@@ -50,6 +50,7 @@ def model_to_vertex(
     registered_name: str = "",
     version_aliases: List[str] = ["default"],
     max_layer_size: int = 9_900_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     hf_token_secret: str = "",
     project: str = PROJECT,
@@ -74,6 +75,7 @@ def model_to_vertex(
         registered_name: Name in the Model Registry. Empty: the model's id.
         version_aliases: Aliases of the new version, as a JSON list. The one called default is what is deployed.
         max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless you raised it.
+        reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For a tag that holds something else. update: one of the same model moves; replace: any; refuse: none.
         hf_token_secret: Secret of Secret Manager with a Hugging Face token, for gated and private models. Empty: none.
         project: Project of the Model Registry and of the secret. By default the one that this runs in.

@@ -7,15 +7,13 @@ skipped where its library is not installed there.
 import os
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
 from tests.parts.hub import Hub
+from tests.parts.mounted_image import mounted
 from tests.parts.registries import Registry
 from tests.parts.steps import stream
 
@@ -135,20 +133,6 @@ MODELS = {
 def run(program: str, folder: Path) -> None:
     done = subprocess.run([PYTHON, "-c", program], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def mounted(image: Reference, folder: Path) -> Path:
-    """Unpack an image's layers as a server sees them."""
-    with Repository(image) as repository:
-        top = repository.manifest(image.version)
-        manifest = repository.manifest(top.index().manifests[0].digest) if top.is_index else top
-        for number, layer in enumerate(manifest.manifest().layers):
-            packed = folder / f"{number}.tar"
-            packed.write_bytes(b"".join(repository.read_blob(layer.digest)))
-            with tarfile.open(packed) as tar:
-                members = [member for member in tar if member.name.startswith("models")]
-                tar.extractall(folder, members, filter="data")
-    return folder / "models"
 
 
 @pytest.mark.parametrize("name", MODELS)

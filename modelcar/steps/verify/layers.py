@@ -30,11 +30,13 @@ class Contents:
         files: The files of each layer, in the layers' order; None if it is not known.
         is_proved: Whether that was read, or is signed.
         links: What came of looking.
+        hashes: The SHA-256 of each file, by its path, as far as it was read.
     """
 
     files: list[list[PublishedFile]] | None = None
     is_proved: bool = False
     links: list[Link] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class _Read:
     problem: str
     file_problems: list[str]
     held: Held = field(default_factory=Held)
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:
@@ -65,7 +68,7 @@ def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Co
         if by_path is None:
             return _read_base_layer(image, layer, progress.advance, is_known=True)
         found = read_layer(image.repository, layer, by_path, progress.advance)
-        return _Read(layer.digest, found.files, found.problem, found.file_problems)
+        return _Read(layer.digest, found.files, found.problem, found.file_problems, hashes=found.hashes)
 
     with Progress("verify", total) as progress, ThreadPoolExecutor(PARALLEL_LAYERS) as pool:
         done = {one.digest: one for one in pool.map(read, every.values())}
@@ -79,7 +82,8 @@ def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Co
         links.append(broken("file", f"{len(problems) - MAX_NAMED} more that are not as they were published"))
     if any(link for link in links if link.name in ("layer", "file")):
         return Contents(links=links)
-    return Contents([done[layer.digest].files for layer in image.model_layers(base)], True, links)
+    files = [done[layer.digest].files for layer in image.model_layers(base)]
+    return Contents(files, True, links, {path: found for one in done.values() for path, found in one.hashes.items()})
 
 
 def trust_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:

@@ -11,6 +11,7 @@ from modelcar.attestation.documents import Documents, read_documents
 from modelcar.attestation.keys import PublicKey
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
+from modelcar.steps.verify.cut_files import prove_cut_files
 from modelcar.steps.verify.found import FoundImage, read_image
 from modelcar.steps.verify.layers import read_layers, trust_layers
 from modelcar.steps.verify.origin import Origin, find_base, find_origin
@@ -57,6 +58,7 @@ def verify(
         origin, links = find_origin(image, key, offline=offline, quick=quick)
         base, link = find_base(image, offline=offline)
         contents = (trust_layers if quick else read_layers)(image, base, origin)
+        contents = prove_cut_files(image, image.model_layers(base), origin.resharded, contents)
         again = recompute(image, base, origin, contents)
         documents = read_documents(repository, top.digest, key, again.contents)
         done.add([*links, *_check_provenance(documents, origin, key), link, *contents.links])
