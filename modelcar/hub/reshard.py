@@ -16,7 +16,7 @@ from typing import Any
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.hub.file_check import Hasher, RangeReader, matches
 from modelcar.hub.formats import is_index
-from modelcar.hub.serving import renamed
+from modelcar.hub.moved_files import renamed
 from modelcar.hub.snapshot import Origin, PublishedFile, Snapshot
 from modelcar.hub.tensor_files import Gguf, Safetensors, Span, TensorFile
 from modelcar.hub.variants import parse_stem

@@ -67,29 +67,6 @@ def serving_of(model: Served) -> Serving:
     return found if found.model_format else found.model_copy(update={"model_format": model.model_class.value})
 
 
-def in_folder(serving: Serving, folder: str) -> Serving:
-    """Tells how the same is served from a folder of /models, such as a version's number.
-
-    Servers of versions (OpenVINO Model Server, Triton, TensorFlow Serving) are pointed at the folder above.
-    """
-    arguments = tuple(word.replace(MOUNT, f"{MOUNT}/{folder}") for word in serving.arguments)
-    limits = tuple(limit for limit in serving.limits if VERSIONED not in limit)
-    path = f"{folder}/{serving.path}" if serving.path and serving.limits == limits else serving.path
-    return serving.model_copy(update={"arguments": arguments, "limits": limits, "path": path})
-
-
-def renamed(serving: Serving, names: Mapping[str, str]) -> Serving:
-    """Tells how the same is served where files have other names, such as those of their first parts.
-
-    Args:
-        serving: How it was served.
-        names: New paths, by the old ones.
-    """
-    by_place = {f"{MOUNT}/{old}": f"{MOUNT}/{new}" for old, new in names.items()}
-    arguments = tuple(by_place.get(word, word) for word in serving.arguments)
-    return serving.model_copy(update={"arguments": arguments, "path": names.get(serving.path, serving.path)})
-
-
 def memory_needed(weights_bytes: int) -> int:
     """Estimates the memory that a server of language models takes, in bytes."""
     return int(weights_bytes * _OVERHEAD) + min(_CONTEXT_BYTES, weights_bytes)
