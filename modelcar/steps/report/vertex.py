@@ -89,7 +89,7 @@ def _sections(ended: EndedVertexRun, version: Mapping[str, Any] | None, unread: 
         for word, help_ in _TRIES:
             if word in ended.error:
                 yield f"- {sentence(help_)}"
-        yield "The log of the step that failed ends in one line, `error: …`, with what to do. A new run goes on from here."
+        yield "The log of the step that failed ends in one line, `error: …`, with what to do. A new run goes on."
     if unread:
         yield f"The Model Registry could not be read: {text(unread)}"
     if version is None:

@@ -22,7 +22,7 @@ WEIGHTS = bytes(2_000_000)
 
 @pytest.fixture
 def asked(hub: Hub, plain_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Give a run that can succeed, on a registry that is taken for Artifact Registry, and a Model Registry without models."""
+    """Give a run that can succeed, on a registry that is taken for Artifact Registry."""
     config = '{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "max_position_embeddings": 131072}'
     hub.publish(MODEL, {"config.json": config, "tokenizer.json": "{}", "model.safetensors": _safetensors(WEIGHTS)})
     monkeypatch.setattr(google_cloud, "serves", lambda registry: registry == plain_registry.host)
