@@ -277,8 +277,8 @@ def _served(request: VertexRequest, planned: Plan, server: Server) -> Iterator[F
         yield Finding("server", "warning", what, "Name another serving_image")
     else:
         yield Finding("server", "ok", f"a {serving.model_class} model, {' '.join(server.args)}")
-    if vertex_upload.overrides_model(request.serving_image, request.serving_container):
-        yield Finding("server", "warning", vertex_upload.OVERRIDDEN, vertex_upload.OVERRIDDEN_REMEDY)
+    if overridden := vertex_upload.overrides_model(request.serving_image, request.serving_container):
+        yield Finding("server", "warning", *overridden)
     for limit in serving.limits:
         yield Finding("server", "warning", limit.replace(MOUNT, "/models"))
 
