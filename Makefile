@@ -40,12 +40,13 @@ test-models: setup ## make tiny models of each class, and load them with the lib
 	.venv-models/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/models.in
 	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
 
-# runc needs a C library, and so comes from Debian, as the database does; the rest is built with Go.
+# The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
 cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
-	@for program in runc ip mkfs.ext4 nsenter sysctl mariadbd; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends runc iproute2 e2fsprogs util-linux procps mariadb-server; \
+	    apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
 

@@ -8,10 +8,11 @@ reader's light or dark scheme. What is to be copied is selected as a whole by on
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The page's own Content-Security-Policy: even a name that became markup could fetch and run nothing."""
@@ -122,8 +123,10 @@ def _rendered(text: str) -> str:
     return str(parser.renderer.render(_as_facts(tokens), parser.options, environment)).strip()
 
 
-def _parser() -> MarkdownIt:
+def _parser() -> "MarkdownIt":
     """A parser for what modelcar.markdown writes; images, which would be loaded, are no part of that."""
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "html_block", "html_inline"])
     parser.add_render_rule("table_open", _table_open)
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
@@ -134,10 +137,10 @@ def _parser() -> MarkdownIt:
     return parser
 
 
-def _as_facts(tokens: Sequence[Token]) -> list[Token]:
+def _as_facts(tokens: "Sequence[Token]") -> "list[Token]":
     """Drops heads that are empty: such a table has names in its first column."""
-    kept: list[Token] = []
-    table: Token | None = None
+    kept: list[Any] = []
+    table: Any = None
     start, is_facts, is_first = 0, False, False
     for token in tokens:
         kept.append(token)
@@ -158,13 +161,13 @@ def _as_facts(tokens: Sequence[Token]) -> list[Token]:
     return kept
 
 
-def _table_open(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
+def _table_open(renderer: Any, tokens: "Sequence[Token]", index: int, *_: Any) -> str:
     kind = tokens[index].attrGet("class")
     named = f' class="{kind}"' if kind else ""
     return f'<div class="wide" tabindex="0"><table{named}>\n'
 
 
-def _cell_open(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
+def _cell_open(renderer: Any, tokens: "Sequence[Token]", index: int, *_: Any) -> str:
     """Aligns figures by a class: the parser's style attributes are what stricter policies refuse."""
     token = tokens[index]
     is_figure = "right" in str(token.attrGet("style") or "")
@@ -173,12 +176,12 @@ def _cell_open(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> s
     return f"<{token.tag}{scope}{kind}>"
 
 
-def _fence(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
+def _fence(renderer: Any, tokens: "Sequence[Token]", index: int, *_: Any) -> str:
     block = f'<pre tabindex="0"><code>{escape(tokens[index].content, quote=False)}</code></pre>'
     return f"<figure><figcaption>{COPY_HINT}</figcaption>\n{block}</figure>\n"
 
 
-def _link_open(renderer: Any, tokens: Sequence[Token], index: int, options: Any, *_: Any) -> str:
+def _link_open(renderer: Any, tokens: "Sequence[Token]", index: int, options: Any, *_: Any) -> str:
     tokens[index].attrSet("target", "_blank")
     tokens[index].attrSet("rel", "noopener noreferrer")
     return str(renderer.renderToken(tokens, index, options, {}))

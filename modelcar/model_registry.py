@@ -13,31 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
-
-import aiohttp
-from model_registry.exceptions import StoreError
-from model_registry.types import ListOptions, ModelArtifact
-from mr_openapi import ArtifactState, RegisteredModelCreate
-from mr_openapi.exceptions import (
-    ApiException,
-    BadRequestException,
-    ForbiddenException,
-    NotFoundException,
-    UnauthorizedException,
-    UnprocessableEntityException,
-)
-from pydantic import ValidationError
 
 from modelcar import pod
 from modelcar.errors import ModelRegistryError
 from modelcar.image import annotations
-from modelcar.model_registry_api import VERSIONS, ModelRegistryApi
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
+
+if TYPE_CHECKING:
+    from model_registry.types import ModelArtifact
+
+    from modelcar.model_registry_api import ModelRegistryApi
 
 VERSION_DIGITS = 12
 """Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
@@ -92,7 +82,7 @@ def registered_uri(url: str, name: str, commit: str) -> str:
         ModelRegistryError: The Model Registry is unreachable or refused.
     """
 
-    async def read(api: ModelRegistryApi) -> str:
+    async def read(api: "ModelRegistryApi") -> str:
         model = await api.get_registered_model_by_params(name)
         version = await api.get_model_version_by_params(model.id, commit[:VERSION_DIGITS]) if model else None
         artifact = await api.get_model_artifact_by_params(name, version.id) if version else None
@@ -113,7 +103,7 @@ def check_write(url: str) -> None:
     ask(url, _offer_nothing)
 
 
-def ask(url: str, question: Callable[[ModelRegistryApi], Coroutine[Any, Any, Answer]]) -> Answer:
+def ask(url: str, question: "Callable[[ModelRegistryApi], Coroutine[Any, Any, Answer]]") -> Answer:
     """Asks the server one question, within a time limit and with its errors translated."""
 
     async def answered() -> Answer:
@@ -127,7 +117,11 @@ def ask(url: str, question: Callable[[ModelRegistryApi], Coroutine[Any, Any, Ans
         return thread.submit(lambda: asyncio.run(answered())).result()
 
 
-async def _offer_nothing(api: ModelRegistryApi) -> None:
+async def _offer_nothing(api: "ModelRegistryApi") -> None:
+    from model_registry.types import ListOptions
+    from mr_openapi import RegisteredModelCreate
+    from mr_openapi.exceptions import BadRequestException, UnprocessableEntityException
+
     await api.get_registered_models(ListOptions(limit=1))
     # The client itself would refuse a model without a name.
     nameless = RegisteredModelCreate.model_construct(name="")
@@ -180,7 +174,7 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
     )
 
 
-async def _holds(api: ModelRegistryApi, entry: Entry) -> bool:
+async def _holds(api: "ModelRegistryApi", entry: Entry) -> bool:
     model = await api.get_registered_model_by_params(entry.model)
     version = await api.get_model_version_by_params(model.id, entry.version) if model else None
     if version is None or not says(version.custom_properties, entry.properties):
@@ -188,8 +182,10 @@ async def _holds(api: ModelRegistryApi, entry: Entry) -> bool:
     return points_to(await api.get_model_artifact_by_params(entry.model, version.id), entry)
 
 
-def points_to(artifact: ModelArtifact | None, entry: Entry) -> bool:
+def points_to(artifact: "ModelArtifact | None", entry: Entry) -> bool:
     """Tells whether an artifact names the entry's image, and is live, as the dashboard's own are."""
+    from mr_openapi import ArtifactState
+
     if artifact is None or artifact.state != ArtifactState.LIVE:
         return False
     return bool(artifact.uri == entry.uri and artifact.model_format_name == entry.format)
@@ -200,7 +196,9 @@ def says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
     return all((found or {}).get(key) == value for key, value in wanted.items())
 
 
-def _connect(url: str) -> ModelRegistryApi:
+def _connect(url: str) -> "ModelRegistryApi":
+    from modelcar.model_registry_api import ModelRegistryApi
+
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 8080)
@@ -284,6 +282,13 @@ def _given_token() -> str:
 
 @contextmanager
 def _named(url: str) -> Iterator[None]:
+    import aiohttp
+    from model_registry.exceptions import StoreError
+    from mr_openapi.exceptions import ApiException, ForbiddenException, NotFoundException, UnauthorizedException
+    from pydantic import ValidationError
+
+    from modelcar.model_registry_api import VERSIONS
+
     try:
         yield
     except (UnauthorizedException, ForbiddenException) as error:

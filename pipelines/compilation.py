@@ -15,6 +15,7 @@ import yaml
 from modelcar.cluster.executor import QUEUE
 from modelcar.errors import BuildError
 from modelcar.pipelines.delivery import EMBEDDED, Delivery
+from modelcar.pipelines.shared_code import share_code
 
 BUILDING, STREAMING = "model_to_registry", "model_to_registry_streaming"
 PIPELINES = (BUILDING, STREAMING)
@@ -99,6 +100,8 @@ def compile_one(
         _change(file, lambda document, *_: _deliver(document, delivery))
     if queue:
         _change(file, lambda *documents: _wait_in_queue(documents, queue))
+    if pipeline_name != VERTEX:
+        _change(file, lambda document, *_: share_code(document))
     _put_defaults_in_order(file)
     return file
 

@@ -9,6 +9,7 @@ and the files' owners, so that no two compilations give the same YAML.
 
 import base64
 import bz2
+import hashlib
 import io
 import os
 import re
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 import modelcar
 from modelcar import pod
-from modelcar.bootstrap import sources
+from modelcar.bootstrap import sources, unpack
 from modelcar.errors import BuildError
 
 MAX_ARGUMENT_BYTES = 128 << 10
@@ -32,23 +33,16 @@ DISTRIBUTION = "modelcar-pipelines"
 PART_BYTES = 64 << 10
 """An archive that is longer is given in parts, one argument each."""
 
-_B85, _OURS = "${}<>&", ",./:[]"
-"""Letters of Python's base85, and those in their place: Kubernetes and Kubeflow replace $( and {{$, and JSON as Go
-writes it has six letters for each of <, > and &."""
-
-# $0 is our version, $1 the lines of a requirements.txt, $2 how many parts of an archive follow; then comes the command.
+# $0 is our version, $1 the lines of a requirements.txt, $2 a program that unpacks our code (modelcar.bootstrap.unpack),
+# and $3 how many of its arguments follow, or 0 where there is nothing to unpack; then comes the command.
 # Where that version is installed, as in an image of one's own or under kfp's local runner, nothing is done.
 BOOTSTRAP = f"""\
-requirements=$1 parts=$2
-shift 2
+requirements=$1 unpack=$2 parts=$3
+shift 3
 if ! python3 -P -c 'import importlib.metadata as m, sys
 sys.exit(m.version("{DISTRIBUTION}") != sys.argv[1])' "$0" 2>/dev/null; then
   place=$(mktemp -d)
-  [ "$parts" = 0 ] || python3 -c 'import base64, io, sys, tarfile
-place, parts, *rest = sys.argv[1:]
-text = "".join(rest[:int(parts)]).translate(str.maketrans("{_OURS}", "{_B85}"))
-archive = io.BytesIO(base64.b85decode(text))
-tarfile.open(fileobj=archive, mode="r:bz2").extractall(place)' "$place" "$parts" "$@"
+  [ "$parts" = 0 ] || python3 -c "$unpack" "$place" "$parts" "$@"
   printf "%s\\n" "$requirements" > "$place/requirements.txt"
   python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \\
     --target "$place" --requirement "$place/requirements.txt"
@@ -66,7 +60,7 @@ class Bootstrapped(NamedTuple):
     """A command that brings our code with it, in its parts.
 
     Attributes:
-        archive: The code (`archive`); empty if the requirements name it.
+        archive: The code (`archive`), or that the run holds it (`reference`); empty if the requirements name it.
         requirements: Lines of a requirements.txt in which every package is pinned.
         version: The version of our code.
         command: What is run once all is there.
@@ -82,7 +76,7 @@ class Bootstrapped(NamedTuple):
         """Returns the parts of a command; None if it brings no code of ours."""
         if list(command[: len(_SHELL)]) != _SHELL:
             return None
-        version, requirements, parts, *rest = command[len(_SHELL) :]
+        version, requirements, _, parts, *rest = command[len(_SHELL) :]
         return cls("".join(rest[: int(parts)]), requirements, version, rest[int(parts) :])
 
     def whole(self) -> list[str]:
@@ -92,7 +86,8 @@ class Bootstrapped(NamedTuple):
             BuildError: A part of it is longer than Linux lets an argument be.
         """
         parts = [self.archive[start : start + PART_BYTES] for start in range(0, len(self.archive), PART_BYTES)]
-        whole = [*_SHELL, self.version, self.requirements, str(len(parts)), *parts, *self.command]
+        program = sources.stripped(Path(unpack.__file__).read_text()) if parts else ""
+        whole = [*_SHELL, self.version, self.requirements, program, str(len(parts)), *parts, *self.command]
         longest = max(len(part.encode()) for part in whole)
         if longest >= MAX_ARGUMENT_BYTES:
             raise BuildError(
@@ -143,9 +138,21 @@ def archive(code: str = "") -> str:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     # Of text of this size bzip2 makes less than xz does.
-    return base64.b85encode(bz2.compress(buffer.getvalue())).decode().translate(str.maketrans(_B85, _OURS))
+    text = base64.b85encode(bz2.compress(buffer.getvalue())).decode()
+    return text.translate(str.maketrans(unpack.B85, unpack.OURS))
 
 
 def unpacked(archive: str) -> bytes:
     """Returns the tar.bz2 of an archive."""
-    return base64.b85decode(archive.translate(str.maketrans(_OURS, _B85)))
+    return base64.b85decode(archive.translate(str.maketrans(unpack.OURS, unpack.B85)))
+
+
+def reference(archive: str) -> str:
+    """Returns what stands in the place of an archive that the run's Workflow holds."""
+    return f"{unpack.IN_RUN}{hashlib.sha256(archive.encode()).hexdigest()}"
+
+
+def marked_parts(archive: str) -> list[str]:
+    """Returns the parts of an archive as a run's Workflow holds them, where steps find them by their reference."""
+    starts = range(0, len(archive), PART_BYTES)
+    return [f"{reference(archive)}:{n}:{archive[start : start + PART_BYTES]}" for n, start in enumerate(starts)]

@@ -41,11 +41,15 @@ class Folder:
         top: A directory above it, from which on no link is followed; by default where the claim is mounted, or, for a
             path elsewhere, the directory itself.
         create: Make what is missing between the two.
+
+    Attributes:
+        path: The directory.
+        top: The one above it from which on no link is followed.
     """
 
     def __init__(self, path: Path, top: Path | None = None, *, create: bool = False) -> None:
         self.path = path
-        self._top = top or (pod.CLAIM if path.is_relative_to(pod.CLAIM) else path)
+        self.top = top or (pod.CLAIM if path.is_relative_to(pod.CLAIM) else path)
         self._create = create
         self._opened = -1
         self._opening = threading.Lock()
@@ -90,9 +94,9 @@ class Folder:
 
     def _open(self) -> int:
         if self._create:
-            self._top.mkdir(parents=True, exist_ok=True)
-        opened = os.open(self._top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return _descend(opened, self._top, str(self.path.relative_to(self._top)), create=self._create)
+            self.top.mkdir(parents=True, exist_ok=True)
+        opened = os.open(self.top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return _descend(opened, self.top, str(self.path.relative_to(self.top)), create=self._create)
 
     def below(self, relative: str, *, create: bool = False) -> "Folder":
         """Opens a directory below this one."""
@@ -141,6 +145,10 @@ class Folder:
             found, opened = os.stat(name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor)
             return os.path.samestat(found, opened)
         return False
+
+    def is_writable(self) -> bool:
+        """Tells whether this user may make something in this directory."""
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=self._descriptor)
 
     def names(self) -> list[str]:
         """Returns the names of what is directly in this directory."""

@@ -4,12 +4,13 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from modelcar.claim.folder import Folder
 from modelcar.claim.space import claim_errors
 from modelcar.errors import ClaimError
+from modelcar.hub.paths import DOWNLOAD_NOTE
 
 _PREFIX = "build-"
 _LOCK = "lock"
@@ -23,18 +24,33 @@ def scratch(parent: Folder) -> Iterator[Path]:
     is known by the lock on it and left alone.
 
     Args:
-        parent: Where to make it.
+        parent: Where to make it; if this user may not write there, it is made in `.modelcar` at the claim's top.
     """
-    with claim_errors(parent.path):
+    with ExitStack() as opened:
+        with claim_errors(parent.path):
+            place = opened.enter_context(_writable(parent))
+            name, lock = _make(place)
+        try:
+            # What the build starts holds the lock as well, for it may outlive a build that is killed.
+            os.set_inheritable(lock, True)
+            yield place.path / name
+        finally:
+            place.remove_tree(name)
+            os.close(lock)
+
+
+@contextmanager
+def _writable(parent: Folder) -> Iterator[Folder]:
+    """Opens the directory in which builds work, without what killed ones left there."""
+    if parent.is_writable():
         remove_abandoned(parent)
-        name, lock = _make(parent)
-    try:
-        # What the build starts holds the lock as well, for it may outlive a build that is killed.
-        os.set_inheritable(lock, True)
-        yield parent.path / name
-    finally:
-        parent.remove_tree(name)
-        os.close(lock)
+        yield parent
+        return
+    # Where a pod has a user namespace of its own, nobody in it may write into a directory whose owner is not mapped
+    # into it, and OpenShift's random users are not. The claim's top belongs to root, who is.
+    with Folder(parent.top / DOWNLOAD_NOTE.parent, parent.top, create=True) as top:
+        remove_abandoned(top)
+        yield top
 
 
 def _make(parent: Folder) -> tuple[str, int]:
@@ -48,15 +64,25 @@ def _make(parent: Folder) -> tuple[str, int]:
         os.close(lock)
 
 
-def remove_abandoned(parent: Folder) -> int:
-    """Removes what killed builds left behind; a directory that a running build holds is locked, and stays.
+def remove_all_abandoned(claim: Path) -> int:
+    """Removes what killed builds left behind anywhere on a claim; what a running build holds is locked, and stays.
 
     Args:
-        parent: Where builds made their working directories.
+        claim: Where the claim is mounted.
 
     Returns:
-        How many were removed.
+        How many working directories were removed.
     """
+    count = 0
+    for path in (claim, *claim.glob("*/*")):
+        # What is a link, or behind one, is nobody's download.
+        with suppress(OSError, ClaimError), Folder(path / DOWNLOAD_NOTE.parent, claim) as folder:
+            count += remove_abandoned(folder)
+    return count
+
+
+def remove_abandoned(parent: Folder) -> int:
+    """Removes what killed builds left behind in one directory; returns how many working directories that were."""
     return sum(_remove_if_abandoned(parent, name) for name in parent.names() if name.startswith(_PREFIX))
 
 

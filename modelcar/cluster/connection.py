@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
-from kubernetes import client, config
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 from modelcar import pod
 from modelcar.errors import ClusterError
@@ -37,6 +39,8 @@ class Cluster:
         Raises:
             ClusterError: KUBECONFIG names a file that cannot be used.
         """
+        from kubernetes import client, config
+
         settings: Any = client.Configuration()
         namespace_file = pod.SERVICE_ACCOUNT / "namespace"
         if "KUBERNETES_SERVICE_HOST" in os.environ and namespace_file.is_file():
@@ -54,6 +58,8 @@ class Cluster:
         Raises:
             ClusterError: The file cannot be used.
         """
+        from kubernetes import client, config
+
         settings: Any = client.Configuration()
         try:
             config.load_kube_config(file, client_configuration=settings)
@@ -65,20 +71,28 @@ class Cluster:
     @cached_property
     def core(self) -> Any:
         """Pods, nodes, claims, events."""
+        from kubernetes import client
+
         return client.CoreV1Api(self.api)
 
     @cached_property
     def batch(self) -> Any:
         """Jobs."""
+        from kubernetes import client
+
         return client.BatchV1Api(self.api)
 
     @cached_property
     def auth(self) -> Any:
         """Reviews of who may do what."""
+        from kubernetes import client
+
         return client.AuthorizationV1Api(self.api)
 
     def own_pod(self) -> Any | None:
         """The pod that this process runs in; None outside of one, or where it may not be read."""
+        from kubernetes import client
+
         # Kubeflow's driver sets the first; a pod's host name is its own name unless somebody changed it.
         name = os.environ.get(pod.POD_NAME) or os.environ.get("HOSTNAME", "")
         if not name or not (pod.SERVICE_ACCOUNT / "namespace").is_file():
@@ -102,6 +116,8 @@ def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
     Raises:
         ClusterError: The server refused or cannot be reached; `may_pass` says whether it may later.
     """
+    from kubernetes import client
+
     try:
         yield
     except client.ApiException as error:
@@ -114,7 +130,7 @@ def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
         raise ClusterError(f"the cluster's API server cannot be reached to {doing}: {error}", may_pass=True) from None
 
 
-def said(error: client.ApiException) -> str:
+def said(error: "client.ApiException") -> str:
     """The API server's own words."""
     try:
         return str(json.loads(error.body or "")["message"])

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from modelcar.cluster import remedies
 from modelcar.cluster.run_state import RunState, Step, task_in
 from modelcar.errors import on_one_line
@@ -147,6 +145,8 @@ def _of_step(step: Step, state: RunState, node_need: int) -> Failure | None:
 
 
 def _evicted(case: _Case) -> Failure | None:
+    from kubernetes.utils.quantity import parse_quantity
+
     if case.status.reason != "Evicted":
         return None
     message = on_one_line(case.status.message or "")

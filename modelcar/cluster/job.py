@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubernetes import client
-
 from modelcar.bootstrap.command import command_for_other_pod
 from modelcar.cluster.authorities import joining
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
@@ -184,6 +182,8 @@ def start(cluster: Cluster, work: Work, executor: Executor) -> Any:
     Raises:
         ClusterError: The cluster refused it.
     """
+    from kubernetes import client
+
     body = manifest(work, executor)
     name = body["metadata"]["name"]
     remedy = "Let this step's service account work with Jobs (manifests/namespace)"
@@ -238,6 +238,8 @@ def delete(cluster: Cluster, name: str, seconds: tuple[float, float] = REQUEST_S
     Raises:
         ClusterError: The cluster refused.
     """
+    from kubernetes import client
+
     with explained_api(f"delete the Job {name}", f"Delete it: kubectl delete job {name} -n {cluster.namespace}"):
         try:
             cluster.batch.delete_namespaced_job(

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any
 
 import urllib3
-from kubernetes import client, watch
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, said
 
@@ -46,6 +45,8 @@ class PodLog(threading.Thread):
 
     def run(self) -> None:
         """Copies until the log is over."""
+        from kubernetes import client
+
         is_refused = False
         while True:
             over = self.is_over.is_set()
@@ -64,6 +65,8 @@ class PodLog(threading.Thread):
 
     def _copy(self) -> None:
         # There is no way to ask for the rest; the log is short, for progress takes a line in some seconds.
+        from kubernetes import watch
+
         lines: Any = watch.Watch().stream(
             self._cluster.core.read_namespaced_pod_log,
             self._pod,

@@ -5,7 +5,6 @@ import re
 import shlex
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
 from rich.filesize import decimal
 
 AGAIN = "Run it again: what was downloaded and sent is kept, and the run goes on from there"
@@ -22,6 +21,8 @@ _MISSING = re.compile(r"(?P<kind>secret|configmap|serviceaccount|persistentvolum
 
 def readable(quantity: str | int) -> str:
     """A Kubernetes quantity of bytes, as people write it."""
+    from kubernetes.utils.quantity import parse_quantity
+
     try:
         return decimal(int(parse_quantity(quantity)))
     except ValueError:
@@ -164,7 +165,8 @@ def for_refusal(message: str, job: Any) -> str:
         return f"Keep to the project's limits: `oc describe limitrange -n {namespace}`"
     otherwise = "or choose build_mode=pod or builder=direct, which need no privilege"
     if "security context constraint" in message:
-        command = f"oc adm policy add-scc-to-user privileged -z {account} -n {namespace}"
+        scc = "privileged" if job.spec.template.spec.host_users is not False else "nested-container"
+        command = f"oc adm policy add-scc-to-user {scc} -z {account} -n {namespace}"
         return f"An administrator can allow it: `{command}`; {otherwise}"
     if "violates PodSecurity" in message:
         label = "pod-security.kubernetes.io/enforce=privileged"

@@ -7,7 +7,6 @@ from typing import Any
 
 import tenacity
 import urllib3
-from kubernetes import client, watch
 
 from modelcar.cluster.connection import REQUEST_SECONDS, explained_api
 from modelcar.errors import ClusterError
@@ -53,6 +52,8 @@ def watched(call: Callable[..., Any], **which: Any) -> Iterator[list[Any]]:
 
 def _changes(call: Callable[..., Any], which: dict[str, Any], version: str) -> Iterator[tuple[str, Any]]:
     """Yields what happens from a version on, until something ends the watch."""
+    from kubernetes import client, watch
+
     timeout = (REQUEST_SECONDS[0], SECONDS_OF_A_WATCH + _SPARE_SECONDS)
     with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
         stream: Any = watch.Watch().stream(

@@ -5,9 +5,10 @@ See https://spdx.github.io/spdx-spec/v2.3/SPDX-license-expressions.
 
 import re
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from license_expression import ExpressionError, Licensing, get_spdx_licensing
+if TYPE_CHECKING:
+    from license_expression import Licensing
 
 _HUB_NAMES = {
     "odbl": "ODbL-1.0",
@@ -45,6 +46,8 @@ def spdx_expression(licence: Any, name: Any = "") -> str:
 
 
 def _one(licence: Any, name: Any) -> str:
+    from license_expression import ExpressionError
+
     word = str(licence).strip() if isinstance(licence, str) else ""
     if word.lower() == "other":
         word = str(name).strip() if isinstance(name, str) and name.strip() else "other"
@@ -59,5 +62,7 @@ def _one(licence: Any, name: Any) -> str:
 
 
 @cache
-def _licensing() -> Licensing:
+def _licensing() -> "Licensing":
+    from license_expression import get_spdx_licensing
+
     return get_spdx_licensing()

@@ -6,12 +6,20 @@ from typing import Any
 
 import yaml
 
+from modelcar.errors import PlanError
 from modelcar.serving.platform import Platform
 from modelcar.serving.runtime import Runtime, runtime_for
 from modelcar.serving.served_model import ServedModel
 
 LABEL, CONNECTIONS = "opendatahub.io/dashboard", "opendatahub.io/connections"
 """OpenShift AI's dashboard shows what has the label; its webhook adds the pull secret of the connection annotated."""
+
+PROFILE, PROFILE_NAMESPACE = "opendatahub.io/hardware-profile-name", "opendatahub.io/hardware-profile-namespace"
+"""Another webhook of OpenShift AI's adds the profile's tolerations, node selector or queue, and the resources that the
+object does not name itself (opendatahub-operator, internal/webhook/hardwareprofile)."""
+
+SHARED_PROFILES = "redhat-ods-applications"
+"""Where the profiles are that the dashboard offers in all projects."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,11 @@ class ServingDocuments:
 
 
 def serving_documents(
-    model: ServedModel, platform: Platform, connection: str = "", runtime: Runtime | None = None
+    model: ServedModel,
+    platform: Platform,
+    connection: str = "",
+    runtime: Runtime | None = None,
+    hardware_profile: str = "",
 ) -> ServingDocuments:
     """Writes the YAML with which a model is served.
 
@@ -39,13 +51,30 @@ def serving_documents(
         platform: What serves it.
         connection: The connection (OpenShift AI) or pull Secret with which the image is pulled; empty for none.
         runtime: The serving runtime; None for what the format and the platform call for.
+        hardware_profile: OpenShift AI's hardware profile, NAME or NAMESPACE/NAME; empty for none.
+
+    Raises:
+        PlanError: KServe by itself has no hardware profiles.
     """
+    profile = _profile(hardware_profile, platform)
     runtime = runtime or runtime_for(model, platform)
     documents = [] if runtime.document is None else [runtime.document]
-    documents.append(_inference_service(model, platform, connection, runtime))
+    documents.append(_annotated(_inference_service(model, platform, connection, runtime), profile))
     llm = platform.name == "rhoai-3" and platform.has_llm is not False and model.model_format == "vLLM" and model.gpus
-    llm_yaml = _yaml(model, _llm_inference_service(model, connection)) if llm else ""
+    llm_yaml = _yaml(model, _annotated(_llm_inference_service(model, connection), profile)) if llm else ""
     return ServingDocuments(_yaml(model, *documents), llm_yaml, "" if runtime.document else runtime.command)
+
+
+def _profile(given: str, platform: Platform) -> dict[str, str]:
+    if given and platform.name == "kserve":
+        raise PlanError("hardware profiles are OpenShift AI's, and KServe by itself has none", "Leave the profile out")
+    namespace, _, name = given.rpartition("/")
+    return {PROFILE: name, PROFILE_NAMESPACE: namespace or SHARED_PROFILES} if given else {}
+
+
+def _annotated(document: dict[str, Any], annotations: dict[str, str]) -> dict[str, Any]:
+    document["metadata"]["annotations"] |= annotations
+    return document
 
 
 def _inference_service(model: ServedModel, platform: Platform, connection: str, runtime: Runtime) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from kubernetes import client
-
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.errors import PlanError
 
@@ -59,6 +57,8 @@ def find_platform(cluster: Cluster) -> Platform:
     Raises:
         ClusterError: It cannot be asked.
     """
+    from kubernetes import client
+
     with explained_api("list its API groups"):
         listed = client.ApisApi(cluster.api).get_api_versions(_request_timeout=REQUEST_SECONDS).groups
         groups = {group.name: {one.version for one in group.versions} for group in listed}
@@ -69,6 +69,8 @@ def find_platform(cluster: Cluster) -> Platform:
 
 
 def _has_llm(cluster: Cluster) -> bool:
+    from kubernetes import client
+
     api = client.CustomObjectsApi(cluster.api)
     listed = api.get_api_resources(KSERVE, "v1alpha2", _request_timeout=REQUEST_SECONDS)
     return any(one.name == "llminferenceservices" for one in listed.resources)

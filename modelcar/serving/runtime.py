@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes import client
-
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster
 from modelcar.serving.platform import KSERVE, Platform
 from modelcar.serving.served_model import ServedModel
@@ -71,6 +69,8 @@ def find_runtime(model: ServedModel, cluster: Cluster) -> Runtime | None:
     Raises:
         ApiException: The cluster cannot be asked.
     """
+    from kubernetes import client
+
     try:
         listed = client.CustomObjectsApi(cluster.api).list_namespaced_custom_object(
             KSERVE, "v1alpha1", cluster.namespace, "servingruntimes", _request_timeout=REQUEST_SECONDS

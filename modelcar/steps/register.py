@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-
-from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
-from mr_openapi import ArtifactState
-from mr_openapi.exceptions import ConflictException
+from typing import TYPE_CHECKING
 
 from modelcar import pod
 from modelcar.model_registry import MODEL_TYPE, Entry, ask, points_to, read_entry, says
-from modelcar.model_registry_api import ModelRegistryApi
+
+if TYPE_CHECKING:
+    from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
+
+    from modelcar.model_registry_api import ModelRegistryApi
 
 AUTHOR = "modelcar-pipelines"
 
@@ -111,14 +112,16 @@ class _Writer:
     owner: str
     tags: dict[str, str]
 
-    async def converge_beside_others(self, api: ModelRegistryApi) -> bool:
+    async def converge_beside_others(self, api: "ModelRegistryApi") -> bool:
         """Converges, again where another run has just made the model, the version or the artifact that was missing."""
+        from mr_openapi.exceptions import ConflictException
+
         for _ in range(_PARTS):
             with suppress(ConflictException):
                 return await self._converge(api)
         return await self._converge(api)
 
-    async def _converge(self, api: ModelRegistryApi) -> bool:
+    async def _converge(self, api: "ModelRegistryApi") -> bool:
         """Writes what is missing or differs; tells whether anything was."""
         model, new_model = await self._model(api)
         version, new_version = await self._version(api, model)
@@ -128,7 +131,9 @@ class _Writer:
             await api.upsert_model_version_artifact(self._artifact(artifact), version.id)
         return new_model or new_version or not there
 
-    async def _model(self, api: ModelRegistryApi) -> tuple[RegisteredModel, bool]:
+    async def _model(self, api: "ModelRegistryApi") -> "tuple[RegisteredModel, bool]":
+        from model_registry.types import RegisteredModel
+
         wanted = {**self.tags, MODEL_TYPE: self.entry.properties[MODEL_TYPE]}
         model = await api.get_registered_model_by_params(self.entry.model)
         if model is None:
@@ -140,7 +145,9 @@ class _Writer:
         model.owner = self.owner or model.owner
         return await api.upsert_registered_model(model), True
 
-    async def _version(self, api: ModelRegistryApi, model: RegisteredModel) -> tuple[ModelVersion, bool]:
+    async def _version(self, api: "ModelRegistryApi", model: "RegisteredModel") -> "tuple[ModelVersion, bool]":
+        from model_registry.types import ModelVersion
+
         wanted = {**self.entry.properties, **self.tags}
         noted = {**wanted, **({PIPELINE_RUN: self.run.id} if self.run.id else {})}
         version = await api.get_model_version_by_params(model.id, self.entry.version)
@@ -152,7 +159,10 @@ class _Writer:
         version.custom_properties = {**(version.custom_properties or {}), **noted}
         return await api.upsert_model_version(version, model.id), True
 
-    def _artifact(self, existing: ModelArtifact | None) -> ModelArtifact:
+    def _artifact(self, existing: "ModelArtifact | None") -> "ModelArtifact":
+        from model_registry.types import ModelArtifact
+        from mr_openapi import ArtifactState
+
         return ModelArtifact(
             id=existing.id if existing else None,
             name=self.entry.model,

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
+# Fixtures of the tests of builds in Jobs.
+from tests.kubernetes.build_jobs import directory, project, registry  # noqa: F401
 from tests.kubernetes.given_cluster import GivenCluster
-from tests.kubernetes.kfp import project
+from tests.kubernetes.kfp import project as kfp_project
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.given_backend import GivenBackend, given_backend
 from tests.kubernetes.kfp.surroundings import Surroundings, make_known, surroundings
@@ -21,6 +23,7 @@ from tests.kubernetes.namespace import Namespace
 from tests.parts.hub import Hub
 from tests.parts.registries import BasicAuthRegistry, registry_with_tls
 
+KUEUE_QUEUE = "builds"
 AnyCluster = LocalCluster | GivenCluster
 Label = Callable[[str, str, str], None]
 
@@ -70,6 +73,10 @@ def images(request: pytest.FixtureRequest) -> None:
         cluster = request.getfixturevalue("cluster")
         if isinstance(cluster, LocalCluster):
             cluster.bring_images_back()
+    if "kfp_backend" in request.fixturenames:
+        backend = request.getfixturevalue("kfp_backend")
+        if isinstance(backend, Backend):
+            backend.bring_image_back()
 
 
 @pytest.fixture
@@ -117,8 +124,8 @@ def lose_node(local_cluster: LocalCluster) -> Iterator[Callable[[str], None]]:
 @pytest.fixture(scope="session")
 def pod_registry(cluster: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BasicAuthRegistry]:
     """Give a registry that pods reach: with TLS and a password."""
-    with registry_with_tls(tmp_path_factory.mktemp("pod-registry"), cluster.host) as registry:
-        yield registry
+    with registry_with_tls(tmp_path_factory.mktemp("pod-registry"), cluster.host) as started:
+        yield started
 
 
 @pytest.fixture
@@ -139,9 +146,9 @@ def kfp_backend(cluster: AnyCluster, request: pytest.FixtureRequest) -> Iterator
         yield backend
         return
     backend.up()
-    project.set_up(backend)
+    kfp_project.set_up(backend)
     yield backend
-    project.take_back(backend)
+    kfp_project.take_back(backend)
     backend.down()
 
 
@@ -168,6 +175,9 @@ def compiled_for_backend(kfp_backend: Backend, tmp_path_factory: pytest.TempPath
         kfp_backend.cluster.image,
         "--for",
         kfp_backend.compiled_for,
+        # Nobody admits anything here; that the label is on all that waits can be seen without Kueue.
+        "--queue",
+        KUEUE_QUEUE,
     ]
     subprocess.run([Path(sys.executable).with_name("modelcar"), *command], check=True)
     for file in folder.glob("*.yaml"):

@@ -11,7 +11,7 @@ from tests.kubernetes.machine import Machine, MachineError
 from tests.kubernetes.network import Network
 from tests.parts.certificates import CertificateAuthority
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 SILENT_NODE_SECONDS = 20
 """How long a node may be silent before it counts as lost: half the default, and still enough on a busy machine."""
 

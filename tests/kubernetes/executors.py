@@ -3,9 +3,8 @@
 import json
 import shutil
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from modelcar.cluster.run_state import RUN_LABEL
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import CLAIM_PATH, pod
 from tests.kubernetes.programs.build import kubectl_program
+from tests.kubernetes.waiting import PATIENCE_SECONDS, until
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 ACCOUNT = "pipelines"
@@ -145,22 +145,22 @@ class Run:
         found = self.namespace.core.list_namespaced_pod(self.namespace.name, label_selector=selector).items
         return sorted(found, key=lambda each: each.metadata.creation_timestamp)
 
-    def working_pod(self, seconds: float = 180) -> Any:
+    def working_pod(self) -> Any:
         """Waits until a pod of the Job works that is not being deleted."""
 
         def found() -> Any:
             alive = [each for each in self.job_pods() if not each.metadata.deletion_timestamp]
             return next((each for each in alive if each.status.phase == "Running"), None)
 
-        return until(found, seconds, lambda: [each.status for each in self.job_pods()])
+        return until(found, lambda: [each.status for each in self.job_pods()])
 
-    def outputs(self, name: str, seconds: float = 300) -> dict[str, Any]:
+    def outputs(self, name: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Waits for an attempt's good end; gives the component's outputs."""
         ended = self.namespace.finished(name, seconds)
         assert ended.status.phase == "Succeeded", self.namespace.told(name)
         return dict(json.loads(self.namespace.log(name).splitlines()[-1]))
 
-    def error(self, name: str, seconds: float = 300) -> str:
+    def error(self, name: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Waits for an attempt's bad end; gives the line that it left."""
         ended = self.namespace.finished(name, seconds)
         assert ended.status.phase == "Failed", self.namespace.told(name)
@@ -192,12 +192,3 @@ def signal_step(namespace: Namespace, name: str) -> None:
     stream.stream(
         core.connect_get_namespaced_pod_exec, name, namespace.name, command=["sh", "-c", "kill -TERM 1"], stdout=True
     )
-
-
-def until(found: Callable[[], Any], seconds: float, told: Callable[[], object] = str) -> Any:
-    """Waits until something is there, and gives it."""
-    deadline = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.2)
-    return result

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,6 +31,7 @@ _COMMANDS = (
     *("sh", "cat", "chmod", "cp", "dd", "df", "du", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir"),
     *("mktemp", "mv", "rm", "sleep", "stat", "sync", "tail", "test", "timeout", "touch", "true", "unshare", "wc"),
 )
+_FOR_WHEELS = ("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6")
 _SETTINGS = ("/etc/containers/policy.json", "/etc/protocols", "/etc/services")
 _LOADER_NAMES = re.compile(r"(?:=> )?(/\S+) \(0x")
 SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
@@ -63,9 +64,11 @@ def write_archive(path: Path) -> Path:
     Returns:
         The path.
     """
-    tiny, system, code = _tiny_layer(), _system_layer(), _code_layer()
+    tiny, *further = python_layers()
     return write_images(
-        path, Image(TINY_IMAGE, [tiny], entrypoint=["/usr/bin/sleep", "infinity"]), Image(IMAGE, [tiny, system, code])
+        path,
+        Image(TINY_IMAGE, [tiny], entrypoint=["/usr/bin/sleep", "infinity"]),
+        Image(IMAGE, [tiny, *further, _code_layer()]),
     )
 
 
@@ -88,7 +91,22 @@ def write_images(path: Path, *images: Image) -> Path:
 
 def python_layers() -> list[bytes]:
     """Returns layers with a shell, Python and our packages, for images of other programs."""
-    return [_tiny_layer(), _system_layer()]
+    return [_tiny_layer(), _python_layer(), _packages_layer()]
+
+
+def write_python_image(path: Path, name: str) -> Path:
+    """Writes an image into an archive that has Python and pip, and no package of ours: steps install what they need.
+
+    Args:
+        path: The file.
+        name: The image's name with the tag.
+
+    Returns:
+        The path.
+    """
+    layer = FileLayer()
+    _add_package(layer, "pip")
+    return write_images(path, Image(name, [_tiny_layer(), _python_layer(), layer.finished()]))
 
 
 def _tiny_layer() -> bytes:
@@ -105,25 +123,40 @@ def _tiny_layer() -> bytes:
     return layer.finished()
 
 
-def _system_layer() -> bytes:
+def _python_layer() -> bytes:
     layer = FileLayer()
-    for setting in _SETTINGS:
-        if Path(setting).exists():
-            layer.file(setting, Path(setting))
     standard = Path(sysconfig.get_path("stdlib"))
     layer.tree(SITE.parent, standard, _NOT_NEEDED)
     for name in ("python", "python3", SITE.parent.name):
         layer.file(f"usr/local/bin/{name}", Path(sys.executable).resolve())
-    for package in _packages():
-        for file in importlib.metadata.distribution(package).files or ():
-            source = Path(str(file.locate()))
-            if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
-                layer.file(SITE / file, source)
-    binaries = [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")]
-    site = Path(sysconfig.get_path("platlib"))
-    _add_programs(layer, [_program("buildah")])
-    add_libraries(layer, [*binaries, *site.glob("**/*.so")], inside=site)
+    add_libraries(layer, [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")])
+    # Wheels rely on them, and every image with Python has them (PEP 513, manylinux).
+    for library in (Path("/usr/lib", sysconfig.get_config_var("MULTIARCH"), name) for name in _FOR_WHEELS):
+        layer.file(PurePosixPath(library), library.resolve())
     return layer.finished()
+
+
+def _packages_layer() -> bytes:
+    layer = FileLayer()
+    for setting in _SETTINGS:
+        if Path(setting).exists():
+            layer.file(setting, Path(setting))
+    bundled = [library for package in _packages() for library in _add_package(layer, package)]
+    _add_programs(layer, [_program("buildah")])
+    add_libraries(layer, bundled, {library.resolve() for library in bundled})
+    return layer.finished()
+
+
+def _add_package(layer: FileLayer, name: str) -> list[Path]:
+    """Adds an installed package; returns the libraries that it brings along."""
+    libraries = []
+    for file in importlib.metadata.distribution(name).files or ():
+        source = Path(str(file.locate()))
+        if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
+            layer.file(SITE / file, source)
+            if ".so" in source.suffixes:
+                libraries.append(source)
+    return libraries
 
 
 def _code_layer() -> bytes:
@@ -153,12 +186,12 @@ def _add_programs(layer: FileLayer, programs: list[Path]) -> None:
     add_libraries(layer, [program.resolve() for program in programs])
 
 
-def add_libraries(layer: FileLayer, binaries: list[Path], inside: Path | None = None) -> None:
-    """Adds what the dynamic loader would load, but for what lies in a folder that is there anyway."""
+def add_libraries(layer: FileLayer, binaries: list[Path], there: Collection[Path] = ()) -> None:
+    """Adds what the dynamic loader would load, but for the libraries that are there anyway."""
     done = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False)
     for name in sorted(set(_LOADER_NAMES.findall(done.stdout))):
         library = Path(name)
-        if inside and library.is_relative_to(inside):
+        if library.resolve() in there:
             continue
         if library.parts[1] in ("lib", "lib64"):
             library = Path("/usr", *library.parts[1:])

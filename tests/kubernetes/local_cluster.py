@@ -29,7 +29,7 @@ NODES = {
 """The nodes and the disks that hold their images, containers and emptyDirs."""
 
 _RECORD = "cluster.json"
-_READY_SECONDS = 120.0
+_READY_SECONDS = 600.0
 
 
 class LocalCluster:

@@ -13,6 +13,7 @@ from kubernetes import client, utils, watch
 
 from tests.kubernetes.given_cluster import GivenCluster
 from tests.kubernetes.local_cluster import LocalCluster
+from tests.kubernetes.waiting import PATIENCE_SECONDS
 from tests.parts.registries import Registry
 
 FINISHED = ("Succeeded", "Failed")
@@ -90,7 +91,7 @@ class Namespace:
         """A pod as it is now."""
         return self.core.read_namespaced_pod(name, self.name)
 
-    def wait(self, name: str, condition: Callable[[Any], bool], seconds: float = 60) -> Any:
+    def wait(self, name: str, condition: Callable[[Any], bool], seconds: float = PATIENCE_SECONDS) -> Any:
         """Watches a pod until it is as it should be.
 
         Args:
@@ -117,11 +118,11 @@ class Namespace:
                     return event["object"]
         raise AssertionError(f"{name} is not as it should be after {seconds:.0f} s\n{self.told(name)}")
 
-    def finished(self, name: str, seconds: float = 120) -> Any:
+    def finished(self, name: str, seconds: float = PATIENCE_SECONDS) -> Any:
         """Watches a pod until it has ended, well or not."""
         return self.wait(name, lambda pod: pod.status.phase in FINISHED, seconds)
 
-    def run(self, manifest: Mapping[str, Any], seconds: float = 120) -> str:
+    def run(self, manifest: Mapping[str, Any], seconds: float = PATIENCE_SECONDS) -> str:
         """Runs a pod to its end.
 
         Returns:

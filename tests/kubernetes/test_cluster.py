@@ -18,8 +18,8 @@ from tests.kubernetes.image import TINY_IMAGE
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import CLAIM_PATH, pod
+from tests.kubernetes.waiting import PATIENCE_SECONDS
 
-START_SECONDS = 60
 LIST_PODS = """
 from kubernetes import client, config
 config.load_incluster_config()
@@ -83,10 +83,8 @@ def another(tmp_path: Path) -> Iterator[LocalCluster]:
         another.down()
 
 
-def test_a_cluster_starts_in_under_a_minute_and_leaves_no_trace(another: LocalCluster) -> None:
-    started = time.monotonic()
+def test_a_cluster_leaves_no_trace(another: LocalCluster) -> None:
     another.up()
-    assert time.monotonic() - started < START_SECONDS
     number = another.network.number
     assert traces(another.folder)
     assert len(network_and_groups(number)) > 3
@@ -102,7 +100,7 @@ def test_a_cluster_starts_in_under_a_minute_and_leaves_no_trace(another: LocalCl
 
 def test_a_cluster_ends_with_the_process_that_it_is_tied_to(another: LocalCluster) -> None:
     with subprocess.Popen([sys.executable, "-c", UP_AND_STAY, str(another.folder)]) as process:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not another.folder.joinpath("machines", "large", "kubelet.pid").exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -163,7 +161,7 @@ def test_a_lost_nodes_work_is_done_on_the_other(
 
     lose_node(first)
 
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         running = {found.spec.node_name for found in pods(namespace.name).items if found.status.phase == "Running"}
         if running - {first}:

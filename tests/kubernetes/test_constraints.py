@@ -10,48 +10,25 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.job import Privilege
 from modelcar.steps.preflight import admission
 from modelcar.steps.preflight.admission import TrialPod
-from tests.kubernetes import constraints
 from tests.kubernetes.conftest import AnyCluster
+from tests.kubernetes.constraints import MESSAGE, grant, in_force, is_taken
 from tests.kubernetes.namespace import Namespace
+from tests.kubernetes.waiting import until
 from tests.parts import security_context_constraints as sccs
 from tests.parts.security_context_constraints import Constraints
 
 BY_DEFAULT = (sccs.RESTRICTED_V2, sccs.RESTRICTED_V3)
 GRANTED = (sccs.NESTED_CONTAINER, sccs.PRIVILEGED)
+ACCOUNT = "modelcar-build"
 KINDS: tuple[Privilege, ...] = ("none", "nested", "privileged")
 
 
 @pytest.fixture
 def judged(namespace: Namespace, cluster: AnyCluster) -> Iterator[Cluster]:
     """Give the namespace, whose pods are judged as OpenShift judges them."""
-    objects, rbac = client.CustomObjectsApi(cluster.api), client.RbacAuthorizationV1Api(cluster.api)
-    policy = constraints.policy(BY_DEFAULT, GRANTED, namespace.name)
-    made = ((constraints.POLICIES, policy), (constraints.BINDINGS, constraints.binding()))
-    for kind, body in made:
-        objects.create_cluster_custom_object(*constraints.GROUP, kind, body)
-    roles: list[Any] = [constraints.role(scc) for scc in GRANTED]
-    for role in roles:
-        rbac.create_cluster_role(role)
-    namespace.core.create_namespaced_service_account(namespace.name, {"metadata": {"name": "modelcar-build"}})
-    here = Cluster(cluster.api, namespace.name)
-    # The API server takes a moment to notice the policy.
-    while admission.check_pod(here, TrialPod({}, privilege="privileged")).verdict == "ok":
-        pass
-    yield here
-    for role in roles:
-        rbac.delete_cluster_role(role["metadata"]["name"])
-    for kind, body in reversed(made):
-        objects.delete_cluster_custom_object(*constraints.GROUP, kind, body["metadata"]["name"])
-
-
-def grant(namespace: Namespace, scc: Constraints) -> None:
-    name = f"system:openshift:scc:{scc.name}"
-    body: Any = {
-        "metadata": {"name": "granted"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": "modelcar-build", "namespace": namespace.name}],
-    }
-    client.RbacAuthorizationV1Api(namespace.api).create_namespaced_role_binding(namespace.name, body)
+    namespace.core.create_namespaced_service_account(namespace.name, {"metadata": {"name": ACCOUNT}})
+    with in_force(namespace, BY_DEFAULT, GRANTED):
+        yield Cluster(cluster.api, namespace.name)
 
 
 @pytest.mark.parametrize(
@@ -67,31 +44,28 @@ def test_preflight_finds_the_least_privilege_that_the_account_has(
     granted: Constraints | None, taken: set[str], judged: Cluster, namespace: Namespace
 ) -> None:
     if granted:
-        grant(namespace, granted)
-        # And to notice the right.
-        while admission.check_pod(judged, TrialPod({}, "modelcar-build", "nested")).verdict != "ok":
-            pass
+        grant(namespace, granted, ACCOUNT)
+        until(lambda: is_taken(judged, TrialPod({}, ACCOUNT, "nested")), "the right is known")
 
-    found = {kind: admission.check_pod(judged, TrialPod({}, "modelcar-build", kind)) for kind in KINDS}
+    found = {kind: admission.check_pod(judged, TrialPod({}, ACCOUNT, kind)) for kind in KINDS}
 
     assert {kind for kind, finding in found.items() if finding.verdict == "ok"} == taken
     for kind, finding in found.items():
         if kind not in taken:
-            assert constraints.MESSAGE in finding.what
+            assert MESSAGE in finding.what
             assert finding.command.startswith("oc adm policy add-scc-to-user")
 
 
 def test_policy_judges_as_the_rules_in_the_tests_do(judged: Cluster, namespace: Namespace) -> None:
     """One stands for the other where there is no cluster (tests/modelcar/steps/preflight/test_constraints.py)."""
-    trial = TrialPod({}, "modelcar-build", "nested").manifest()
+    trial = TrialPod({}, ACCOUNT, "nested").manifest()
     container = trial["spec"]["containers"][0]
     changes: list[dict[str, Any]] = [
         {"runAsUser": 0}, {"runAsUser": 65535}, {"seccompProfile": {"type": "RuntimeDefault"}},
         {"capabilities": {"add": ["SYS_ADMIN"]}}, {"allowPrivilegeEscalation": True}, {"privileged": True},
     ]  # fmt: skip
-    grant(namespace, sccs.NESTED_CONTAINER)
-    while admission.check_pod(judged, TrialPod({}, "modelcar-build", "nested")).verdict != "ok":
-        pass
+    grant(namespace, sccs.NESTED_CONTAINER, ACCOUNT)
+    until(lambda: is_taken(judged, TrialPod({}, ACCOUNT, "nested")), "the right is known")
     usable = (*BY_DEFAULT, sccs.NESTED_CONTAINER)
     for change in changes:
         security = {**container["securityContext"], **change}

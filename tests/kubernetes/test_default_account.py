@@ -11,6 +11,7 @@ from kubernetes import client
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.programs.build import kubectl_program
+from tests.kubernetes.waiting import until
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "default-account"
 WORKFLOW = ("argoproj.io", "v1alpha1")
@@ -29,8 +30,19 @@ def workflows(cluster: AnyCluster) -> Iterator[None]:
     names = {"kind": "Workflow", "plural": "workflows", "singular": "workflow", "listKind": "WorkflowList"}
     spec = {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]}
     extensions.create_custom_resource_definition({"metadata": {"name": name}, "spec": spec})
+    until(lambda: is_served(cluster), "workflows are served")
     yield
     extensions.delete_custom_resource_definition(name)
+
+
+def is_served(cluster: AnyCluster) -> bool:
+    try:
+        client.CustomObjectsApi(cluster.api).list_cluster_custom_object(*WORKFLOW, "workflows")
+    except client.ApiException as error:
+        if error.status in (404, 503):
+            return False
+        raise
+    return True
 
 
 @pytest.fixture
@@ -61,8 +73,7 @@ def test_runs_of_a_labelled_project_get_the_narrow_account(policy: None, namespa
 
     namespace.core.patch_namespace(namespace.name, {"metadata": {"labels": {"modelcar-default-account": "true"}}})
     # The API server takes a moment to notice label and policy.
-    while account_of(namespace, given) != "modelcar-pipeline":
-        pass
+    until(lambda: account_of(namespace, given) == "modelcar-pipeline", "label and policy are in force")
 
     assert account_of(namespace, {"serviceAccountName": "chosen"}) == "chosen"
     assert account_of(namespace, {}) == ""

@@ -62,7 +62,7 @@ def test_a_plain_build_is_evicted_from_the_small_node(
     namespace.create(manifest)
 
     with watching_disk(local_cluster.api, "small", namespace.name, "plain") as peak:
-        status = namespace.finished("plain", seconds=180).status
+        status = namespace.finished("plain").status
 
     assert status.phase == "Failed", namespace.told("plain")
     assert status.reason == "Evicted", namespace.told("plain")
@@ -80,7 +80,7 @@ def test_our_build_of_the_same_model_leaves_the_same_node_alone(
     namespace.create(manifest)
 
     with watching_disk(local_cluster.api, "small", namespace.name, "ours") as peak:
-        status = namespace.finished("ours", seconds=180).status
+        status = namespace.finished("ours").status
 
     assert status.phase == "Succeeded", namespace.told("ours")
     assert namespace.log("ours").splitlines()[-1].startswith(f"{pod_registry.host}/team/ours@sha256:")

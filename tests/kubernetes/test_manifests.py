@@ -69,7 +69,7 @@ def test_all_names_are_of_the_project_that_was_named_once(manifests: str, namesp
 
     subjects = {(subject.name, subject.namespace) for binding in bindings for subject in binding.subjects}
 
-    assert subjects <= {(ACCOUNT, namespace.name), ("modelcar-build", namespace.name)}
+    assert subjects <= {(account, namespace.name) for account in (ACCOUNT, NARROW, "modelcar-build")}
     assert namespace.core.read_namespaced_service_account("modelcar-build", namespace.name)
     assert namespace.core.read_namespaced_persistent_volume_claim("modelcar", namespace.name)
     labels = namespace.core.read_namespace(namespace.name).metadata.labels

@@ -13,13 +13,12 @@ import pytest
 
 from tests.kubernetes.kfp import object_store, objects
 from tests.kubernetes.kfp.backend import Backend
-from tests.kubernetes.kfp.runs import Run
 from tests.kubernetes.kfp.surroundings import Surroundings
+from tests.kubernetes.waiting import PATIENCE_SECONDS
 from tests.parts.models import tiny_llama
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MODEL = "example/from-a-notebook"
-RUN_SECONDS = 600
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
 
 Execute = Callable[..., str]
@@ -50,7 +49,7 @@ def execute(
         lines = [f"{key} = {value!r}" for key, value in given.items()]
         book.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
         client = nbclient.NotebookClient(
-            book, timeout=RUN_SECONDS, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+            book, timeout=int(PATIENCE_SECONDS), kernel_name="python3", resources={"metadata": {"path": tmp_path}}
         )
         client.execute()
         return "\n".join(shown(cell) for cell in book.cells if cell.cell_type == "code")
@@ -111,7 +110,6 @@ def test_a_model_is_planned_run_scheduled_compared_and_reported(
     [kept] = [one for one in client.list_recurring_runs().recurring_runs if one.display_name.startswith(MODEL)]
     ended = wait_for_runs_of(client, kept.recurring_run_id, 2)
     assert {run.state for run in ended} == {"SUCCEEDED"}
-    assert Run(kfp_backend, ended[1].run_id).seconds_at_work() < 30
 
     compared = execute("2", **schedule, STOP=True)
     assert compared.count("SUCCEEDED") >= 2
@@ -124,11 +122,11 @@ def test_a_model_is_planned_run_scheduled_compared_and_reported(
 
 def wait_for_runs_of(client: Any, schedule: str, count: int) -> list[Any]:
     """The first runs of a schedule that have ended, the oldest first."""
-    deadline = time.monotonic() + RUN_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         runs = client.list_runs(page_size=100, sort_by="created_at").runs or []
         ended = [run for run in runs if run.recurring_run_id == schedule and run.state in ENDED]
         if len(ended) >= count:
             return ended[:count]
         time.sleep(2)
-    raise AssertionError(f"{count} runs of the schedule did not end in {RUN_SECONDS} s")
+    raise AssertionError(f"{count} runs of the schedule did not end in {PATIENCE_SECONDS:.0f} s")

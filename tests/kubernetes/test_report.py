@@ -17,6 +17,7 @@ from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import pod
+from tests.kubernetes.waiting import PATIENCE_SECONDS
 from tests.parts.run_pods import Run
 
 NOWHERE = "registry.invalid/none/none:1"
@@ -82,9 +83,9 @@ def state_of(run: Run) -> RunState:
     return RunState.read(Cluster(run.core.api_client, run.namespace), run.id)
 
 
-def failure(run: Run, reason: str, *, node_need: int = 0, seconds: float = 90) -> Failure:
+def failure(run: Run, reason: str, *, node_need: int = 0) -> Failure:
     """The first failure, as soon as it is the one that is expected."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     found: list[Failure] = []
     while time.monotonic() < deadline:
         state = state_of(run)
@@ -109,7 +110,7 @@ def test_eviction_is_named_with_what_was_used_asked_for_and_predicted(run: Run, 
     script = "while dd if=/dev/zero of=/tmp/$((n=n+1)) bs=1M count=100 2>/dev/null; do sleep 0.3; done; sleep 600"
     run.pod("build", {"nodeSelector": {"kubernetes.io/hostname": "small"}}, main=sh(local_cluster.image, script))
 
-    found = failure(run, "Evicted", node_need=16 << 20, seconds=180)
+    found = failure(run, "Evicted", node_need=16 << 20)
 
     assert found.step == "build"
     assert found.what.startswith("build was evicted from node small: The node was low on resource: ephemeral-storage.")
@@ -122,7 +123,7 @@ def test_a_limit_that_was_overstepped_is_named(run: Run, image: str) -> None:
     script = "dd if=/dev/zero of=/tmp/file bs=1M count=200; sleep 600"
     run.pod("build", {}, main=sh(image, script, **limits(ephemeral_storage="50Mi")))
 
-    found = failure(run, "Evicted", seconds=120)
+    found = failure(run, "Evicted")
 
     assert "50Mi" in found.what
     assert "had asked for 50Mi of ephemeral-storage" in found.what
@@ -196,7 +197,7 @@ def test_volume_that_cannot_be_mounted(run: Run, image: str) -> None:
 def test_image_that_cannot_be_pulled(run: Run) -> None:
     run.pod("mirror", {}, main={"image": NOWHERE})
 
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := failures(state_of(run))) and time.monotonic() < deadline:
         time.sleep(0.5)
 
@@ -218,7 +219,7 @@ def test_deadline_of_a_job_that_never_found_a_node(run: Run) -> None:
     owner = run.pod("build-in-job", {}, main={"image": NOWHERE})
     spec = {"nodeSelector": {"ai-build-node": "true"}}
     run.job("build", spec, main={"image": NOWHERE}, owner=owner, job_spec={"activeDeadlineSeconds": 3})
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not any(job.status.conditions for job in state_of(run).jobs) and time.monotonic() < deadline:
         time.sleep(0.5)
 

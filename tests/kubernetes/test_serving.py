@@ -73,7 +73,7 @@ def answer(namespace: Namespace, cluster: AnyCluster, served: Settings) -> list[
     """Starts a server, asks it when it is ready, and returns what it said when it loaded the model."""
     name = served["metadata"]["name"]
     namespace.create(served)
-    running = namespace.wait(name, is_ready, seconds=300)
+    running = namespace.wait(name, is_ready)
     command = ["python3", "-c", QUESTION, running.status.pod_ip]
     given = json.loads(namespace.run(pod(f"ask-{name}", command, cluster.image)).splitlines()[-1])
     assert given["usage"]["completion_tokens"] == 4
@@ -128,7 +128,7 @@ def test_model_is_there_for_a_pipelines_step(
     written["spec"]["restartPolicy"] = "Never"
     namespace.create(written)
 
-    ended = namespace.finished("imported", seconds=200)
+    ended = namespace.finished("imported")
 
     assert ended.status.phase == "Succeeded", namespace.told("imported")
     assert json.loads(namespace.log("imported", container="kserve-container"))["model_type"] == "llama"
@@ -147,7 +147,7 @@ def test_model_stays_when_its_container_is_started_again(
         states = {one.name: one for one in found.status.container_statuses or ()}
         return is_ready(found) and "modelcar" in states and states["modelcar"].restart_count >= 2
 
-    running = namespace.wait("again", restarted, seconds=200)
+    running = namespace.wait("again", restarted)
     listed = ["python3", "-c", QUESTION, running.status.pod_ip]
 
     assert "choices" in namespace.run(pod("ask-again", listed, cluster.image))

@@ -13,8 +13,7 @@ from kubernetes import client, watch
 from modelcar.cluster.watch import watched
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
-
-SECONDS = 60
+from tests.kubernetes.waiting import PATIENCE_SECONDS
 
 
 class Watcher:
@@ -35,7 +34,7 @@ class Watcher:
 
     def until(self, wanted: Callable[[set[str]], bool]) -> set[str]:
         """Waits for a state."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not wanted(state := self.states.get(timeout=deadline - time.monotonic())):
             pass
         return state

@@ -28,7 +28,13 @@ class BuildError(RuntimeError):
 
 
 def go_programs(
-    name: str, source: Path, *, link: str = "-s -w", flags: Sequence[str] = (), prepare: Prepare | None = None
+    name: str,
+    source: Path,
+    *,
+    link: str = "-s -w",
+    flags: Sequence[str] = (),
+    prepare: Prepare | None = None,
+    cgo: bool = False,
 ) -> Path:
     """Builds a module's programs unless the cache has them.
 
@@ -39,6 +45,7 @@ def go_programs(
         link: Flags for the linker.
         flags: More flags of `go build`, such as `-tags=…`.
         prepare: Changes a copy of the folder before it is built; takes the copy and a function that runs `go` there.
+        cgo: Whether they hold C, for which this machine needs a compiler.
 
     Returns:
         The folder that holds the programs, fit for a PATH.
@@ -48,13 +55,13 @@ def go_programs(
     """
     go, version = _go(source)
     flags = ("-trimpath", f"-ldflags={link}", *flags)
-    folder = _folder(name, _key(source, version, flags, prepare))
+    folder = _folder(name, _key(source, version, (*flags, "cgo") if cgo else flags, prepare))
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with folder.with_name(f"{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
-                _build(go, name, source, flags, prepare, folder)
+                _build(go, name, source, flags, prepare, folder, cgo)
     return folder
 
 
@@ -110,7 +117,9 @@ def _key(source: Path, version: str, flags: Sequence[str], prepare: Prepare | No
     return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
 
 
-def _build(go: str, name: str, source: Path, flags: Sequence[str], prepare: Prepare | None, folder: Path) -> None:
+def _build(
+    go: str, name: str, source: Path, flags: Sequence[str], prepare: Prepare | None, folder: Path, cgo: bool
+) -> None:
     print(f"building {name}, once", flush=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
         build = Path(temporary)
@@ -119,7 +128,8 @@ def _build(go: str, name: str, source: Path, flags: Sequence[str], prepare: Prep
         if prepare:
             prepare(build, lambda *arguments: _run(go, *arguments, cwd=build))
         packages = "tool" if _TOOL.search((build / "go.mod").read_text()) else "."
-        _run("nice", go, "build", *flags, "-o", "programs/", packages, cwd=build)
+        switch = ("env", "CGO_ENABLED=1") if cgo else ()
+        _run(*switch, "nice", go, "build", *flags, "-o", "programs/", packages, cwd=build)
         (build / "programs").replace(folder)
 
 

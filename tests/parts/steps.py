@@ -33,7 +33,7 @@ def stream(model: str, target: str = "", *, mirror: str = "", **given: Any) -> s
 
 def plan(model: str, target: str = "", *, claim: Path | None = None, **given: Any) -> plan_step.Plan:
     """Plans a run."""
-    options = {name: given.pop(name) for name in ("with_claim", "with_buildah") if name in given}
+    options = {name: given.pop(name) for name in ("with_claim", "layer_copies") if name in given}
     image = {name: given.pop(name) for name in _names(ImageRequest) & given.keys()}
     selection = _value(Selection, given, ("model", model))
     return plan_step.plan(selection, _value(ImageRequest, image, ("target", target)), claim, **options)

@@ -82,6 +82,7 @@ def index(tmp_path: Path) -> Iterator[PackageIndex]:
 def containers(folder: Path, delivery: Delivery) -> dict[str, dict[str, Any]]:
     document = next(yaml.safe_load_all(compile_one(STREAMING, folder, delivery).read_text()))
     executors = document["deploymentSpec"]["executors"]
+    executors.pop("exec-code", None)
     return {name.removeprefix("exec-"): executor["container"] for name, executor in executors.items()}
 
 

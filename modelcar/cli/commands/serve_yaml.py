@@ -15,6 +15,9 @@ def serve_yaml(
     ] = "auto",
     llm: Annotated[bool, typer.Option("--llm", help="An LLMInferenceService, for OpenShift AI 3.4 and newer.")] = False,
     connection: Annotated[str, typer.Option(help="Connection, or pull Secret, with which the image is pulled.")] = "",
+    hardware_profile: Annotated[
+        str, typer.Option(help="OpenShift AI's hardware profile, NAME or NAMESPACE/NAME.", metavar="NAME")
+    ] = "",
     model_format: Annotated[str, typer.Option(help="Model format as KServe calls it; as the build found it.")] = "",
     output: Annotated[Path | None, typer.Option(help="Directory for the files, instead of printing one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
@@ -37,7 +40,7 @@ def serve_yaml(
     platform = choose_platform(serving, cluster)
     model = read_served_model(image, model_format)
     there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None
-    documents = serving_documents(model, platform, connection, there)
+    documents = serving_documents(model, platform, connection, there, hardware_profile)
     files = {
         "inference-service.yaml": documents.inference_service,
         "llm-inference-service.yaml": documents.llm_inference_service,

@@ -16,6 +16,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import failures
 from modelcar.cluster.run_state import NODE_NAME, RunState
 from modelcar.cluster.run_state import Step as StepState
+from modelcar.pipelines.shared_code import NEVER
 from modelcar.records.step_record import Record
 
 WAITING, RUNNING, DONE, FAILED, SKIPPED, CANCELLED = ("waiting", "running", "done", "failed", "skipped", "cancelled")
@@ -168,7 +169,7 @@ _SPECS: dict[tuple[str, str], Any] = {}
 
 
 def _titles(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The tasks that run something, in their order, and what people call them."""
+    """The tasks that may run something, in their order, and what people call them."""
     components = spec.get("components", {})
 
     def within(dag: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -176,6 +177,8 @@ def _titles(spec: Mapping[str, Any]) -> dict[str, str]:
         after = {name: task.get("dependentTasks", []) for name, task in tasks.items()}
         for name in TopologicalSorter(after).static_order():
             component = components.get(tasks[name]["componentRef"]["name"], {})
+            if tasks[name].get("triggerPolicy", {}).get("condition") == NEVER:
+                continue
             if "dag" in component:
                 yield from within(component["dag"])
             else:

@@ -5,9 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes import client
-from kubernetes.utils.quantity import parse_quantity
-
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api, said
 from modelcar.cluster.job import NESTED_POD_SECURITY, NESTED_SECURITY, Privilege
 from modelcar.errors import ClusterError
@@ -103,6 +100,8 @@ def check_pod(cluster: Cluster, pod: TrialPod) -> Finding:
 
 
 def _tried(cluster: Cluster, pod: TrialPod) -> Finding:
+    from kubernetes import client
+
     try:
         made = cluster.core.create_namespaced_pod(
             cluster.namespace, pod.manifest(), dry_run="All", _request_timeout=REQUEST_SECONDS
@@ -193,6 +192,8 @@ def _all_below(requested: Mapping[str, Any], limited: Mapping[str, Any]) -> bool
 
 def _amounts(listed: str) -> dict[str, Any]:
     """`cpu=1,memory=2Gi` as amounts."""
+    from kubernetes.utils.quantity import parse_quantity
+
     pairs: Iterable[tuple[str, str, str]] = (pair.strip().partition("=") for pair in listed.split(","))
     return {name: parse_quantity(quantity) for name, _, quantity in pairs}
 
@@ -213,6 +214,8 @@ def _may(cluster: Cluster, group: str, resource: str, subresource: str, verb: st
 
 def _user(cluster: Cluster) -> tuple[str, str]:
     """Returns our own user, for a person and as an option of `oc`."""
+    from kubernetes import client
+
     with explained_api("say who this run is"):
         review: Any = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
             client.V1SelfSubjectReview(), _request_timeout=REQUEST_SECONDS

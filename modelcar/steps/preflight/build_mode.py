@@ -49,15 +49,26 @@ def choose_mode(
     if mode != "pod":
         kind = {"nested": "a Job, in a user namespace of its pod's own,", "job": "a privileged Job,"}[mode]
         return mode, Finding(about, "ok", f"in {kind} as the service account {run.job_service_account}")
-    with_buildah = uses_buildah(run, mode)
+    with_buildah = _uses_buildah(run, mode)
     return mode, Finding(about, "ok", f"in the step's own pod, {'by buildah' if with_buildah else 'without buildah'}")
 
 
-def uses_buildah(run: RunRequest, mode: BuildMode) -> bool:
+def _uses_buildah(run: RunRequest, mode: BuildMode) -> bool:
     """Tells whether buildah will make the layers, as far as can be seen from here."""
     if run.streaming or run.builder not in builder.BUILDERS:
         return False
     return (mode != "pod" and run.builder != "direct") or builder.uses_buildah(run.builder)
+
+
+def layer_copies(run: RunRequest, mode: BuildMode) -> int:
+    """Tells how often the build will have a layer on the claim, besides its files.
+
+    buildah writes a layer once before it sends it, and takes the files themselves by links; but a user of a pod's own
+    user namespace may link no file whose owner is not mapped into that, as the download's is not.
+    """
+    if not _uses_buildah(run, mode):
+        return 0
+    return 2 if mode == "nested" else 1
 
 
 _WITHOUT_PRIVILEGE = "Choose builder=direct, which needs no privilege and gives the same image"

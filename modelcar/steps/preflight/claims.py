@@ -2,8 +2,6 @@
 
 import math
 
-from kubernetes import client
-from kubernetes.utils.quantity import parse_quantity
 from rich.filesize import decimal
 
 from modelcar.claim.space import SPARE_BYTES
@@ -27,6 +25,9 @@ def check(cluster: Cluster, name: str, needed: int) -> Finding:
     Raises:
         ClusterError: It may not be read.
     """
+    from kubernetes import client
+    from kubernetes.utils.quantity import parse_quantity
+
     with explained_api(f"read the claim {name}"):
         try:
             found = cluster.core.read_namespaced_persistent_volume_claim(

@@ -15,8 +15,6 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
 from modelcar.errors import ClusterError
 from modelcar.steps.preflight.finding import Finding
@@ -373,6 +371,8 @@ def _resources(quantities: Mapping[str, Any] | None) -> Resources:
 
 @lru_cache(4096)
 def _thousandths(quantity: str) -> int:
+    from kubernetes.utils.quantity import parse_quantity
+
     amount: Decimal = parse_quantity(quantity)
     return math.ceil(amount * 1000)
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.markdown import Markdown
 
 from modelcar import html_page
 from modelcar.errors import on_one_line
@@ -19,7 +17,8 @@ MOST_ROWS = 25
 
 LOG_COLUMNS = 140
 
-_SIGNS = {"ok": "✅", "warning": "⚠️", "refusal": "❌"}
+_SIGNS = {"ok": "✔", "warning": "⚠", "refusal": "✘"}
+"""In fonts that every machine has; those in colour are boxes where there is no font of emoji."""
 
 
 def page(found: Preflight) -> str:
@@ -37,6 +36,9 @@ def show(found: Preflight) -> None:
     if found.unchanged is not None:
         print(f"{found.unchanged} is this commit already, made in this way; nothing to do", flush=True)
         return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     Console(width=LOG_COLUMNS).print(Markdown(page(found)))
     if commands := [finding.command for finding in found.refusals if finding.command]:
         print("To paste:", *commands, sep="\n", flush=True)

@@ -85,7 +85,7 @@ def plan(
     claim: Path | None = None,
     *,
     with_claim: bool = True,
-    with_buildah: bool = True,
+    layer_copies: int = 1,
 ) -> Plan:
     """Plans a run.
 
@@ -94,7 +94,8 @@ def plan(
         request: The image that is asked for.
         claim: The claim's directory, where it can be seen from here: what an earlier download left is not counted.
         with_claim: Whether the model is downloaded, and not streamed from the Hub into the registry.
-        with_buildah: Whether buildah builds the image, which takes room for a layer.
+        layer_copies: How often the build has a layer on the claim, besides its files: not at all without buildah; once
+            with it; twice where it may not link the files into its containers.
 
     Raises:
         HubError: The Hub refused.
@@ -129,7 +130,7 @@ def plan(
     return replace(
         planned,
         fetch_bytes=bytes_to_fetch(snapshot, claim) if claim else snapshot.size,
-        scratch_bytes=max(layer.size for layer in parts) if with_buildah else 0,
+        scratch_bytes=layer_copies * max(layer.size for layer in parts),
     )
 
 

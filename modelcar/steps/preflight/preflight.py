@@ -9,18 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from kubernetes.utils.quantity import parse_quantity
-
 from modelcar import model_registry, pod
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
-from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
+from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
-from modelcar.steps.preflight.request import NODE_NEED, BuildMode, RunRequest
+from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequest
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
@@ -66,7 +64,7 @@ class Preflight:
                 entry = self.run.registered_name or self.plan.snapshot.model
                 record.entry = f"{entry} {self.plan.snapshot.commit[: model_registry.VERSION_DIGITS]}"
         if not self.run.streaming:
-            record.node_need = int(parse_quantity(NODE_NEED))
+            record.node_need = NODE_NEED_BYTES
 
     def check(self) -> None:
         """Lets the run pass, or not.
@@ -136,8 +134,8 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
 
 
 def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:
-    with_buildah = uses_buildah(run, mode)
-    return plan(run.selection, run.image, seen, with_claim=not run.streaming, with_buildah=with_buildah)
+    copies = layer_copies(run, mode)
+    return plan(run.selection, run.image, seen, with_claim=not run.streaming, layer_copies=copies)
 
 
 def _visible_claim() -> Path | None:

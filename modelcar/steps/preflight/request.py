@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from kubernetes.utils.quantity import parse_quantity
-
 from modelcar.given import value_of
 from modelcar.hub.selection import Selection
 from modelcar.image import layout
@@ -19,7 +17,7 @@ from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE, Need
 BuildMode = Literal["pod", "nested", "job"]
 BUILD_MODES = ("auto", *get_args(BuildMode))
 
-NODE_NEED = "1Gi"
+NODE_NEED, NODE_NEED_BYTES = "1Gi", 1 << 30
 """Of ephemeral storage. The weights never touch the node; what does are the packages that a step installs when it
 starts (below 100 MiB, twice while pip works) and its log, of which the kubelet keeps 50 MiB. Who uses more than the
 limit is evicted, so there is room to spare."""
@@ -128,7 +126,7 @@ class RunRequest:
             if value not in choices:
                 yield _mistake(f"there is no {name} {value!r}", f"Choose one of {', '.join(choices)}")
         for resource, quantity in self.need.requests.items():
-            if not _QUANTITY.fullmatch(quantity) or not parse_quantity(quantity):
+            if not _QUANTITY.fullmatch(quantity) or not re.search("[1-9]", re.split("[eE]", quantity)[0]):
                 yield _mistake(f"{quantity!r} is no amount of {resource}", "Write it as Kubernetes does: 500m, 2, 20Gi")
         for key, value in self.node_selector.items():
             if not isinstance(value, str):

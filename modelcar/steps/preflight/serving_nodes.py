@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import urllib3
-from kubernetes import client
 from rich.filesize import decimal
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
@@ -82,6 +81,8 @@ def _store(cluster: Cluster, node: Node, *, ask: bool) -> _Store:
 
 def _measured(cluster: Cluster, node: str) -> int | None:
     """Asks the kubelet what is free for images; None without the right to (nodes/proxy), which few have."""
+    from kubernetes import client
+
     try:
         # The client's own method for it escapes the slash in the path.
         found: Mapping[str, Any] = cluster.api.call_api(

@@ -7,20 +7,16 @@ report itself never fails: what it cannot find out, it says.
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from modelcar import pod
-from modelcar.claim.folder import Folder
-from modelcar.claim.scratch import remove_abandoned
+from modelcar.claim.scratch import remove_all_abandoned
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure, failures
 from modelcar.cluster.job import delete_jobs
 from modelcar.cluster.run_state import RunState
-from modelcar.errors import ClaimError
-from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.records.step_record import records_in
 from modelcar.serving.platform import choose_platform
 from modelcar.serving.runtime import find_runtime
@@ -89,12 +85,8 @@ def _without_jobs(cluster: Cluster, run_id: str) -> list[str]:
     return [f"The Job {name} was still there and was deleted." for name in delete_jobs(cluster, run_id)]
 
 
-def _without_scratch(place: Path) -> list[str]:
-    count = 0
-    for path in place.glob("*/*"):
-        # What is a link, or behind one, is nobody's download.
-        with suppress(OSError, ClaimError), Folder(path / DOWNLOAD_NOTE.parent, place) as folder:
-            count += remove_abandoned(folder)
+def _without_scratch(claim: Path) -> list[str]:
+    count = remove_all_abandoned(claim)
     return [f"{count} working directories of builds that were killed were removed from the claim."] if count else []
 
 

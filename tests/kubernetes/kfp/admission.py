@@ -14,7 +14,7 @@ from tests.kubernetes.pods import RANDOM_USER
 _NAME = "modelcar-test-pipelines"
 # Not those of Jobs that a run's steps make: they have a service account, and so an SCC, of their own.
 _RUN_PODS = "has(object.metadata.labels) && 'workflows.argoproj.io/workflow' in object.metadata.labels"
-_ACTIVE_SECONDS = 30.0
+_ACTIVE_SECONDS = 600.0
 _DOMAINS = ("", ".svc", ".svc.cluster.local")
 _GROUP = ("admissionregistration.k8s.io", "v1")
 # The client library is older than these kinds, and takes them as it takes anybody's own.

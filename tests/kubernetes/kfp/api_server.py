@@ -11,7 +11,7 @@ from tests.kubernetes.kfp.image import IMAGE
 from tests.kubernetes.machine import Machine, MachineError
 
 HTTP_PORT, GRPC_PORT = 8888, 8887
-START_SECONDS = 60.0
+START_SECONDS = 600.0
 TRUSTED, TRUSTED_KEY = "trusted-authorities", "ca.crt"
 """The ConfigMap with the certificates that runs' steps trust, and its key."""
 

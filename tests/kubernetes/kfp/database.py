@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.kubernetes.machine import Machine, MachineError
 
 PORT = 3306
-START_SECONDS = 60.0
+START_SECONDS = 600.0
 
 _SOCKET = Path("/run/mariadb.socket")
 """On the machine; a socket's path must be short."""

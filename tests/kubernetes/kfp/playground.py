@@ -21,7 +21,7 @@ from tests.kubernetes.machine import MachineError
 from tests.parts.models import tiny_llama
 
 MODEL = "example/tiny-llama"
-START_SECONDS = 300.0
+START_SECONDS = 1200.0
 """The Model Registry's program may have to be built first."""
 
 _REPOSITORY = Path(__file__).parents[3]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.waiting import PATIENCE_SECONDS
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 RUN_LABEL = "pipeline/runid"
+_WORKFLOWS = ("argoproj.io", "v1alpha1")
 _NODE_NAME = "workflows.argoproj.io/node-name"
 _TASK_OF_POD = re.compile(r"\.([^.]+)\.executor(\(\d+\))?$")
 
@@ -37,12 +39,23 @@ class Pipeline:
         versions = backend.client().list_pipeline_versions(uploaded.pipeline_id).pipeline_versions
         return cls(backend, uploaded.pipeline_id, versions[0].pipeline_version_id)
 
-    def start(self, name: str, parameters: Mapping[str, Any]) -> "Run":
-        """Starts a run with what was filled in; all else has its default."""
+    def start(self, name: str, parameters: Mapping[str, Any], service_account: str = "") -> "Run":
+        """Starts a run with what was filled in; all else has its default.
+
+        Args:
+            name: The run's name.
+            parameters: What was filled in.
+            service_account: The account of its pods; empty for the backend's own.
+        """
         client = self.backend.client()
         experiment = client.create_experiment("tests")
         run = client.run_pipeline(
-            experiment.experiment_id, name, params=dict(parameters), pipeline_id=self.id, version_id=self.version
+            experiment.experiment_id,
+            name,
+            params=dict(parameters),
+            pipeline_id=self.id,
+            version_id=self.version,
+            service_account=service_account or None,
         )
         return Run(self.backend, run.run_id)
 
@@ -63,7 +76,7 @@ class Run:
         """All that the API tells of it."""
         return self.backend.client().get_run(self.id)
 
-    def ended(self, seconds: float = 600) -> str:
+    def ended(self, seconds: float = PATIENCE_SECONDS) -> str:
         """Waits until it has ended.
 
         Args:
@@ -82,13 +95,13 @@ class Run:
             time.sleep(0.5)
         return str(state)
 
-    def succeeds(self, seconds: float = 600) -> "Run":
+    def succeeds(self, seconds: float = PATIENCE_SECONDS) -> "Run":
         """Waits until it has ended, well."""
         state = self.ended(seconds)
         assert state == "SUCCEEDED", self.told()
         return self
 
-    def wait_for(self, condition: Callable[["Run"], Any], seconds: float = 400) -> Any:
+    def wait_for(self, condition: Callable[["Run"], Any], seconds: float = PATIENCE_SECONDS) -> Any:
         """Asks again and again until the answer is true, and returns it."""
         deadline = time.monotonic() + seconds
         while not (answer := condition(self)):
@@ -117,16 +130,6 @@ class Run:
         (pod,) = self.pods(task)
         return pod
 
-    def seconds_at_work(self) -> float:
-        """How long its steps ran, all together. Between them the backend starts pods, which takes what it takes."""
-        ended = [
-            status.state.terminated
-            for pod in self.pods()
-            for status in pod.status.container_statuses
-            if status.name == "main"
-        ]
-        return sum((each.finished_at - each.started_at).total_seconds() for each in ended)
-
     def log(self, task: str) -> str:
         """What the last attempt of a task has said."""
         core = self.backend.namespace.core
@@ -145,6 +148,17 @@ class Run:
         core = self.backend.namespace.core
         selector = f"{RUN_LABEL}={self.id},batch.kubernetes.io/job-name"
         return list(core.list_namespaced_pod(self.backend.namespace.name, label_selector=selector).items)
+
+    def workflow_bytes(self) -> int:
+        """Returns the size of Argo's Workflow as it is now: the run's definition and what became of each step."""
+        from kubernetes import client
+
+        objects = client.CustomObjectsApi(self.backend.namespace.api)
+        found = objects.list_namespaced_custom_object(
+            *_WORKFLOWS, self.backend.namespace.name, "workflows", label_selector=f"{RUN_LABEL}={self.id}"
+        )
+        (workflow,) = found["items"]
+        return len(json.dumps(workflow, separators=(",", ":"), ensure_ascii=False).encode())
 
     def terminate(self) -> None:
         """Stops it, as the button does."""

@@ -22,6 +22,8 @@ def programs() -> list[Path]:
     return [
         go_programs("kubernetes", kubernetes, link=f"-s -w {_versions(kubernetes / 'go.mod')}"),
         go_programs("containerd", _SOURCE / "containerd"),
+        # Debian's cannot map the ids of mounts, without which no pod gets a user namespace of its own.
+        go_programs("runc", _SOURCE / "runc", flags=["-tags=seccomp"], cgo=True),
     ]
 
 

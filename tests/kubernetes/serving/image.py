@@ -23,7 +23,8 @@ def write_server_image(path: Path) -> Path:
     layer = FileLayer()
     packages = _packages()
     layer.tree(SITE, packages)
-    add_libraries(layer, [*packages.glob("**/*.so")], inside=packages)
+    libraries = [*packages.glob("**/*.so")]
+    add_libraries(layer, libraries, [library.resolve() for library in packages.glob("**/*.so*")])
     layer.file(SERVER.lstrip("/"), Path(__file__).with_name("server.py"))
     return write_images(path, Image("server:1", [*python_layers(), layer.finished()]))
 

@@ -196,18 +196,21 @@ def test_job_whose_first_pod_was_deleted_still_belongs_to_its_step() -> None:
     assert [each.step for each in failures(run_state("job_deadline", jobs=[job]))] == ["build-in-job"]
 
 
-def test_refusal_by_openshift_is_answered_with_its_own_command() -> None:
+@pytest.mark.parametrize(
+    ("host_users", "scc"), [(None, "privileged"), (True, "privileged"), (False, "nested-container")]
+)
+def test_refusal_by_openshift_is_answered_with_its_own_command(host_users: bool | None, scc: str) -> None:
     state = as_json("privileged")
     message = (
         'Error creating: pods "build-" is forbidden: unable to validate against any security context constraint: []'
     )
     state["events"] = [{**event, "message": message} for event in state["events"] if event["reason"] == "FailedCreate"]
-    state["jobs"][0]["spec"]["template"]["spec"]["serviceAccountName"] = "modelcar-build"
+    state["jobs"][0]["spec"]["template"]["spec"] |= {"serviceAccountName": "modelcar-build", "hostUsers": host_users}
 
     (found,) = failures(run_state("privileged", events=state["events"], jobs=state["jobs"]))
 
     namespace = state["jobs"][0]["metadata"]["namespace"]
-    assert f"`oc adm policy add-scc-to-user privileged -z modelcar-build -n {namespace}`" in found.remedy
+    assert f"`oc adm policy add-scc-to-user {scc} -z modelcar-build -n {namespace}`" in found.remedy
 
 
 def test_taint_with_its_name_gives_the_toleration() -> None:

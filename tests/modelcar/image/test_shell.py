@@ -8,14 +8,14 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcar.bootstrap.command import unpacked
+from modelcar.bootstrap.command import Bootstrapped, unpacked
 from modelcar.image.shell.digests import LAYERS
 from modelcar.image.shell.layer import COMMANDS, layer_of, read_layer
 from modelcar.image.shell.programs import PROGRAMS
@@ -304,18 +304,13 @@ def test_programs_are_what_the_source_gives(tmp_path: Path) -> None:
     assert list(PROGRAMS) == list(build.ARCHITECTURES)
 
 
-@pytest.mark.parametrize("step", ["stream", "build", "build-in-job", "stream-on-vertex"])
+@pytest.mark.parametrize("step", ["stream", "build", "build_in_job", "stream_on_vertex"])
 def test_code_that_travels_in_a_command_has_the_shell(step: str, tmp_path: Path) -> None:
     """Nothing but our code is there: a step's pod has it from its own command."""
-    executors = {
-        name: executor["container"]["command"]
-        for file in sorted((build.TARGET.parents[2] / "compiled").glob("*.yaml"))
-        for name, executor in next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"].items()
-    }
-    command = executors[f"exec-{step}"]
-    parts = int(command[5])
-    archive = "".join(command[6 : 6 + parts])
-    with tarfile.open(fileobj=io.BytesIO(unpacked(archive)), mode="r:*") as tar:
+    component = getattr(import_module(f"modelcar.components.{step}"), step)
+    carried = Bootstrapped.parse(component.component_spec.implementation.container.command)
+    assert carried is not None
+    with tarfile.open(fileobj=io.BytesIO(unpacked(carried.archive)), mode="r:*") as tar:
         tar.extractall(tmp_path, filter="data")
     program = (
         "import hashlib, modelcar; from modelcar.image.shell.layer import read_layer; "

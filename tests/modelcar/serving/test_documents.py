@@ -76,6 +76,31 @@ def test_openshift_ai_gets_all_that_a_fresh_project_lacks() -> None:
     assert documents.inference_service.startswith("# It answers in text.\n")
 
 
+@pytest.mark.parametrize(
+    ("given", "namespace"), [("gpu-large", "redhat-ods-applications"), ("my-project/gpu-large", "my-project")]
+)
+@pytest.mark.parametrize("platform", ["rhoai-2.25", "rhoai-3"])
+def test_hardware_profile_is_named_and_our_resources_stay(given: str, namespace: str, platform: str) -> None:
+    """The webhook adds only what the object does not name itself."""
+    model = served_model(IMAGE, "a/b", MISTRAL)
+    plain = services(serving_documents(model, Platform(platform)))
+    profiled = services(serving_documents(model, Platform(platform), hardware_profile=given))
+
+    profile = {
+        "opendatahub.io/hardware-profile-name": "gpu-large",
+        "opendatahub.io/hardware-profile-namespace": namespace,
+    }
+    for kind, one in plain.items():
+        if kind != "ServingRuntime":
+            one["metadata"]["annotations"] |= profile
+    assert profiled == plain
+
+
+def test_kserve_by_itself_has_no_hardware_profiles() -> None:
+    with pytest.raises(PlanError, match="hardware profiles are OpenShift AI's"):
+        serving_documents(served_model(IMAGE, "a/b", MISTRAL), Platform("kserve"), hardware_profile="gpu-large")
+
+
 def test_older_openshift_ai_gets_a_pull_secret_and_no_llm_service() -> None:
     documents = serving_documents(served_model(IMAGE, "a/b", MISTRAL), Platform("rhoai-2.25"), "quay-login")
     service = services(documents)["InferenceService"]

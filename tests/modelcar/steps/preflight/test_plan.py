@@ -86,7 +86,8 @@ def test_claim_needs_the_download_and_buildahs_largest_layer(published: Hub) -> 
     assert planned.fetch_bytes == planned.snapshot.size
     assert planned.scratch_bytes == max(layer.size for layer in planned.layers)
     assert planned.claim_bytes == planned.fetch_bytes + planned.scratch_bytes
-    assert plan(MODEL, with_buildah=False).scratch_bytes == 0
+    assert plan(MODEL, layer_copies=0).scratch_bytes == 0
+    assert plan(MODEL, layer_copies=2).scratch_bytes == 2 * plan(MODEL).scratch_bytes > 0
     assert plan(MODEL, with_claim=False).claim_bytes == 0
 
 

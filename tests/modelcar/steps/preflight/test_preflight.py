@@ -24,7 +24,7 @@ from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import preflight as preflight_module
-from modelcar.steps.preflight.build_mode import choose_mode, uses_buildah
+from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.page import MOST_ROWS, page
 from modelcar.steps.preflight.preflight import Preflight, preflight
@@ -401,7 +401,8 @@ def test_a_jobs_own_user_namespace_comes_before_privilege(
     chosen, finding = choose_mode(run, has_cluster=cluster, takes_nested=lambda: takes_nested)
 
     assert chosen == mode
-    assert uses_buildah(run, chosen) is (mode != "pod" or (namespaces and builder != "direct"))
+    with_buildah = mode != "pod" or (namespaces and builder != "direct")
+    assert layer_copies(run, chosen) == with_buildah * (2 if mode == "nested" else 1)
     assert ("user namespace" in finding.what) is (mode == "nested" or not cluster)
 
 
@@ -410,7 +411,7 @@ def test_image_of_the_job_may_have_the_buildah_that_this_one_lacks(monkeypatch: 
     run = RunRequest(model=MODEL, builder="buildah", build_mode="job", job_image="quay.io/buildah/stable")
 
     assert choose_mode(run, has_cluster=True)[1].verdict == "ok"
-    assert uses_buildah(run, "job")
+    assert layer_copies(run, "job") == 1
 
 
 def test_write_to_the_model_registry_is_checked_without_a_trace(model_registry_server: ModelRegistryServer) -> None:

@@ -1,0 +1,84 @@
+"""The pipelines as they are by default: each step brings its code along and installs its packages."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.kubernetes.image import write_python_image
+from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.kfp.package_index import package_index
+from tests.kubernetes.kfp.runs import ENDED, Pipeline
+from tests.kubernetes.kfp.surroundings import Surroundings
+from tests.kubernetes.local_cluster import LocalCluster
+from tests.parts.models import tiny_llama
+
+MODEL = "example/embedded"
+PYTHON_IMAGE = "localhost/python:test"
+ARGO_BYTES = 1 << 20
+"""What Argo's controller lets a Workflow have (MAX_WORKFLOW_SIZE); etcd's own limit is 1.5 MiB."""
+
+
+@pytest.fixture(scope="module")
+def python_image(local_cluster: LocalCluster) -> str:
+    """Give an image that has Python and pip, and nothing of ours."""
+    with tempfile.TemporaryDirectory(dir=local_cluster.folder) as place:
+        archive = write_python_image(Path(place, "images.tar"), PYTHON_IMAGE)
+        for node in local_cluster.nodes.values():
+            node.load(archive)
+    return PYTHON_IMAGE
+
+
+@pytest.fixture(scope="module")
+def index(
+    kfp_backend: Backend, kfp_surroundings: Surroundings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Give a package index without TLS that all runs' steps trust."""
+    variables = {"HF_ENDPOINT": kfp_surroundings.hub.url}
+    with package_index(tmp_path_factory.mktemp("index"), kfp_backend.cluster.host) as url:
+        kfp_backend.admit(variables={**variables, "PIP_TRUSTED_HOST": urlsplit(url).netloc})
+        yield url
+        kfp_backend.admit(variables=variables)
+
+
+@pytest.fixture(scope="module")
+def compiled(kfp_backend: Backend, python_image: str, index: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder with the pipelines as anybody compiles them, but for where Python and packages come from."""
+    folder = tmp_path_factory.mktemp("compiled")
+    program = Path(sys.executable).with_name("modelcar")
+    options = ["--for", kfp_backend.compiled_for, "--python-image", python_image, "--index-url", index]
+    subprocess.run([program, "compile", "--output", folder, *options], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parameters(kfp_surroundings: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Publish a model, and give what a person fills in for it."""
+    kfp_surroundings.hub.publish(MODEL, tiny_llama(tmp_path_factory.mktemp("model") / "model"))
+    return {"model": MODEL, "model_registry": kfp_surroundings.entries.url}
+
+
+@pytest.mark.parametrize("name", ["model-to-registry-streaming", "model-to-registry"])
+def test_a_pipeline_that_brings_its_code_runs_and_stays_below_argos_limit(
+    name: str, kfp_backend: Backend, compiled: Path, parameters: dict[str, Any], kfp_surroundings: Surroundings
+) -> None:
+    pipeline = Pipeline.upload(kfp_backend, compiled / f"{name}.yaml", f"{name} with its code")
+    places = {
+        "target": f"{kfp_surroundings.target.host}/embedded/{name}:1",
+        "mirror_target": f"{kfp_surroundings.mirror.host}/embedded/{name}:1",
+    }
+
+    run = pipeline.start(name, {**parameters, **places})
+    sizes = []
+    while run.read().state not in ENDED:
+        sizes.append(run.workflow_bytes())
+
+    run.succeeds()
+    print(f"{name}: its Workflow has {sizes[0]} bytes at the beginning, {max(sizes)} at most")
+    assert max(sizes) < 0.8 * ARGO_BYTES
+    assert kfp_surroundings.mirror.has_tag(f"embedded/{name}")
