@@ -8,6 +8,8 @@ from typing import Any
 
 import kfp
 from kfp import dsl
+from kfp.dsl.pipeline_context import Pipeline
+from kfp.dsl.python_component import PythonComponent
 
 from modelcar.bootstrap.command import self_contained_command
 
@@ -16,6 +18,19 @@ BASE_IMAGE = "registry.access.redhat.com/ubi9/python-311:9.8-1779945715"
 
 VERTEX_IMAGE = "python:3.11.14"
 """What kfp takes by default: Vertex AI pulls images from Artifact Registry and Docker Hub alone."""
+
+
+class NeverCached(PythonComponent):  # type: ignore[misc]
+    """A component whose tasks run each time, in anybody's pipeline: what it does is outside the pod.
+
+    Kubeflow caches by a task's inputs. A branch that moved, an image that somebody removed or a claim that was emptied
+    would not make it run again.
+    """
+
+    def __call__(self, *args: Any, **inputs: Any) -> Any:
+        """Makes a task, or runs the component where there is no pipeline around it."""
+        task = super().__call__(*args, **inputs)
+        return task.set_caching_options(False) if Pipeline.get_default_pipeline() is not None else task
 
 
 def self_contained(folder: str, base_image: str = BASE_IMAGE, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -36,7 +51,7 @@ def self_contained(folder: str, base_image: str = BASE_IMAGE, **options: Any) ->
         packages = f"{_pinned(Path(folder).parent / 'requirements.txt')}\nkfp=={kfp.__version__}"
         code = textwrap.dedent(inspect.getsource(function))
         container.command = self_contained_command(container.command, packages, code)
-        return component
+        return NeverCached(component.component_spec, component.python_func)
 
     return wrap
 

@@ -32,6 +32,8 @@ class Progress:
         self._verb = verb
         self._total = total
         self._done = 0
+        # What is shown never goes back: bytes that have to be done again are counted twice.
+        self._shown = 0
         self._began = time.monotonic()
         self._seen = deque([(self._began, 0)], _LINES_FOR_RATE)
         self._lock = threading.Lock()
@@ -74,15 +76,16 @@ class Progress:
             raise StoppedError("stopped")
         with self._lock:
             self._done += count
-        if self._display:
-            self._display.advance(self._display.task_ids[0], count)
+            self._shown = max(self._shown, self._done)
+            if self._display:
+                self._display.update(self._display.task_ids[0], completed=self._shown)
 
     def _print_lines(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_LINES):
             print(self._line(), flush=True)
 
     def _line(self) -> str:
-        now, done = time.monotonic(), self._done
+        now, done = time.monotonic(), self._shown
         then, before = self._seen[0]
         self._seen.append((now, done))
         speed = (done - before) / (now - then)

@@ -109,7 +109,7 @@ def compile_one(
 def _without_task_config(pipeline: Any) -> Any:
     from kfp import dsl
 
-    from modelcar.pipelines.placement import without_task_config
+    from modelcar.pipelines.configure import without_task_config
 
     with without_task_config():
         named = pipeline.pipeline_spec.pipeline_info

@@ -111,6 +111,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr("modelcar.retries.time", clock)
     monkeypatch.setattr("tenacity.nap.time", clock)
     monkeypatch.setattr("modelcar.oci.transfer.pause_before", passed_at_once)
+    monkeypatch.setattr("modelcar.oci.destination.pause_before", passed_at_once)
     monkeypatch.setattr("huggingface_hub.file_download.time", clock)
     monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
     return pauses

@@ -1,12 +1,13 @@
 """Say what became of a run, and tidy up after it."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 from modelcar.components.self_contained import self_contained
 
 
 @self_contained(__file__)
-# kfp takes what it says of artifacts from under Returns.
 def report(
     status: dsl.PipelineTaskFinalStatus,
     report: dsl.Output[dsl.Markdown],
@@ -21,7 +22,9 @@ def report(
     model_format: str = "",
     serving: str = "auto",
     connection: str = "",
-):
+    model_registry: str = "",
+    serve_as: str = "",
+) -> NamedTuple("Outputs", [("image", str)]):
     """Say what became of a run: where the image is and how to serve it, or which step failed, why and what helps.
 
     It is an exit handler: it runs at the end of every run. What it may not read, it says, and fails nothing by it. It
@@ -36,14 +39,18 @@ def report(
         model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
         serving: What the YAML is written for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
+        model_registry: Address of the Model Registry that has the image. Empty: none.
+        serve_as: Name of the InferenceService. Empty: the model's.
 
     Returns:
         report: The report; on success with what to apply to serve the image.
         report_page: The same as a web page, with a picture of the disks: the claim's use, and the nodes' own.
         figures: Seconds and bytes of the run and its steps.
         inference_service: YAML to download and apply: the InferenceService, with its serving runtime if it needs one.
+        image: The image that was made, pinned to its digest: the mirror's where there is one. Empty if the run failed.
         llm_inference_service: YAML to download and apply: the LLMInferenceService of OpenShift AI 3.4 and newer.
     """
+    from collections import namedtuple
     from pathlib import Path
 
     from modelcar.steps.report.page import EndedRun
@@ -60,6 +67,8 @@ def report(
             model_format=model_format,
             serving=serving,
             connection=connection,
+            model_registry=model_registry,
+            serve_as=serve_as,
         )
     )
     print(done.summary)
@@ -69,3 +78,4 @@ def report(
     Path(llm_inference_service.path).write_text(done.llm_inference_service, encoding="utf-8")
     for name, value in done.figures.items():
         figures.log_metric(name, value)
+    return namedtuple("Outputs", ["image"])(done.image)

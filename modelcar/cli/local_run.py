@@ -1,28 +1,52 @@
 """Runs a pipeline on this machine with kfp's local runner: the same function that is compiled for a cluster."""
 
-import io
 import os
+import shutil
+import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-import psutil
 from rich.text import Text
 
 from modelcar import pod
+from modelcar.cli.run_display import LineWriter, RunDisplay
+from modelcar.cli.step_process import steps_of_our_own
 from modelcar.errors import ModelcarError
 from modelcar.records.step_record import Record, last_error, records_in
-from modelcar.records.termination_message import TIDY_SECONDS, EndedError
+from modelcar.records.termination_message import EndedError
 
-_INDENT = " " * 4
-"""What kfp puts before each line of a step."""
+_ARTIFACTS = {
+    "plan": "plan.md",
+    "plan_page": "plan.html",
+    "report": "report.md",
+    "report_page": "report.html",
+    "inference_service": "inference-service.yaml",
+    "llm_inference_service": "llm-inference-service.yaml",
+}
+"""Artifacts of the steps that are kept, and the names of their files."""
 
-_EXECUTOR = ("[KFP Executor", "---")
+
+@dataclass(frozen=True)
+class Setting:
+    """Surroundings of a run.
+
+    Attributes:
+        claim: The folder that stands for the claim.
+        report: The folder that plan, report and YAML are kept in.
+        log: Where the display goes.
+        verbose: Whether all that kfp and the steps say is shown.
+    """
+
+    claim: Path
+    report: Path
+    log: IO[str]
+    verbose: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,14 +66,13 @@ class Result:
     unchanged: bool
 
 
-def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> Result:
+def run(pipeline: Any, arguments: dict[str, Any], setting: Setting) -> Result:
     """Runs a pipeline to its end.
 
     Args:
         pipeline: A pipeline function.
         arguments: Its arguments.
-        claim: The directory that stands for the claim.
-        log: Where the steps' logs go.
+        setting: Where it works, and where its display goes.
 
     Raises:
         ModelcarError: A step failed; with that step's last words.
@@ -58,17 +81,47 @@ def run(pipeline: Any, arguments: dict[str, Any], claim: Path, log: IO[str]) -> 
 
     warnings.filterwarnings("ignore", message=".*no effect in the current local runner")
     _fit_for_this_machine(pipeline.pipeline_spec)
-    with tempfile.TemporaryDirectory(prefix="modelcar-run-") as place, redirect_stdout(StepLog(log)):
+    with tempfile.TemporaryDirectory(prefix="modelcar-run-") as place, _ending_with_the_terminal():
         records = Path(place, "records")
         records.touch()
+
+        def last_record() -> Record | None:
+            return next(reversed(records_in(records.read_text())), None)
+
+        display = RunDisplay(setting.log, last_record, verbose=setting.verbose)
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=place)
-        with _environment(claim, records), _stopping_children():
-            try:
+        try:
+            with (
+                redirect_stdout(cast(IO[str], LineWriter(display.kfp_says))),
+                _environment(setting, records),
+                steps_of_our_own(display.step_says, display.step_ends),
+            ):
                 pipeline(**arguments)
-            except RuntimeError as error:
-                said = last_error(records.read_text())
-                raise ModelcarError(said or Text.from_ansi(str(error)).plain) from None
+        except RuntimeError as error:
+            said = last_error(records.read_text())
+            raise ModelcarError(said or Text.from_ansi(str(error)).plain) from None
+        except (EndedError, KeyboardInterrupt):
+            display.interrupted()
+            raise
+        finally:
+            _keep(Path(place), setting.report)
         return _result(records_in(records.read_text()))
+
+
+def _keep(place: Path, folder: Path) -> None:
+    """Keeps what the steps left to be read, in place of that of an earlier run."""
+    found = {name: file for artifact, name in _ARTIFACTS.items() for file in place.rglob(artifact) if file.is_file()}
+    if not found:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _ARTIFACTS.values():
+            if name in found and found[name].stat().st_size:
+                shutil.copyfile(found[name], folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        print(f"the report cannot be kept in {folder}: {error.strerror}. Name another: --report DIR", file=sys.stderr)
 
 
 def _fit_for_this_machine(spec: Any) -> None:
@@ -94,50 +147,17 @@ def _result(records: Sequence[Record]) -> Result:
     return Result(made[-1], model, version, unchanged)
 
 
-class StepLog(io.TextIOBase):
-    """Passes on what the steps say, without what kfp's executor says of itself, its inputs as JSON above all.
-
-    Args:
-        log: Where the rest goes.
-    """
-
-    def __init__(self, log: IO[str]) -> None:
-        self._log = log
-        self._line = ""
-        self._in_json = False
-
-    def write(self, text: str) -> int:
-        """Takes any piece of text; whole lines are passed on."""
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            if self._is_wanted(line):
-                self._log.write(line + "\n")
-        return len(text)
-
-    def flush(self) -> None:
-        """Passes on what was written."""
-        self._log.flush()
-
-    def _is_wanted(self, line: str) -> bool:
-        if self._in_json:
-            self._in_json = line.rstrip() != _INDENT + "}"
-            return False
-        said = line.strip()
-        self._in_json = said.startswith("[KFP Executor") and said.endswith("Got executor_input:")
-        return bool(said) and not said.startswith(_EXECUTOR)
-
-
 @contextmanager
-def _environment(claim: Path, records: Path) -> Iterator[None]:
+def _environment(setting: Setting, records: Path) -> Iterator[None]:
     """Tells the steps, which are processes of their own, what a pod's mounts would tell them."""
     settings = {
-        pod.LOCAL_CLAIM: str(claim.absolute()),
+        pod.LOCAL_CLAIM: str(setting.claim.absolute()),
         pod.LOCAL_TERMINATION_LOG: str(records),
         # kfp leaves a directory behind for each step; in here they go with the run.
         "TMPDIR": str(records.parent),
     }
-    if sys.__stdout__ is not None and sys.__stdout__.isatty():
-        settings[pod.TERMINAL] = os.ttyname(sys.__stdout__.fileno())
+    if setting.log.isatty():
+        settings[pod.TERMINAL] = os.ttyname(setting.log.fileno())
     before = dict(os.environ)
     os.environ.update(settings)
     try:
@@ -148,15 +168,17 @@ def _environment(claim: Path, records: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping_children() -> Iterator[None]:
-    """Passes a signal on: kfp's runner waits for its step, which hears of a terminal's Ctrl-C alone."""
+def _ending_with_the_terminal() -> Iterator[None]:
+    """Takes a terminal that is closed for an order to end: the steps no longer hear of it themselves."""
+    try:
+        before = signal.getsignal(signal.SIGHUP)
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    except ValueError:
+        # Not in the main thread, where signals are somebody else's matter.
+        before = None
     try:
         yield
-    except (EndedError, KeyboardInterrupt):
-        children = psutil.Process().children(recursive=True)
-        for child in children:
-            with suppress(psutil.NoSuchProcess):
-                child.terminate()
-        # Their last words come before ours.
-        psutil.wait_procs(children, timeout=TIDY_SECONDS)
-        raise
+    finally:
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, before)

@@ -92,7 +92,7 @@ class RequestOptions:
     preset: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Set of parameters to begin with; see `modelcar presets`.", show_default=False
+            metavar="NAME|FILE", help="Set of parameters to begin with; see `modelcar presets`.", show_default=False
         ),
     ] = ""
     streaming: Annotated[

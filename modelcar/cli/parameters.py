@@ -18,6 +18,7 @@ import docstring_parser
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from modelcar.cli.help import FIRST
 from modelcar.cli.options import declare_options, takes_options
 from modelcar.cli.usage import UsageError
 from modelcar.pipelines.compilation import PIPELINES, STREAMING
@@ -25,7 +26,26 @@ from modelcar.pipelines.compilation import PIPELINES, STREAMING
 _SHORTER = {"mirror_target": "--mirror"}
 """What is typed often."""
 
-_PANELS = ("Model and image", "Claim and build (not with --streaming)", "Secrets in the project of the run")
+CHOICES = {
+    "builder": ("auto", "buildah", "direct"),
+    "build_mode": ("auto", "pod", "nested", "job"),
+    "if_exists": ("update", "replace", "refuse"),
+    "transport": ("http", "xet", "auto"),
+    "model_layout": ("flat", "versioned"),
+}
+"""Parameters that take one of a few words. The steps hold to the same ones, in a cluster as well."""
+
+_ON_A_CLUSTER = ("build_mode", "node_selector", "tolerations", "build_cpu", "build_memory", "build_ephemeral_storage")
+_HERE = {
+    "target": "Image to write, such as quay.io/my-team/granite:3.3-2b. Required, unless the preset names it.",
+}
+"""Help of parameters that mean less on this machine."""
+
+_Model = Annotated[
+    str, typer.Argument(metavar="[MODEL]", help="Model on Hugging Face, organisation/name, unless the preset names it.")
+]
+
+_PANELS = (FIRST, "Claim and build (not with --streaming)", "Secrets in the project of the run")
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,11 @@ class Parameter:
     pipelines: tuple[str, ...]
 
     @property
+    def is_for_cluster(self) -> bool:
+        """Tells whether it means nothing on this machine: Secrets, nodes and Jobs of a cluster."""
+        return self.name in _ON_A_CLUSTER or self.name.endswith("_secret") or self.name.startswith("job_")
+
+    @property
     def option(self) -> str:
         """The option on the command line, such as `--max-layer-size`."""
         return _SHORTER.get(self.name, f"--{self.name.replace('_', '-')}")
@@ -65,26 +90,44 @@ class Parameter:
         elif get_origin(self.kind) is dict:
             typed = {key: value for word in typed for key, value in _pairs(word).items()}
         try:
-            return TypeAdapter(self.kind).validate_python(typed)
+            value = TypeAdapter(self.kind).validate_python(typed)
         except ValidationError as error:
             said = error.errors()[0]["msg"]
             raise UsageError(f"{self.option} {json.dumps(typed)}: {said}", _EXAMPLES.get(self.name, "")) from None
+        self.check(value)
+        return value
 
-    def as_option(self) -> inspect.Parameter:
-        """The parameter as typer takes it. Where it is not given it is None: a preset may have it."""
+    def check(self, value: Any) -> None:
+        """Raises if the value is none of those that there are.
+
+        Raises:
+            UsageError: It is not.
+        """
+        if value not in (choices := CHOICES.get(self.name, (value,))):
+            raise UsageError(f"there is no {self.option[2:]} {value!r}", f"Choose one of {', '.join(choices)}")
+
+    def as_option(self, *, here: bool = False) -> inspect.Parameter:
+        """Returns the parameter as typer takes it. Where it is not given it is None: a preset may have it.
+
+        Args:
+            here: Whether the run will be on this machine.
+        """
         names = dict.fromkeys((self.option, f"--{self.name.replace('_', '-')}"))
         repeated = get_origin(self.kind) in (list, dict)
         if self.kind is bool:
             names = {f"{name}/--no-{name[2:]}": None for name in names}
         kind: Any = list[str] if repeated else self.kind
-        # A model has to be named; the pipelines have one only so that their form shows what to write.
-        shown = f" Default: {self.default}." if self.default and self.name != "model" else ""
+        said = _HERE.get(self.name, self.help) if here else self.help
+        shown = f" Default: {self.default}." if self.default else ""
+        metavar = "KEY=VALUE" if get_origin(self.kind) is dict else "|".join(CHOICES.get(self.name, ())) or None
         option = typer.Option(
             *names,
-            help=self.help + shown + (" Repeatable." if repeated else ""),
+            help=_typed(said) + shown + " Repeatable." * repeated,
             show_default=False,
-            metavar="KEY=VALUE" if get_origin(self.kind) is dict else None,
+            metavar=metavar,
             rich_help_panel=self._panel,
+            # It is the command's argument; whoever writes it as an option may.
+            hidden=self.name == "model",
         )
         annotation = Annotated[kind | None, option]
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -114,29 +157,47 @@ def parameters() -> Mapping[str, Parameter]:
     return found
 
 
-def takes_parameters(*but: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command all parameters as options; those that were typed reach it as keywords.
+def takes_parameters(*but: str, here: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command all parameters as options, and the model as its argument; what was typed reaches it as keywords.
 
     Args:
         but: Parameters that the command has in a form of its own.
+        here: Whether it runs on this machine, where those of a cluster mean nothing.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        mine = {name: one for name, one in parameters().items() if name not in but}
+        mine = {
+            name: one for name, one in parameters().items() if name not in but and not (here and one.is_for_cluster)
+        }
         with_own = takes_options(command)
 
         @wraps(command)
-        def called(**given: Any) -> Any:
+        def called(model_argument: str, **given: Any) -> Any:
             typed = {name: given.pop(name) for name in mine}
+            typed["model"] = _model(model_argument, typed["model"])
             values = {name: mine[name].value(one) for name, one in typed.items() if one is not None}
             return with_own(**given, **values)
 
-        declare_options(
-            called, [*inspect.signature(with_own).parameters.values(), *(p.as_option() for p in mine.values())]
-        )
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        argument = inspect.Parameter("model_argument", kind, default="", annotation=_Model)
+        own = inspect.signature(with_own).parameters.values()
+        declare_options(called, [argument, *own, *(one.as_option(here=here) for one in mine.values())])
         return called
 
     return decorate
+
+
+def _typed(said: str) -> str:
+    """Returns a form's help for what is typed word by word."""
+    for form, here in ((", as a JSON list,", ""), (", as a JSON object,", ""), ('["*"]: all', '"*": all')):
+        said = said.replace(form, here)
+    return said.replace('such as {"ai-build-node": "true"}', "such as ai-build-node=true")
+
+
+def _model(argument: str, option: str | None) -> str | None:
+    if argument and option and argument != option:
+        raise UsageError(f"two models were named, {argument} and {option}", "Name one")
+    return argument or option
 
 
 def _read(pipeline: str) -> list[Parameter]:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
-from modelcar.cli.usage import UsageError
+from modelcar.cli.settings import image_below, setting
+from modelcar.cli.usage import PresetError, UsageError
 from modelcar.oci.reference import Reference
 from modelcar.pipelines.compilation import BUILDING, STREAMING
 
@@ -47,18 +48,20 @@ class Preset:
         """Reads a file and checks each key and value.
 
         Raises:
-            UsageError: It is no YAML, or not of parameters; names the nearest one.
+            PresetError: It is no YAML, or not of parameters; names the nearest one.
         """
         try:
             content = yaml.safe_load(file.read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UsageError(f"the preset {file} cannot be read: {' '.join(str(error).split())}") from None
+            raise PresetError(f"the preset {file} cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(content, dict):
-            raise UsageError(f"the preset {file} holds no parameters", "Write a line for each, such as model: org/name")
+            raise PresetError(
+                f"the preset {file} holds no parameters", "Write a line for each, such as model: org/name"
+            )
         try:
             known = _form().model_validate(content).model_dump(exclude_unset=True)
         except ValidationError as error:
-            raise UsageError(f"the preset {file}: {'; '.join(_mistakes(error))}") from None
+            raise PresetError(f"the preset {file}: {'; '.join(_mistakes(error))}") from None
         description, streaming = known.pop("description", ""), known.pop("streaming", None)
         return cls(file.stem, file, description.strip(), streaming, known)
 
@@ -90,22 +93,49 @@ def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
     base = find(request.preset) if request.preset else Preset("", Path())
     streaming = base.streaming if request.streaming is None else request.streaming
     pipeline = STREAMING if streaming else BUILDING
-    every = {**base.parameters, **typed}
+    every = {**_set_once({**base.parameters, **typed}), **base.parameters, **typed}
     mine = {name: value for name, value in every.items() if pipeline in parameters()[name].pipelines}
     if not mine.get("model"):
-        raise UsageError("no model was named", "Name one: --model organisation/name, or a preset that does")
+        raise UsageError("no model was named", "Write organisation/name after the command, or a preset that names one")
     for name in [name for name in every if name not in mine]:
         print(f"{parameters()[name].option} is not used by this pipeline", file=sys.stderr)
+    # Before anything is uploaded, and before hours of downloading.
+    check_model(mine["model"])
+    for name, value in mine.items():
+        parameters()[name].check(value)
     for name in ("target", "mirror_target"):
         if mine.get(name):
-            # Before anything is uploaded, and before hours of downloading.
             Reference.parse_target(mine[name])
     return Wanted(pipeline, mine)
 
 
+def _set_once(named: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters that the user's settings have, and says where an image goes by them."""
+    found = {name: value for name in ("model_registry", "serving") if (value := setting(name))}
+    for name, prefix in (("target", setting("registry")), ("mirror_target", setting("mirror"))):
+        if prefix and name not in named and named.get("model"):
+            found[name] = image_below(prefix, named["model"], named.get("revision", ""))
+            print(f"{parameters()[name].option} {found[name]}, by modelcar config", file=sys.stderr)
+    return found
+
+
+def check_model(model: str) -> None:
+    """Raises if the id of a model cannot be one.
+
+    Raises:
+        UsageError: It is none.
+    """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        raise UsageError(f"{model!r} is not a model id", "Write it as organisation/name") from None
+
+
 def folders() -> list[Path]:
     """Returns the folders where presets are looked for; the first that has one of a name wins."""
-    named = [Path(one) for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
+    named = [Path(one).expanduser() for one in setting("presets").split(os.pathsep) if one]
     return [FOLDER, *named, SHIPPED]
 
 
@@ -119,11 +149,13 @@ def presets() -> list[Path]:
 
 
 def find(name: str) -> Preset:
-    """Reads the preset of a name.
+    """Reads the preset of a name, or of a file, which is written with a / or as NAME.yaml.
 
     Raises:
         UsageError: There is none, or it is wrong.
     """
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return Preset.read(Path(name).expanduser())
     files = {file.stem: file for file in presets()}
     if name not in files:
         near = difflib.get_close_matches(name, files, 1)

@@ -7,4 +7,12 @@ class UsageError(ModelcarError):
     """A command that means nothing as it was typed; the command ends with 2, as for an option that does not exist."""
 
 
+class PresetError(UsageError):
+    """A preset that cannot be used; it names parameters as the file does."""
+
+
 EXIT_CODE = 2
+
+
+class ShownError(ModelcarError):
+    """A failure that the command's JSON tells already."""

@@ -19,14 +19,14 @@ def file_hashes(repository: Repository, image: ModelImage, digests: Mapping[str,
         digests: The digests of its layers, by their keys.
 
     Returns:
-        The hashes, by the files' paths.
+        The hashes, by the files' places in /models.
 
     Raises:
         WrongBytesError: A layer is not what its files make.
         RegistryError: The registry is unreachable or refused.
     """
     snapshot = image.proved
-    hashes = {file.path: file.sha256 for file in snapshot.files if file.sha256}
+    hashes = {file.place: file.sha256 for file in snapshot.files if file.sha256}
     for layer, key in zip(image.layers, image.keys, strict=True):
         if all(recipe.published(entry, snapshot).sha256 for entry in layer.entries):
             continue

@@ -7,7 +7,7 @@ from modelcar.attestation.attach import attach
 from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import find_signing_key
 from modelcar.image.checkpoint import Checkpoint, Found
-from modelcar.image.existing import Existing
+from modelcar.image.existing import UNREAD, Existing
 from modelcar.image.file_hashes import file_hashes
 from modelcar.image.manifest import Assembled, write_image
 from modelcar.image.model_image import ModelImage
@@ -53,6 +53,11 @@ class Push:
     def signs(self) -> bool:
         """Tells whether there is a key, so that nothing may be taken on trust."""
         return self._signing_key is not None
+
+    @property
+    def caveat(self) -> str:
+        """Says, of an unchanged image, what is not proved of it; empty for nothing."""
+        return "" if self.signs else f". {UNREAD}"
 
     def find_layers(self) -> Found:
         """Finds the layers that the repository has already, or says to have."""

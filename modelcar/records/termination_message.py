@@ -32,14 +32,18 @@ class EndedError(SystemExit):
 
 
 @contextmanager
-def exit_with_one_line() -> Iterator[None]:
+def exit_with_one_line(patience: float = 0.0) -> Iterator[None]:
     """Ends the process with one line and a non-zero exit, never a traceback, when a step fails in a way it can name.
 
     The line goes to stderr and to the container's termination log. SIGINT (Ctrl-C) and SIGTERM (a pod that is being
     deleted) become an ordinary exit, so that whatever was begun is tidied up; but only for TIDY_SECONDS.
+
+    Args:
+        patience: Seconds that the tidying up may take before the line is written in any case. Default: none, as a pod
+            may have less than one.
     """
     _open_missing_streams()
-    with _Signals() as signals:
+    with _Signals(patience) as signals:
         try:
             try:
                 yield
@@ -68,7 +72,8 @@ class _Signals:
     does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
         self.number = int(signal.SIGINT)
         self._lock = threading.Lock()
         self._said = False
@@ -112,7 +117,9 @@ class _Signals:
             if heard[0] in _SIGNALLED:
                 self.number = heard[0]
                 # In yet another thread: where stderr leads may be full, and nobody reads it.
-                threading.Thread(target=self.say, daemon=True).start()
+                last_words = threading.Timer(self._patience, self.say)
+                last_words.daemon = True
+                last_words.start()
                 time.sleep(TIDY_SECONDS)
                 os._exit(128 + self.number)
         os.close(read_end)

@@ -62,7 +62,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
     lacking = [push for push in pushes if push.unchanged is None]
     sent = Sent()
     if lacking:
-        examine_base(image.base)
+        examine_base(image.base, allow_models=request.allow_base_models)
         tell(snapshot, choice)
         targets = " and ".join(str(push.destination) for push in lacking)
         print(f"{len(image.layers)} layers for {targets}, on {image.base.name}", flush=True)
@@ -70,7 +70,8 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
             sent = send_layers("stream", image, lacking)
         sent.tell()
     else:
-        print(f"{' and '.join(map(str, destinations))} already hold commit {snapshot.commit}; nothing to do")
+        held = " and ".join(map(str, destinations))
+        print(f"{held} already hold commit {snapshot.commit}; nothing to do{pushes[0].caveat}")
     images = publish(pushes, sent.digests)
     mirrored = images[1] if request.mirror_target else None
     unchanged = all(push.stays for push in pushes)

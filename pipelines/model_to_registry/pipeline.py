@@ -1,6 +1,7 @@
 """The pipeline: preflight, download, build, mirror, register; and a report, whatever happens."""
 
-from typing import Any, Dict, List
+from collections import namedtuple
+from typing import Any, Dict, List, NamedTuple
 
 from kfp import dsl
 
@@ -11,7 +12,8 @@ from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
-from modelcar.pipelines import placement
+from modelcar.components.serve import serve
+from modelcar.pipelines import configure
 from modelcar.pipelines.wiring import task_of
 
 
@@ -30,6 +32,7 @@ def model_to_registry(
     transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
@@ -41,6 +44,7 @@ def model_to_registry(
     tags: List[str] = [],
     serving: str = "auto",
     connection: str = "",
+    serve_as: str = "",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
@@ -55,7 +59,7 @@ def model_to_registry(
     model_registry_secret: str = "modelcar-model-registry",
     signing_secret: str = "modelcar-signing-key",
     image_pull_secret: str = "modelcar-image-pull",
-) -> None:
+) -> NamedTuple("Outputs", [("image", str)]):
     """Take a model from Hugging Face to an OCI image in your registry, copy it to the cluster's own, and register it.
 
     A plan comes first, which refuses what cannot succeed and says what to do; a report comes last, whatever happens.
@@ -75,6 +79,7 @@ def model_to_registry(
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        allow_base_models: Also take a base image with files in /models, which are then served with the model.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
@@ -86,6 +91,7 @@ def model_to_registry(
         tags: Labels of the model and the version in the Model Registry; those that are there stay.
         serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
+        serve_as: InferenceService to serve the model with in this project, made or brought up to date. Empty: none.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
@@ -100,17 +106,20 @@ def model_to_registry(
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
+
+    Returns:
+        image: The image to serve, pinned to its digest: the mirror's where there is one. Empty if the run failed.
     """
     given = dict(locals())
     reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    placement.reports(reported)
+    configure.report(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given)
-        placement.preflights(
+        configure.preflight(
             planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
         )
-        place = placement.BuildPlace(
+        place = configure.BuildPlace(
             claim=claim,
             node_selector=planned.outputs["node_selector"],
             tolerations=tolerations,
@@ -121,21 +130,21 @@ def model_to_registry(
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             downloaded = task_of(download, given)
-            placement.downloads(downloaded, claim, hf_token_secret)
-            directory = downloaded.outputs["directory"]
+            configure.download(downloaded, claim, hf_token_secret)
+            files = {name: downloaded.outputs[name] for name in ("directory", "record_digest")}
 
             mode = planned.outputs["build_mode"]
             with dsl.If(mode != "pod", name="Build in a Job"):
-                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, build_mode=mode)
-                placement.builds(in_job, target_secret, signing_secret)
+                in_job = task_of(build_in_job, place.job_inputs(given), **files, build_mode=mode)
+                configure.build(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):
-                in_pod = task_of(build, given, directory=directory)
-                placement.builds(in_pod, target_secret, signing_secret)
+                in_pod = task_of(build, given, **files)
+                configure.build(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 
             mirrored = task_of(mirror, given, image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]))
-            placement.mirrors(mirrored, target_secret, mirror_secret)
+            configure.mirror(mirrored, target_secret, mirror_secret)
 
             registered = task_of(
                 register,
@@ -144,7 +153,20 @@ def model_to_registry(
                 pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
-            placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+            configure.register(registered, target_secret, mirror_secret, model_registry_secret)
 
-    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered):
-        placement.pulled_with(task, image_pull_secret)
+            with dsl.If(serve_as != "", name="To be served"):
+                served = task_of(
+                    serve,
+                    given,
+                    image=mirrored.outputs["image"],
+                    model_id=registered.outputs["model_id"],
+                    version_id=registered.outputs["version_id"],
+                )
+                configure.serve(served, target_secret, mirror_secret)
+
+    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered, served):
+        configure.pulled_with(task, image_pull_secret)
+
+    # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.
+    return namedtuple("Outputs", ["image"])(reported.outputs["image"])

@@ -1,6 +1,7 @@
 """The pipeline: preflight, stream, mirror, register; and a report, whatever happens."""
 
-from typing import List
+from collections import namedtuple
+from typing import List, NamedTuple
 
 from kfp import dsl
 
@@ -8,8 +9,9 @@ from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
+from modelcar.components.serve import serve
 from modelcar.components.stream import stream
-from modelcar.pipelines import placement
+from modelcar.pipelines import configure
 from modelcar.pipelines.wiring import task_of
 
 
@@ -28,6 +30,7 @@ def model_to_registry_streaming(
     transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     max_layer_size: int = 20_000_000_000,
     reshard: bool = False,
     if_exists: str = "update",
@@ -37,13 +40,14 @@ def model_to_registry_streaming(
     tags: List[str] = [],
     serving: str = "auto",
     connection: str = "",
+    serve_as: str = "",
     hf_token_secret: str = "huggingface-token",
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
     model_registry_secret: str = "modelcar-model-registry",
     signing_secret: str = "modelcar-signing-key",
     image_pull_secret: str = "modelcar-image-pull",
-) -> None:
+) -> NamedTuple("Outputs", [("image", str)]):
     """Stream a model from Hugging Face into your registry and the cluster's own, without claim or disk; register it.
 
     A plan comes first, which refuses what cannot succeed and says what to do; a report comes last, whatever happens.
@@ -63,6 +67,7 @@ def model_to_registry_streaming(
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        allow_base_models: Also take a base image with files in /models, which are then served with the model.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
         reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
@@ -72,29 +77,33 @@ def model_to_registry_streaming(
         tags: Labels of the model and the version in the Model Registry; those that are there stay.
         serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
+        serve_as: InferenceService to serve the model with in this project, made or brought up to date. Empty: none.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
         signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
+
+    Returns:
+        image: The image to serve, pinned to its digest: the mirror's where there is one. Empty if the run failed.
     """
     given = dict(locals())
     reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    placement.reports(reported)
+    configure.report(reported)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given, streaming=True)
-        placement.preflights(
+        configure.preflight(
             planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
         )
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             streamed = task_of(stream, given)
-            placement.streams(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret)
+            configure.stream(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret)
 
             mirrored = task_of(mirror, given, image=streamed.outputs["image"])
-            placement.mirrors(mirrored, target_secret, mirror_secret)
+            configure.mirror(mirrored, target_secret, mirror_secret)
 
             registered = task_of(
                 register,
@@ -103,7 +112,20 @@ def model_to_registry_streaming(
                 pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             )
-            placement.registers(registered, target_secret, mirror_secret, model_registry_secret)
+            configure.register(registered, target_secret, mirror_secret, model_registry_secret)
 
-    for task in (reported, planned, streamed, mirrored, registered):
-        placement.pulled_with(task, image_pull_secret)
+            with dsl.If(serve_as != "", name="To be served"):
+                served = task_of(
+                    serve,
+                    given,
+                    image=mirrored.outputs["image"],
+                    model_id=registered.outputs["model_id"],
+                    version_id=registered.outputs["version_id"],
+                )
+                configure.serve(served, target_secret, mirror_secret)
+
+    for task in (reported, planned, streamed, mirrored, registered, served):
+        configure.pulled_with(task, image_pull_secret)
+
+    # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.
+    return namedtuple("Outputs", ["image"])(reported.outputs["image"])

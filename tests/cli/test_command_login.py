@@ -5,6 +5,8 @@ The servers are stand-ins; kfp's own client and Kubernetes' own client are what 
 
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -398,3 +400,31 @@ def test_a_server_of_many_projects_is_asked_for_ours(tmp_path: Path, monkeypatch
         assert modelcar("status", "--server", kubeflow.url).returncode == 0
         assert Client.connect(kubeflow.url).namespace == "team"
         assert Client.connect(kubeflow.url, "other").namespace == "other"
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["status"], "oc login"),
+        (["cancel", "x"], "oc login"),
+        (["submit", "a/b"], "oc login"),
+        (["schedule", "list"], "oc login"),
+        (["warm", "r.example/a/b:1"], "oc login"),
+        (["plan", "a/b"], "or plan for this machine: --here"),
+        (["serve-yaml", "r.example/a/b:1"], "or name the platform: --serving rhoai-3"),
+    ],
+)
+def test_a_cluster_that_is_gone_is_one_line(
+    words: list[str], remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RecordedApi() as gone:
+        monkeypatch.setenv("KUBECONFIG", str(gone.kubeconfig(tmp_path / "kubeconfig")))
+    done = subprocess.run(
+        [sys.executable, "-m", "modelcar", *words], check=False, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: cannot reach the cluster at {gone.url}: [Errno 111] Connection refused. Log in:")
+    assert remedy in line
+    assert "HTTPSConnection" not in line

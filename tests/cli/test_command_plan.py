@@ -76,16 +76,23 @@ def test_a_run_that_would_be_refused_ends_with_1_and_the_reasons(plain_registry:
     done = modelcar("plan", MODEL, "--target", target, "--max-layer-size", "1000000")
     assert done.returncode == 1
     assert "This run cannot succeed" in done.stdout
-    assert "max_layer_size is 1.0 MB" in done.stderr.splitlines()[-1]
+    assert "--max-layer-size is 1.0 MB" in done.stderr.splitlines()[-1]
     told = modelcar("plan", MODEL, "--target", target, "--max-layer-size", "1000000", "--json")
     assert told.returncode == 1
     assert not json.loads(told.stdout)["runs"]
 
 
-def test_without_a_target_there_is_nowhere_to_go() -> None:
-    done = modelcar("plan", MODEL)
-    assert done.returncode == 1
-    assert "no target image was named" in done.stderr
+@pytest.mark.parametrize("more", [[], ["--streaming"]])
+def test_a_model_alone_is_planned(more: list[str]) -> None:
+    done = modelcar("plan", MODEL, *more)
+    assert done.returncode == 0, done.stderr
+    assert "Ready." in done.stdout
+    assert "none was named, so no registry was asked. Add --target" in " ".join(done.stdout.split())
+    assert "consolidated.safetensors" in done.stdout
+    told = json.loads(modelcar("plan", MODEL, *more, "--json").stdout)
+    assert told["runs"]
+    assert told["target"] is None
+    assert len(told["layers"]) == 5
 
 
 def test_with_a_login_it_says_what_the_cluster_says(cluster: RecordedApi, plain_registry: Registry) -> None:

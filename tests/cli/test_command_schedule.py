@@ -37,9 +37,9 @@ def test_kubeflows_own_words_are_taken(cron: str) -> None:
         (["create", "--cron", "0 3 * * *"], "has five fields, of which Kubeflow would take the first for seconds"),
         (["create", "--cron", "nightly"], "has 1 fields and not six: second minute hour day month weekday"),
         (["create", "--cron", "0 0 3 * * *"], "no model was named"),
-        (["create", "--model", "a/b"], "Missing option '--cron'"),
-        (["pause"], "Missing argument 'NAME'"),
-        (["--list"], "No such option"),
+        (["create", "--model", "a/b"], "missing option '--cron'"),
+        (["pause"], "missing argument 'NAME'"),
+        (["--list"], "has no option --list"),
     ],
 )
 def test_what_means_nothing_ends_with_2(words: list[str], says: str) -> None:

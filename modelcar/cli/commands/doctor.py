@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from modelcar.cli.options import JsonOption
+from modelcar.cli.options import JsonOption, NamespaceOption
 from modelcar.cli.usage import UsageError
+from modelcar.cli.words import in_options
 from modelcar.errors import ModelcarError
 from modelcar.oci import credentials
 from modelcar.oci.capabilities import Capabilities, capabilities_of
@@ -20,6 +21,7 @@ from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 
 TRIAL_TAG = "modelcar-doctor"
+_SIGNS = {"ok": "✓", "warning": "!", "refusal": "✗"}
 
 RegistryOption = Annotated[
     list[str] | None,
@@ -56,21 +58,47 @@ class Diagnosis:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def doctor(registry: RegistryOption = None, write: WriteOption = False, as_json: JsonOption = False) -> None:
-    """Ask registries what they can do: how they take large layers, list signatures, and who we are to them.
+def doctor(
+    registry: RegistryOption = None,
+    write: WriteOption = False,
+    namespace: NamespaceOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what this machine, the logins, a project and its cluster lack, each with the command that helps.
 
-    With a host alone only the greeting and the login are looked at; with a repository an upload is begun and dropped.
-    Exits with 1 if something cannot be worked with.
+    With `--registry` only registries are asked: what they can do, how they take large layers, list signatures, and who
+    you are to them. With a host alone only the greeting and the login are looked at; with a repository an upload is
+    begun and dropped. Exits with 1 if something cannot be worked with.
 
     Examples:
+    - `modelcar doctor`
     - `modelcar doctor --registry quay.io`
     - `modelcar doctor --registry quay.io/my-team/my-model --write`
     """
-    if not registry:
-        raise UsageError(
-            "nothing to look at was named", "Name a registry: modelcar doctor --registry quay.io/team/model"
-        )
-    found = [diagnosis for named in registry for diagnosis in _registry(named, write=write)]
+    if registry:
+        _registries(registry, write=write, as_json=as_json)
+        return
+    if write:
+        raise UsageError("--write writes into a repository, and none was named", "Name one: --registry quay.io/team/it")
+    # Only here: it brings the clients of all that is looked at.
+    from modelcar.cli.diagnosis import diagnose
+
+    healthy, told = True, []
+    for subject in diagnose(namespace):
+        healthy = healthy and subject.healthy
+        told.append({"subject": subject.name, "findings": [asdict(finding) for finding in subject.findings]})
+        if not as_json:
+            print(subject.name)
+            for finding in subject.findings:
+                print(in_options(f"  {_SIGNS[finding.verdict]} {finding.about}: {finding}".replace(" : ", " ")))
+    if as_json:
+        print(json.dumps(told))
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _registries(names: list[str], *, write: bool, as_json: bool) -> None:
+    found = [diagnosis for named in names for diagnosis in _registry(named, write=write)]
     if as_json:
         print(json.dumps([asdict(diagnosis) for diagnosis in found]))
     else:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,11 +12,15 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from modelcar import pod
+from modelcar.cli import folders
 from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, RequestOptions
 from modelcar.cli.parameters import parameters, takes_parameters
 from modelcar.cli.preset import Wanted, wanted
-from modelcar.cli.server.login import find_cluster
+from modelcar.cli.server.login import LOG_IN, find_cluster
+from modelcar.cli.usage import ShownError
+from modelcar.cli.words import in_options
 from modelcar.cluster.connection import Cluster
+from modelcar.errors import ModelcarError
 from modelcar.pipelines.compilation import STREAMING
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.page import LOG_COLUMNS, page
@@ -29,7 +34,6 @@ _SEEN_FROM_HERE = {"target": "target_secret", "mirror": "mirror_secret", "Model 
 @takes_parameters()
 def plan(
     request: RequestOptions,
-    model_id: Annotated[str, typer.Argument(metavar="[MODEL]", help="Id of the model, organisation/name.")] = "",
     here: Annotated[
         bool,
         typer.Option("--here", help="Plan `modelcar run`, on this machine, and ask no cluster.", show_default=False),
@@ -44,24 +48,28 @@ def plan(
     It is the pipeline's own preflight: files, bytes, duplicates left out, layers, what the claim and the node need;
     logins and addresses, as they are from here. With a login to a cluster (`oc login`) it also says what is to be said
     of claim, nodes, quotas and permissions there; a registry that only the cluster reaches is then no reason against.
+    A model alone is enough to begin with.
 
     Exit code: 0 if it would run, 1 if not, with each reason and what to do.
 
     Example: `modelcar plan ibm-granite/granite-3.3-2b-instruct --target quay.io/my-team/granite:3.3-2b`
     """
-    if model_id:
-        parameters["model"] = model_id
     asked = wanted(request, parameters)
-    cluster = None if here else find_cluster(namespace)
+    cluster = None if here else find_cluster(namespace, f"{LOG_IN}; or plan for this machine: --here")
     if here:
-        os.environ.setdefault(pod.LOCAL_CLAIM, "modelcar-claim")
+        pod.CLAIM = Path(os.environ.setdefault(pod.LOCAL_CLAIM, str(folders.downloads())))
     run = _run(asked)
     found = preflight(run, lambda: cluster) if cluster is None else _from_afar(run, asked, cluster, image)
+    if not run.target:
+        found = replace(found, findings=tuple(map(_target_to_come, found.findings)))
     if as_json:
         print(json.dumps(_as_json(found)))
     else:
         _show(found)
-    found.check()
+    try:
+        found.check()
+    except ModelcarError as error:
+        raise ShownError(error.what, error.remedy) from None
 
 
 def _run(asked: Wanted) -> RunRequest:
@@ -92,11 +100,20 @@ def _there(findings: tuple[Finding, ...], run: RunRequest, asked: Wanted, cluste
             yield finding
 
 
+def _target_to_come(finding: Finding) -> Finding:
+    """Takes the want of a target for what it is to somebody who plans: something to be named before it is run."""
+    if finding.about != "target" or finding.verdict != "refusal":
+        return finding
+    return Finding(
+        "target", "warning", "none was named, so no registry was asked", "Add --target registry/repository:tag"
+    )
+
+
 def _show(found: Preflight) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=LOG_COLUMNS, highlight=False)
-    console.print(Markdown(page(found)))
+    console.print(Markdown(in_options(page(found))))
     # On the page their lines are broken.
     if commands := [finding.command for finding in found.refusals if finding.command]:
         print("To paste:", *commands, sep="\n", flush=True)

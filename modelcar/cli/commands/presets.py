@@ -8,13 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from modelcar.cli.help import Application
 from modelcar.cli.options import JsonOption
 from modelcar.cli.preset import FOLDER, SHIPPED, VARIABLE, Preset, find, presets
 from modelcar.cli.usage import UsageError
 
-app = typer.Typer(
-    invoke_without_command=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
-)
+app = Application(invoke_without_command=True)
 
 
 @app.callback()

@@ -8,20 +8,39 @@ from typing import Annotated, Any
 
 import typer
 
-from modelcar.cli import local_run
+from modelcar.cli import folders, local_run
+from modelcar.cli.folders import report_of
 from modelcar.cli.options import JsonOption, RequestOptions
 from modelcar.cli.parameters import takes_parameters
 from modelcar.cli.preset import wanted
 from modelcar.cli.usage import UsageError
 from modelcar.pipelines.compilation import STREAMING
 
+ClaimOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for downloads; it stands for the claim. Default: downloads, in the user's cache.",
+        show_default=False,
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder to keep plan, report and YAML in. Default: one for each model, in the user's cache.",
+        show_default=False,
+    ),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the steps and kfp say.")]
 
-@takes_parameters("claim")
+
+@takes_parameters("claim", here=True)
 def run(
     request: RequestOptions,
-    claim: Annotated[Path, typer.Option(help="Directory for downloads; it stands for the claim.")] = Path(
-        "modelcar-claim"
-    ),
+    claim: ClaimOption = None,
+    report: ReportOption = None,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
     **parameters: Any,
 ) -> None:
@@ -34,7 +53,7 @@ def run(
     Registry logins are taken from `podman login`'s and `docker login`'s files or `$REGISTRY_AUTH_FILE`, the Hugging
     Face token from `HF_TOKEN` or `hf auth login`, the Model Registry's from `MODEL_REGISTRY_TOKEN`.
 
-    Example: `modelcar run --model ibm-granite/granite-3.3-2b-instruct --target quay.io/my-team/granite:3.3-2b`
+    Example: `modelcar run ibm-granite/granite-3.3-2b-instruct --target quay.io/my-team/granite:3.3-2b`
     """
     asked = wanted(request, parameters)
     if not asked.arguments.get("target"):
@@ -44,15 +63,22 @@ def run(
     from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 
     pipeline = model_to_registry_streaming if asked.pipeline == STREAMING else model_to_registry
-    result = local_run.run(pipeline, asked.arguments, claim, log=sys.stderr if as_json else sys.stdout)
+    kept = report or report_of(asked.arguments["model"])
+    log = sys.stderr if as_json else sys.stdout
+    result = local_run.run(
+        pipeline, asked.arguments, local_run.Setting(claim or folders.downloads(), kept, log, verbose)
+    )
     if as_json:
-        print(json.dumps(asdict(result)))
+        print(json.dumps({**asdict(result), "report": str(kept)}))
     else:
-        _show(result)
+        _show(result, kept)
 
 
-def _show(result: local_run.Result) -> None:
+def _show(result: local_run.Result, report: Path) -> None:
     print(f"\nimage       {result.image}")
     if result.model:
         print(f"registered  {result.model}, version {result.version}")
     print(f"to serve    storageUri: oci://{result.image}")
+    print(f"next        modelcar serve-yaml {result.image} | oc apply -f -")
+    if report.is_dir():
+        print(f"report      {report}")

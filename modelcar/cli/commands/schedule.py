@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelcar.cli.commands.status import last_runs
+from modelcar.cli.help import Application
 from modelcar.cli.options import CompileOptions, JsonOption, RequestOptions, RunOptions, ServerOptions, takes_options
 from modelcar.cli.parameters import takes_parameters
 from modelcar.cli.preset import wanted
@@ -20,9 +21,7 @@ _RUNS_LOOKED_AT = 100
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")]
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
-)
+app = Application(no_args_is_help=True)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def create(
     It takes the pipeline's latest version on the server, so an upgrade needs no new schedule, only a `modelcar submit`
     that uploads it; with `--pin` it stays with that of today.
 
-    Example: `modelcar schedule create --cron "0 0 3 * * *" --model ibm-granite/granite-3.3-2b-instruct`
+    Example: `modelcar schedule create ibm-granite/granite-3.3-2b-instruct --cron "0 0 3 * * *"`
     """
     schedules.check_cron(chosen.cron)
     asked = wanted(request, parameters)

@@ -15,6 +15,7 @@ from modelcar.cli.display import run_table, show_end
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cli.server.run_view import ENDED, state_of, view
+from modelcar.cli.words import in_options
 from modelcar.errors import ClusterError
 from modelcar.progress import duration
 
@@ -31,7 +32,7 @@ def status(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show progress until the run has ended.", show_default=False)
     ] = False,
-    logs: Annotated[bool, typer.Option("--logs", help="With --follow: the steps' logs.", show_default=False)] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="Show the steps' logs as well.", show_default=False)] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the last runs, or one in detail.
@@ -53,8 +54,13 @@ def status(
         return
     Console(highlight=False).print(run_table(seen))
     show_end(seen, sys.stdout)
+    if logs:
+        # Only here: the module of that command has what it needs from this one.
+        from modelcar.cli.commands.logs import show_logs
+
+        show_logs(client, run_id)
     if seen.error:
-        print(ClusterError(seen.error, seen.remedy))
+        print(in_options(str(ClusterError(seen.error, seen.remedy))))
 
 
 @takes_options
@@ -112,7 +118,7 @@ def _list(client: Client, limit: int, *, as_json: bool) -> None:
         print(json.dumps([_as_json(run) for run in runs], default=str))
         return
     if not runs:
-        print("There are no runs yet. To make one: modelcar submit --model organisation/name --target …")
+        print("There are no runs yet. To make one: modelcar submit organisation/name --target …")
         return
     table = Table(box=None, pad_edge=False)
     for head, fold in (("run", True), ("state", False), ("started", False), ("took", False), ("id", False)):

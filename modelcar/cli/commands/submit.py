@@ -19,7 +19,7 @@ from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cli.server.follow import follow
 from modelcar.cli.server.run_view import RunView
 from modelcar.cli.server.upload import Version, find_experiment, upload
-from modelcar.errors import ModelcarError
+from modelcar.cli.usage import ShownError
 
 INTERRUPTED = 130
 
@@ -83,7 +83,7 @@ def finish(run: RunView, *, as_json: bool) -> None:
     if as_json:
         print(run_as_json(run))
     if run.error:
-        raise ModelcarError(run.error, run.remedy)
+        raise ShownError(run.error, run.remedy)
     if not run.is_well:
         raise typer.Exit(1)
 

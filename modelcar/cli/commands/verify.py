@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from modelcar.cli.help import NARROW
 from modelcar.steps.verify.result import EXIT_CODES, Outcome, State, Verification
 
 _MARKS = {
@@ -31,6 +31,9 @@ def verify(
     ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Read no layer; take the word of what is signed with --key.")
+    ] = False,
+    allow_base_models: Annotated[
+        bool, typer.Option("--allow-base-models", help="Take a base image that holds /models, served with the model.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")] = False,
 ) -> None:
@@ -54,6 +57,7 @@ def verify(
             registered_name=registered_name,
             offline=offline,
             quick=quick,
+            allow_base_models=allow_base_models,
         )
     if as_json:
         links = [{"name": link.name, "state": link.state.value, "detail": link.detail} for link in done.links]
@@ -66,18 +70,12 @@ def verify(
 
 
 def _show(done: Verification) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for link in done.links:
-        table.add_row(_MARKS[link.state], link.name, Text(link.detail))
-    console = Console(soft_wrap=False, highlight=False)
-    if not console.is_terminal:
-        # A log is searched for digests, which must not be broken in two.
-        console.width = 10_000
+    # Each link is one line, which a terminal breaks and we do not: a digest in it can be copied, and searched for.
+    console = Console(soft_wrap=True, highlight=False)
     console.print(Text(str(done.image)))
-    console.print(table)
+    width = max((len(link.name) for link in done.links), default=0) if console.width >= NARROW else 0
+    for link in done.links:
+        console.print(Text.assemble(_MARKS[link.state], " ", f"{link.name:{width}}  {link.detail}".rstrip()))
     console.print(Text(_summary(done)))
 
 

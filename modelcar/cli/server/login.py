@@ -14,6 +14,7 @@ import urllib3
 from kubernetes import client
 
 from modelcar import pod
+from modelcar.cli.settings import setting
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 
@@ -46,20 +47,42 @@ Token = Callable[[], str]
 """Gives the token of this moment: those of service accounts are replaced while a long run is followed."""
 
 
-def find_cluster(namespace: str = "") -> Cluster | None:
-    """The cluster of the current login, else the one that this pod is in; None where there is neither.
+def find_cluster(namespace: str = "", remedy: str = LOG_IN) -> Cluster | None:
+    """Finds the cluster of the current login, else the one that this pod is in; None where there is neither.
 
     Args:
         namespace: The project; empty for that of the login or the pod.
+        remedy: What to do if it does not answer.
 
     Raises:
-        ClusterError: The kubeconfig cannot be used.
+        ClusterError: The kubeconfig cannot be used, or the cluster does not answer.
     """
     file = os.environ.get("KUBECONFIG") or str(pod.home() / ".kube/config")
     # Path.is_file() raises where the home may not be looked into.
     is_there = "KUBECONFIG" in os.environ or os.path.isfile(file)
     cluster = Cluster.of(file) if is_there else Cluster.find()
-    return replace(cluster, namespace=namespace) if cluster and namespace else cluster
+    if cluster is not None:
+        _check_answer(cluster, remedy)
+    named = namespace or setting("namespace")
+    return replace(cluster, namespace=named) if cluster and named else cluster
+
+
+def _check_answer(cluster: Cluster, remedy: str) -> None:
+    """Raises if a cluster does not answer: asked once and for seconds, where each call would try for a minute."""
+    host = str(cluster.api.configuration.host).rstrip("/")
+    connect, read = _ANSWER_SECONDS
+    try:
+        cluster.api.rest_client.pool_manager.request(
+            "GET", f"{host}/version", retries=False, timeout=urllib3.Timeout(connect, read)
+        )
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise ClusterError(f"cannot reach the cluster at {host}: {_cause(error)}", remedy) from None
+
+
+def _cause(error: Exception) -> str:
+    """Returns the end of what a connection failed of; before it stand objects of the library."""
+    said = str(getattr(error, "reason", None) or error)
+    return f"no answer within {sum(_ANSWER_SECONDS)} s" if "timed out" in said else said.rpartition(": ")[2]
 
 
 def find_token(cluster: Cluster | None) -> Token | None:

@@ -130,7 +130,7 @@ def plan(
     return replace(
         planned,
         fetch_bytes=bytes_to_fetch(snapshot, claim) if claim else snapshot.size,
-        scratch_bytes=layer_copies * max(layer.size for layer in parts),
+        scratch_bytes=layer_copies * max((layer.size for layer in parts), default=0),
     )
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelcar import model_registry, pod
+from modelcar.attestation.keys import find_signing_key
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
+from modelcar.image.existing import UNREAD
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
@@ -19,6 +21,7 @@ from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
 from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequest
+from modelcar.steps.preflight.service import check_serve_as
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
@@ -40,6 +43,7 @@ class Preflight:
         build_mode: Where the build will run.
         unchanged: The image to serve, if it, its mirror and its entry are all there already; else None.
         free_bytes: What is free on the claim; None where it cannot be seen from here.
+        caveat: What is not proved of an unchanged image; empty for nothing.
     """
 
     run: RunRequest
@@ -48,6 +52,7 @@ class Preflight:
     build_mode: BuildMode
     unchanged: Reference | None
     free_bytes: int | None
+    caveat: str = ""
 
     @property
     def refusals(self) -> list[Finding]:
@@ -92,8 +97,9 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     Raises:
         ClusterError: KUBECONFIG names a file that cannot be used.
     """
+    serving_cluster = _serving_cluster(run, find_cluster)
     # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
-    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else find_cluster()
+    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else serving_cluster
     mistakes = list(run.mistakes())
     nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
     mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
@@ -111,10 +117,13 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     if cluster is not None and not mistakes:
         asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
         asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
-        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
+    if serving_cluster is not None:
+        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), serving_cluster)))
+    if run.serve_as:
+        asked["service"] = _started(lambda: list(check_serve_as(run.serve_as, serving_cluster)))
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
-    unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
-    asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
+    unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
+    asked["base image"] = _started(lambda: list(checks.check_base(run, planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
     if cluster is None and not run.streaming:
@@ -130,7 +139,19 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         build_mode=mode,
         unchanged=image,
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
+        caveat=UNREAD if image is not None and find_signing_key() is None else "",
     )
+
+
+def _serving_cluster(run: RunRequest, find_cluster: Callable[[], Cluster | None]) -> Cluster | None:
+    """Finds the cluster that the model may be served on; a run that needs none goes on without."""
+    local = run.streaming or pod.LOCAL_CLAIM in os.environ
+    try:
+        return None if local and not (run.serve_as or run.streaming) else find_cluster()
+    except ClusterError:
+        if local and not run.serve_as:
+            return None
+        raise
 
 
 def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:

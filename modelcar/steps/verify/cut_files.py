@@ -59,8 +59,8 @@ def _prove(parts: "_FromImage", resharded: Resharded, hashes: Mapping[str, str],
         return broken("file", f"{split.file.path}: {error.what}")
     for file in files:
         # The registry must have given the same bytes when the layer was held against its digest.
-        if hashes.get(file.path) != file.sha256:
-            return broken("file", f"{file.path}: it is sha256:{hashes.get(file.path)}, and should be {file.sha256}")
+        if hashes.get(file.place) != file.sha256:
+            return broken("file", f"{file.path}: it is sha256:{hashes.get(file.place)}, and should be {file.sha256}")
     resharded.take(files)
     tensors = sum(len(shard.spans) for shard in split.shards)
     return proved("file", f"{split.file.path}: {len(files)} parts with {tensors} tensors are, put together, its bytes")

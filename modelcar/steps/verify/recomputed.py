@@ -69,7 +69,9 @@ def recompute(image: FoundImage, base: BaseImage | None, origin: Origin, found: 
         how = "made again from commit, files and base, it is this very image, to the byte"
         links.append(proved("recipe", how))
     layer_of = again.layer_of(digests)
-    contents = attached.Contents(again.snapshot, base.name, base.digest, again.recipe, layer_of, origin.by_hub)
+    contents = attached.Contents(
+        again.snapshot, base.name, base.digest, again.recipe, layer_of, origin.by_hub, found.hashes
+    )
     return Recomputed(links, contents)
 
 

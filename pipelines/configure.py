@@ -1,4 +1,9 @@
-"""Placement of a task: its node, disk, memory, claim and secrets. One function each, for any pipeline."""
+"""Configuration of the steps' tasks: node, disk, memory, claim and Secrets, for any pipeline.
+
+For each step there is a function of its name, `download(task, claim)`, `build(task)`, which sets on its task all that
+the step needs in a cluster. Secrets have the names that the pipelines give them; those that are not there are passed
+over. What the functions are made of, such as `on_node` and `with_ephemeral_storage`, can be used by itself.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +19,11 @@ from modelcar import pod
 
 Value = Any
 """A pipeline parameter, or a task's output, or a constant."""
+
+CLAIM, HF_TOKEN, SIGNING = "modelcar", "huggingface-token", "modelcar-signing-key"
+TARGET, MIRROR = "modelcar-target-registry", "modelcar-mirror-registry"
+MODEL_REGISTRY = "modelcar-model-registry"
+"""Names of the claim and of the Secrets, as manifests/ has them and the pipelines' forms."""
 
 
 def never_cached(task: Task, retries: int, hours: int) -> None:
@@ -94,13 +104,13 @@ def pulled_with(task: Task, secret: Value) -> None:
     kubernetes.set_image_pull_secrets(task, [secret])
 
 
-def preflights(
+def preflight(
     task: Task,
-    hf_token_secret: Value,
-    target_secret: Value,
-    mirror_secret: Value,
-    model_registry_secret: Value,
-    signing_secret: Value,
+    hf_token_secret: Value = HF_TOKEN,
+    target_secret: Value = TARGET,
+    mirror_secret: Value = MIRROR,
+    model_registry_secret: Value = MODEL_REGISTRY,
+    signing_secret: Value = SIGNING,
 ) -> None:
     """All that a preflight step needs: with a key, it tells an image that is signed with it from one that is not."""
     task.set_display_name("Preflight")
@@ -169,7 +179,7 @@ class BuildPlace:
             self.is_for(task)
 
 
-def builds(task: Task, target_secret: Value, signing_secret: Value) -> None:
+def build(task: Task, target_secret: Value = TARGET, signing_secret: Value = SIGNING) -> None:
     """All that a build needs wherever it runs."""
     task.set_display_name("Build and push")
     with_registry_login(task, "target", target_secret)
@@ -177,7 +187,7 @@ def builds(task: Task, target_secret: Value, signing_secret: Value) -> None:
     never_cached(task, retries=2, hours=12)
 
 
-def downloads(task: Task, claim: Value, hf_token_secret: Value) -> None:
+def download(task: Task, claim: Value = CLAIM, hf_token_secret: Value = HF_TOKEN) -> None:
     """All that a download step needs."""
     task.set_display_name("Download")
     on_claim(task, claim)
@@ -186,8 +196,12 @@ def downloads(task: Task, claim: Value, hf_token_secret: Value) -> None:
     never_cached(task, retries=3, hours=12)
 
 
-def streams(
-    task: Task, hf_token_secret: Value, target_secret: Value, mirror_secret: Value, signing_secret: Value
+def stream(
+    task: Task,
+    hf_token_secret: Value = HF_TOKEN,
+    target_secret: Value = TARGET,
+    mirror_secret: Value = MIRROR,
+    signing_secret: Value = SIGNING,
 ) -> None:
     """All that a stream step needs."""
     task.set_display_name("Stream")
@@ -199,14 +213,14 @@ def streams(
     never_cached(task, retries=3, hours=12)
 
 
-def reports(task: Task) -> None:
+def report(task: Task) -> None:
     """All that a report step needs."""
     task.set_display_name("Report")
     with_resources(task, "100m", "256Mi")
     never_cached(task, retries=1, hours=1)
 
 
-def mirrors(task: Task, target_secret: Value, mirror_secret: Value) -> None:
+def mirror(task: Task, target_secret: Value = TARGET, mirror_secret: Value = MIRROR) -> None:
     """All that a mirror step needs."""
     task.set_display_name("Mirror")
     with_resources(task, "1", "512Mi")
@@ -215,7 +229,12 @@ def mirrors(task: Task, target_secret: Value, mirror_secret: Value) -> None:
     never_cached(task, retries=3, hours=12)
 
 
-def registers(task: Task, target_secret: Value, mirror_secret: Value, model_registry_secret: Value) -> None:
+def register(
+    task: Task,
+    target_secret: Value = TARGET,
+    mirror_secret: Value = MIRROR,
+    model_registry_secret: Value = MODEL_REGISTRY,
+) -> None:
     """All that a register step needs."""
     task.set_display_name("Register")
     with_resources(task, "100m", "512Mi")
@@ -223,3 +242,12 @@ def registers(task: Task, target_secret: Value, mirror_secret: Value, model_regi
     with_registry_login(task, "mirror", mirror_secret)
     with_model_registry_token(task, model_registry_secret)
     never_cached(task, retries=3, hours=1)
+
+
+def serve(task: Task, target_secret: Value = TARGET, mirror_secret: Value = MIRROR) -> None:
+    """All that a serve step needs: the registries' logins, for the image says how it is served."""
+    task.set_display_name("Serve")
+    with_resources(task, "100m", "256Mi")
+    with_registry_login(task, "target", target_secret)
+    with_registry_login(task, "mirror", mirror_secret)
+    never_cached(task, retries=1, hours=3)

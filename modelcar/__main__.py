@@ -1,0 +1,5 @@
+"""The `modelcar` command, as `python -m modelcar`."""
+
+from modelcar.cli.program import main
+
+main()

@@ -1,0 +1,89 @@
+"""Logs of a run's steps, of those that have ended too."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+from kubernetes import client as kubernetes_client
+
+from modelcar.cli.server.client import ANSWER_SECONDS, Client
+from modelcar.cli.server.run_view import CONTAINER, RunView, Step
+from modelcar.errors import ClusterError
+
+KEPT = "/apis/v1alpha1/runs/{run}/nodes/{pod}/log"
+"""Path at which the pipelines' API gives a pod's log, kept in the object store once the pod is gone."""
+
+
+def logs_of(client: Client, run: RunView, step: str = "") -> Iterator[tuple[Step, str]]:
+    """Yields the steps that ran, each with its log.
+
+    Args:
+        client: The server.
+        run: The run.
+        step: The only step that is wanted, by its name or title; empty for all.
+
+    Raises:
+        ClusterError: There is no such step, or no log can be had any more.
+    """
+    wanted = [one for one in run.steps if not step or step.lower() in (one.name.lower(), one.title.lower())]
+    if step and not wanted:
+        there = ", ".join(one.title for one in run.steps)
+        raise ClusterError(f"{run.name} has no step {step!r}", f"There are {there}")
+    told = _pods_of_tasks(client, run.id)
+    found = False
+    for one in wanted:
+        pods = list(filter(None, (one.pod, *told.get(one.name, ()))))
+        text = next((text for pod in pods if (text := _log(client, run.id, pod)) is not None), None)
+        if text is not None:
+            found = True
+            yield one, text
+    if not found:
+        raise ClusterError(
+            f"no log of {run.name} can be had: its pods are gone, or may not be read, and the server kept none",
+            "Ask for leave to read pods' logs: oc auth can-i get pods --subresource=log",
+        )
+
+
+def _log(client: Client, run: str, pod: str) -> str | None:
+    if client.cluster is not None:
+        try:
+            answer = client.cluster.core.read_namespaced_pod_log(
+                pod,
+                client.cluster.namespace,
+                container=CONTAINER,
+                _request_timeout=ANSWER_SECONDS,
+                _preload_content=False,
+            )
+            return str(answer.data.decode(errors="replace"))
+        except (kubernetes_client.ApiException, urllib3.exceptions.HTTPError, OSError):
+            pass
+    return _kept(client, run, pod)
+
+
+def _kept(client: Client, run: str, pod: str) -> str | None:
+    """Returns what the server kept of a log; None where it kept none."""
+    settings = client.api.configuration
+    headers = dict(client.api.default_headers)
+    if token := settings.get_api_key_with_prefix("authorization"):
+        headers["authorization"] = token
+    try:
+        address = f"{settings.host}{KEPT.format(run=quote(run), pod=quote(pod))}"
+        answer: Any = client.api.rest_client.pool_manager.request(
+            "GET", address, headers=headers, retries=False, timeout=urllib3.Timeout(*ANSWER_SECONDS)
+        )
+    except (urllib3.exceptions.HTTPError, OSError):
+        return None
+    return str(answer.data.decode(errors="replace")) if answer.status == 200 and answer.data else None
+
+
+def _pods_of_tasks(client: Client, run: str) -> dict[str, list[str]]:
+    """Returns the pods that the server noted of each task, the last first."""
+    with client.explained(f"show the run {run}"):
+        found = client.runs.run_service_get_run(run, _request_timeout=ANSWER_SECONDS)
+    details = (found.run_details and found.run_details.task_details) or []
+    pods: dict[str, list[str]] = {}
+    for detail in details:
+        named = [one.pod_name for one in detail.child_tasks or [] if one.pod_name]
+        pods.setdefault(detail.display_name, []).extend(reversed(named))
+    return pods
