@@ -35,6 +35,7 @@ FLOORS = {
     "components": {"steps"},
     "pipelines": {"components"},
     "cli": {"pipelines"},
+    "__main__": {"cli"},
 }
 """Each room of modelcar/ with the rooms that it stands on; it may use those, and what they stand on."""
 

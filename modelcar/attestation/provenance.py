@@ -195,11 +195,15 @@ class Provenance(BaseModel):
         except (ValidationError, UnsafeNameError):
             return None
 
-    def by_layer(self) -> dict[str, list[PublishedFile]]:
-        """Returns the files of each layer, by the layers' digests."""
+    def by_layer(self, folder: str) -> dict[str, list[PublishedFile]]:
+        """Returns the files of each layer, by the layers' digests.
+
+        Args:
+            folder: The folder of /models that the image says they lie in; empty for none.
+        """
         found: dict[str, list[PublishedFile]] = {}
         for file in self.files:
-            found.setdefault(self.layers[file.path], []).append(file)
+            found.setdefault(self.layers[file.path], []).append(file.model_copy(update={"folder": folder}))
         return found
 
 

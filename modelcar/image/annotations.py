@@ -60,6 +60,12 @@ def serving_of_image(said: Mapping[str, str]) -> Serving | None:
     return Serving.read(said[SERVING]) if SERVING in said else None
 
 
+def folder_of_image(said: Mapping[str, str]) -> str:
+    """Returns the folder of /models that an image says its files lie in; empty for none, and for what is none."""
+    folder = said.get(FOLDER, "")
+    return folder if folder.isascii() and folder.isdecimal() else ""
+
+
 def _whole(written: str) -> str:
     """Keeps JSON only where it fits: half of it says nothing."""
     return written if len(written) <= MAX_VALUE_CHARS else ""

@@ -118,7 +118,7 @@ def _check_model_signature(documents: Documents, contents: Contents) -> Iterator
     if verdict.problem:
         yield broken("model signature", verdict.problem)
     elif verdict.is_right:
-        read = "" if contents.hashes else "; small files, published by git's hash, were not read to compare theirs"
+        read = "" if contents.hashes else "; small files, published by git's hash, were not compared"
         yield proved("model signature", f"OpenSSF's, made with this key, of the files that were published{read}")
 
 
