@@ -13,11 +13,7 @@ from modelcar.hub.facts import Facts
 from modelcar.hub.reshard import Resharded, reshard
 from modelcar.hub.selection import facts_of
 from modelcar.hub.snapshot import Snapshot
-<<<<<<< HEAD
-from modelcar.image.annotations import FOLDER, MAX_SHARD_LAYER
-=======
-from modelcar.image.annotations import folder_of_image
->>>>>>> main
+from modelcar.image.annotations import MAX_SHARD_LAYER, folder_of_image
 from modelcar.image.base_image import BaseImage, open_base_image
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
@@ -71,10 +67,8 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     if published is None and statement is not None:
         published = _stated(image, statement)
     has_key = key is not None
-<<<<<<< HEAD
-    folder = image.said.get(FOLDER, "")
-    if published is not None and folder.isascii() and folder.isdecimal():
-        published = published.placed(folder)
+    if published is not None:
+        published = published.placed(folder_of_image(image.said))
     is_signed = statement is not None and has_key
     if published is None or not by_hub:
         return Origin(published, by_hub, statement, is_signed, has_key), links
@@ -87,12 +81,6 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     resharded = reshard(published, hub.readers(published), int(limit))
     cut = resharded.apply(published)
     return replace(origin, published=cut, whole=published, resharded=resharded), links
-=======
-    if published is not None:
-        published = published.placed(folder_of_image(image.said))
-    facts = facts_of(published, Hub().peek(published)) if published is not None and by_hub else None
-    return Origin(published, by_hub, statement, statement is not None and has_key, has_key, facts), links
->>>>>>> main
 
 
 def _ask_hub(image: FoundImage) -> tuple[Snapshot | None, Link]:
