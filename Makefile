@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci chromium nginx-light
 PROGRAMS := buildah skopeo docker-registry umoci chromium nginx
 BENCH_PROGRAMS := aria2c curl openssl
-STEPS := preflight download build build_in_job stream mirror register report warm stream_on_vertex prepare_upload
+STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
@@ -44,11 +44,11 @@ test-models: setup ## make tiny models of each class, and load them with the lib
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
 cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
-	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server; \
+	    apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server busybox-static; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
 
@@ -72,6 +72,7 @@ soak: setup ## run 200 schedules of random faults over each step, the loads, and
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak tests/modelcar/oci/test_ways_of_registries.py \
 	  tests/modelcar/oci/test_processes.py --soak-runs 200
 	$(BIN)/python -m pytest -n 2 tests/promises/test_mutated_images.py --mutations 10000
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile soak $$(grep -rl '^from hypothesis import.*given' tests)
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

@@ -15,9 +15,8 @@ import requests
 
 from benchmarks import disk
 from benchmarks.pod import REPOSITORY, Measurement, Pods
-from modelcar.claim.downloads import read_snapshot
+from modelcar.claim.downloads import DIGESTS, open_download, read_snapshot
 from modelcar.hub.paths import DOWNLOAD_NOTE
-from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from tests.parts.hub import Hub
@@ -114,6 +113,8 @@ class Place:
         code = "from pathlib import Path; from modelcar.image.request import ImageRequest; "
         code += "from modelcar.steps.build import BuildRequest, build; "
         request = f"directory={str(self.downloaded)!r}, image=ImageRequest({target!r}), builder={builder!r}"
+        with open_download(self.downloaded) as found:
+            request += f", record_digest={found.record_digest!r}"
         return self.python(f"{code}build(BuildRequest({request}))")
 
     @contextmanager

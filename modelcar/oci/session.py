@@ -12,7 +12,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from modelcar.errors import RegistryError
 from modelcar.oci.addresses import Guard, name_of
 from modelcar.oci.sockets import LiveSockets, TooSlowError
-from modelcar.oci.trust import WatchedAdapter
+from modelcar.oci.trust import WatchedAdapter, tls_context
 
 MAX_ANSWER_BYTES = 4 << 20
 """No answer that is not a blob needs more: tokens and errors take some KiB, a manifest has the same limit."""
@@ -90,8 +90,9 @@ class Session(requests.Session):
     def _mount(self, *, checked: bool) -> None:
         if not checked:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        context = tls_context(self._host, checked=checked)
         for scheme in ("https://", "http://"):
-            self.mount(scheme, WatchedAdapter(self._host, self._guard, self._live, checked=checked))
+            self.mount(scheme, WatchedAdapter(self._guard, self._live, context))
 
 
 def with_tls(origin: str, url: str) -> str:
