@@ -55,7 +55,7 @@ def test_it_is_beside_the_download_where_that_may_be_written(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes directories of another user")
-def test_it_is_at_the_claims_top_where_the_download_belongs_to_another_user(claim: Path) -> None:
+def test_it_is_at_the_claims_top_where_the_download_is_another_users(claim: Path) -> None:
     assert worked(claim) == str(claim / ".modelcar")
     assert list((claim / ".modelcar").iterdir()) == []
 
