@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci chromium nginx-light
 PROGRAMS := buildah skopeo docker-registry umoci chromium nginx
 BENCH_PROGRAMS := aria2c curl openssl
-STEPS := preflight download build build_in_job stream mirror register report serve warm stream_on_vertex prepare_upload
+STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
