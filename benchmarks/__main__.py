@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import build, direct, download, memory, mirror, peers, per_link, report, stream
+from benchmarks import build, direct, download, memory, mirror, peers, per_link, report, signing, stream, xet
 from benchmarks.place import prepared
 
-SUBJECTS: tuple[ModuleType, ...] = (build, direct, download, mirror, stream, per_link, memory)
+SUBJECTS: tuple[ModuleType, ...] = (build, direct, download, mirror, stream, per_link, xet, memory, signing)
 LARGE_SUBJECTS: tuple[ModuleType, ...] = (direct, stream, memory)
 ORDER = [
     *(name for subject in SUBJECTS for name in subject.FIGURES),

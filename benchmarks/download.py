@@ -15,7 +15,7 @@ HF = "`HF_HUB_DISABLE_XET=1 hf download MODEL --local-dir $CLAIM/x --include FIL
 
 def measure(place: Place, runs: int) -> list[Figure]:
     """Measures the download."""
-    sides = (Side("ours", OURS, lambda: download(place)), Side("hf", HF, lambda: _hf(place)))
+    sides = (Side("ours", OURS, lambda: download(place)), Side("hf", HF, lambda: hf_download(place, place.hub_env)))
     ours, hf = alternate(sides, runs)
     return [ratio("download_over_hf", ours, hf, target=1.15)]
 
@@ -28,10 +28,11 @@ def download(place: Place) -> Measurement:
     return measured
 
 
-def _hf(place: Place) -> Measurement:
+def hf_download(place: Place, env: dict[str, str]) -> Measurement:
+    """Downloads the model with `hf`, to an empty directory on the claim."""
     include = [argument for name in files(place.downloaded) for argument in ("--include", name)]
     with place.new_directory() as work:
         command: list[str | Path] = [place.program / "hf", "download", MODEL, "--local-dir", work, *include]
-        measured = place.pods.run(command, place.hub_env)
+        measured = place.pods.run(command, env)
         check_files(work, place.size)
     return measured

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.pairs import Runs, Side, alternate
-from benchmarks.place import MODEL, Place, check_files, check_image, files
+from benchmarks.place import MODEL, Place, check_files, check_image, files, size_of
 from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib, ratio
 from tests.parts.hub import Hub
@@ -44,8 +44,8 @@ _IMAGE = "example/llama:1.0"
 
 def measure(place: Place, runs: int) -> list[Figure]:
     """Measures downloads and streams over connections that are slow each."""
-    _publish(place, ONE, [400 << 20])
-    _publish(place, EIGHT, [100 << 20] * 8)
+    publish(place, ONE, [400 << 20])
+    publish(place, EIGHT, [100 << 20] * 8)
     with place.hub(connection_rate=LINK) as hub:
         one, eight = (_against_aria2(place, hub, model, runs) for model in (ONE, EIGHT))
     return [*one[:2], *(_renamed(figure) for figure in eight[:2]), eight[2], _line(place, runs), *_costs(place, runs)]
@@ -120,14 +120,14 @@ def _stream(place: Place, hub: str, model: str, *, two: bool = False) -> Measure
         targets = [f"{registry.host}/{_IMAGE}" for registry in (first, second)[: 1 + two]]
         measured = place.stream(model, *targets, hub=hub)
         for target in targets:
-            check_image(target, _size(place, model))
+            check_image(target, size_of(place, model))
     return measured
 
 
 def _download(place: Place, hub: str, model: str, memory: int = 0) -> Measurement:
     with place.new_directory() as work:
         measured = place.download(model, work, hub=hub, memory=memory)
-        check_files(work, _size(place, model))
+        check_files(work, size_of(place, model))
     return measured
 
 
@@ -137,7 +137,7 @@ def _aria2(place: Place, hub: str, model: str) -> Measurement:
         urls.write_text("".join(f"{hub}/{model}/resolve/main/{name}\n out={name}\n" for name in _names(place, model)))
         command: list[str | Path] = ["aria2c", "--quiet", "-x16", "-s16", "-j8", "--file-allocation=none"]
         measured = place.pods.run([*command, "-d", work, "-i", urls])
-        check_files(work, _size(place, model))
+        check_files(work, size_of(place, model))
     return measured
 
 
@@ -155,7 +155,8 @@ def _minimum(place: Place) -> Measurement:
     return Measurement(sum(part.seconds for part in parts), {}, parts[0].disk, sum(part.processor for part in parts))
 
 
-def _publish(place: Place, model: str, sizes: Sequence[int]) -> None:
+def publish(place: Place, model: str, sizes: Sequence[int]) -> None:
+    """Publishes files of such sizes on the Hub, which nothing can compress."""
     with tempfile.TemporaryDirectory(dir=place.hub_root.parent) as folder:
         sources: dict[str, Path] = {}
         for number, size in enumerate(sizes):
@@ -171,9 +172,3 @@ def _names(place: Place, model: str) -> list[str]:
     repository = Hub(place.hub_root).store.load(model)
     assert repository
     return list(repository.commits[repository.branches["main"]].files)
-
-
-def _size(place: Place, model: str) -> int:
-    repository = Hub(place.hub_root).store.load(model)
-    assert repository
-    return sum(file.size for file in repository.commits[repository.branches["main"]].files.values())

@@ -1,5 +1,6 @@
 """Where everything is measured: a claim, a Hub with one model and registries, on loopback and file systems apart."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,15 +15,15 @@ import requests
 
 from benchmarks import disk
 from benchmarks.pod import REPOSITORY, Measurement, Pods
-from modelcar.claim.downloads import read_snapshot
+from modelcar.claim.downloads import DIGESTS, open_download, read_snapshot
 from modelcar.hub.paths import DOWNLOAD_NOTE
-from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from tests.parts.hub import Hub
 from tests.parts.models import sparse_model, tiny_llama
 from tests.parts.registries import Registry, registry_plain
 from tests.parts.steps import PROGRAMS
+from tests.parts.xet import XetStorage
 
 MODEL = "example/llama"
 GIGABIT = 125_000_000
@@ -112,17 +113,21 @@ class Place:
         code = "from pathlib import Path; from modelcar.image.request import ImageRequest; "
         code += "from modelcar.steps.build import BuildRequest, build; "
         request = f"directory={str(self.downloaded)!r}, image=ImageRequest({target!r}), builder={builder!r}"
+        with open_download(self.downloaded) as found:
+            request += f", record_digest={found.record_digest!r}"
         return self.python(f"{code}build(BuildRequest({request}))")
 
     @contextmanager
-    def hub(self, *, rate: float = 0, connection_rate: float = 0) -> Iterator[str]:
+    def hub(self, *, rate: float = 0, connection_rate: float = 0, xet: XetStorage | None = None) -> Iterator[str]:
         """A Hub of its own that has the same models; gives its address.
 
         Args:
             rate: Bytes a second over all connections together; 0 for as fast as it can.
             connection_rate: Bytes a second over each connection; 0 for as fast as it can.
+            xet: The Xet storage that has files; None for no such.
         """
         options = [*(("--rate", str(rate)) if rate else ()), "--connection-rate", str(connection_rate)]
+        options += ["--xet", json.dumps({"endpoint": xet.endpoint, "hashes": xet.hashes})] if xet else []
         with _hub(self.hub_root, *options) as url:
             yield url
 
@@ -201,6 +206,13 @@ def check_files(directory: Path, size: int) -> None:
     kept = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     if kept < size:
         raise SystemExit(f"{directory} has {kept} of {size} bytes")
+
+
+def size_of(place: Place, model: str) -> int:
+    """Returns the bytes of a model's files on the Hub."""
+    repository = Hub(place.hub_root).store.load(model)
+    assert repository
+    return sum(file.size for file in repository.commits[repository.branches["main"]].files.values())
 
 
 def files(directory: Path) -> list[str]:

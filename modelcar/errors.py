@@ -108,6 +108,10 @@ class UploadLostError(RegistryUnwellError):
     """A registry no longer knows an upload, or does not go on with it: what was sent of it is lost."""
 
 
+class UploadMovedError(RegistryUnwellError):
+    """A registry wants the bytes of an upload at another address, to which they have to be sent from the first on."""
+
+
 class BodyTooLargeError(RegistryError):
     """A registry, or a proxy before it, takes no request with a body of this size."""
 

@@ -8,10 +8,10 @@ import asyncio
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 from modelcar import pod
 from modelcar.errors import ModelRegistryError
 from modelcar.image import annotations
+from modelcar.image.model_card import ModelCard, read_model_card
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
@@ -50,24 +51,36 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Entry:
-    """Entry that the registry should have."""
+    """Entry that the registry should have.
+
+    Attributes:
+        model: The registered model's name.
+        version: The version's name.
+        uri: What the artifact points to.
+        format: The model's format.
+        properties: Custom properties of the version.
+        card: The model's card, where it was read.
+    """
 
     model: str
     version: str
     uri: str
     format: str
     properties: Mapping[str, str]
+    card: ModelCard | None = None
 
 
-def is_registered(source: str, url: str, *, name: str = "", model_format: str = "") -> bool:
-    """Tells whether `register` with the same arguments would change nothing. Only reads.
+def is_registered(
+    source: str, url: str, *, name: str = "", model_format: str = "", owner: str = "", tags: Sequence[str] = ()
+) -> bool:
+    """Tells whether `register` with the same arguments would change nothing, but for the card. Only reads.
 
     Raises:
         ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
         RegistryError: The image is not there.
     """
     entry = read_entry(source, name, model_format)
-    return ask(url, lambda api: _holds(api, entry))
+    return ask(url, lambda api: _holds(api, entry, owner, dict.fromkeys(tags, "")))
 
 
 def registered_uri(url: str, name: str, commit: str) -> str:
@@ -87,6 +100,28 @@ def registered_uri(url: str, name: str, commit: str) -> str:
         version = await api.get_model_version_by_params(model.id, commit[:VERSION_DIGITS]) if model else None
         artifact = await api.get_model_artifact_by_params(name, version.id) if version else None
         return str(artifact.uri or "") if artifact else ""
+
+    return ask(url, read)
+
+
+def find_ids(source: str, url: str, name: str = "") -> tuple[str, str]:
+    """Returns the ids of the registered model and the version that an image is; empty where there is none. Only reads.
+
+    Args:
+        source: The image.
+        url: The Model Registry's address.
+        name: The registered model's name; empty for the model's id.
+
+    Raises:
+        ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
+        RegistryError: The image is not there.
+    """
+    entry = read_entry(source, name, "")
+
+    async def read(api: "ModelRegistryApi") -> tuple[str, str]:
+        model = await api.get_registered_model_by_params(entry.model)
+        version = await api.get_model_version_by_params(model.id, entry.version) if model else None
+        return (str(model.id), str(version.id)) if version else ("", "")
 
     return ask(url, read)
 
@@ -130,12 +165,23 @@ async def _offer_nothing(api: "ModelRegistryApi") -> None:
             await client.create_registered_model(nameless)
 
 
-def read_entry(source: str, name: str, model_format: str) -> Entry:
-    """Reads from an image's annotations what its entry will say."""
+def read_entry(source: str, name: str, model_format: str, *, with_card: bool = False) -> Entry:
+    """Reads from an image's annotations what its entry will say.
+
+    Args:
+        source: The image.
+        name: The registered model's name; empty for the model's id.
+        model_format: The model's format; empty for what was found.
+        with_card: Whether to read its README as well.
+    """
     reference = Reference.parse(source)
     with Repository(reference) as repository:
         stored = repository.manifest(reference.version)
-        return _entry(reference.at(stored.digest), stored, _layers(repository, stored), name, model_format)
+        layers = _layers(repository, stored)
+        entry = _entry(reference.at(stored.digest), stored, layers, name, model_format)
+        if not with_card:
+            return entry
+        return replace(entry, card=read_model_card(repository, layers, stored.annotations()))
 
 
 def _layers(repository: Repository, stored: Stored) -> list[spec.Descriptor]:
@@ -174,10 +220,12 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
     )
 
 
-async def _holds(api: "ModelRegistryApi", entry: Entry) -> bool:
+async def _holds(api: "ModelRegistryApi", entry: Entry, owner: str, tags: Mapping[str, str]) -> bool:
     model = await api.get_registered_model_by_params(entry.model)
-    version = await api.get_model_version_by_params(model.id, entry.version) if model else None
-    if version is None or not says(version.custom_properties, entry.properties):
+    if model is None or owner not in ("", model.owner) or not says(model.custom_properties, tags):
+        return False
+    version = await api.get_model_version_by_params(model.id, entry.version)
+    if version is None or not says(version.custom_properties, {**entry.properties, **tags}):
         return False
     return points_to(await api.get_model_artifact_by_params(entry.model, version.id), entry)
 

@@ -254,3 +254,12 @@ def register(
     with_registry_login(task, "mirror", mirror_secret)
     with_model_registry_token(task, model_registry_secret)
     never_cached(task, retries=3, hours=1)
+
+
+def serve(task: Task, target_secret: Value = TARGET, mirror_secret: Value = MIRROR) -> None:
+    """All that a serve step needs: the registries' logins, for the image says how it is served."""
+    task.set_display_name("Serve")
+    with_resources(task, "100m", "256Mi")
+    with_registry_login(task, "target", target_secret)
+    with_registry_login(task, "mirror", mirror_secret)
+    never_cached(task, retries=1, hours=3)

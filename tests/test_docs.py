@@ -275,7 +275,8 @@ def test_readme_shows_what_the_demo_prints() -> None:
 def test_figures_in_the_readme_are_the_measured_ones() -> None:
     measured = json.loads((ROOT / "benchmarks/results.json").read_text())
     table = (ROOT / "README.md").read_text().partition("<!-- figures -->")[2].partition("<!-- /figures -->")[0]
-    shown = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", table, re.MULTILINE))
+    rows = re.findall(r"^\| [^|]{12,} \| ([\d.]+) \| `(\w+)` \|$", table, re.MULTILINE)
+    shown = {name: value for value, name in rows}
     assert len(shown) > 5
     assert {name: float(value) for name, value in shown.items()} == {name: measured[name] for name in shown}
 
@@ -303,3 +304,14 @@ def test_every_promise_names_a_test_that_there_is(page: str) -> None:
     tables = [line for line in text.splitlines() if line.startswith("| ") and "held by" not in line]
     promises = text.partition("## What is promised")[2].partition("## Who may do what")[0]
     assert all("`tests/" in line for line in tables if line in promises and line.strip("| -"))
+
+
+def test_every_row_on_registries_names_a_test_that_there_is() -> None:
+    text = (ROOT / "docs/registries.md").read_text()
+    heads = re.findall(r"^(\|.*)\n\|---", text, re.MULTILINE)
+    rows = [line for line in text.splitlines() if line.startswith("| ") and line not in heads]
+    assert len(rows) > 50
+    assert [row for row in rows if "::" not in row] == []
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    named = set(re.findall(r"`(test_\w+\.py)::([\w:]+)`", text))
+    assert [name for name in sorted(named) if f"def {name[1].split('::')[-1]}(" not in sources.get(name[0], "")] == []

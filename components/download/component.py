@@ -16,7 +16,7 @@ def download(
     variant: str = "",
     transport: str = "http",
     model_layout: str = "flat",
-) -> NamedTuple("Outputs", [("directory", str), ("commit", str), ("size", int)]):
+) -> NamedTuple("Outputs", [("directory", str), ("commit", str), ("size", int), ("record_digest", str)]):
     """Download a model from Hugging Face to the claim, and check every file against the hash the Hub published.
 
     A run that was interrupted goes on where it stopped; files that are there and right are not fetched again. The
@@ -42,6 +42,8 @@ def download(
         directory: Directory on the claim that holds the files.
         commit: Commit that the revision stood for.
         size: Size of the files in bytes.
+        record_digest: SHA-256 of the record that lies beside the files: what the Hub published, and digests of layers.
+            A build that is given it goes by no other, and one that signs needs it: others may write to a claim as well.
     """
     given = dict(locals())
 
@@ -56,5 +58,5 @@ def download(
     with recorded("download") as record, exit_with_one_line():
         done = run_download(Selection.of(given), pod.CLAIM)
         record.commit, record.size, record.moved_bytes = done.snapshot.commit, done.snapshot.size, done.fetched_bytes
-    outputs = namedtuple("Outputs", ["directory", "commit", "size"])
-    return outputs(str(done.directory), done.snapshot.commit, done.snapshot.size)
+    outputs = namedtuple("Outputs", ["directory", "commit", "size", "record_digest"])
+    return outputs(str(done.directory), done.snapshot.commit, done.snapshot.size, done.record_digest)

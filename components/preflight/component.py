@@ -23,12 +23,17 @@ def preflight(
     variant: str = "",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
+    owner: str = "",
+    tags: List[str] = [],
+    serve_as: str = "",
     streaming: bool = False,
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
@@ -70,14 +75,21 @@ def preflight(
         model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
             Triton and TensorFlow Serving want it).
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
+        allow_base_models: Also take a base image that holds /models itself, which is refused otherwise: what it has
+            there is served with the model.
         builder: buildah, direct or auto, as the build step has it.
         build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
             own), job (in a privileged Job) or auto: the least privileged that works.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not, tensor by tensor.
+            Such a file is read twice.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime. Empty: what was found.
+        owner: Who is to answer for the model in the Model Registry. Empty: who is there.
+        tags: Labels that the model and the version are to have there.
+        serve_as: InferenceService that the run is to serve the model with. Empty: none.
         streaming: Whether the model is streamed from the Hub into the registry: no claim, no build, no nodes to check.
         claim: PersistentVolumeClaim that the run works on.
         node_selector: Labels of the nodes that may run the build.
@@ -94,7 +106,7 @@ def preflight(
         node_selector: Labels of the nodes for the build task.
         ephemeral_storage: Node disk for the build task to reserve.
         build_mode: Where the build will run: pod, nested or job.
-        unchanged: Whether image, mirror and entry are there already, so that nothing is left to do.
+        unchanged: Whether image, mirror, entry and service are there already, so that nothing is left to do.
         image: The image to serve, pinned to its digest, if nothing is left to do; else empty.
     """
     given = dict(locals())

@@ -15,7 +15,7 @@ def register(
     pipeline_run_name: str = "",
     owner: str = "",
     tags: List[str] = [],
-) -> NamedTuple("Outputs", [("model", str), ("version", str)]):
+) -> NamedTuple("Outputs", [("model", str), ("version", str), ("model_id", str), ("version_id", str)]):
     """Enter an image as a version of a registered model. Doing so again changes nothing; a new commit adds a version.
 
     Args:
@@ -31,6 +31,8 @@ def register(
     Returns:
         model: Name of the registered model; empty if nothing was entered.
         version: Name of the version: the start of the commit.
+        model_id: Id of the registered model, by which the dashboard finds it.
+        version_id: Id of the version.
     """
     from collections import namedtuple
 
@@ -39,10 +41,10 @@ def register(
     from modelcar.steps.register import PipelineRun
     from modelcar.steps.register import register as run_register
 
-    outputs = namedtuple("Outputs", ["model", "version"])
+    outputs = namedtuple("Outputs", ["model", "version", "model_id", "version_id"])
     if not model_registry:
         print("no Model Registry was named")
-        return outputs("", "")
+        return outputs("", "", "", "")
     with recorded("register") as record, exit_with_one_line():
         done = run_register(
             image,
@@ -54,5 +56,6 @@ def register(
             tags=tags,
         )
         record.image, record.entry = image, f"{done.model} {done.version}"
+        record.entry_ids = [done.model_id, done.version_id]
     print(f"{done.model} version {done.version} is {done.uri}" + ("" if done.changed else " already"))
-    return outputs(done.model, done.version)
+    return outputs(done.model, done.version, done.model_id, done.version_id)

@@ -22,6 +22,8 @@ def report(
     model_format: str = "",
     serving: str = "auto",
     connection: str = "",
+    model_registry: str = "",
+    serve_as: str = "",
 ) -> NamedTuple("Outputs", [("image", str)]):
     """Say what became of a run: where the image is and how to serve it, or which step failed, why and what helps.
 
@@ -37,6 +39,8 @@ def report(
         model_format: Model format that the serving runtime supports, as KServe calls it. Empty: what was found.
         serving: What the YAML is written for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
+        model_registry: Address of the Model Registry that has the image. Empty: none.
+        serve_as: Name of the InferenceService. Empty: the model's.
 
     Returns:
         report: The report; on success with what to apply to serve the image.
@@ -63,6 +67,8 @@ def report(
             model_format=model_format,
             serving=serving,
             connection=connection,
+            model_registry=model_registry,
+            serve_as=serve_as,
         )
     )
     # The log is what everybody may read who may see the run; artifacts lie in a store with a login of its own.

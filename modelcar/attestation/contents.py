@@ -1,7 +1,7 @@
 """The makings of an image, from which all follows that is attached to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import modelcar
@@ -22,6 +22,7 @@ class Contents:
         recipe: The hash of all that decides it (modelcar.image.recipe).
         layers: The digest of the layer that each file is in, by the file's path.
         by_hub: Whether the Hub told all of the snapshot, and not a statement its files alone.
+        hashes: The SHA-256 of the files that were read, by their places in /models.
     """
 
     snapshot: Snapshot
@@ -30,6 +31,7 @@ class Contents:
     recipe: str
     layers: Mapping[str, str]
     by_hub: bool = True
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -209,7 +209,7 @@ def _check_statement(payload: bytes, digest: str, contents: Contents | None, fou
 def _check_model_signature(payload: bytes | None, contents: Contents | None, verdict: Verdict, *, signed: bool) -> None:
     verdict.found += 1
     if payload is not None and signed and contents is not None:
-        verdict.note(model_signing.problem(payload, contents.snapshot))
+        verdict.note(model_signing.problem(payload, contents.snapshot, contents.hashes))
 
 
 def _check_inventory(document: Any, digest: str, contents: Contents | None, verdict: Verdict) -> None:

@@ -33,7 +33,7 @@ def statement(model: str, hashes: Mapping[str, str]) -> Json:
 
     Args:
         model: The model's name. It is for people; nothing is checked by it.
-        hashes: The SHA-256 of each file, by its path.
+        hashes: The SHA-256 of each file, by its place in /models.
     """
     signed = sorted((path for path in hashes if path.split("/")[0] not in IGNORED), key=lambda path: path.split("/"))
     return {
@@ -77,19 +77,24 @@ def signed_files(payload: bytes) -> dict[str, str] | None:
     return files if read.subject[0].digest.get("sha256") == _root(files.values()) else None
 
 
-def problem(payload: bytes, snapshot: Snapshot) -> str:
+def problem(payload: bytes, snapshot: Snapshot, hashes: Mapping[str, str]) -> str:
     """Says how such a statement differs from the files that were published; empty if it does not.
 
-    Of a file that the Hub publishes by git's object id, no SHA-256 is known to compare.
+    Args:
+        payload: The statement.
+        snapshot: The files.
+        hashes: The SHA-256 of those that were read, by their places in /models. Of a file that was not, and that the
+            Hub publishes by git's object id, there is nothing to compare with.
     """
     files = signed_files(payload)
     if files is None:
         return "it is malformed"
-    wanted = {file.path: file for file in snapshot.files if file.path.split("/")[0] not in IGNORED}
+    wanted = {file.place: file for file in snapshot.files if file.place.split("/")[0] not in IGNORED}
     for path in sorted(files.keys() ^ wanted.keys()):
         return f"it names {path}, which is not there" if path in files else f"it does not name {path}"
     for path, file in wanted.items():
-        if file.sha256 and files[path] != file.sha256:
+        known = file.sha256 or hashes.get(path, "")
+        if known and files[path] != known:
             return f"it names other bytes for {path}"
     return ""
 

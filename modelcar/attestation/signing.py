@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ SHOWN_SECONDS = 30.0
 """How long a registry may take to show a tag that it took. Azure's shows some only seconds later (Azure/acr#880)."""
 
 _LOOK_AGAIN_SECONDS = 1.0
+_IMAGES_AT_ONCE = 4
 
 
 def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[Attachment], key: SigningKey) -> None:
@@ -37,27 +39,15 @@ def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[A
         RegistryError: It is unreachable, or refuses the credentials.
     """
     top = images[-1]
-    refused: RegistryError | None = None
-    for image in images:
-        try:
-            signatures = _signatures(repository, image, key)
-            referrers.attach(repository, image, [*signatures, *(documents if image is top else ())])
-        except RegistryError as error:
-            if isinstance(error, RegistryUnwellError) and not error.status:
-                raise
-            refused = error
-            if not is_signed(repository, image.digest, key.public):
-                raise SigningError(
-                    f"{repository.reference.registry} takes no signature: {error}",
-                    "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
-                    "sha256-….sig be written anew, or do without the signing key",
-                ) from None
+    with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
+        answers = pool.map(lambda image: _sign(repository, image, documents if image is top else (), key), images)
+        refusals = [answer for answer in answers if answer]
     for image in images:
         _check_shown(repository, image, key.public)
-    if refused is not None:
+    if refusals:
         print(
             f"{repository.reference.registry} takes signatures by their tags alone, none that only names its subject "
-            f"(cosign 3's bundles, OpenSSF's): {refused}",
+            f"(cosign 3's bundles, OpenSSF's): {refusals[0]}",
             flush=True,
         )
 
@@ -87,10 +77,20 @@ def model_signature(
     for attached in referrers.of_type(repository, image.digest, model_signing.MEDIA_TYPE):
         for content in _bundles_in(repository, attached):
             opened = bundle.opened(content, key.public)
-            if opened and opened.by_us and not model_signing.problem(opened.payload, snapshot):
+            if opened and opened.by_us and not model_signing.problem(opened.payload, snapshot, {}):
                 return model_signing.attachment(content)
     statement = model_signing.statement(snapshot.model, read_hashes())
     return model_signing.attachment(bundle.bundle(statement, key, by_curve=True))
+
+
+def signatures(repository: Repository, digest: str) -> set[str]:
+    """Returns the digests of an image's signatures, whoever made them, where podman and CRI-O look for them.
+
+    Args:
+        repository: Where the image is.
+        digest: Its digest.
+    """
+    return {layer.digest for layer in _signature_layers(repository, digest)}
 
 
 def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
@@ -102,14 +102,23 @@ def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
         key: Whose signature it must have.
     """
     try:
-        stored = repository.find_manifest(referrers.tag(digest, referrers.SIGNATURES))
-        layers = stored.manifest().layers if stored is not None and not stored.is_index else []
-        return any(_is_of(repository, layer, digest, key) for layer in layers)
+        return any(_is_of(repository, layer, digest, key) for layer in _signature_layers(repository, digest))
     except (CredentialsError, RegistryUnwellError):
         raise
     except (RegistryError, WrongBytesError):
         # Somebody else's junk.
         return False
+
+
+def _signature_layers(repository: Repository, digest: str) -> list[spec.Descriptor]:
+    try:
+        stored = repository.find_manifest(referrers.tag(digest, referrers.SIGNATURES))
+        layers = stored.manifest().layers if stored is not None and not stored.is_index else []
+    except (CredentialsError, RegistryUnwellError):
+        raise
+    except (RegistryError, WrongBytesError):
+        return []
+    return [layer for layer in layers if layer.media_type == cosign.SIMPLE_SIGNING]
 
 
 def _bundles_in(repository: Repository, attached: Stored) -> Iterator[bytes]:
@@ -120,10 +129,29 @@ def _bundles_in(repository: Repository, attached: Stored) -> Iterator[bytes]:
 
 
 def _is_of(repository: Repository, layer: spec.Descriptor, digest: str, key: PublicKey) -> bool:
-    if layer.media_type != cosign.SIMPLE_SIGNING or layer.size > cosign.MAX_SIGNATURE_BYTES:
+    if layer.size > cosign.MAX_SIGNATURE_BYTES:
         return False
     payload = repository.small_blob(layer.digest)
     return cosign.signed_digest(payload) == digest and cosign.is_signed(payload, layer, key)
+
+
+def _sign(
+    repository: Repository, image: Stored, documents: Sequence[Attachment], key: SigningKey
+) -> RegistryError | None:
+    """Signs one image; gives what the registry answered if it took the signature by its tag and not all the rest."""
+    try:
+        referrers.attach(repository, image, [*_signatures(repository, image, key), *documents])
+    except RegistryError as error:
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
+        if is_signed(repository, image.digest, key.public):
+            return error
+        raise SigningError(
+            f"{repository.reference.registry} takes no signature: {error}",
+            "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
+            "sha256-….sig be written anew, or do without the signing key",
+        ) from None
+    return None
 
 
 def _signatures(repository: Repository, image: Stored, key: SigningKey) -> list[Attachment]:
@@ -137,10 +165,24 @@ def _bundled(statement: Mapping[str, Any], key: SigningKey) -> Attachment:
 
 def _check_shown(repository: Repository, image: Stored, key: PublicKey) -> None:
     """Raises unless the registry shows the signature: by its tag, for not all of them show manifests by digest."""
+    wait_until_shown(repository, image.digest, lambda: is_signed(repository, image.digest, key))
+
+
+def wait_until_shown(repository: Repository, digest: str, is_shown: Callable[[], bool]) -> None:
+    """Waits until a registry shows a signature that it took.
+
+    Args:
+        repository: Where the image is.
+        digest: Its digest.
+        is_shown: Whether it does.
+
+    Raises:
+        SigningError: It does not, for half a minute.
+    """
     begun = time.monotonic()
-    while not is_signed(repository, image.digest, key):
+    while not is_shown():
         if time.monotonic() - begun > SHOWN_SECONDS:
-            tag = referrers.tag(image.digest, referrers.SIGNATURES)
+            tag = referrers.tag(digest, referrers.SIGNATURES)
             raise SigningError(
                 f"{repository.reference.registry} took the signature, and does not show it under the tag {tag}",
                 "Run again; if it stays, let it write such tags anew (immutable tags: make an exception for sha256-*)",

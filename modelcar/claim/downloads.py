@@ -16,6 +16,9 @@ from modelcar.errors import ClaimError, ModelcarError, WrongBytesError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 
+DIGESTS = DOWNLOAD_NOTE.with_name("layers.json")
+"""Where the digests of layers lie that the pass over the arriving bytes gave (modelcar.image.layer_digests)."""
+
 PARTIAL = f"{DOWNLOAD_NOTE.parent}/partial"
 """Where files lie that have not arrived as a whole."""
 
@@ -29,15 +32,35 @@ class Download:
 
     Attributes:
         folder: Its directory.
-        snapshot: What the Hub published of its files.
+        snapshot: What the Hub published of its files, as the record beside them says.
+        layer_digests: The record's other half: digests of layers, as the download noted them; empty if there is none.
+        record_digest: The SHA-256 of both.
     """
 
     folder: Folder
     snapshot: Snapshot
+    layer_digests: bytes
+    record_digest: str
 
     def reader(self, file: PublishedFile) -> OnDisk:
         """Gives a file's bytes."""
         return OnDisk(self.folder, file.path)
+
+    def check_record(self, digest: str) -> None:
+        """Checks that the record is the one that the download left: others may write to a claim as well.
+
+        Args:
+            digest: The record's SHA-256, as the download gave it.
+
+        Raises:
+            WrongBytesError: It is another one.
+        """
+        if digest != self.record_digest:
+            raise WrongBytesError(
+                f"{self.folder.path / DOWNLOAD_NOTE} and {DIGESTS.name} are not the record that the download left: "
+                f"they are {self.record_digest}, and that was {digest}",
+                "Run the download again, and give the build its record_digest",
+            )
 
     def check_sizes(self) -> None:
         """Checks that all files are there with the published size, without reading them.
@@ -71,7 +94,7 @@ def open_download(directory: Path) -> Iterator[Download]:
     except (FileNotFoundError, NotADirectoryError):
         raise _no_download(directory) from None
     with folder:
-        yield Download(folder, _read_snapshot(folder))
+        yield Download(folder, *_read_record(folder))
 
 
 def read_snapshot(directory: Path) -> Snapshot:
@@ -85,9 +108,21 @@ def read_snapshot(directory: Path) -> Snapshot:
         return found.snapshot
 
 
-def write_snapshot(snapshot: Snapshot, folder: Folder) -> None:
-    """Leaves the record of a download in its directory, in one step: it is there whole or not at all."""
-    folder.write_note(str(DOWNLOAD_NOTE), (snapshot.model_dump_json(indent=1) + "\n").encode())
+def write_record(snapshot: Snapshot, layer_digests: bytes, folder: Folder) -> str:
+    """Leaves the record of a download in its directory. Its snapshot comes last, whole or not at all.
+
+    Args:
+        snapshot: What the Hub published of the files.
+        layer_digests: Digests of layers that the pass over the arriving bytes gave.
+        folder: The directory.
+
+    Returns:
+        The record's SHA-256, by which a later step knows it again.
+    """
+    content = (snapshot.model_dump_json(indent=1) + "\n").encode()
+    folder.write_note(str(DIGESTS), layer_digests)
+    folder.write_note(str(DOWNLOAD_NOTE), content)
+    return _digest(content, layer_digests)
 
 
 def directory_of(snapshot: Snapshot, claim: Path) -> Path:
@@ -132,7 +167,7 @@ def find_elsewhere(model: Folder, commit: str) -> Elsewhere:
         if name == commit:
             continue
         with suppress(ModelcarError, OSError), model.below(name) as other:
-            for file in _read_snapshot(other).files:
+            for file in _read_record(other)[0].files:
                 found.setdefault(file, []).append(name)
     return found
 
@@ -176,10 +211,24 @@ def open_partial(folder: Folder, file: PublishedFile) -> int | None:
     return None
 
 
-def _read_snapshot(folder: Folder) -> Snapshot:
+def _digest(snapshot: bytes, layer_digests: bytes) -> str:
+    parts = [hashlib.sha256(part).digest() for part in (snapshot, layer_digests)]
+    return f"sha256:{hashlib.sha256(b''.join(parts)).hexdigest()}"
+
+
+def _read_layer_digests(folder: Folder) -> bytes:
+    try:
+        return folder.read_note(str(DIGESTS))
+    except (OSError, ClaimError):
+        return b""
+
+
+def _read_record(folder: Folder) -> tuple[Snapshot, bytes, str]:
     note = folder.path / DOWNLOAD_NOTE
     try:
-        return Snapshot.model_validate_json(folder.read_note(str(DOWNLOAD_NOTE)))
+        content = folder.read_note(str(DOWNLOAD_NOTE))
+        digests = _read_layer_digests(folder)
+        return Snapshot.model_validate_json(content), digests, _digest(content, digests)
     except (FileNotFoundError, NotADirectoryError):
         raise _no_download(folder.path) from None
     except OSError as error:

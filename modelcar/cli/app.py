@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "verify",
     "doctor": "doctor",
     "serve-yaml": "serve_yaml",
+    "serve": "serve",
     "warm": "warm",
     "compile": "compile",
     "downloads": "downloads",

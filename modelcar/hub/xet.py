@@ -20,6 +20,9 @@ MIN_MEMORY, MAX_MEMORY = 384 << 20, 1 << 30
 BASE_MEMORY = 192 << 20
 """Bytes that `hf_xet` takes besides its buffers, as measured with the smallest ones."""
 
+RETRY_SECONDS = 60
+"""How long a storage that fails is asked again before the rest comes over plain HTTP."""
+
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where a pod's limit of memory is to be read, in cgroup v2 and v1."""
 
@@ -154,7 +157,7 @@ def _session(memory: int) -> Any:
         "reconstruction.min_prefetch_buffer": buffers // 8,
         "client.ac_max_download_concurrency": max(buffers >> 24, 4),
         "client.read_timeout": "60s",
-        "client.retry_max_duration": "60s",
+        "client.retry_max_duration": f"{RETRY_SECONDS}s",
         "telemetry.enabled": False,
     }
     return XetSession(XetConfig().with_config(settings))

@@ -4,16 +4,18 @@ A base has layers of any maker, so they are read as tar files of any kind, compr
 unpacked to a disk.
 """
 
+import itertools
+import posixpath
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, cast
 
 from modelcar.errors import BuildError, WrongBytesError
 from modelcar.image.annotations import MODEL
-from modelcar.image.base_image import BaseImage
+from modelcar.image.base_image import BaseImage, Variant
 from modelcar.image.recipe import MODELS
 from modelcar.oci import spec
 from modelcar.oci.registry import Repository
@@ -23,6 +25,9 @@ MAX_READ_BYTES = 64 << 20
 
 MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO = 1 << 30, 200
 """A layer that unpacks to more than both is no file system's, but made to keep us busy. Text shrinks some 10 times."""
+
+_GZIP, _ZSTD, _OTHERS = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", (b"BZh", b"\xfd7zXZ\x00")
+"""First bytes. Whoever unpacks an image goes by them (containerd, containers/storage), whatever the type says."""
 
 _OPAQUE = ".wh..wh..opq"
 _SHELLS = ("bin/sh", "usr/bin/sh")
@@ -37,11 +42,14 @@ class Held:
         path: A file that it puts there; empty for none.
         cleared: Whether it removes what the layers below it have there.
         shell: Whether it has a shell.
+        is_closed: Whether it could not be looked into: it is compressed with zstd, or in another way of which we know
+            nothing.
     """
 
     path: str = ""
     cleared: bool = False
     shell: bool = False
+    is_closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,27 +65,30 @@ class BaseContents:
     entry_point: str = ""
 
 
-def examine_base(base: BaseImage) -> "BaseContents":
+def examine_base(base: BaseImage, *, allow_models: bool = False) -> "BaseContents":
     """Refuses a base image that has something under /models itself, and tells what KServe will find in it.
 
     Of each layer the first 64 MiB are read, as they are in the registry; the default base is known and not read.
 
+    Args:
+        base: The base image.
+        allow_models: Whether it may have something there.
+
     Raises:
-        BuildError: It has.
+        BuildError: It has, and may not.
         RegistryError: It cannot be read.
     """
     if base.repository is None:
         return BaseContents(has_shell=True)
     shells: list[bool | None] = []
     for variant in base.variants:
-        if MODEL in (variant.config.config.get("Labels") or {}):
+        if not allow_models and MODEL in (variant.config.config.get("Labels") or {}):
             raise _refused(base, "it is an image of a model itself")
-        held = [look_into(layer.media_type, _begin(base.repository, layer)) for layer in variant.layers]
-        if found := left_of(held):
-            raise _refused(base, f"it holds /{found}")
-        read_whole = all(
-            layer.size <= MAX_READ_BYTES and not layer.media_type.endswith("zstd") for layer in variant.layers
-        )
+        held = [look_into(_begin(base.repository, layer)) for layer in variant.layers]
+        if (found := what_is_there(variant, held)) and not allow_models:
+            raise _refused(base, found)
+        read_whole = all(layer.size <= MAX_READ_BYTES for layer in variant.layers)
+        read_whole = read_whole and not any(one.is_closed for one in held)
         has_one = _ran_a_shell(variant.config) or any(one.shell for one in held)
         shells.append(has_one or (False if read_whole else None))
     entry_point = base.variants[0].config.config.get("Entrypoint") or []
@@ -90,29 +101,46 @@ def _ran_a_shell(config: spec.Config) -> bool:
     return any(_RUN.search(str(step.get("created_by", ""))) for step in config.history)
 
 
-def left_of(layers: Iterable[Held]) -> str:
-    """Returns a path under /models that is left when layers are stacked, lowest first; empty if none is."""
+def what_is_there(variant: Variant, layers: Sequence[Held]) -> str:
+    """Says what a base has under /models, or lays over it; empty for nothing.
+
+    Args:
+        variant: The base, for one platform.
+        layers: What its layers say, lowest first.
+    """
+    volumes = variant.config.config.get("Volumes")
+    for volume in volumes if isinstance(volumes, dict) else ():
+        path = posixpath.normpath(f"/{volume}").lstrip("/")
+        if path == "" or path.split("/")[0] == MODELS:
+            return f"it declares a volume at /{path}, which would lie over the model"
     found = ""
     for held in layers:
         found = held.path or ("" if held.cleared else found)
-    return found
+    if found:
+        return f"it holds /{found}"
+    if any(held.is_closed for held in layers):
+        return "a layer of it is compressed in a way that is not read here (not gzip), so it may hold /models"
+    return ""
 
 
-def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:
+def look_into(chunks: Iterator[bytes]) -> Held:
     """Reads a layer of any maker for what it has under /models; a layer that ends early is read as far as it goes.
 
     Args:
-        media_type: What it is.
         chunks: Its bytes, as they are in the registry.
 
     Raises:
         WrongBytesError: It unpacks to more than any file system's layer.
     """
-    if media_type.endswith("zstd"):
-        return Held()
+    first = next((chunk for chunk in chunks if chunk), b"")
+    while len(first) < len(_OTHERS[-1]) and (more := next(chunks, b"")):
+        first += more
+    if first.startswith((_ZSTD, *_OTHERS)):
+        return Held(is_closed=True)
+    whole = itertools.chain([first], chunks)
     found, cleared, shell = "", False, False
     try:
-        with tarfile.open(fileobj=cast(IO[bytes], _File(_plain(media_type, chunks))), mode="r|") as tar:
+        with tarfile.open(fileobj=cast(IO[bytes], _File(_unpacked(whole, first))), mode="r|") as tar:
             for member in tar:
                 # What was read is not needed again, and a layer may have any number of members.
                 tar.members = []  # type: ignore[attr-defined]
@@ -130,7 +158,7 @@ def look_into(media_type: str, chunks: Iterator[bytes]) -> Held:
 def _refused(base: BaseImage, why: str) -> BuildError:
     return BuildError(
         f"the base image {base.name} cannot be under a model: {why}",
-        "Choose a base image without /models",
+        "Choose a base image without /models, or ask for both models in one image: allow_base_models",
     )
 
 
@@ -143,8 +171,8 @@ def _begin(repository: Repository, layer: spec.Descriptor) -> Iterator[bytes]:
             return
 
 
-def _plain(media_type: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    if not media_type.endswith("gzip"):
+def _unpacked(chunks: Iterator[bytes], first: bytes) -> Iterator[bytes]:
+    if not first.startswith(_GZIP):
         yield from chunks
         return
     read = unpacked = 0

@@ -119,11 +119,13 @@ def _variants(top: Stored, manifest: Callable[[str], Stored], blob: Callable[[st
     if not top.is_index:
         return [_variant(top.manifest(), blob, name)]
     index = top.index()
-    # Some tools name no platform in an index; then the images' own configs do.
-    if any(entry.has_platform for entry in index.manifests):
+    # Some tools name no platform in an index (attestations beside an image have one all the same, `unknown`); then the
+    # images' own configs do.
+    if any(entry.has_platform and not _is_unknown(entry) for entry in index.manifests):
         variants = [_variant(_image_of(entry, manifest, name), blob, name) for entry in _images(index)]
     else:
-        images = [_image_of(entry, manifest, name) for entry in index.manifests if entry.media_type in spec.MANIFESTS]
+        entries = [entry for entry in index.manifests if entry.media_type in spec.MANIFESTS and not _is_unknown(entry)]
+        images = [_image_of(entry, manifest, name) for entry in entries]
         variants = [_variant(image, blob, name) for image in images if image.config.media_type in _CONFIGS]
         variants = [variant for variant in variants if variant.config.os == "linux"]
     if not variants:
@@ -164,6 +166,10 @@ def _config(content: bytes, image: spec.Manifest, name: str) -> spec.Config:
 def _images(index: spec.Index) -> list[spec.Descriptor]:
     """The index's images; buildx also lists attestations there, for the platform `unknown`."""
     return [entry for entry in index.manifests if entry.platform is not None and entry.platform.os == "linux"]
+
+
+def _is_unknown(entry: spec.Descriptor) -> bool:
+    return entry.platform is not None and entry.platform.os == "unknown"
 
 
 def _oci_layer(layer: spec.Descriptor) -> spec.Descriptor:

@@ -16,6 +16,9 @@ from modelcar.image.manifest import Assembled
 from modelcar.image.model_image import ModelImage
 from modelcar.oci.registry import Repository
 
+UNREAD = "What is in its layers is not proved: no signing key vouches for it. `modelcar verify` reads them"
+"""Said of an image that is there already, where there is no key."""
+
 
 class Existing:
     """The image that a tag holds.

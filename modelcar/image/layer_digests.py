@@ -1,29 +1,24 @@
-"""Layer digests noted beside a download, so that a build need not hash its files again."""
+"""Layer digests noted beside a download, so that a build need not hash its files again.
 
-from contextlib import suppress
-from pathlib import Path
+They are part of the download's record (modelcar.claim.downloads). Others may write to a claim as well, so a build goes
+by them only if it was given the record's digest.
+"""
 
 from pydantic import TypeAdapter, ValidationError
 
-from modelcar.claim.folder import Folder
-from modelcar.errors import ClaimError
 from modelcar.oci import spec
-
-DIGESTS = Path(".modelcar", "layers.json")
-
 
 _DIGESTS = TypeAdapter(dict[str, spec.Digest])
 
 
-def read_digests(folder: Folder) -> dict[str, str]:
-    """Returns digests of layers, by their keys, that a pass over this download's bytes gave; none if none was noted."""
+def read_digests(note: bytes) -> dict[str, str]:
+    """Returns digests of layers, by their keys, that the pass over a download's bytes gave; none if none was noted."""
     try:
-        return dict(_DIGESTS.validate_json(folder.read_note(str(DIGESTS))))
-    except (OSError, ClaimError, ValidationError):
+        return dict(_DIGESTS.validate_json(note))
+    except ValidationError:
         return {}
 
 
-def write_digests(folder: Folder, digests: dict[str, str]) -> None:
-    """Notes them beside the download. The note only saves time, so a claim that cannot be written does not matter."""
-    with suppress(OSError, ClaimError):
-        folder.write_note(str(DIGESTS), _DIGESTS.dump_json(digests))
+def encoded(digests: dict[str, str]) -> bytes:
+    """Writes such a note; of the same digests always the same, whichever was found first."""
+    return _DIGESTS.dump_json(dict(sorted(digests.items())))

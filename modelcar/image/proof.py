@@ -2,10 +2,10 @@
 
 import hashlib
 
+from modelcar.claim.downloads import DIGESTS
 from modelcar.errors import WrongBytesError
 from modelcar.hub.file_check import FileCheck
 from modelcar.hub.snapshot import Snapshot
-from modelcar.image.layer_digests import DIGESTS
 from modelcar.image.recipe import published
 from modelcar.oci.tar_writer import Layer, Piece
 from modelcar.oci.transfer import Proof

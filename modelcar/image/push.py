@@ -7,7 +7,7 @@ from modelcar.attestation.attach import attach
 from modelcar.attestation.contents import Contents
 from modelcar.attestation.keys import find_signing_key
 from modelcar.image.checkpoint import Checkpoint, Found
-from modelcar.image.existing import Existing
+from modelcar.image.existing import UNREAD, Existing
 from modelcar.image.file_hashes import file_hashes
 from modelcar.image.manifest import Assembled, write_image
 from modelcar.image.model_image import ModelImage
@@ -54,6 +54,11 @@ class Push:
         """Tells whether there is a key, so that nothing may be taken on trust."""
         return self._signing_key is not None
 
+    @property
+    def caveat(self) -> str:
+        """Says, of an unchanged image, what is not proved of it; empty for nothing."""
+        return "" if self.signs else f". {UNREAD}"
+
     def find_layers(self) -> Found:
         """Finds the layers that the repository has already, or says to have."""
         noted, held = self._checkpoint.find_in_note(), self._existing.found
@@ -89,9 +94,7 @@ class Push:
 
     def _attach(self, written: Assembled, digests: Mapping[str, str]) -> None:
         base = self.image.base
-        contents = Contents(
-            self.image.snapshot, base.name, base.digest, self.image.recipe, self.image.layer_of(digests)
-        )
+        contents = Contents(self.image.proved, base.name, base.digest, self.image.recipe, self.image.layer_of(digests))
         hashes = partial(file_hashes, self.repository, self.image, digests)
         attach(self.repository, written.images, contents, hashes, self._signing_key)
 

@@ -19,7 +19,9 @@ class ImageRequest:
         target: Image to write, `registry/repository:tag`; empty, in a pod, for OpenShift's own registry.
         mirror_target: Image to write as well; empty for none.
         base_image: Image under the model; empty for the one that KServe's modelcars need.
+        allow_base_models: Whether that image may hold /models itself, which is then served with the model.
         max_layer_size: Largest layer that the registries take, in bytes.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not.
         if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.image.tag_policy).
     """
 
@@ -27,7 +29,9 @@ class ImageRequest:
     _: KW_ONLY
     mirror_target: str = ""
     base_image: str = ""
+    allow_base_models: bool = False
     max_layer_size: int = MAX_LAYER_SIZE
+    reshard: bool = False
     if_exists: str = "update"
 
     @classmethod

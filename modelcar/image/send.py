@@ -38,17 +38,12 @@ class Sent:
     sent_bytes: int = 0
     unread: set[str] = field(default_factory=set)
 
-    @property
-    def read(self) -> dict[str, str]:
-        """The digests of those layers whose bytes gave them, in this run or in one that our side noted."""
-        return {key: digest for key, digest in self.digests.items() if key not in self.unread}
-
     def tell(self) -> None:
         """Prints what was taken on trust, if anything."""
         if self.unread:
             print(
-                f"{len(self.unread)} layers were there already and were not read: that they hold the model is as the "
-                "registry says. `modelcar verify` reads them",
+                f"{len(self.unread)} layers were there already and were not read: that they hold the model is not "
+                "proved. `modelcar verify` reads them",
                 flush=True,
             )
 
@@ -62,8 +57,8 @@ def send_layers(verb: str, image: ModelImage, pushes: Sequence[Push], noted: Map
         verb: What is being done, for the progress.
         image: The image.
         pushes: Where to.
-        noted: Digests of layers, by their keys, that stand beside a download. Where nothing is signed, the registries
-            hold what they receive against them, and the bytes are not hashed again.
+        noted: Digests of layers, by their keys, that the download's own pass over the bytes gave. The registries hold
+            what they receive against them, and the bytes are not hashed again.
 
     Raises:
         ModelcarError: The first failure; the layers that were finished stay noted in the registries.
@@ -100,7 +95,7 @@ class _Bringing:
         self, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str], count: Count, turns: Turns
     ) -> None:
         self.sent = Sent()
-        self._snapshot: Snapshot = image.snapshot
+        self._snapshot: Snapshot = image.proved
         self._pushes = pushes
         self._count = count
         self._turns = turns
@@ -111,8 +106,7 @@ class _Bringing:
             {key: digest for one in found for key, digest in one.proved.items()},
             {key: digest for one in found for key, digest in one.claimed.items()},
         )
-        # A claim is written to by others as well.
-        self._noted = {} if self._signs else noted
+        self._noted = noted
 
     def bring(self, layer: Layer, key: str) -> None:
         """Sees to it that a layer is in every destination."""
@@ -136,8 +130,10 @@ class _Bringing:
 
     def _find(self, layer: Layer, key: str) -> str:
         """Finds the layer's digest, if it may be relied on; empty if not."""
+        if key in self._noted:
+            return self._noted[key]
         if not self._signs:
-            return self._noted.get(key, "") or self._found.claimed.get(key, "")
+            return self._found.claimed.get(key, "")
         if key in self._found.proved:
             return self._found.proved[key]
         claimed = self._found.claimed.get(key, "")

@@ -23,11 +23,17 @@ def begins_at(response: requests.Response) -> int:
     return int((first if first.isascii() and first.isdecimal() else asked)[:18] or 0)
 
 
-def received(response: requests.Response, limit: int | None = None) -> Iterator[bytes]:
-    """Reads the body as it was sent. A body that ends early is an error that may pass."""
+def received(response: requests.Response, limit: int | None = None, *, unzipped: bool = False) -> Iterator[bytes]:
+    """Reads the body as it was sent. A body that ends early is an error that may pass.
+
+    Args:
+        response: The answer.
+        limit: The most bytes that are expected; None where the caller counts them.
+        unzipped: Undo a Content-Encoding, which some fronts use although nobody asked for one.
+    """
     seen = 0
     try:
-        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=unzipped):
             seen += len(chunk)
             if limit is not None and seen > limit:
                 raise RegistryError(f"{response.url} answers with more than {limit} bytes")

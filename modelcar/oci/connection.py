@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 import requests
 
@@ -64,9 +64,13 @@ class Connection:
                 self._origin = self._greet()
             return self._origin
 
-    def close(self) -> None:
-        """Closes every connection, also those on which somebody waits."""
-        self._session.abort()
+    def close(self, *, for_good: bool = True) -> None:
+        """Closes every connection, also those on which somebody waits.
+
+        Args:
+            for_good: Let no other follow, such as those of who tidies up.
+        """
+        self._session.abort(for_good=for_good)
         self._session.close()
 
     @retrying
@@ -198,7 +202,8 @@ class Connection:
         host = urlsplit(response.url).netloc.rpartition("@")[2]
         if "Location" not in response.headers:
             raise RegistryError(f"{host} began an upload without saying where (no Location)")
-        path = str(response.headers["Location"])
+        # A fragment is for those who read, and would swallow the query that we add.
+        path = urldefrag(str(response.headers["Location"]).strip()).url
         try:
             return self._on_this_registry(urljoin(response.url, path))
         except ValueError:

@@ -42,7 +42,7 @@ def list_referrers(
                 if response.status_code not in status.SUCCESS:
                     capabilities.lists_referrers = None if _knows_the_path(response) else False
                     break
-                content = b"".join(received(response, limit=MAX_MANIFEST_BYTES))
+                content = b"".join(received(response, MAX_MANIFEST_BYTES, unzipped=True))
             found.extend(spec.Index.model_validate_json(content).manifests)
         except (RegistryError, ValidationError) as error:
             # Some registries answer each path that they do not know by a page, or send us elsewhere.

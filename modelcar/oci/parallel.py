@@ -11,6 +11,9 @@ from modelcar.oci.turns import MOST, PREPARED
 WORKERS = MOST + PREPARED
 """Threads. How many of them move bytes is decided by the turns that they hold."""
 
+INTERRUPT_SECONDS = 0.3
+"""How long the others may go on with what they send, once the work has ended."""
+
 GRACE_SECONDS = 2.0
 """How long the others may take to tidy up, once one has failed, before their connections are cut."""
 
@@ -51,7 +54,8 @@ def run_together(
 
 
 def _end(futures: Sequence[Future[Result]], repositories: Sequence[Repository]) -> None:
-    _, busy = wait(futures, timeout=GRACE_SECONDS)
-    if busy:
-        for repository in repositories:
-            repository.close()
+    """Waits for who tidies up: whoever waits for an answer then is interrupted, drops its upload, and is cut off."""
+    for seconds, for_good in ((INTERRUPT_SECONDS, False), (GRACE_SECONDS, True)):
+        _, busy = wait(futures, timeout=seconds)
+        for repository in repositories if busy else ():
+            repository.close(for_good=for_good)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import spec
-from modelcar.oci.registry import MAX_MANIFEST_BYTES, Repository, Stored
+from modelcar.oci.body import MAX_MANIFEST_BYTES
+from modelcar.oci.registry import Repository, Stored
 
 SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
 """Ends of the tags under which cosign keeps them."""
@@ -84,15 +85,15 @@ def attach(repository: Repository, subject: Stored, attachments: Sequence[Attach
         RegistryError: The registry is unreachable or refused.
     """
     described = [(attachment, *_manifest(subject, attachment)) for attachment in attachments]
-    missing = _missing(repository, subject, [attached for _, _, attached in described])
+    lacking = list(missing(repository, subject, [attached for _, _, attached in described]))
     contents = [
         content.content
         for attachment, config, attached in described
-        if attached in missing
+        if attached in lacking
         for content in (config, *attachment.contents)
     ]
     repository.put_small_blobs(contents)
-    put(repository, subject, missing)
+    put(repository, subject, lacking)
 
 
 def put(repository: Repository, subject: Stored, attached: Iterable[Attached]) -> None:
@@ -124,20 +125,24 @@ def put(repository: Repository, subject: Stored, attached: Iterable[Attached]) -
         raise refused
 
 
-def _missing(repository: Repository, subject: Stored, attached: Sequence[Attached]) -> list[Attached]:
-    """Returns what is not attached yet."""
+def missing(repository: Repository, subject: Stored, attached: Iterable[Attached]) -> Iterator[Attached]:
+    """Yields what is not attached to an image yet.
+
+    Args:
+        repository: Where the image is.
+        subject: The image.
+        attached: What is to be attached; taken one by one, as each may be large.
+    """
     listed = {
         entry.digest for entry in [*repository.list_referrers(subject.digest), *_listed(repository, subject.digest)]
     }
-    missing = []
     for one in attached:
         there = _at_tag(repository, tag(subject.digest, one.tag_end), subject.digest) if one.tag_end else None
         stored = there if there is not None and _holds(there, one.stored) else one.stored
         # What stands there without a subject is in no list.
         is_listed = stored.digest in listed or stored.manifest().subject is None
         if not is_listed or (one.tag_end and stored is not there):
-            missing.append(one)
-    return missing
+            yield one
 
 
 def _put(repository: Repository, stored: Stored) -> tuple[Stored, bool]:

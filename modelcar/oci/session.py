@@ -12,7 +12,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from modelcar.errors import RegistryError
 from modelcar.oci.addresses import Guard, name_of
 from modelcar.oci.sockets import LiveSockets, TooSlowError
-from modelcar.oci.trust import WatchedAdapter
+from modelcar.oci.trust import WatchedAdapter, tls_context
 
 MAX_ANSWER_BYTES = 4 << 20
 """No answer that is not a blob needs more: tokens and errors take some KiB, a manifest has the same limit."""
@@ -21,6 +21,7 @@ ANSWER_SECONDS = 120.0
 """How long the body of such an answer may take, once it has begun."""
 
 MAX_REDIRECTS = 10
+_SAME_METHOD = (307, 308)
 _BLOCK_BYTES = 1 << 20
 
 
@@ -52,9 +53,13 @@ class Session(requests.Session):
         self.verify = False
         self._mount(checked=False)
 
-    def abort(self) -> None:
-        """Ends every request that is under way, in whatever thread, and lets no new one begin."""
-        self._live.shut_down()
+    def abort(self, *, for_good: bool = True) -> None:
+        """Ends every request that is under way, in whatever thread.
+
+        Args:
+            for_good: Let no new one begin.
+        """
+        self._live.shut_down(for_good=for_good)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Sends a request; the body of the answer is read up to a limit, unless it is to be streamed."""
@@ -75,7 +80,8 @@ class Session(requests.Session):
                 network.
         """
         target = super().get_redirect_target(resp)
-        if target is None:
+        if target is None or (resp.request.method not in ("GET", "HEAD") and resp.status_code not in _SAME_METHOD):
+            # Of what is written, a GET would be made: that says nothing of whether it was written.
             return None
         # requests reads what comes with a redirect, however much that is.
         keep(resp)
@@ -84,8 +90,9 @@ class Session(requests.Session):
     def _mount(self, *, checked: bool) -> None:
         if not checked:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        context = tls_context(self._host, checked=checked)
         for scheme in ("https://", "http://"):
-            self.mount(scheme, WatchedAdapter(self._host, self._guard, self._live, checked=checked))
+            self.mount(scheme, WatchedAdapter(self._guard, self._live, context))
 
 
 def with_tls(origin: str, url: str) -> str:

@@ -95,10 +95,14 @@ class LiveSockets:
         sock.close()
         raise StoppedError("stopped")
 
-    def shut_down(self) -> None:
-        """Ends all of them at once: who reads or writes gets an error. No new one may come."""
+    def shut_down(self, *, for_good: bool = True) -> None:
+        """Ends all of them at once: who reads or writes gets an error.
+
+        Args:
+            for_good: Let no new one come.
+        """
         with self._lock:
-            self._ended = True
+            self._ended = self._ended or for_good
             for sock in list(self._open):
                 # A socket of TLS would first forget its keys, under a reader's hands.
                 with suppress(OSError, ValueError):

@@ -118,6 +118,29 @@ def is_digest_of(digest: str, content: bytes) -> bool:
     return algorithm in ("sha256", "sha512") and hashlib.new(algorithm, content).hexdigest() == expected
 
 
+class Hash:
+    """A hash of bytes that arrive one after another.
+
+    Args:
+        like: A digest by the same algorithm.
+    """
+
+    def __init__(self, like: str) -> None:
+        self._algorithm = like.partition(":")[0]
+        self._hash = hashlib.new(self._algorithm)
+        self.update = self._hash.update
+
+    @property
+    def digest(self) -> str:
+        """The digest of what came so far."""
+        return f"{self._algorithm}:{self._hash.hexdigest()}"
+
+
+def contradicts(digest: str, content: bytes) -> bool:
+    """Tells whether a digest is that of other bytes; one of an unknown algorithm says nothing of any."""
+    return is_digest(digest) and not is_digest_of(digest, content)
+
+
 def descriptor(media_type: str, digest: str, size: int, **fields: Any) -> Descriptor:
     """A descriptor for a blob that is elsewhere."""
     return Descriptor.model_validate({"mediaType": media_type, "digest": digest, "size": size, **fields})

@@ -1,7 +1,8 @@
 """A manifest or index as a registry keeps it."""
 
+import json
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -63,3 +64,31 @@ class Stored:
     def annotations(self) -> dict[str, str]:
         """The annotations of either."""
         return (self.index().annotations if self.is_index else self.manifest().annotations) or {}
+
+
+def media_type_of(header: str, content: bytes) -> str:
+    """Returns what a manifest or index is: as its Content-Type says, or as it says itself where that means nothing.
+
+    Plain file servers, and fronts that set headers of their own, send documents as JSON, text or octets.
+    """
+    media_type = header.partition(";")[0].strip().lower()
+    return media_type if media_type in (*spec.INDEXES, *spec.MANIFESTS) else _said_by(content) or media_type
+
+
+def _said_by(content: bytes) -> str:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    named = document.get("mediaType")
+    if named is not None:
+        return named if named in (*spec.INDEXES, *spec.MANIFESTS) else ""
+    # The field is not required in documents of OCI, and docker's have it.
+    kinds = [kind for field, kind in (("manifests", spec.INDEX), ("layers", spec.MANIFEST)) if _has(document, field)]
+    return kinds[0] if len(kinds) == 1 else ""
+
+
+def _has(document: dict[str, Any], field: str) -> bool:
+    return isinstance(document.get(field), list)

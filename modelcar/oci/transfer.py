@@ -6,7 +6,6 @@ What is in flight is a few chunks for each registry: a slow one slows the readin
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -15,16 +14,17 @@ from modelcar.errors import (
     BodyTooLargeError,
     ChunkedUploadError,
     ModelcarError,
-    RegistryError,
     RegistryUnwellError,
     UploadLostError,
+    UploadMovedError,
 )
 from modelcar.oci import spec
 from modelcar.oci.blob import Blob
+from modelcar.oci.destination import Destination
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Piece
 from modelcar.oci.turns import ANY_TIME, Turn
-from modelcar.oci.upload import Upload
+from modelcar.oci.upload import Sized, Upload
 from modelcar.progress import Count
 from modelcar.retries import ATTEMPTS, pause, pause_before
 
@@ -68,12 +68,6 @@ class Noted(Proof):
 
 SMALL = 4 << 20
 """Bytes of a layer that waits for no turn: it is in flight as a whole."""
-
-STALE_SECONDS = 60.0
-"""An upload that was begun longer ago, and has waited for its turn since, is begun anew: registries drop old ones."""
-
-MAX_BEGINNINGS = 4
-"""How often an upload is begun that a registry loses each time."""
 
 _END = b""
 
@@ -123,69 +117,6 @@ class _Lane:
             yield data
         if self._aborted.is_set():
             raise RegistryUnwellError("the source broke off")
-
-
-class _Destination:
-    """An upload to one repository, begun anew where the registry has lost it."""
-
-    def __init__(self, repository: Repository) -> None:
-        self.repository = repository
-        self._upload: Upload | None = None
-        self._begun = 0.0
-        self._lost = 0
-
-    @property
-    def upload(self) -> Upload:
-        """The upload, which no registry has given up waiting for."""
-        if self._upload is not None and not self._upload.offset and time.monotonic() - self._begun > STALE_SECONDS:
-            self.cancel()
-        if self._upload is None:
-            self._upload, self._begun = self.repository.start_upload(), time.monotonic()
-        return self._upload
-
-    def cancel(self) -> None:
-        """Drops what was sent."""
-        if self._upload is not None:
-            self._upload.cancel()
-            self._upload = None
-
-    def find_offset(self) -> int:
-        """Returns where to go on after a broken connection."""
-        if self._upload is None:
-            return 0
-        offset = 0
-        if self.repository.capabilities.resumes is not False:
-            with suppress(RegistryError):
-                offset = self._upload.find_offset()
-        if not offset:
-            # It may hold a single byte, which looks like none.
-            self.cancel()
-        return offset
-
-    def begin_anew(self, error: UploadLostError) -> None:
-        """Drops an upload that the registry has lost.
-
-        Raises:
-            UploadLostError: It loses each.
-        """
-        self._lost += 1
-        self.cancel()
-        if self._lost >= MAX_BEGINNINGS:
-            error.may_pass = False
-            raise error
-
-    def finish(self, digest: str) -> bool:
-        """Ends the upload; False if the registry has lost it, so that it has to be sent anew."""
-        try:
-            self.upload.finish(digest)
-        except UploadLostError as error:
-            if self.upload.was_resumed:
-                # It said that it had the part before the break, and had not (ECR).
-                self.repository.capabilities.resumes = False
-            self.begin_anew(error)
-            pause(pause_before(self._lost, error))
-            return False
-        return True
 
 
 class Stream(Protocol):
@@ -256,7 +187,7 @@ def send_layer(
         WrongBytesError: A file is not what was published. Nothing of the layer is kept.
         ModelcarError: Source or registry failed too often.
     """
-    destinations = [_Destination(repository) for repository in repositories]
+    destinations = [Destination(repository) for repository in repositories]
     turn = turn if layer.size > SMALL else ANY_TIME
     try:
         pending = destinations
@@ -279,10 +210,10 @@ def send_layer(
         raise
 
 
-def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: Count, turn: Turn) -> list[_Destination]:
+def _send_all(layer: Stream, proof: Proof, pending: list[Destination], count: Count, turn: Turn) -> list[Destination]:
     """Sends a layer's bytes to all; gives those that take no bytes before they are told the digest."""
     attempt, best = 0, 0
-    whole: list[_Destination] = []
+    whole: list[Destination] = []
     while pending:
         missed = _pass(layer, proof, pending, count, turn)
         whole += [destination for destination, error in missed if isinstance(error, ChunkedUploadError)]
@@ -309,12 +240,15 @@ def _send_all(layer: Stream, proof: Proof, pending: list[_Destination], count: C
     return whole
 
 
-def _is_met(destination: _Destination, error: BaseException) -> bool:
+def _is_met(destination: Destination, error: BaseException) -> bool:
     """Does what can be done at once about an error; False if it has to be waited for.
 
     Raises:
         ModelcarError: Nothing can be done.
     """
+    if isinstance(error, UploadMovedError):
+        destination.keep()
+        return True
     if isinstance(error, BodyTooLargeError) and destination.upload.lower_max_body():
         destination.cancel()
         return True
@@ -327,8 +261,8 @@ def _is_met(destination: _Destination, error: BaseException) -> bool:
 
 
 def _pass(
-    layer: Stream, proof: Proof, destinations: list[_Destination], count: Count, turn: Turn
-) -> list[tuple[_Destination, BaseException]]:
+    layer: Stream, proof: Proof, destinations: list[Destination], count: Count, turn: Turn
+) -> list[tuple[Destination, BaseException]]:
     """Reads the layer once, from where the hindmost upload is; gives the destinations it did not reach, and why."""
     lanes: list[_Lane] = []
     complete = False
@@ -374,17 +308,19 @@ def _read_to_the_end(layer: Stream, proof: Proof, count: Count, turn: Turn) -> N
             count(proof.position - before)
 
 
-def _send_whole(layer: Stream, digest: str, destination: _Destination, turn: Turn) -> None:
+def _send_whole(layer: Stream, digest: str, destination: Destination, turn: Turn) -> None:
     """Sends a layer whose digest is known in one request, and anew from its start where that breaks."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with turn:
-                destination.upload.send_whole(_bytes_of(layer, turn), layer.size, digest)
+                destination.upload.send_whole(Sized(_bytes_of(layer, turn), layer.size), digest)
             return
-        except (RegistryUnwellError, UploadLostError) as error:
-            destination.cancel()
+        except RegistryUnwellError as error:
             if attempt == ATTEMPTS:
                 raise
+            if isinstance(error, UploadMovedError):
+                continue
+            destination.cancel()
             pause(pause_before(attempt, error))
 
 

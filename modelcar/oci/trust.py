@@ -30,18 +30,13 @@ class WatchedAdapter(HTTPAdapter):
     """Connections whose reads end, whose addresses are checked, and whose blocks are large.
 
     Args:
-        host: The registry's host and port.
         guard: Looks at the addresses.
         live: Takes in the sockets.
-        checked: Whether the server's certificate is checked.
-
-    Raises:
-        CredentialsError: A certificate of certs.d cannot be read.
+        context: The registry's (tls_context); to make one takes longer than an image's manifest.
     """
 
-    def __init__(self, host: str, guard: Guard, live: LiveSockets, *, checked: bool = True) -> None:
-        self._guard, self._live = guard, live
-        self._context = _context(host, checked=checked)
+    def __init__(self, guard: Guard, live: LiveSockets, context: ssl.SSLContext) -> None:
+        self._guard, self._live, self._context = guard, live, context
         super().__init__(pool_maxsize=_CONNECTIONS)
 
     def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
@@ -97,7 +92,16 @@ def client_certificates(host: str) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _context(host: str, *, checked: bool) -> ssl.SSLContext:
+def tls_context(host: str, *, checked: bool = True) -> ssl.SSLContext:
+    """Makes the context of a registry's connections: whom we trust there, and who we are.
+
+    Args:
+        host: The registry's host and port.
+        checked: Whether the server's certificate is checked.
+
+    Raises:
+        CredentialsError: A certificate of certs.d cannot be read.
+    """
     context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
     context.load_default_certs()
     for file in authorities(host):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
@@ -13,6 +14,7 @@ from modelcar.errors import (
     RegistryError,
     RegistryUnwellError,
     UploadLostError,
+    UploadMovedError,
 )
 from modelcar.oci import error_format, status
 from modelcar.oci.capabilities import Capabilities
@@ -28,6 +30,10 @@ COMMIT_BYTES_PER_SECOND = 10e6
 REFUSAL_SECONDS = 120.0
 """The longest such patience after a 500 or 503, which mostly mean what they say."""
 
+_MOVED = (307, 308)
+"""Answers by which a request is to be sent once more elsewhere, as it is (RFC 9110, 15.4)."""
+
+_MAX_MOVES = 3
 _LONGEST_PAUSE = 15.0
 _TOLD_SECONDS = 10.0
 _FIRST_PAUSE = 0.25
@@ -69,6 +75,7 @@ class Upload:
         self._refused_size = 0
         self._refused_at = 0
         self._sent_to = 0
+        self._moves = 0
         self.was_resumed = False
         self.offset = 0
 
@@ -81,6 +88,7 @@ class Upload:
 
         Raises:
             UploadLostError: The registry no longer knows the upload.
+            UploadMovedError: The bytes have to be sent anew; the upload knows where to.
             ChunkedUploadError: It takes blobs only as a whole.
             BodyTooLargeError: It, or a proxy before it, takes no request of this size.
             RegistryUnwellError: It may go on where the registry says.
@@ -109,6 +117,7 @@ class Upload:
             "PATCH", self._location, self._scope, headers=headers, body=body, seconds=WRITE_SECONDS
         )
         self._check_login(response)
+        self._check_place(response)
         if response.status_code not in status.SUCCESS:
             self._refused_size = size
             raise self._refusal_of_part(response)
@@ -163,15 +172,15 @@ class Upload:
         elif not self._has(digest):
             self._insist(digest, error)
 
-    def send_whole(self, chunks: Iterable[bytes], size: int, digest: str) -> None:
+    def send_whole(self, body: bytes | Sized, digest: str) -> None:
         """Sends all of a blob and ends the upload, in one request.
 
         Args:
-            chunks: Its bytes.
-            size: How many they are.
+            body: Its bytes.
             digest: Their digest.
 
         Raises:
+            UploadMovedError: The bytes have to be sent anew; the upload knows where to.
             DamagedUploadError: The registry received other bytes.
             UploadLostError: It has to be begun anew.
             RegistryUnwellError: It has to be begun anew, later.
@@ -180,12 +189,15 @@ class Upload:
         path = self._ending(digest)
         try:
             response = self._connection.send_once(
-                "PUT", path, self._scope, headers=headers, body=Sized(chunks, size), seconds=WRITE_SECONDS
+                "PUT", path, self._scope, headers=headers, body=body, seconds=WRITE_SECONDS
             )
             self._check_login(response)
+            self._check_place(response)
             if response.status_code in status.SUCCESS:
                 return
             error = self._meaning(response, digest)
+        except UploadMovedError:
+            raise
         except RegistryUnwellError as unwell:
             error = unwell
         if not self._has(digest):
@@ -313,7 +325,16 @@ class Upload:
         return f"/v2/{self._scope.repository}/blobs/{digest}"
 
     def _ending(self, digest: str) -> str:
+        if "digest" in parse_qs(urlsplit(self._location).query):
+            # Where the end of the upload was led to.
+            return self._location
         return self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"
+
+    def _check_place(self, response: requests.Response) -> None:
+        if response.status_code in _MOVED and not self.offset and self._moves < _MAX_MOVES:
+            self._moves += 1
+            self._location = self._connection.location(response)
+            raise UploadMovedError(f"{self._connection.host} leads an upload elsewhere")
 
     def _check_login(self, response: requests.Response) -> None:
         if response.status_code == requests.codes.unauthorized:

@@ -37,6 +37,11 @@ class Record(BaseModel):
         image: The image, pinned to its digest.
         unchanged: Whether everything was there already.
         entry: Where it is in the Model Registry, `name version`.
+        entry_ids: The same by the ids of the registered model and the version.
+        service: The InferenceService that serves it.
+        pull_seconds: Seconds that a node took to pull the image for it.
+        start_seconds: Seconds from its server's start until it was ready.
+        answer: What it answered when it was asked.
         claim_need: Bytes of the claim that preflight expects the run to need.
         node_need: Bytes of the node's own disk that preflight expects the build to need.
         disk: Free space while it ran.
@@ -55,6 +60,11 @@ class Record(BaseModel):
     image: str = ""
     unchanged: bool = False
     entry: str = ""
+    entry_ids: list[str] = []
+    service: str = ""
+    pull_seconds: float = 0.0
+    start_seconds: float = 0.0
+    answer: str = ""
     claim_need: int = 0
     node_need: int = 0
     disk: list[Point] = []

@@ -27,11 +27,13 @@ class ServingDocuments:
     """Objects to create, each fit for `oc apply -f`.
 
     Attributes:
-        inference_service: The InferenceService; before it, where OpenShift AI brings none, the ServingRuntime.
+        objects: The ServingRuntime, where OpenShift AI brings none, and the InferenceService, as Kubernetes takes them.
+        inference_service: The same as YAML.
         llm_inference_service: The LLMInferenceService, for OpenShift AI 3.4 or newer; empty where it does not apply.
         before: The command that creates the serving runtime, where one has to be created and is not in the YAML.
     """
 
+    objects: tuple[dict[str, Any], ...]
     inference_service: str
     llm_inference_service: str
     before: str
@@ -62,7 +64,8 @@ def serving_documents(
     documents.append(_annotated(_inference_service(model, platform, connection, runtime), profile))
     llm = platform.name == "rhoai-3" and platform.has_llm is not False and model.model_format == "vLLM" and model.gpus
     llm_yaml = _yaml(model, _annotated(_llm_inference_service(model, connection), profile)) if llm else ""
-    return ServingDocuments(_yaml(model, *documents), llm_yaml, "" if runtime.document else runtime.command)
+    before = "" if runtime.document else runtime.command
+    return ServingDocuments(tuple(documents), _yaml(model, *documents), llm_yaml, before)
 
 
 def _profile(given: str, platform: Platform) -> dict[str, str]:

@@ -72,5 +72,11 @@ def _has_llm(cluster: Cluster) -> bool:
     from kubernetes import client
 
     api = client.CustomObjectsApi(cluster.api)
-    listed = api.get_api_resources(KSERVE, "v1alpha2", _request_timeout=REQUEST_SECONDS)
+    try:
+        listed = api.get_api_resources(KSERVE, "v1alpha2", _request_timeout=REQUEST_SECONDS)
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
+        # The version of a definition that was just made is listed some seconds before its kinds are.
+        return False
     return any(one.name == "llminferenceservices" for one in listed.resources)

@@ -38,6 +38,7 @@ class Runtime:
         return f"oc process -n {APPLICATIONS} {self.template} | oc apply -f -" if self.template else ""
 
 
+_ACCELERATORS = "opendatahub.io/recommended-accelerators"
 _VLLM_TEMPLATE = "vllm-cuda-runtime-template"
 _OPENVINO = ("openvino_ir", "onnx", "tensorflow", "paddle", "pytorch")
 _MLSERVER = ("sklearn", "xgboost", "lightgbm")
@@ -79,12 +80,19 @@ def find_runtime(model: ServedModel, cluster: Cluster) -> Runtime | None:
         if error.status in (403, 404):
             return None
         raise
-    for found in sorted(listed["items"], key=lambda one: str(one["metadata"]["name"])):
+    for found in sorted(listed["items"], key=lambda one: _rank(one, model)):
         spec = found["spec"]
         formats = {one["name"] for one in spec.get("supportedModelFormats") or ()}
         if model.model_format in formats and not spec.get("disabled") and not spec.get("multiModel"):
             return Runtime(found["metadata"]["name"], "", model.model_format)
     return None
+
+
+def _rank(found: dict[str, Any], model: ServedModel) -> tuple[bool, bool, str]:
+    """Returns what sorts runtimes: the service's own first, then those for GPUs or without, as the model needs them."""
+    metadata = found["metadata"]
+    accelerators = (metadata.get("annotations") or {}).get(_ACCELERATORS, "")
+    return metadata["name"] != model.name, ("gpu" in accelerators) != bool(model.gpus), str(metadata["name"])
 
 
 def _vllm(name: str) -> dict[str, Any]:
@@ -104,7 +112,7 @@ def _vllm(name: str) -> dict[str, Any]:
             "labels": {"opendatahub.io/dashboard": "true"},
             "annotations": {
                 "openshift.io/display-name": "vLLM NVIDIA GPU ServingRuntime for KServe",
-                "opendatahub.io/recommended-accelerators": '["nvidia.com/gpu"]',
+                _ACCELERATORS: '["nvidia.com/gpu"]',
                 "opendatahub.io/apiProtocol": "REST",
                 "opendatahub.io/template-name": _VLLM_TEMPLATE,
             },

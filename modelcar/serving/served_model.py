@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from modelcar.errors import BuildError
 from modelcar.hub.serving import gpus_needed, memory_needed
@@ -39,6 +40,15 @@ class RegistryEntry:
     model_id: str
     version_id: str
 
+    @classmethod
+    def of(cls, url: str, model_id: str, version_id: str) -> "RegistryEntry | None":
+        """Returns the entry of a Model Registry at an address; None where one of the three is unknown.
+
+        OpenShift AI gives a registry's name to its Service, and to its route with `-rest` behind it.
+        """
+        name = (urlsplit(url).hostname or "").partition(".")[0].removesuffix("-rest")
+        return cls(name, model_id, version_id) if name and model_id and version_id else None
+
 
 @dataclass(frozen=True)
 class ServedModel:
@@ -46,13 +56,14 @@ class ServedModel:
 
     Attributes:
         image: The image, pinned to its digest.
-        model: The model's id on the Hub; the service is named after it.
+        model: The model's id on the Hub.
         model_format: The format as KServe's serving runtimes call it.
         arguments: Arguments for the server, beside those of the runtime.
         gpus: GPUs of 80 GB; 0: a CPU will do.
         memory_bytes: Memory that the model takes, in the GPUs together or, without one, in the pod.
         limits: What has to be known before it is served, a sentence each.
         entry: Its version in the Model Registry, where that is known.
+        service: The service's name; empty for one made of the model's.
     """
 
     image: str
@@ -63,11 +74,12 @@ class ServedModel:
     memory_bytes: int = 16 * GIB
     limits: tuple[str, ...] = ()
     entry: RegistryEntry | None = field(default=None)
+    service: str = ""
 
     @property
     def name(self) -> str:
         """The service's name."""
-        return service_name(self.model)
+        return self.service or service_name(self.model)
 
     @property
     def is_generative(self) -> bool:

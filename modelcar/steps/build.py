@@ -15,7 +15,6 @@ from modelcar.errors import BuildError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image import buildah, layer_digests, layout, proof
 from modelcar.image.base_contents import examine_base
-from modelcar.image.base_image import open_base_image
 from modelcar.image.builder import uses_buildah
 from modelcar.image.model_image import ModelImage, describe_layer
 from modelcar.image.push import Push, publish
@@ -24,6 +23,10 @@ from modelcar.image.send import Sent, send_base, send_layers
 from modelcar.oci.reference import Reference
 from modelcar.oci.tar_writer import Layer
 from modelcar.progress import Count, Progress
+
+MAX_BYTES_AHEAD = 64 << 20
+"""Of a layer that is read twice: once to find whether the registry has it, and once to send it. The download notes the
+digest of each file that is a layer by itself, so these are files that share one."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class BuildRequest(BaseModel):
         image: The image that is asked for.
         builder: `buildah`; `direct`, which streams the files into the registry without any builder and without scratch
             space; or `auto`: buildah where there is one and it may work.
+        record_digest: The download's record that the build may go by (what the Hub published, and digests of layers),
+            as the download gave its digest. Empty: whichever is on the claim; nothing that is made by it is signed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,11 +63,17 @@ class BuildRequest(BaseModel):
     directory: Path
     image: ImageRequest = ImageRequest()
     builder: str = "auto"
+    record_digest: str = ""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "BuildRequest":
         """Takes what it needs of a step's parameters."""
-        return cls(directory=given["directory"], image=ImageRequest.of(given), builder=given["builder"])
+        return cls(
+            directory=given["directory"],
+            image=ImageRequest.of(given),
+            builder=given["builder"],
+            record_digest=given["record_digest"],
+        )
 
 
 def build(request: BuildRequest) -> Built:
@@ -74,42 +85,68 @@ def build(request: BuildRequest) -> Built:
         request: What to build.
 
     Raises:
-        BuildError: A file is too large for a layer, or the builder failed.
+        BuildError: A file is too large for a layer, the builder failed, or it is to sign what nobody vouches for.
         ClaimError: The claim is too small or read-only.
         RegistryError: The registry is unreachable or refused.
         TagError: The tag holds something that may not be replaced.
-        WrongBytesError: A file on the claim is not what the Hub published.
+        WrongBytesError: A file on the claim is not what the Hub published, or the record of that is another one.
     """
     with_buildah = uses_buildah(request.builder)
     with open_download(request.directory) as found:
-        return _build(found, request.image, with_buildah=with_buildah)
+        if request.record_digest:
+            found.check_record(request.record_digest)
+        return _build(found, request, with_buildah=with_buildah)
 
 
-def _build(found: Download, request: ImageRequest, *, with_buildah: bool) -> Built:
-    snapshot, directory = found.snapshot, found.folder.path
-    destination = request.destination(snapshot)
-    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), request.max_layer_size))
-    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
-    push = Push(destination, image, request.if_exists)
+def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Built:
+    snapshot, directory, asked = found.snapshot, found.folder.path, request.image
+    destination = asked.destination(snapshot)
+    image = ModelImage.of(snapshot, layout.on_disk(found.folder), asked)
+    push = Push(destination, image, asked.if_exists)
     with push.repository:
+        if not request.record_digest:
+            _tell_unproved(found, signs=push.signs)
         if push.unchanged:
             push.sign_unchanged()
-            print(f"{destination} already holds commit {snapshot.commit}; nothing to do")
-            return Built(push.unchanged, len(layers), 0, unchanged=True)
-        examine_base(image.base)
+            print(f"{destination} already holds commit {snapshot.commit}; nothing to do{push.caveat}")
+            return Built(push.unchanged, len(image.layers), 0, unchanged=True)
+        examine_base(image.base, allow_models=asked.allow_base_models)
         with claim_errors(directory):
             found.check_sizes()
-        print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)
-        noted = layer_digests.read_digests(found.folder)
+        print(f"{len(image.layers)} layers for {destination}, on {image.base.name}", flush=True)
+        noted = layer_digests.read_digests(found.layer_digests) if request.record_digest else {}
         if with_buildah:
             sent = _build_with_buildah(push, found, noted)
             send_base(image.base, push)
         else:
-            sent = send_layers("build", image, [push], noted)
+            sent = send_layers("build", image, [push], noted | _hash_ahead(image, noted))
         sent.tell()
-        layer_digests.write_digests(found.folder, noted | sent.read)
         (written,) = publish([push], sent.digests)
-        return Built(written, len(layers), sent.sent_bytes, unchanged=push.stays)
+        return Built(written, len(image.layers), sent.sent_bytes, unchanged=push.stays)
+
+
+def _hash_ahead(image: ModelImage, noted: Mapping[str, str]) -> dict[str, str]:
+    """Returns the digests of small layers that are not noted, by which a registry tells whether it has them."""
+    return {
+        key: proof.digest(layer, image.proved)
+        for layer, key in zip(image.layers, image.keys, strict=True)
+        if key not in noted and layer.size <= MAX_BYTES_AHEAD
+    }
+
+
+def _tell_unproved(found: Download, *, signs: bool) -> None:
+    """Tells that nobody vouches for the record on the claim, which others may write to; nothing is signed by it."""
+    note = found.folder.path / DOWNLOAD_NOTE
+    if signs:
+        raise BuildError(
+            f"nobody vouches for {note}, so nothing that is made by it is signed",
+            "Give the build record_digest, an output of the download step, or do without the signing key",
+        )
+    print(
+        f"What the Hub published is taken from {note}, which was not given by its digest: it is not proved. "
+        "`modelcar verify` asks the Hub",
+        flush=True,
+    )
 
 
 def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -> Sent:
@@ -125,11 +162,10 @@ def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -
         check_space(place, room, "Enlarge it, or choose builder=direct, which needs no room")
         process = buildah.Buildah(place)
         held = push.find_layers()
-        # A claim is written to by others as well: what is signed is read here.
-        known = held.proved if push.signs else noted
+        known = {**held.proved, **noted}
 
         def ready(layer: Layer, key: str) -> tuple[str, bool, buildah.Container | None]:
-            digest = known.get(key) or proof.digest(layer, image.snapshot)
+            digest = known.get(key) or proof.digest(layer, image.proved)
             there = push.repository.has_blob(digest)
             return digest, there, process.prepare(layer) if linked and not there else None
 
@@ -160,5 +196,5 @@ def _put_layer(
     try:
         process.put_layer(container, layer, digest, repository.reference, insecure=repository.is_insecure, count=count)
     except BuildError:
-        proof.check_noted(layer, push.image.snapshot, digest)
+        proof.check_noted(layer, push.image.proved, digest)
         raise

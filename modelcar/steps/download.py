@@ -18,7 +18,7 @@ from modelcar.claim.downloads import (
     open_partial,
     partial_path,
     remove_partials,
-    write_snapshot,
+    write_record,
 )
 from modelcar.claim.files import READ_BYTES, OnDisk
 from modelcar.claim.folder import Folder
@@ -49,12 +49,14 @@ class Downloaded:
         snapshot: The files that were taken, with all that the Hub says of the model.
         left_out_bytes: Bytes of duplicates and unwanted files that were not fetched.
         fetched_bytes: Bytes that were missing on the claim when this run began.
+        record_digest: The SHA-256 of the record that was left beside the files, by which a build knows it again.
     """
 
     directory: Path
     snapshot: Snapshot
     left_out_bytes: int
     fetched_bytes: int
+    record_digest: str
 
 
 def download(selection: Selection, claim: Path) -> Downloaded:
@@ -95,10 +97,10 @@ def download(selection: Selection, claim: Path) -> Downloaded:
         with Progress("download" if missing else "check", snapshot.size) as progress:
             run = _Downloader(hub, snapshot, folder, model_folder, elsewhere, digests, progress, threading.Event())
             run.bring_all()
-        layer_digests.write_digests(folder, digests)
-        write_snapshot(snapshot, folder)
+        record_digest = write_record(snapshot, layer_digests.encoded(digests), folder)
         remove_partials(folder, snapshot)
-    return Downloaded(directory, snapshot, choice.saved, sum(file.size for file in missing))
+    fetched = sum(file.size for file in missing)
+    return Downloaded(directory, snapshot, choice.saved, fetched, record_digest)
 
 
 @dataclass(frozen=True)

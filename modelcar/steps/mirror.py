@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
+from modelcar.attestation import bundle, signing
+from modelcar.attestation.keys import SigningError
+from modelcar.errors import CredentialsError, ModelcarError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.image.tag_policy import check_tag
 from modelcar.oci import referrers, spec
 from modelcar.oci.parallel import WORKERS, run_together
@@ -40,7 +42,7 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
     """Copies an image, with every platform it has and all that is attached to it, and compares the digests at the end.
 
     The target's tag is written last. Blobs that the target has are not moved again, so that a run that broke off goes
-    on where it was and a run on an unchanged image moves nothing.
+    on where it was and a run on an unchanged image moves nothing but what was attached to it since.
 
     Args:
         source: The image to copy, best with its digest: a tag is resolved once, at the start.
@@ -49,23 +51,29 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
 
     Raises:
         RegistryError: A registry is unreachable or refused.
+        SigningError: The image is signed, and the target does not take its signatures.
         TagError: The tag holds something that may not be replaced.
         WrongBytesError: What arrived is not what was sent.
     """
     origin, destination = Reference.parse(source), Reference.parse_target(target)
     with Repository(origin) as pulled, Repository(destination, push=True) as pushed:
-        top = pulled.manifest(origin.version)
+        # It may be named by SHA-512, which few registries know: the copy is named as all others are.
+        top = replace(pulled.manifest(origin.version), named="")
         mirrored = destination.at(top.digest)
-        if _held(pushed, destination, top, if_exists) == top.digest:
-            print(f"{mirrored} is there already")
-            return Mirrored(mirrored, 0)
+        is_there = _held(pushed, destination, top, if_exists) == top.digest
         manifests = _manifests(pulled, top)
         images = [*manifests, top] if top.is_index else manifests
-        copied = _copy_blobs(pulled, pushed, manifests)
-        for image in images:
-            _put(pushed, image)
+        copied = 0
+        if not is_there:
+            copied = _copy_blobs(pulled, pushed, manifests)
+            for image in images:
+                _put(pushed, image)
+        # To an image that is there already something may have been attached since: a signature with another key.
         with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
             copied += sum(pool.map(lambda image: _attach(pulled, pushed, image), images))
+        if is_there:
+            print(f"{mirrored} is there already")
+            return Mirrored(mirrored, copied)
         held = _held(pushed, destination, top, if_exists)
         if held != top.digest:
             pushed.put_tag(top, destination.version, held)
@@ -121,27 +129,72 @@ def _put(repository: Repository, image: Stored) -> None:
 
 
 def _attach(source: Repository, target: Repository, image: Stored) -> int:
-    """Carries what is attached to an image; what the target does not take is named. Gives the bytes that were moved."""
-    copied = 0
+    """Carries what is attached to an image and is missing; gives the bytes that were moved.
 
-    def carried() -> Iterator[Attached]:
-        nonlocal copied
-        for one in referrers.each(source, image.digest):
-            for blob in _blobs(one.stored.manifest()):
-                if not target.has_blob(blob.digest):
-                    copied += copy_blob(blob, source.read_blob, source, target, silent)
+    What the target does not take is named; if that leaves a signed image unsigned, it is an error.
+    """
+    carrying = _Carrying(source, target)
+    try:
+        referrers.put(target, image, carrying.carry(referrers.missing(target, image, carrying.found(image))))
+    except RegistryError as error:
+        carrying.note(error)
+    wanted = signing.signatures(source, image.digest)
+    if carrying.trouble is None:
+        signing.wait_until_shown(target, image.digest, lambda: wanted <= signing.signatures(target, image.digest))
+        return carrying.copied
+    if not wanted <= signing.signatures(target, image.digest) or (carrying.is_signed and not wanted):
+        raise SigningError(
+            f"{image.digest} is signed, and its signatures cannot be brought to {target.reference.registry}: "
+            f"{carrying.trouble}",
+            "Choose a registry that takes them, or mirror an image that is not signed",
+        )
+    print(
+        f"{target.reference.registry} does not take all of what is attached to {image.digest}: {carrying.trouble}",
+        flush=True,
+    )
+    return carrying.copied
+
+
+class _Carrying:
+    """Attachments on their way from one registry to another.
+
+    Attributes:
+        copied: Bytes that were moved.
+        is_signed: Whether there are signatures among them.
+        trouble: The first thing that went wrong with one of them; the others go on.
+    """
+
+    def __init__(self, source: Repository, target: Repository) -> None:
+        self.copied = 0
+        self.is_signed = False
+        self.trouble: ModelcarError | None = None
+        self._source = source
+        self._target = target
+
+    def found(self, image: Stored) -> Iterator[Attached]:
+        """Yields what is attached to an image at the source."""
+        for one in referrers.each(self._source, image.digest):
+            is_bundle = one.stored.manifest().artifact_type == bundle.MEDIA_TYPE
+            self.is_signed = self.is_signed or is_bundle
             yield one
 
-    try:
-        referrers.put(target, image, carried())
-    except RegistryError as error:
-        # One that answers nothing at all would not take the image either.
+    def carry(self, attached: Iterator[Attached]) -> Iterator[Attached]:
+        """Yields attachments whose blobs the target has now; one that lacks its own, as junk does, is passed over."""
+        for one in attached:
+            try:
+                for blob in _blobs(one.stored.manifest()):
+                    if not self._target.has_blob(blob.digest):
+                        self.copied += copy_blob(blob, self._source.read_blob, self._source, self._target, silent)
+            except (RegistryError, WrongBytesError) as error:
+                self.note(error)
+                continue
+            yield one
+
+    def note(self, error: ModelcarError) -> None:
+        """Notes that something went wrong; a registry that answers nothing at all would not take the image either."""
         if isinstance(error, RegistryUnwellError) and not error.status:
-            raise
-        print(
-            f"{target.reference.registry} does not take all of what is attached to {image.digest}: {error}", flush=True
-        )
-    return copied
+            raise error
+        self.trouble = self.trouble or error
 
 
 def _copy_blobs(source: Repository, target: Repository, manifests: list[Stored]) -> int:

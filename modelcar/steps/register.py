@@ -57,12 +57,16 @@ class Registered:
         version: The version's name.
         uri: What the artifact points to, `oci://…@sha256:…`.
         changed: Whether anything was written.
+        model_id: The registered model's id, by which the dashboard finds it.
+        version_id: The version's id.
     """
 
     model: str
     version: str
     uri: str
     changed: bool
+    model_id: str = ""
+    version_id: str = ""
 
 
 def register(
@@ -90,10 +94,9 @@ def register(
         ModelRegistryError: The Model Registry is unreachable or refused, or the image was not made by this project.
         RegistryError: The image is not there.
     """
-    entry = read_entry(source, name, model_format)
+    entry = read_entry(source, name, model_format, with_card=True)
     writer = _Writer(entry, run, owner, dict.fromkeys(tags, ""))
-    changed = ask(url, writer.converge_beside_others)
-    return Registered(entry.model, entry.version, entry.uri, changed)
+    return ask(url, writer.converge_beside_others)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class _Writer:
     owner: str
     tags: dict[str, str]
 
-    async def converge_beside_others(self, api: "ModelRegistryApi") -> bool:
+    async def converge_beside_others(self, api: "ModelRegistryApi") -> Registered:
         """Converges, again where another run has just made the model, the version or the artifact that was missing."""
         from mr_openapi.exceptions import ConflictException
 
@@ -121,15 +124,18 @@ class _Writer:
                 return await self._converge(api)
         return await self._converge(api)
 
-    async def _converge(self, api: "ModelRegistryApi") -> bool:
-        """Writes what is missing or differs; tells whether anything was."""
+    async def _converge(self, api: "ModelRegistryApi") -> Registered:
+        """Writes what is missing or differs."""
         model, new_model = await self._model(api)
+        new_card = await self._card(api, model)
         version, new_version = await self._version(api, model)
         artifact = await api.get_model_artifact_by_params(self.entry.model, version.id)
         there = points_to(artifact, self.entry)
         if not there:
             await api.upsert_model_version_artifact(self._artifact(artifact), version.id)
-        return new_model or new_version or not there
+        changed = new_model or new_card or new_version or not there
+        entry = self.entry
+        return Registered(entry.model, entry.version, entry.uri, changed, str(model.id or ""), str(version.id or ""))
 
     async def _model(self, api: "ModelRegistryApi") -> "tuple[RegisteredModel, bool]":
         from model_registry.types import RegisteredModel
@@ -144,6 +150,30 @@ class _Writer:
         model.custom_properties = {**(model.custom_properties or {}), **wanted}
         model.owner = self.owner or model.owner
         return await api.upsert_registered_model(model), True
+
+    async def _card(self, api: "ModelRegistryApi", model: "RegisteredModel") -> bool:
+        """Writes the model's card; the client's own types know nothing of it."""
+        from mr_openapi import RegisteredModelUpdate
+
+        card = self.entry.card
+        if card is None:
+            return False
+        wanted: dict[str, str | list[str]] = {
+            "readme": card.readme,
+            "language": list(card.language),
+            "tasks": list(card.tasks),
+            "license": card.licence,
+            "license_link": card.licence_link,
+            "library_name": card.library_name,
+            "provider": card.provider,
+        }
+        wanted = {name: value for name, value in wanted.items() if value}
+        async with api.get_client() as client:
+            there = await client.get_registered_model(model.id)
+            if all(getattr(there, name) == value for name, value in wanted.items()):
+                return False
+            await client.update_registered_model(model.id, RegisteredModelUpdate(**wanted))
+        return True
 
     async def _version(self, api: "ModelRegistryApi", model: "RegisteredModel") -> "tuple[ModelVersion, bool]":
         from model_registry.types import ModelVersion

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from modelcar.hub.selection import Selection, tell
 from modelcar.hub.source import open_source
-from modelcar.image import layout
 from modelcar.image.base_contents import examine_base
-from modelcar.image.base_image import open_base_image
 from modelcar.image.model_image import ModelImage
 from modelcar.image.push import Push, publish
 from modelcar.image.request import ImageRequest
@@ -59,21 +57,21 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
     snapshot, choice = selected.snapshot, selected.choice
     destinations = [request.destination(snapshot)]
     destinations += [Reference.parse_target(request.mirror_target)] if request.mirror_target else []
-    layers = tuple(layout.part(snapshot, source.readers(snapshot), request.max_layer_size))
-    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
+    image = ModelImage.of(snapshot, source.readers(snapshot), request)
     pushes = [Push(destination, image, request.if_exists) for destination in destinations]
     lacking = [push for push in pushes if push.unchanged is None]
     sent = Sent()
     if lacking:
-        examine_base(image.base)
+        examine_base(image.base, allow_models=request.allow_base_models)
         tell(snapshot, choice)
         targets = " and ".join(str(push.destination) for push in lacking)
-        print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)
+        print(f"{len(image.layers)} layers for {targets}, on {image.base.name}", flush=True)
         with source:
             sent = send_layers("stream", image, lacking)
         sent.tell()
     else:
-        print(f"{' and '.join(map(str, destinations))} already hold commit {snapshot.commit}; nothing to do")
+        held = " and ".join(map(str, destinations))
+        print(f"{held} already hold commit {snapshot.commit}; nothing to do{pushes[0].caveat}")
     images = publish(pushes, sent.digests)
     mirrored = images[1] if request.mirror_target else None
     unchanged = all(push.stays for push in pushes)

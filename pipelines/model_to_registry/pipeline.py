@@ -12,6 +12,7 @@ from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
+from modelcar.components.serve import serve
 from modelcar.pipelines import configure
 from modelcar.pipelines.wiring import task_of
 
@@ -31,9 +32,11 @@ def model_to_registry(
     transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
@@ -41,6 +44,7 @@ def model_to_registry(
     tags: List[str] = [],
     serving: str = "auto",
     connection: str = "",
+    serve_as: str = "",
     claim: str = "modelcar",
     node_selector: Dict[str, str] = {},
     tolerations: List[Dict[str, Any]] = [],
@@ -76,9 +80,11 @@ def model_to_registry(
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        allow_base_models: Also take a base image with files in /models, which are then served with the model.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
         build_mode: pod (the task's own), nested (a Job in a user namespace), job (privileged) or auto, the least.
         max_layer_size: Largest layer that the target takes, in bytes. Quay's default limit is 20000000000.
+        reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.
@@ -86,6 +92,7 @@ def model_to_registry(
         tags: Labels of the model and the version in the Model Registry; those that are there stay.
         serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
+        serve_as: InferenceService to serve the model with in this project, made or brought up to date. Empty: none.
         claim: PersistentVolumeClaim to work on. It needs the model's size and, with buildah, its largest file again.
         node_selector: Labels, as a JSON object, of the nodes that may run the build, such as {"ai-build-node": "true"}.
         tolerations: Taints, as a JSON list of Kubernetes tolerations, that the build may ignore.
@@ -126,15 +133,15 @@ def model_to_registry(
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             downloaded = task_of(download, given)
             configure.download(downloaded, claim, hf_token_secret, source_secret)
-            directory = downloaded.outputs["directory"]
+            files = {name: downloaded.outputs[name] for name in ("directory", "record_digest")}
 
             mode = planned.outputs["build_mode"]
             with dsl.If(mode != "pod", name="Build in a Job"):
-                in_job = task_of(build_in_job, place.job_inputs(given), directory=directory, build_mode=mode)
+                in_job = task_of(build_in_job, place.job_inputs(given), **files, build_mode=mode)
                 configure.build(in_job, target_secret, signing_secret)
                 place.is_for_job_of(in_job)
             with dsl.Else(name="Build in the task's pod"):
-                in_pod = task_of(build, given, directory=directory)
+                in_pod = task_of(build, given, **files)
                 configure.build(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 
@@ -150,7 +157,17 @@ def model_to_registry(
             )
             configure.register(registered, target_secret, mirror_secret, model_registry_secret)
 
-    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered):
+            with dsl.If(serve_as != "", name="To be served"):
+                served = task_of(
+                    serve,
+                    given,
+                    image=mirrored.outputs["image"],
+                    model_id=registered.outputs["model_id"],
+                    version_id=registered.outputs["version_id"],
+                )
+                configure.serve(served, target_secret, mirror_secret)
+
+    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered, served):
         configure.pulled_with(task, image_pull_secret)
 
     # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.

@@ -9,6 +9,7 @@ from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
 from modelcar.components.register import register
 from modelcar.components.report import report
+from modelcar.components.serve import serve
 from modelcar.components.stream import stream
 from modelcar.pipelines import configure
 from modelcar.pipelines.wiring import task_of
@@ -29,7 +30,9 @@ def model_to_registry_streaming(
     transport: str = "http",
     model_layout: str = "flat",
     base_image: str = "",
+    allow_base_models: bool = False,
     max_layer_size: int = 20_000_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
@@ -37,6 +40,7 @@ def model_to_registry_streaming(
     tags: List[str] = [],
     serving: str = "auto",
     connection: str = "",
+    serve_as: str = "",
     hf_token_secret: str = "huggingface-token",
     source_secret: str = "modelcar-source",
     target_secret: str = "modelcar-target-registry",
@@ -64,7 +68,9 @@ def model_to_registry_streaming(
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
+        allow_base_models: Also take a base image with files in /models, which are then served with the model.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.
@@ -72,6 +78,7 @@ def model_to_registry_streaming(
         tags: Labels of the model and the version in the Model Registry; those that are there stay.
         serving: What the report's YAML is for: rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
+        serve_as: InferenceService to serve the model with in this project, made or brought up to date. Empty: none.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
         source_secret: Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_S3_ENDPOINT, to read models from S3.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
@@ -109,7 +116,17 @@ def model_to_registry_streaming(
             )
             configure.register(registered, target_secret, mirror_secret, model_registry_secret)
 
-    for task in (reported, planned, streamed, mirrored, registered):
+            with dsl.If(serve_as != "", name="To be served"):
+                served = task_of(
+                    serve,
+                    given,
+                    image=mirrored.outputs["image"],
+                    model_id=registered.outputs["model_id"],
+                    version_id=registered.outputs["version_id"],
+                )
+                configure.serve(served, target_secret, mirror_secret)
+
+    for task in (reported, planned, streamed, mirrored, registered, served):
         configure.pulled_with(task, image_pull_secret)
 
     # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.

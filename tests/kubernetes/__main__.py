@@ -11,6 +11,7 @@ from rich.console import Console
 from tests.kubernetes.kfp import playground
 from tests.kubernetes.kfp.programs import object_store_program, pipelines_programs
 from tests.kubernetes.kfp.python import environment
+from tests.kubernetes.kserve.controller import program as kserve_program
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.machine import MachineError
 from tests.kubernetes.programs.build import kubectl_program, programs
@@ -26,7 +27,15 @@ DEFAULT_FOLDER = Path(tempfile.gettempdir(), "modelcar-cluster")
 @app.command()
 def parts() -> None:
     """Build the cluster's programs, unless that was done before."""
-    console.print(*programs(), kubectl_program(), pipelines_programs(), object_store_program(), environment(), sep="\n")
+    built = (
+        *programs(),
+        kubectl_program(),
+        kserve_program(),
+        pipelines_programs(),
+        object_store_program(),
+        environment(),
+    )
+    console.print(*built, sep="\n")
 
 
 @app.command()

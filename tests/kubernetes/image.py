@@ -31,7 +31,19 @@ _COMMANDS = (
     *("sh", "cat", "chmod", "cp", "dd", "df", "du", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir"),
     *("mktemp", "mv", "rm", "sleep", "stat", "sync", "tail", "test", "timeout", "touch", "true", "unshare", "wc"),
 )
-_FOR_WHEELS = ("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6")
+_FOR_WHEELS = tuple(
+    f"lib{name}"
+    for name in (
+        "gcc_s.so.1",
+        "stdc++.so.6",
+        "m.so.6",
+        "dl.so.2",
+        "rt.so.1",
+        "pthread.so.0",
+        "util.so.1",
+        "resolv.so.2",
+    )
+)
 _SETTINGS = ("/etc/containers/policy.json", "/etc/protocols", "/etc/services")
 _LOADER_NAMES = re.compile(r"(?:=> )?(/\S+) \(0x")
 SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
@@ -91,7 +103,7 @@ def write_images(path: Path, *images: Image) -> Path:
 
 def python_layers() -> list[bytes]:
     """Returns layers with a shell, Python and our packages, for images of other programs."""
-    return [_tiny_layer(), _python_layer(), _packages_layer()]
+    return [tiny_layer(), _python_layer(), _packages_layer()]
 
 
 def write_python_image(path: Path, name: str) -> Path:
@@ -106,10 +118,11 @@ def write_python_image(path: Path, name: str) -> Path:
     """
     layer = FileLayer()
     _add_package(layer, "pip")
-    return write_images(path, Image(name, [_tiny_layer(), _python_layer(), layer.finished()]))
+    return write_images(path, Image(name, [tiny_layer(), _python_layer(), layer.finished()]))
 
 
-def _tiny_layer() -> bytes:
+def tiny_layer() -> bytes:
+    """Returns a layer with a shell and a few commands, and the libraries that they need."""
     layer = FileLayer()
     for name in ("bin", "sbin", "lib", "lib64"):
         layer.link(name, f"usr/{name}")

@@ -114,7 +114,7 @@ def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
 
     both = {TARGET_SECRET, MIRROR_SECRET}
     assert secrets == {
-        "preflight": {*both, "huggingface-token", "modelcar-model-registry"},
+        "preflight": {*both, "huggingface-token", "modelcar-model-registry", "modelcar-signing-key"},
         "download": {"huggingface-token"},
         "build": {TARGET_SECRET, "modelcar-signing-key"},
         "mirror": both,

@@ -93,8 +93,10 @@ LAUNCHERS = {
     *(("argoproj.io", "workflowtaskresults", "", verb) for verb in ("create", "patch")),
     ("", "configmaps", "", "get"),
     ("", "secrets", "", "get"),
+    ("argoproj.io", "workflows", "", "get"),
 }
-"""What Argo's and Kubeflow's own parts of a step's pod ask the API server for; the latter two by name."""
+"""What Argo's and Kubeflow's own parts of a step's pod ask the API server for, Secret and ConfigMap by name; and the
+run's own Workflow, from which each step takes its code."""
 
 
 def test_narrow_account_has_what_the_steps_need_and_no_more(manifests: str, namespace: Namespace) -> None:
@@ -102,7 +104,7 @@ def test_narrow_account_has_what_the_steps_need_and_no_more(manifests: str, name
     assert [need for need in sorted(NEEDED) if not may(namespace, NARROW, need)] == []
     assert [need for need in sorted(LAUNCHERS) if not may(namespace, NARROW, need, name=by_name.get(need[1], ""))] == []
     assert [need for need in REFUSED if may(namespace, NARROW, need)] == []
-    for need in (("", "secrets", "", "list"), ("", "configmaps", "", "list"), ("argoproj.io", "workflows", "", "get")):
+    for need in (("", "secrets", "", "list"), ("", "configmaps", "", "list"), ("argoproj.io", "workflows", "", "list")):
         assert not may(namespace, NARROW, need)
     assert not may(namespace, NARROW, ("", "secrets", "", "get"), name="modelcar-target-registry")
     assert may(namespace, NARROW, ("", "nodes", "", "list"), everywhere=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +18,13 @@ from tests.kubernetes.kserve_pods import MODELS, import_model, inject_modelcar, 
 from tests.kubernetes.local_cluster import NODES, LocalCluster
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import RANDOM_USER, pod
-from tests.kubernetes.serving.image import SERVER, write_server_image
+from tests.kubernetes.serving.image import SERVER
+from tests.kubernetes.serving.images import push_images
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry, auth_file
 from tests.parts.steps import plan, stream
 
-MODEL = "example/tiny-llama"
 Settings = dict[str, Any]
 QUESTION = """
 import json, sys, urllib.request
@@ -41,21 +40,9 @@ def images(
 ) -> dict[str, str]:
     """Give the images of the server and of the model in a registry that wants a login, and that the nodes trust."""
     folder = tmp_path_factory.mktemp("served")
-    assert pod_registry.ca_file
-    for node in local_cluster.nodes.values():
-        node.trust(pod_registry.host, pod_registry.ca_file)
-    logins = auth_file(folder / "auth.json", pod_registry)
-    server = f"{pod_registry.host}/servers/mistralrs:1"
-    archive = write_server_image(folder / "server.tar")
-    copy = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"--dest-authfile={logins}"]
-    subprocess.run([*copy, f"oci-archive:{archive}", f"docker://{server}"], check=True)
-    with Hub(folder / "hub") as hub, pytest.MonkeyPatch.context() as environment:
-        hub.publish(MODEL, model)
-        environment.setenv("HF_ENDPOINT", hub.url)
-        environment.setenv("REGISTRY_AUTH_FILE", str(logins))
-        environment.setenv("SSL_CERT_FILE", str(pod_registry.ca_file))
-        made = {name: stream(MODEL, f"{pod_registry.host}/{name}:1").image for name in ("tiny/llama", "sleepy/sleep-1")}
-    return {"server": server, "model": str(made["tiny/llama"]), "sleepy": str(made["sleepy/sleep-1"])}
+    models = {"tiny/llama": model, "sleepy/sleep-1": model}
+    server, made = push_images(local_cluster, pod_registry, folder, models)
+    return {"server": server, "model": made["tiny/llama"], "sleepy": made["sleepy/sleep-1"]}
 
 
 @pytest.fixture

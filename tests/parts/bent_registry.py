@@ -14,12 +14,21 @@ from http import HTTPStatus
 from http.client import HTTPMessage
 from urllib.parse import urlsplit
 
+from modelcar.oci import spec
 from tests.parts.fault_proxy import FaultProxy, Seen
 
 Change = Callable[["Answer"], "Answer"]
 
 MANIFESTS, BLOBS, UPLOADS, REFERRERS = r"/manifests/", r"/blobs/sha", r"/blobs/uploads/", r"/referrers/"
+_LED = "led=1"
 _DROPPED = ("connection", "transfer-encoding", "content-length", "keep-alive")
+
+_FRAMES: dict[str, Callable[[int], list[str]]] = {
+    "length": lambda size: [f"Content-Length: {size}"],
+    "chunks": lambda _: ["Transfer-Encoding: chunked"],
+    "close": lambda _: ["Connection: close"],
+    "none": lambda _: [],
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +39,13 @@ class Answer:
         status: Its status.
         headers: Its headers, but those that frame its body.
         body: Its body.
+        framing: How its end is told: by its `length`, in `chunks`, as the connection `close`s, or not at all (`none`).
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    framing: str = "length"
 
     def with_headers(self, **changed: str | None) -> "Answer":
         """Returns it with other headers; None takes one out."""
@@ -50,11 +61,12 @@ class Answer:
         except ValueError:
             phrase = "Of Its Own"
         headers = [f"{name}: {value}" for name, value in self.headers]
-        has_length = any(name.lower() == "content-length" for name, _ in self.headers)
         # The answer to HEAD tells the length of what it does not bring.
-        headers += [] if has_length else [f"Content-Length: {len(self.body)}"]
+        has_length = any(name.lower() == "content-length" for name, _ in self.headers)
+        headers += [] if has_length else _FRAMES[self.framing](len(self.body))
         head = "\r\n".join([f"HTTP/1.1 {self.status} {phrase}", *headers, "", ""])
-        return head.encode("latin-1") + (b"" if bare else self.body)
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(self.body), self.body) if self.framing == "chunks" else self.body
+        return head.encode("latin-1") + (b"" if bare else body)
 
 
 @dataclass
@@ -72,6 +84,7 @@ class Bend:
         if_body: What the request's body must contain.
         least: Bytes that the request's body must have, at least.
         resumes: Whether it must go on with an upload (Content-Range).
+        instead: Answers such a request in place of all else.
     """
 
     methods: str
@@ -84,6 +97,7 @@ class Bend:
     if_body: bytes = b""
     least: int = 0
     resumes: bool = False
+    instead: Callable[[Seen], Answer] | None = None
     met: int = field(default=0, init=False)
 
     def matches(self, request: Seen, body: bytes) -> bool:
@@ -144,6 +158,23 @@ class BentRegistry(FaultProxy):
         self._bends.append(made)
         return made
 
+    def lead(self, path: str, there: str) -> Bend:
+        """Has what is asked of a path answered by another one."""
+
+        def ask(request: Seen) -> Answer:
+            return self._ask(replace(request, path=there), {"Accept": ", ".join((*spec.INDEXES, *spec.MANIFESTS))}, b"")
+
+        return self.bend("GET|HEAD", path, lambda answer: answer, asks=False, instead=ask)
+
+    def redirect_once(self, code: int, methods: str, path: str) -> Bend:
+        """Sends each such request to the same place with another query, where it is done."""
+
+        def lead(request: Seen) -> Answer:
+            mark = ("&" if "?" in request.path else "?") + _LED
+            return Answer(code, (("Location", f"http://{self.host}{request.path}{mark}"),))
+
+        return self.bend(methods, rf"{path}(?!.*{_LED})", lambda answer: answer, asks=False, instead=lead)
+
     def answer_itself(self, request: Seen, headers: HTTPMessage, body: Iterator[bytes]) -> bytes | None:
         """Answers a request that is bent."""
         if not any(re.fullmatch(bend.methods, request.method) for bend in self._bends):
@@ -159,6 +190,8 @@ class BentRegistry(FaultProxy):
             self._late.append(timer)
             timer.start()
             answer = meant.change(Answer(200))
+        elif meant.instead is not None:
+            answer = meant.instead(request)
         else:
             answer = meant.change(ask() if meant.asks else Answer(200))
         return answer.encoded(bare=request.method == "HEAD")

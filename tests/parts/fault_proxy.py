@@ -299,7 +299,7 @@ class FaultProxy:
         own = self.answer_itself(seen, headers, body)
         if own is not None:
             client.sendall(own)
-            return True
+            return b"\r\nconnection: close\r\n" not in own.partition(b"\r\n\r\n")[0].lower() + b"\r\n"
         with socket.create_connection(self._upstream_address()) as upstream, upstream.makefile("rb") as answer:
             self._forward(upstream, f"{method} {path} HTTP/1.1", headers, body, faults)
             return self._answer(client, answer, method, faults)

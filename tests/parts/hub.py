@@ -1,6 +1,7 @@
 """A Hub-compatible server of model repositories on loopback."""
 
 import argparse
+import json
 import signal
 import sys
 import threading
@@ -135,9 +136,9 @@ class Hub:
         """Give a commit a tag."""
         self.store.tag(repo_id, name, commit)
 
-    def corrupt(self, repo_id: str, path: str, times: int | None = 1) -> None:
-        """Serve a file with one wrong byte, so many times or (None) for ever."""
-        self.faults.add_corrupt(f"{repo_id}/{path}", times)
+    def corrupt(self, repo_id: str, path: str, times: int | None = 1, skip: int = 0) -> None:
+        """Serve a file with one wrong byte, so many times or (None) for ever, after so many right answers."""
+        self.faults.add_corrupt(f"{repo_id}/{path}", times, skip)
 
     def cut(self, repo_id: str, path: str, after: int, times: int | None = 1) -> None:
         """Break the connection after so many bytes of a file's body."""
@@ -205,12 +206,15 @@ def main() -> None:
     parser.add_argument("--cdn-port", type=int, default=0)
     parser.add_argument("--rate", type=float, help="bytes a second at which the contents of files come, in all")
     parser.add_argument("--connection-rate", type=float, default=0, help="the same, over each connection")
+    parser.add_argument("--xet", type=json.loads, help='what has files on Xet: {"endpoint": URL, "hashes": {…}}')
     parser.add_argument("--token", action="append", default=[], metavar="TOKEN=REPO[,REPO]")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     wire = Wire(options.rate) if options.rate else None
     ports = {"port": options.port, "cdn_port": options.cdn_port}
     with Hub(options.root, host=options.host, wire=wire, connection_rate=options.connection_rate, **ports) as hub:
+        if options.xet:
+            hub.name_xet(XetStorage(**options.xet))
         for grant in options.token:
             token, _, repositories = grant.partition("=")
             hub.tokens[token] = set(repositories.split(","))

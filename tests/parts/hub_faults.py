@@ -69,9 +69,9 @@ class Faults:
         taken = self._take([fault for fault in self._ranges if fault.target == target])
         return None if taken is None else RangeLie(taken)
 
-    def add_corrupt(self, target: str, times: int | None) -> None:
-        """Let bodies of a file come with one wrong byte."""
-        self._corrupt.append(_Fault(target, 0, times))
+    def add_corrupt(self, target: str, times: int | None, skip: int = 0) -> None:
+        """Let bodies of a file come with one wrong byte, after so many that are right."""
+        self._corrupt.append(_Fault(target, 0, times, skip))
 
     def add_cut(self, target: str, after: int, times: int | None) -> None:
         """Let connections break after so many bytes of a file."""

@@ -54,7 +54,10 @@ def read_card(readme: bytes) -> dict[str, Any]:
     parts = readme.decode(errors="replace").split("---\n", 2)
     if len(parts) < 3 or parts[0].strip():
         return {}
-    card = yaml.safe_load(parts[1])
+    try:
+        card = yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        return {}
     return card if isinstance(card, dict) else {}
 
 

@@ -17,7 +17,16 @@ LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", 
 LFS_NAMES = ("tokenizer.model", "tokenizer.json")
 LFS_BYTES = 10_000_000
 
-Source = bytes | str | Path
+
+@dataclass(frozen=True)
+class Absent:
+    """A large file of which only size and hash are known: it is published, and whoever asks for its bytes gets none."""
+
+    size: int
+    sha256: str
+
+
+Source = bytes | str | Path | Absent
 
 
 @dataclass(frozen=True)
@@ -167,6 +176,8 @@ class Store:
         return {file.path: file for file in files}
 
     def _keep(self, path: str, source: Source, digests: dict[str, str]) -> File:
+        if isinstance(source, Absent):
+            return _lfs_file(path, source.size, source.sha256)
         if isinstance(source, Path) and source.stat().st_size > LFS_BYTES:
             sha256 = _digest(source, digests)
             _link(source, self.blob(sha256))

@@ -1,6 +1,7 @@
 """nginx before a registry, as Harbor, OpenShift's routes and many a company have it."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,13 @@ HARBOR = "client_max_body_size 0; chunked_transfer_encoding on;"
 """What Harbor's nginx has: https://github.com/goharbor/harbor, make/photon/prepare/templates/nginx."""
 
 HARBOR_LOCATION = "proxy_buffering off; proxy_request_buffering off; proxy_send_timeout 900; proxy_read_timeout 900;"
+
+OPENSHIFT_LOCATION = "proxy_buffering off; proxy_request_buffering off; proxy_send_timeout 30; proxy_read_timeout 30;"
+"""What a route of OpenShift does to a registry behind it (HAProxy, `timeout server 30s`), said to nginx."""
+
+INGRESS = "client_max_body_size 1m;"
+INGRESS_LOCATION = "proxy_connect_timeout 5; proxy_send_timeout 60; proxy_read_timeout 60;"
+"""What ingress-nginx has where nobody annotates an Ingress: https://kubernetes.github.io/ingress-nginx."""
 
 
 @contextmanager
@@ -108,3 +116,13 @@ def nginx_before(
             registry.access_log,
             ca_file=authority.cert_file if tls else None,
         )
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """Gives a port: nginx cannot be told to take any, and the kernel gives this one to nobody else for a while."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    yield port

@@ -1,10 +1,14 @@
 """The steps as a test calls them: with plain keywords, as the pipelines' parameters are named."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from modelcar.claim.downloads import open_download
+from modelcar.errors import ModelcarError
+from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.selection import Selection
 from modelcar.image.request import ImageRequest
 from modelcar.steps import build as build_step
@@ -18,10 +22,23 @@ def download(model: str, claim: Path, **given: Any) -> download_step.Downloaded:
     return download_step.download(_value(Selection, given, ("model", model)), claim)
 
 
-def build(directory: Path, target: str = "", *, builder: str = "auto", **given: Any) -> build_step.Built:
-    """Builds the image of a download."""
+def build(
+    directory: Path, target: str = "", *, builder: str = "auto", record_digest: str | None = None, **given: Any
+) -> build_step.Built:
+    """Builds the image of a download; by the record that is there now, unless another's digest is given."""
     image = _value(ImageRequest, given, ("target", target))
-    return build_step.build(build_step.BuildRequest(directory=directory, image=image, builder=builder))
+    if record_digest is None:
+        record_digest = _digest_of_record(directory)
+    request = build_step.BuildRequest(directory=directory, image=image, builder=builder, record_digest=record_digest)
+    return build_step.build(request)
+
+
+def _digest_of_record(directory: Path) -> str:
+    if not (directory / DOWNLOAD_NOTE).is_file():
+        return ""
+    with suppress(ModelcarError), open_download(directory) as found:
+        return found.record_digest
+    return ""
 
 
 def stream(model: str, target: str = "", *, mirror: str = "", **given: Any) -> stream_step.Streamed:

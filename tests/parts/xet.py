@@ -27,10 +27,10 @@ class XetStorage:
         tokens_given: How many it gave.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        """Use a storage at an address."""
+    def __init__(self, endpoint: str, hashes: dict[str, str] | None = None) -> None:
+        """Use a storage at an address, which may have files already."""
         self.endpoint = endpoint
-        self.hashes: dict[str, str] = {}
+        self.hashes = hashes or {}
         self.token_seconds = 3600.0
         self.tokens_given = 0
 

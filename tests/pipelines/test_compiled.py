@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ COMPILED = Path(__file__).parents[2] / "compiled"
 COMPONENTS = Path(__file__).parents[2] / "components"
 LOCK = Path(__file__).parents[2] / "requirements" / "dev.txt"
 PIPELINES = ("model-to-registry", "model-to-registry-streaming")
-STEPS = ("preflight", "download", "build", "build-in-job", "mirror", "register", "report")
+STEPS = ("preflight", "download", "build", "build-in-job", "mirror", "register", "serve", "report")
 MOVES = ("download", "build", "build-in-job", "stream", "mirror", "register")
 """The steps that move bytes or write entries: none of them runs where there is nothing to do."""
 
@@ -133,6 +132,15 @@ def test_the_steps_run_in_order_and_are_never_cached(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PIPELINES)
+def test_a_model_is_served_only_where_somebody_asks_for_it(name: str) -> None:
+    pipeline = json_format.ParseDict(read(name)[0], PipelineSpec())
+    condition = group_of(pipeline, "serve").trigger_policy.condition
+
+    assert condition == "inputs.parameter_values['pipelinechannel--serve_as'] != ''"
+    assert pipeline.root.input_definitions.parameters["serve_as"].default_value.string_value == ""
+
+
+@pytest.mark.parametrize("name", PIPELINES)
 def test_nothing_is_moved_where_there_is_nothing_to_do(name: str) -> None:
     pipeline = json_format.ParseDict(read(name)[0], PipelineSpec())
     condition = group_of(pipeline, "mirror").trigger_policy.condition
@@ -233,6 +241,7 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
         "build-in-job": [*one, "signing_secret"],
         "mirror": both,
         "register": [*both, "model_registry_secret"],
+        "serve": both,
     }
     for step in STEPS:
         assert all(secret.optional for secret in placed[step].secret_as_volume)
@@ -244,7 +253,8 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
 
 def test_streaming_needs_no_claim_and_no_place() -> None:
     executors = read("model-to-registry-streaming")[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert set(executors) == {f"exec-{step}" for step in ("preflight", "stream", "mirror", "register", "report")}
+    steps = ("preflight", "stream", "mirror", "register", "serve", "report")
+    assert set(executors) == {f"exec-{step}" for step in steps}
     for executor in executors.values():
         config = json_format.ParseDict(executor, KubernetesExecutorConfig())
         assert not config.pvc_mount
@@ -296,14 +306,14 @@ def test_the_tested_packages_are_the_shipped_ones() -> None:
         ("mirror", {"image": "quay.io/x/y:1", "mirror_target": ""}, "no mirror was asked for"),
         ("report", {"status": {"state": "FAILED", "pipelineTaskName": "x"}, "model": "a/b"}, "a/b"),
         ("register", {"image": "quay.io/x/y:1", "model_registry": ""}, "no Model Registry was named"),
+        ("serve", {"image": "quay.io/x/y:1", "serve_as": "y"}, "there is no cluster to serve on"),
     ],
 )
 def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
-    step: str, inputs: dict[str, Any], says: str, tmp_path: Path
+    step: str, inputs: dict[str, Any], says: str, bare_python: Path, tmp_path: Path
 ) -> None:
     pipeline = read("model-to-registry-streaming" if step == "stream" else "model-to-registry")[0]
     container = pipeline["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
-    venv.create(tmp_path / "python", with_pip=True)
     outputs: dict[str, Any] = {"outputFile": str(tmp_path / "outputs.json")}
     outputs["artifacts"] = {
         name: {"artifacts": [{"name": name, "type": {"schemaTitle": kind}, "uri": str(tmp_path / name)}]}
@@ -313,7 +323,7 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
     arguments = [json.dumps(executor_input) if part == "{{$}}" else part for part in container["args"]]
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        "PATH": f"{tmp_path}/python/bin:/usr/bin:/bin",
+        "PATH": f"{bare_python}:/usr/bin:/bin",
         "TMPDIR": str(tmp_path),
     }
     with run_workflow(pipeline, tmp_path) as run:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelcar.image.layout import MAX_LAYERS
+from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry, registry_plain
@@ -221,3 +223,41 @@ def test_model_of_four_hundred_shards(
     assert len(images.layers_of(f"{target.host}/shards/model:1")) <= MAX_LAYERS
     record_figures("stream of 400 shards", {"seconds": done.seconds, "CPU s": done.processor, "MiB": done.memory})
     assert done.memory < MEMORY_MIB
+
+
+@pytest.mark.parametrize("upload_rate", [4_000_000, 0])
+def test_layers_in_flight_follow_a_registry(
+    upload_rate: int,
+    pair: tuple[Registry, Registry],
+    served: tuple[Hub, str],
+    tmp_path: Path,
+    record_figures: Figures,
+) -> None:
+    """More of them where each upload is slow; never more than sixteen, nor than memory allows."""
+    (target, _), (hub, url) = pair, served
+    hub.publish(MODEL, tiny_llama(tmp_path / "model", shards=40, bytes_per_shard=9_000_000, consolidated=False))
+    ended, seen = threading.Event(), [0]
+
+    with FaultProxy(target.host) as proxy:
+        if upload_rate:
+            proxy.throttle(upload_rate, method="PATCH")
+
+        def watch() -> None:
+            while not ended.wait(0.05):
+                patches = [one for one in list(proxy.requests) if one.method == "PATCH" and one.length > (4 << 20)]
+                seen.append(sum(one.received < one.length for one in patches))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        runs = Runs(url, tmp_path)
+        runs.begin(PROGRAMS["stream"], MODEL, f"{proxy.host}/adapting/at-{upload_rate}:1")
+        (done,) = runs.end()
+        ended.set()
+        watcher.join()
+
+    assert done.code == 0, done.said
+    name = f"layers in flight at {upload_rate / 1e6:.0f} MB/s an upload" if upload_rate else "layers in flight"
+    record_figures(name, {"at most": max(seen), "seconds": done.seconds, "MiB": done.memory})
+    assert max(seen) <= 16
+    assert not upload_rate or max(seen) > 4
+    assert done.memory < 256

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from modelcar.cli.commands.status import find_run
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.logs import show_logs
+from modelcar.cli.server.run_list import find_run
 
 
 @takes_options

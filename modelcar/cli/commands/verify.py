@@ -32,6 +32,9 @@ def verify(
     quick: Annotated[
         bool, typer.Option("--quick", help="Read no layer; take the word of what is signed with --key.")
     ] = False,
+    allow_base_models: Annotated[
+        bool, typer.Option("--allow-base-models", help="Take a base image that holds /models, served with the model.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")] = False,
 ) -> None:
     """Check the whole chain of an image again, from the Model Registry's entry to the files on the Hub.
@@ -54,6 +57,7 @@ def verify(
             registered_name=registered_name,
             offline=offline,
             quick=quick,
+            allow_base_models=allow_base_models,
         )
     if as_json:
         links = [{"name": link.name, "state": link.state.value, "detail": link.detail} for link in done.links]

@@ -1,7 +1,7 @@
 """The checks before a run, each by itself: the model, the registries, the claim, the cluster."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from rich.filesize import decimal
 
 from modelcar import model_registry
 from modelcar.attestation.keys import find_signing_key
+from modelcar.attestation.signing import is_signed
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
@@ -20,7 +21,7 @@ from modelcar.image.base_contents import BaseContents, examine_base
 from modelcar.image.existing import Existing
 from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Stored
 from modelcar.steps.preflight import admission, claims
 from modelcar.steps.preflight.build_mode import PRIVILEGES
 from modelcar.steps.preflight.finding import Finding
@@ -28,6 +29,7 @@ from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.registries import check_registry
 from modelcar.steps.preflight.request import BuildMode, RunRequest
+from modelcar.steps.preflight.service import is_served
 from modelcar.steps.preflight.serving_nodes import check_serving_nodes
 
 
@@ -90,10 +92,10 @@ def _source(plan: Plan) -> Source:
     return plan.source or open_source(plan.snapshot.model)
 
 
-def check_base(plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:
+def check_base(run: RunRequest, plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:
     """Checks that the base image holds no model itself, and what KServe will find in it, if anything is to be made."""
     if plan.base is not None and unchanged is None:
-        yield from _served_on(plan.base.name, examine_base(plan.base))
+        yield from _served_on(plan.base.name, examine_base(plan.base, allow_models=run.allow_base_models))
 
 
 def _served_on(name: str, found: BaseContents) -> Iterator[Finding]:
@@ -208,8 +210,8 @@ def _own_image(cluster: Cluster) -> str:
         return ""
 
 
-def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
-    """Returns the image to serve, if a run would change nothing: it, its mirror and its entry are there already.
+def find_unchanged(run: RunRequest, plan: Plan, cluster: Cluster | None = None) -> Reference | None:
+    """Returns the image to serve, if a run would change nothing: it, its mirror, entry and service are there already.
 
     It is there if its digest is the one that would be made and, with a key, if it is signed with it.
     """
@@ -225,11 +227,24 @@ def find_unchanged(run: RunRequest, plan: Plan) -> Reference | None:
         same = existing.is_the_image and existing.is_signed
     image = plan.target.at(existing.stored.digest) if existing.stored and same else None
     if image is not None and run.mirror_target:
-        image = _mirrored(image, Reference.parse_target(run.mirror_target))
+        signed = existing.assemble().images if existing.stored else ()
+        image = _mirrored(image, Reference.parse_target(run.mirror_target), signed)
     if image is not None and run.model_registry:
-        options = {"name": run.registered_name, "model_format": run.model_format}
-        image = image if model_registry.is_registered(str(image), run.model_registry, **options) else None
+        image = image if _is_registered(image, run) else None
+    if image is not None and run.serve_as:
+        image = image if cluster is not None and is_served(run.serve_as, image, cluster) else None
     return image
+
+
+def _is_registered(image: Reference, run: RunRequest) -> bool:
+    return model_registry.is_registered(
+        str(image),
+        run.model_registry,
+        name=run.registered_name,
+        model_format=run.model_format,
+        owner=run.owner,
+        tags=run.tags,
+    )
 
 
 def free_bytes(claim: Path) -> int:
@@ -238,7 +253,12 @@ def free_bytes(claim: Path) -> int:
     return shutil.disk_usage(next(one for one in (place, *place.parents) if one.is_dir())).free
 
 
-def _mirrored(image: Reference, mirror: Reference) -> Reference | None:
+def _mirrored(image: Reference, mirror: Reference, to_be_signed: Sequence[Stored]) -> Reference | None:
+    key = find_signing_key()
     with Repository(mirror) as repository:
         stored = repository.find_manifest(mirror.tag)
-    return mirror.at(image.digest) if stored and stored.digest == image.digest else None
+        if stored is None or stored.digest != image.digest:
+            return None
+        if key is not None and not all(is_signed(repository, one.digest, key.public) for one in to_be_signed):
+            return None
+    return mirror.at(image.digest)

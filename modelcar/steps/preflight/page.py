@@ -35,6 +35,8 @@ def show(found: Preflight) -> None:
     """Prints the page, for a log, and the commands once more as they are: on the page their lines are broken."""
     if found.unchanged is not None:
         print(f"{found.unchanged} is this commit already, made in this way; nothing to do", flush=True)
+        if found.caveat:
+            print(found.caveat, flush=True)
         return
     from rich.console import Console
     from rich.markdown import Markdown
@@ -60,7 +62,8 @@ def _sections(found: Preflight) -> Iterator[str]:
 
 def _verdict(found: Preflight) -> str:
     if found.unchanged is not None:
-        return f"**Nothing to do.** {text(str(found.unchanged))} is this commit already, made in this way."
+        caveat = f" {found.caveat}." if found.caveat else ""
+        return f"**Nothing to do.** {text(str(found.unchanged))} is this commit already, made in this way.{caveat}"
     if found.refusals:
         count = len(found.refusals)
         return f"**This run cannot succeed**, for {count} reason{'' if count == 1 else 's'}:"

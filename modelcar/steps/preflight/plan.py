@@ -8,6 +8,7 @@ from pathlib import Path
 from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
 from modelcar.hub.choice import Choice
+from modelcar.hub.reshard import reshard
 from modelcar.hub.selection import Selection
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.hub.source import Source, open_source
@@ -108,15 +109,16 @@ def plan(
     problems = list(selected.problems)
     base = goal = None
     parts: list[Layer] = []
+    cut, reader_of = _cut(snapshot, source, request, problems)
     with _noted(problems):
-        parts = layout.part(snapshot, source.readers(snapshot), request.max_layer_size)
-    parts = parts or layout.part(snapshot, source.readers(snapshot), _NO_LIMIT)
+        parts = layout.part(cut, reader_of, request.max_layer_size)
+    parts = parts or layout.part(cut, reader_of, _NO_LIMIT)
     with _noted(problems):
         base = open_base_image(request.base_image)
     with _noted(problems):
         goal = _destination(request, snapshot)
     planned = Plan(
-        snapshot=snapshot,
+        snapshot=cut,
         choice=choice,
         layers=tuple(parts),
         max_layer_size=request.max_layer_size,
@@ -131,8 +133,19 @@ def plan(
     return replace(
         planned,
         fetch_bytes=bytes_to_fetch(snapshot, claim) if claim else snapshot.size,
-        scratch_bytes=layer_copies * max(layer.size for layer in parts),
+        scratch_bytes=layer_copies * max((layer.size for layer in parts), default=0),
     )
+
+
+def _cut(
+    snapshot: Snapshot, source: Source, request: ImageRequest, problems: list[ModelcarError]
+) -> tuple[Snapshot, layout.ReaderOf]:
+    """Cuts the files that no layer holds, where that is asked for; only their headers are read."""
+    if not request.reshard:
+        return snapshot, source.readers(snapshot)
+    resharded = reshard(snapshot, source.readers(snapshot), request.max_layer_size)
+    problems += resharded.problems
+    return resharded.apply(snapshot), resharded.reader
 
 
 def _destination(request: ImageRequest, snapshot: Snapshot) -> Reference | None:

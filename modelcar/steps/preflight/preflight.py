@@ -5,13 +5,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from modelcar import model_registry, pod
+from modelcar.attestation.keys import find_signing_key
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
+from modelcar.image.existing import UNREAD
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import Record
 from modelcar.steps.preflight import checks, nodes
@@ -19,6 +23,7 @@ from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
 from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequest
+from modelcar.steps.preflight.service import check_serve_as
 
 CHECK_SECONDS = 60.0
 """How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
@@ -40,6 +45,7 @@ class Preflight:
         build_mode: Where the build will run.
         unchanged: The image to serve, if it, its mirror and its entry are all there already; else None.
         free_bytes: What is free on the claim; None where it cannot be seen from here.
+        caveat: What is not proved of an unchanged image; empty for nothing.
     """
 
     run: RunRequest
@@ -48,6 +54,7 @@ class Preflight:
     build_mode: BuildMode
     unchanged: Reference | None
     free_bytes: int | None
+    caveat: str = ""
 
     @property
     def refusals(self) -> list[Finding]:
@@ -92,29 +99,26 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     Raises:
         ClusterError: KUBECONFIG names a file that cannot be used.
     """
+    serving_cluster = _serving_cluster(run, find_cluster)
     # A run on this machine (modelcar run) builds here, whatever cluster KUBECONFIG names.
-    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else find_cluster()
+    cluster = None if run.streaming or pod.LOCAL_CLAIM in os.environ else serving_cluster
     mistakes = list(run.mistakes())
     nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
     mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
     planned = _started(lambda: _plan(run, mode, seen))
+    unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
-        "target": _started(lambda: list(checks.check_target(run, planned.result()))),
-        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, _largest_layer(planned)))),
+        **_write_checks(run, planned, unchanged),
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
-        "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
     if not run.streaming:
         asked["claim"] = _started(lambda: list(checks.check_claim(run, planned.result(), seen, cluster)))
-    if cluster is not None and not mistakes:
-        asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
-        asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
-        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
+    asked |= _build_checks(run, mode, None if mistakes else cluster)
+    asked |= _serving_checks(run, planned, serving_cluster)
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
-    unchanged = _started(lambda: checks.find_unchanged(run, planned.result()))
-    asked["base image"] = _started(lambda: list(checks.check_base(planned.result(), unchanged.result())))
+    asked["base image"] = _started(lambda: list(checks.check_base(run, planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
     if cluster is None and not run.streaming:
@@ -130,7 +134,61 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         build_mode=mode,
         unchanged=image,
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
+        caveat=UNREAD if image is not None and find_signing_key() is None else "",
     )
+
+
+def _write_checks(
+    run: RunRequest, planned: Future[Plan], unchanged: Future[Reference | None]
+) -> dict[str, Future[list[Finding]]]:
+    """Starts the checks that begin to write what a run will write."""
+    writes: dict[str, Callable[[], Iterable[Finding]]] = {
+        "target": lambda: checks.check_target(run, planned.result()),
+        "mirror": lambda: checks.check_push("mirror", run.mirror_target, _largest_layer(planned)),
+        "Model Registry": lambda: checks.check_model_registry(run.model_registry),
+    }
+    return {about: _started(partial(_if_needed, unchanged, check)) for about, check in writes.items()}
+
+
+def _build_checks(run: RunRequest, mode: BuildMode, cluster: Cluster | None) -> dict[str, Future[list[Finding]]]:
+    """Starts the checks of the cluster that the image is built on."""
+    if cluster is None:
+        return {}
+    return {
+        "nodes": _started(lambda: nodes.check(cluster, run.need)),
+        "build pod": _started(lambda: list(checks.check_pod(run, mode, cluster))),
+    }
+
+
+def _serving_checks(
+    run: RunRequest, planned: Future[Plan], cluster: Cluster | None
+) -> dict[str, Future[list[Finding]]]:
+    """Starts the checks of the cluster that the model may be served on."""
+    asked: dict[str, Future[list[Finding]]] = {}
+    if cluster is not None:
+        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
+    if run.serve_as:
+        asked["service"] = _started(lambda: list(check_serve_as(run.serve_as, cluster)))
+    return asked
+
+
+def _if_needed(unchanged: Future[Reference | None], check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Makes a check that begins to write, unless the run will write nothing, or until that takes too long to tell."""
+    with suppress(ModelcarError, TimeoutError):
+        if unchanged.result(CHECK_SECONDS / 2) is not None:
+            return []
+    return list(check())
+
+
+def _serving_cluster(run: RunRequest, find_cluster: Callable[[], Cluster | None]) -> Cluster | None:
+    """Finds the cluster that the model may be served on; a run that needs none goes on without."""
+    local = run.streaming or pod.LOCAL_CLAIM in os.environ
+    try:
+        return None if local and not (run.serve_as or run.streaming) else find_cluster()
+    except ClusterError:
+        if local and not run.serve_as:
+            return None
+        raise
 
 
 def _plan(run: RunRequest, mode: BuildMode, seen: Path | None) -> Plan:

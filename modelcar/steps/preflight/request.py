@@ -42,13 +42,18 @@ class RunRequest:
         variant: Which of several alternatives to take; empty for the loaders' own default.
         model_layout: `flat` or `versioned`, the folder of the image that the files lie in.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
+        allow_base_models: Whether the base image may hold /models itself.
         builder: `buildah`, `direct` or `auto`.
         build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
             privileged Job) or `auto`, the least privileged that works.
         max_layer_size: The largest layer that the registries take, in bytes.
+        reshard: Cut safetensors and GGUF files that are larger than that.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime; empty for what was found.
+        owner: Who answers for the model in the Model Registry; empty for who is there.
+        tags: Labels of the model and the version there.
+        serve_as: The InferenceService to serve it with; empty for none.
         streaming: Whether the model goes from the Hub into the registry without claim and build.
         claim: The PersistentVolumeClaim's name.
         node_selector: Labels of the nodes that may run the build.
@@ -72,12 +77,17 @@ class RunRequest:
     variant: str = ""
     model_layout: str = "flat"
     base_image: str = ""
+    allow_base_models: bool = False
     builder: str = "auto"
     build_mode: str = "auto"
     max_layer_size: int = layout.MAX_LAYER_SIZE
+    reshard: bool = False
     if_exists: str = "update"
     registered_name: str = ""
     model_format: str = ""
+    owner: str = ""
+    tags: Sequence[str] = ()
+    serve_as: str = ""
     streaming: bool = False
     claim: str = "modelcar"
     node_selector: Mapping[str, str] = field(default_factory=dict)

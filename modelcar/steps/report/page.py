@@ -1,7 +1,7 @@
 """The report's page: what ended how, why, and what helps."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.filesize import decimal
 
@@ -15,7 +15,7 @@ from modelcar.records.step_record import Record
 from modelcar.serving.documents import ServingDocuments, serving_documents
 from modelcar.serving.platform import Platform, PlatformName
 from modelcar.serving.runtime import Runtime
-from modelcar.serving.served_model import ServedModel, served_model
+from modelcar.serving.served_model import RegistryEntry, ServedModel, served_model
 from modelcar.steps.report import disk_chart
 from modelcar.steps.report.disk_chart import DISKS, peak
 
@@ -54,6 +54,8 @@ class EndedRun:
     model_format: str = ""
     serving: str = "auto"
     connection: str = ""
+    model_registry: str = ""
+    serve_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ class Found:
             return None
         size = max((record.size for record in self.records), default=0)
         guessed = served_model(self.image, run.model or "model", {annotations.SIZE: str(size)}, run.model_format)
-        return serving_documents(self.served or guessed, self.platform, run.connection, self.runtime)
+        ids = next((record.entry_ids for record in reversed(self.records) if record.entry_ids), ["", ""])
+        entry = RegistryEntry.of(run.model_registry, ids[0], ids[-1])
+        model = replace(self.served or guessed, entry=entry, service=run.serve_as)
+        return serving_documents(model, self.platform, run.connection, self.runtime)
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ def _failure(run: EndedRun, found: Found) -> Iterator[str]:
         yield markdown.text(_finished(failure.what))
         if failure.remedy:
             yield f"**What to do:** {markdown.sentence(_finished(failure.remedy))}"
+    if any(record.step == "serve" and record.failed for record in found.records) and found.image:
+        yield f"The image is in its place, {markdown.text(found.image)}; only its service is not."
     if any(record.step == "download" for record in found.records):
         yield "The download on the claim is kept: the next run goes on from there."
 
@@ -164,13 +171,14 @@ def _failure(run: EndedRun, found: Found) -> Iterator[str]:
 def _success(run: EndedRun, found: Found) -> Iterator[str]:
     last = {record.step: record for record in found.records}
     image = found.image
-    unchanged = any(record.unchanged for record in last.values())
+    unchanged = any(record.unchanged for record in last.values() if record.step != "serve")
     yield f"# {markdown.text(run.model or 'The model')} is there" + (" already" if unchanged else "")
     facts = {
         "image": image,
         "commit": _first(record.commit for record in found.records),
         "size": decimal(size) if (size := max((record.size for record in last.values()), default=0)) else "",
         "registered as": _first(record.entry for record in last.values()),
+        **_served(last.get("serve")),
     }
     known = [(name, value) for name, value in facts.items() if value]
     if known:
@@ -181,6 +189,14 @@ def _success(run: EndedRun, found: Found) -> Iterator[str]:
     elif not image:
         goal = run.mirror_target or run.target
         yield f"The steps left no record of the image's digest; its tag is {markdown.text(goal)}." if goal else ""
+
+
+def _served(record: Record | None) -> dict[str, str]:
+    """Says how the model is served, where a step served it."""
+    if record is None or not record.service:
+        return {}
+    times = f"pulled in {duration(record.pull_seconds)}, started in {duration(record.start_seconds)}"
+    return {"served as": record.service, "times": "" if record.unchanged else times, "it answered": record.answer}
 
 
 _PLATFORM_NAMES: dict[PlatformName, str] = {
@@ -266,7 +282,11 @@ def _figures(records: Sequence[Record]) -> dict[str, float]:
         "seconds": round(max(record.end for record in records) - records[0].start, 1),
         "moved bytes": float(sum(record.moved_bytes for record in records)),
     }
-    return figures | {f"{record.step} seconds": round(record.seconds, 1) for record in records}
+    figures |= {f"{record.step} seconds": round(record.seconds, 1) for record in records}
+    served = next((record for record in reversed(records) if record.service and not record.unchanged), None)
+    return figures | (
+        {} if served is None else {"pull seconds": served.pull_seconds, "start seconds": served.start_seconds}
+    )
 
 
 def node_need(records: Sequence[Record]) -> int:

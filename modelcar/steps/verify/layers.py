@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile
-from modelcar.image.base_contents import Held, left_of, look_into
+from modelcar.image.annotations import folder_of_image
+from modelcar.image.base_contents import Held, look_into, what_is_there
 from modelcar.image.base_image import BaseImage
 from modelcar.image.read_back import read_layer
 from modelcar.oci import spec
@@ -30,11 +30,13 @@ class Contents:
         files: The files of each layer, in the layers' order; None if it is not known.
         is_proved: Whether that was read, or is signed.
         links: What came of looking.
+        hashes: The SHA-256 of each file that was read, by its place in /models.
     """
 
     files: list[list[PublishedFile]] | None = None
     is_proved: bool = False
     links: list[Link] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,19 @@ class _Read:
     problem: str
     file_problems: list[str]
     held: Held = field(default_factory=Held)
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
-def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:
+def read_layers(
+    image: FoundImage, base: BaseImage | None, origin: Origin, *, allow_base_models: bool = False
+) -> Contents:
     """Reads every byte of every layer, and tells which published files they hold.
 
     Args:
         image: The image.
         base: The image under the model; None if it could not be read.
         origin: What was published.
+        allow_base_models: Whether the base may have files in /models.
     """
     models = {layer.digest for layer in image.model_layers(base)}
     every = image.layers
@@ -65,11 +71,11 @@ def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Co
         if by_path is None:
             return _read_base_layer(image, layer, progress.advance, is_known=True)
         found = read_layer(image.repository, layer, by_path, progress.advance)
-        return _Read(layer.digest, found.files, found.problem, found.file_problems)
+        return _Read(layer.digest, found.files, found.problem, found.file_problems, hashes=found.hashes)
 
     with Progress("verify", total) as progress, ThreadPoolExecutor(PARALLEL_LAYERS) as pool:
         done = {one.digest: one for one in pool.map(read, every.values())}
-    links = list(_told(base, done, total))
+    links = list(_told(base, done, total, allow_base_models=allow_base_models))
     if by_path is None:
         links.append(not_proved("files", "nobody says what was published"))
         return Contents(links=links)
@@ -79,7 +85,8 @@ def read_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Co
         links.append(broken("file", f"{len(problems) - MAX_NAMED} more that are not as they were published"))
     if any(link for link in links if link.name in ("layer", "file")):
         return Contents(links=links)
-    return Contents([done[layer.digest].files for layer in image.model_layers(base)], True, links)
+    hashes = {place: found for one in done.values() for place, found in one.hashes.items()}
+    return Contents([done[layer.digest].files for layer in image.model_layers(base)], True, links, hashes)
 
 
 def trust_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> Contents:
@@ -96,7 +103,7 @@ def trust_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> C
     if statement is None:
         links.append(not_proved("layers", "they were not read, and no statement says what is in them"))
         return Contents(links=links)
-    by_layer = statement.by_layer()
+    by_layer = statement.by_layer(folder_of_image(image.said))
     layers = [layer.digest for layer in image.model_layers(base)]
     if sorted(by_layer) != sorted(layers):
         links.append(broken("layers", "they are not the ones that the statement names"))
@@ -108,21 +115,22 @@ def trust_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> C
     return Contents([by_layer[digest] for digest in layers], origin.is_signed, links)
 
 
-def _told(base: BaseImage | None, done: dict[str, _Read], total: int) -> Iterator[Link]:
+def _told(base: BaseImage | None, done: dict[str, _Read], total: int, *, allow_base_models: bool) -> Iterator[Link]:
     wrong = [one for one in done.values() if one.problem]
     for one in wrong[:MAX_NAMED]:
         yield broken("layer", f"{one.digest}: {one.problem}")
     if not wrong:
         yield proved("layers", f"{len(done)}, {total} bytes, each with its digest")
     for variant in base.variants if base else ():
-        if path := left_of(done[layer.digest].held for layer in variant.layers if layer.digest in done):
-            yield not_proved("base image", f"it holds /{path}: two models in one image")
+        held = [done[layer.digest].held for layer in variant.layers if layer.digest in done]
+        if detail := what_is_there(variant, held):
+            yield (proved if allow_base_models else not_proved)("base image", detail)
             return
 
 
 def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *, is_known: bool) -> _Read:
     """Reads a layer that is not the model's, for its digest and for what it has under /models."""
-    whole = sha256()
+    whole = spec.Hash(like=layer.digest)
 
     def chunks() -> Iterator[bytes]:
         blob = Blob(layer.size, lambda offset: image.repository.read_blob(layer.digest, offset))
@@ -134,13 +142,13 @@ def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *,
     stream, held, problem = chunks(), Held(), ""
     try:
         if not is_known:
-            held = look_into(layer.media_type, stream)
+            held = look_into(stream)
         for _ in stream:
             pass
     except (CredentialsError, RegistryUnwellError):
         raise
     except (WrongBytesError, RegistryError) as error:
         return _Read(layer.digest, [], error.what, [])
-    if f"sha256:{whole.hexdigest()}" != layer.digest:
-        problem = f"the registry serves other bytes, sha256:{whole.hexdigest()}"
+    if whole.digest != layer.digest:
+        problem = f"the registry serves other bytes, {whole.digest}"
     return _Read(layer.digest, [], problem, [], held)

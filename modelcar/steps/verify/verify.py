@@ -11,8 +11,9 @@ from modelcar.attestation.documents import Documents, read_documents
 from modelcar.attestation.keys import PublicKey
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
+from modelcar.steps.verify.cut_files import prove_cut_files
 from modelcar.steps.verify.found import FoundImage, read_image
-from modelcar.steps.verify.layers import read_layers, trust_layers
+from modelcar.steps.verify.layers import Contents, read_layers, trust_layers
 from modelcar.steps.verify.origin import Origin, find_base, find_origin
 from modelcar.steps.verify.recomputed import recompute
 from modelcar.steps.verify.result import Link, Verification, broken, not_checked, not_proved, proved
@@ -26,6 +27,7 @@ def verify(
     registered_name: str = "",
     offline: bool = False,
     quick: bool = False,
+    allow_base_models: bool = False,
 ) -> Verification:
     """Checks the chain of an image from the Model Registry's entry to the Hub.
 
@@ -36,6 +38,7 @@ def verify(
         registered_name: The registered model's name there; empty for the model's id.
         offline: Holds the files against the statement that is signed with the key, instead of asking the Hub.
         quick: Reads no layer, and takes the word of the statement that is signed with the key.
+        allow_base_models: Takes a base image that has files in /models, which are served with the model.
 
     Returns:
         Every link with what came of it. A broken link is no error of this function's.
@@ -56,11 +59,15 @@ def verify(
             done.add([_check_entry(image, model_registry, registered_name)])
         origin, links = find_origin(image, key, offline=offline, quick=quick)
         base, link = find_base(image, offline=offline)
-        contents = (trust_layers if quick else read_layers)(image, base, origin)
+        if quick:
+            contents = trust_layers(image, base, origin)
+        else:
+            contents = read_layers(image, base, origin, allow_base_models=allow_base_models)
+        contents = prove_cut_files(image, image.model_layers(base), origin.resharded, contents)
         again = recompute(image, base, origin, contents)
         documents = read_documents(repository, top.digest, key, again.contents)
         done.add([*links, *_check_provenance(documents, origin, key), link, *contents.links])
-        done.add([*again.links, *_check_inventory(documents), *_check_model_signature(documents)])
+        done.add([*again.links, *_check_inventory(documents), *_check_model_signature(documents, contents)])
         done.add([_check_signature(documents, key)])
         return done
 
@@ -106,12 +113,13 @@ def _check_inventory(documents: Documents) -> Iterator[Link]:
         yield proved("inventory", "it lists what is in the layers")
 
 
-def _check_model_signature(documents: Documents) -> Iterator[Link]:
+def _check_model_signature(documents: Documents, contents: Contents) -> Iterator[Link]:
     verdict = documents.model
     if verdict.problem:
         yield broken("model signature", verdict.problem)
     elif verdict.is_right:
-        yield proved("model signature", "made with this key, of the files that were published (OpenSSF Model Signing)")
+        read = "" if contents.hashes else "; small files, published by git's hash, were not compared"
+        yield proved("model signature", f"OpenSSF's, made with this key, of the files that were published{read}")
 
 
 def _check_signature(documents: Documents, key: PublicKey | None) -> Link:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import kfp
 from packaging.utils import parse_wheel_filename
 
 _COMPONENTS = Path(__file__).parents[3] / "components"
@@ -49,9 +50,11 @@ def package_index(folder: Path, address: str) -> Iterator[str]:
 
 
 def _wheels() -> Path:
-    """Fetches the wheels once into the user's cache."""
+    """Fetches the wheels once into the user's cache, or builds them where there are sources only, as of kfp."""
     files = sorted(_COMPONENTS.glob("*/requirements.txt"))
-    lines = sorted({line for file in files for line in file.read_text().splitlines() if line and line[0].isalnum()})
+    pinned = (line for file in files for line in file.read_text().splitlines() if line and line[0].isalnum())
+    # Which every step installs as well (modelcar.components.self_contained).
+    lines = sorted({*pinned, f"kfp=={kfp.__version__}"})
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines"
     key = hashlib.sha256("\n".join([sys.version, *lines]).encode()).hexdigest()[:16]
     folder = cache / f"wheels-{key}"
@@ -60,7 +63,7 @@ def _wheels() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
             folder.mkdir(exist_ok=True)
-            download = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
-            subprocess.run([*download, "--dest", folder, *lines], check=True)
+            wheel = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps")
+            subprocess.run([*wheel, "--wheel-dir", folder, *lines], check=True)
             (folder / "done").touch()
     return folder

@@ -61,7 +61,7 @@ def test_it_is_at_the_claims_top_where_the_download_is_another_users(claim: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes directories of another user")
-def test_what_a_killed_build_left_is_removed_by_the_next_and_the_report(claim: Path) -> None:
+def test_leavings_of_a_killed_build_go_with_the_next_and_the_report(claim: Path) -> None:
     worked(claim, "killed")
     assert len(list((claim / ".modelcar").iterdir())) == 1
     worked(claim)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.claim.downloads import read_snapshot, write_snapshot
+from modelcar.claim.downloads import DIGESTS, read_snapshot, write_record
 from modelcar.claim.files import OnDisk
 from modelcar.claim.folder import Folder
 from modelcar.errors import ClaimError, UnsafeNameError, WrongBytesError
@@ -66,17 +66,18 @@ def test_safe_path_stays_below_its_directory(path: str) -> None:
 
 
 def test_record_is_read_back(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    write_record(SNAPSHOT, b"{}", Folder(tmp_path))
 
     assert read_snapshot(tmp_path) == SNAPSHOT
     assert SNAPSHOT.size == 9
-    assert [path.name for path in (tmp_path / DOWNLOAD_NOTE).parent.iterdir()] == [DOWNLOAD_NOTE.name]
+    there = {path.name for path in (tmp_path / DOWNLOAD_NOTE).parent.iterdir()}
+    assert there == {DOWNLOAD_NOTE.name, DIGESTS.name}
 
 
 def test_record_is_replaced(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    write_record(SNAPSHOT, b"{}", Folder(tmp_path))
     other = SNAPSHOT.model_copy(update={"files": FILES[:1]})
-    write_snapshot(other, Folder(tmp_path))
+    write_record(other, b"{}", Folder(tmp_path))
 
     assert read_snapshot(tmp_path) == other
 
@@ -91,7 +92,7 @@ def test_missing_record_is_named(place: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"model": 7}'])
 def test_damaged_record_is_named(damage: bytes, tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    write_record(SNAPSHOT, b"{}", Folder(tmp_path))
     (tmp_path / DOWNLOAD_NOTE).write_bytes(damage)
 
     with pytest.raises(WrongBytesError, match=r"is damaged.*run the download again"):
@@ -99,7 +100,7 @@ def test_damaged_record_is_named(damage: bytes, tmp_path: Path) -> None:
 
 
 def test_truncated_record_is_named(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    write_record(SNAPSHOT, b"{}", Folder(tmp_path))
     record = tmp_path / DOWNLOAD_NOTE
     record.write_bytes(record.read_bytes()[:-20])
 
@@ -108,7 +109,7 @@ def test_truncated_record_is_named(tmp_path: Path) -> None:
 
 
 def test_record_that_leads_out_is_refused(tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, Folder(tmp_path))
+    write_record(SNAPSHOT, b"{}", Folder(tmp_path))
     record = tmp_path / DOWNLOAD_NOTE
     record.write_text(record.read_text().replace("config.json", "../../config.json"))
 

@@ -14,6 +14,7 @@ from modelcar.hub import xet as xet_module
 from modelcar.hub.client import Hub as HubClient
 from modelcar.hub.reader import MIN_XET_BYTES, HubFile
 from modelcar.hub.xet import is_trusted
+from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 from tests.parts.steps import download, stream
@@ -157,6 +158,52 @@ def test_download_and_stream_take_the_transport(
     assert over_http(hub) <= len(CONTENT) // 100
     with pytest.raises(HubError, match="no transport 'pigeon'"):
         download(REPO, tmp_path / "claim", transport="pigeon")
+
+
+@NEEDS_SERVER
+class TestServer:
+    """Xet's own storage server, behind a proxy that breaks it in the middle of a file."""
+
+    @pytest.fixture
+    def proxy(self, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+        monkeypatch.setattr(xet_module, "RETRY_SECONDS", 1)
+        with xet_server(tmp_path / "xet") as storage, FaultProxy(storage.endpoint.removeprefix("http://")) as proxy:
+            storage.add(CONTENT)
+            hub.publish(REPO, {FILE: CONTENT})
+            self.storage = XetStorage(f"http://{proxy.host}", storage.hashes)
+            hub.name_xet(self.storage)
+            yield proxy
+
+    @pytest.fixture
+    def file(self, proxy: FaultProxy) -> Iterator[HubFile]:
+        with HubClient("xet") as client:
+            snapshot = client.snapshot(REPO)
+            yield client.reader(snapshot, snapshot.by_path[FILE])
+
+    @pytest.mark.parametrize("skip", [0, 1])
+    @pytest.mark.parametrize("fault", ["drop", "status", "truncate"])
+    def test_what_goes_away_is_made_up_for(self, fault: str, skip: int, proxy: FaultProxy, file: HubFile) -> None:
+        options = {"status": {"code": 500}, "truncate": {"after": 1000}}.get(fault, {})
+        getattr(proxy, fault)(path="/fetch_term", skip=skip, times=None, **options)
+
+        assert whole(file) == CONTENT
+
+    def test_wrong_bytes_are_not_handed_on(self, proxy: FaultProxy, file: HubFile) -> None:
+        proxy.corrupt_answer(at=5000, path="/fetch_term", times=None)
+
+        assert whole(file) == CONTENT
+
+    def test_token_that_ends_is_fetched_anew(self, hub: Hub, proxy: FaultProxy) -> None:
+        """Several reads of one transport, with a token that lasts no longer than one of them."""
+        self.storage.token_seconds = 1.0
+        proxy.throttle(8_000_000, path="/fetch_term")
+        with HubClient("xet") as client:
+            snapshot = client.snapshot(REPO)
+            for _ in range(2):
+                assert whole(client.reader(snapshot, snapshot.by_path[FILE])) == CONTENT
+
+        assert self.storage.tokens_given > 1
+        assert over_http(hub) == 0
 
 
 @pytest.mark.parametrize(

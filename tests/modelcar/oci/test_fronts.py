@@ -1,14 +1,15 @@
 """Real nginx before a real registry: TLS that ends there, time-outs, limits, and clients' certificates."""
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from modelcar import pod
 from modelcar.errors import RegistryError
 from modelcar.oci import trust
 from modelcar.oci.reference import Reference
@@ -16,9 +17,18 @@ from modelcar.oci.registry import Repository
 from modelcar.steps.mirror import mirror
 from tests.parts.access_log import read_access_log
 from tests.parts.bent_registry import UPLOADS, BentRegistry, error
+from tests.parts.command import modelcar
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
-from tests.parts.nginx import HARBOR, HARBOR_LOCATION, nginx_before
+from tests.parts.nginx import (
+    HARBOR,
+    HARBOR_LOCATION,
+    INGRESS,
+    INGRESS_LOCATION,
+    OPENSHIFT_LOCATION,
+    free_port,
+    nginx_before,
+)
 from tests.parts.registries import Registry
 from tests.parts.steps import stream
 
@@ -36,16 +46,6 @@ def published(hub: Hub, tmp_path: Path) -> Hub:
     files = tiny_llama(tmp_path / "model", shards=2, consolidated=False)
     hub.publish(MODEL, files, date=datetime(2026, 1, 1, tzinfo=UTC))
     return hub
-
-
-@contextmanager
-def free_port() -> Iterator[int]:
-    """Nginx cannot be told to take any port; the kernel gives this one to nobody else for a while."""
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    yield port
 
 
 @pytest.fixture
@@ -73,15 +73,24 @@ def test_tls_is_kept_although_the_registry_does_not_know_of_it(published: Hub, f
     assert mirror(str(done.image), f"{front.host}/front/copied:1").image.digest == done.image.digest
 
 
-@pytest.mark.parametrize(
-    "front", [{"settings": HARBOR, "location": HARBOR_LOCATION}, {"tls": False}], indirect=True, ids=["harbor", "plain"]
-)
+FRONTS = {
+    "harbor": {"settings": HARBOR, "location": HARBOR_LOCATION},
+    "openshift": {"settings": HARBOR, "location": OPENSHIFT_LOCATION},
+    "ingress": {"settings": INGRESS, "location": INGRESS_LOCATION},
+    "plain": {"tls": False},
+}
+
+
+@pytest.mark.parametrize("front", FRONTS.values(), indirect=True, ids=FRONTS)
 def test_fronts_as_people_have_them(published: Hub, front: Registry, request: pytest.FixtureRequest) -> None:
+    """With their limits and time-outs; there and back."""
     name = request.node.callspec.id
     if front.scheme == "http":
         front.host = front.host.replace("localhost", "127.0.0.1")
 
-    assert stream(MODEL, f"{front.host}/front/{name}:1").image.digest
+    done = stream(MODEL, f"{front.host}/front/{name}:1").image
+
+    assert mirror(str(done), f"{front.host}/front/{name}/copy:1").image.digest == done.digest
 
 
 @pytest.mark.parametrize("front", [{"settings": "client_max_body_size 1m;"}], indirect=True)
@@ -95,9 +104,9 @@ def test_small_bodies_alone(published: Hub, front: Registry) -> None:
 
 def test_gateway_that_gives_up(published: Hub, plain_registry: Registry, tmp_path: Path, isolated: Path) -> None:
     """As OpenShift's route after 30 seconds: the registry still commits, and the gateway answers 504."""
-    settings = "client_max_body_size 0; proxy_read_timeout 1s;"
+    settings = "client_max_body_size 0; proxy_read_timeout 3s;"
     with BentRegistry(plain_registry.host) as slow, free_port() as port:
-        slow.delay(3, method="PUT", path="/blobs/uploads/", times=3)
+        slow.delay(6, method="PUT", path="/blobs/uploads/", times=3)
         behind = Registry(slow.host, "http", 0, plain_registry.storage, plain_registry.log, plain_registry.access_log)
         with nginx_before(behind, tmp_path / "nginx", port=port, settings=settings, tls=False) as front:
             host = front.host.replace("localhost", "127.0.0.1")
@@ -119,6 +128,37 @@ class TestClientCertificates:
         shutil.copy(tmp_path / "nginx" / "client.key", folder / "client.key")
 
         assert stream(MODEL, f"{front.host}/front/client:1").image.digest
+
+    def test_pair_of_a_secret_is_shown(
+        self, published: Hub, front: Registry, isolated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The Secret that the pipelines mount holds the login, and beside it the pair and the authority."""
+        shutil.rmtree(self.folder(isolated, front))
+        secret = tmp_path / "secrets" / "registry"
+        secret.mkdir(parents=True)
+        (secret / ".dockerconfigjson").write_text(json.dumps({"auths": {f"https://{front.host}": {}}}))
+        for name in ("ca.crt", "client.cert", "client.key"):
+            own = front.ca_file if name == "ca.crt" else tmp_path / "nginx" / name.replace(".cert", ".crt")
+            assert own
+            shutil.copy(own, secret / name)
+        monkeypatch.setattr(pod, "SECRETS", tmp_path / "secrets")
+
+        assert stream(MODEL, f"{front.host}/front/secret:1").image.digest
+        done = modelcar("doctor", "--registry", f"{front.host}/front/secret")
+        assert done.returncode == 0, done.stdout
+
+    def test_pair_of_another_registrys_secret_is_not_shown(
+        self, published: Hub, front: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secret = tmp_path / "secrets" / "registry"
+        secret.mkdir(parents=True)
+        (secret / ".dockerconfigjson").write_text(json.dumps({"auths": {"registry.example": {}}}))
+        shutil.copy(tmp_path / "nginx" / "client.crt", secret / "client.cert")
+        shutil.copy(tmp_path / "nginx" / "client.key", secret / "client.key")
+        monkeypatch.setattr(pod, "SECRETS", tmp_path / "secrets")
+
+        with pytest.raises(RegistryError):
+            stream(MODEL, f"{front.host}/front/not-ours:1")
 
     def test_without_one_the_remedy_is_named(self, published: Hub, front: Registry) -> None:
         with pytest.raises(RegistryError) as raised:

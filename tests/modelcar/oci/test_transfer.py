@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from modelcar.oci import transfer
+from modelcar.oci import destination
 from modelcar.oci.blob import Blob
 from modelcar.oci.capabilities import Capabilities
 from modelcar.oci.registry import Repository
@@ -92,7 +92,7 @@ def test_no_more_layers_are_sent_at_once_than_there_are_turns() -> None:
 
 
 def test_upload_that_waited_too_long_for_its_turn_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "STALE_SECONDS", -1.0)
+    monkeypatch.setattr(destination, "STALE_SECONDS", -1.0)
     repository = SlowRepository()
     repository.answer.set()
 

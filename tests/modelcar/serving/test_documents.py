@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,27 @@ def test_image_of_ours_says_how_it_is_served(plain_registry: Registry, hub: Hub,
     subprocess.run(copy, check=True, capture_output=True)
     with pytest.raises(BuildError, match="does not say which model it holds"):
         read_served_model(foreign)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://registry-rest.apps.example.com", "registry"),
+        ("http://model-registry.rhoai-model-registries.svc:8080", "model-registry"),
+        ("", ""),
+        ("no address", ""),
+    ],
+)
+def test_registry_is_called_as_its_address_begins(url: str, name: str) -> None:
+    entry = RegistryEntry.of(url, "12", "34")
+
+    assert (entry.name if entry else "") == name
+    assert RegistryEntry.of(url, "", "34") is None
+
+
+def test_service_of_another_name_is_called_so_everywhere() -> None:
+    model = replace(served_model(IMAGE, "a/b", MISTRAL), service="chat")
+    found = services(serving_documents(model, Platform("rhoai-3")))
+
+    assert {one["metadata"]["name"] for one in found.values()} == {"chat"}
+    assert found["InferenceService"]["spec"]["predictor"]["model"]["runtime"] == "chat"

@@ -80,6 +80,24 @@ def test_runtime_of_the_project_is_found_by_its_format(api: RecordedApi, cluster
     assert find_runtime(ServedModel("i", "m", "sklearn"), cluster) is None
 
 
+def test_runtime_with_what_the_model_needs_comes_first(api: RecordedApi, cluster: Cluster) -> None:
+    on_gpu, own = runtime("z-cuda", "vLLM"), runtime("mine", "vLLM")
+    on_gpu["metadata"]["annotations"] = {"opendatahub.io/recommended-accelerators": '["nvidia.com/gpu"]'}
+    api.answers[RUNTIMES] = (200, {"items": [runtime("a-cpu", "vLLM"), on_gpu, own]})
+
+    def chosen(gpus: int, service: str = "") -> str:
+        found = find_runtime(ServedModel("i", "m", gpus=gpus, service=service), cluster)
+        return found.name if found else ""
+
+    assert (chosen(1), chosen(0), chosen(1, "mine")) == ("z-cuda", "a-cpu", "mine")
+
+
+def test_version_whose_kinds_are_not_listed_yet_has_none(api: RecordedApi, cluster: Cluster) -> None:
+    api.answers["/apis/"] = (200, groups(kserve=["v1beta1", "v1alpha2"]))
+
+    assert find_platform(cluster) == Platform("kserve", True, False)
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_runtimes_that_may_not_be_seen_are_none(status: int, api: RecordedApi, cluster: Cluster) -> None:
     api.answers[RUNTIMES] = (status, {"kind": "Status", "message": "no"})
@@ -98,7 +116,7 @@ def node(name: str, storage: str, gpus: str = "0") -> dict[str, Any]:
     [
         (10 * GIB, 0, "ok", "2 of 2 nodes could pull and serve it"),
         (30 * GIB, 0, "ok", "1 of 2 nodes"),
-        (30 * GIB, 1, "warning", "of 1 nodes that fit gpu-1 has the most for pods, 53.7 GB"),
+        (30 * GIB, 1, "warning", "of 1 nodes that fit gpu-1 has the most, 53.7 GB for pods"),
         (1 * GIB, 4, "warning", "no node of this cluster has 4 GPUs"),
     ],
 )
@@ -108,18 +126,62 @@ def test_nodes_must_have_twice_the_image_and_the_gpus(
     nodes = [node("large", "100Gi"), node("gpu-1", "50Gi", gpus="1")]
     api.answers["/api/v1/nodes"] = (200, {"items": nodes, "metadata": {}})
 
-    (found,) = check_serving_nodes(cluster, size, gpus)
+    pull, found = check_serving_nodes(cluster, size, gpus)
 
     assert found.verdict == verdict
     assert words in found.what
+    assert found.command or verdict == "ok"
+    assert "(a line of 1 Gbit/s)" in pull.what
 
 
-def test_kubelet_that_may_be_asked_says_what_is_free(api: RecordedApi, cluster: Cluster) -> None:
+def of_kubelet(api: RecordedApi, free: int, **config: Any) -> None:
+    """Has the kubelet of the only node tell of an image store of 100 GiB."""
     api.answers["/api/v1/nodes"] = (200, {"items": [node("large", "100Gi")], "metadata": {}})
-    stats = {"node": {"runtime": {"imageFs": {"availableBytes": 5 * GIB}}}}
-    api.answers["/api/v1/nodes/large/proxy/stats/summary"] = (200, stats)
+    images = {"availableBytes": free, "capacityBytes": 100 * GIB}
+    api.answers["/api/v1/nodes/large/proxy/stats/summary"] = (200, {"node": {"runtime": {"imageFs": images}}})
+    api.answers["/api/v1/nodes/large/proxy/configz"] = (200, {"kubeletconfig": config})
 
-    (found,) = check_serving_nodes(cluster, 10 * GIB, 0)
 
-    assert "large has the most free, 5.4 GB" in found.what
-    assert found.command.startswith("oc describe node large")
+@pytest.mark.parametrize(
+    ("free", "config", "verdict", "words"),
+    [
+        (40, {}, "ok", "1 of 1 nodes could pull and serve it"),
+        (34, {}, "warning", "large has the most, 20.4 GB free before it evicts pods"),
+        (34, {"evictionHard": {"imagefs.available": "5%"}}, "ok", "1 of 1 nodes"),
+        (34, {"evictionHard": {"imagefs.available": "20Gi"}}, "warning", "15.0 GB free before"),
+        (5, {}, "warning", "large has the most, 0 bytes free before"),
+        (80, {"imageGCHighThresholdPercent": 25}, "warning", "the kubelet removes it again when no container uses it"),
+    ],
+)
+def test_kubelet_that_may_be_asked_says_what_a_pull_may_take(
+    free: int, config: dict[str, Any], verdict: str, words: str, api: RecordedApi, cluster: Cluster
+) -> None:
+    of_kubelet(api, free * GIB, **config)
+
+    _, found = check_serving_nodes(cluster, 10 * GIB, 0)
+
+    assert found.verdict == verdict
+    assert words in found.what
+    assert found.command or verdict == "ok"
+
+
+def test_account_that_may_not_see_nodes_is_told_what_to_look_for(api: RecordedApi, cluster: Cluster) -> None:
+    api.answers["/api/v1/nodes"] = (403, {"kind": "Status", "message": "no"})
+
+    _, found = check_serving_nodes(cluster, 10 * GIB, 2)
+
+    assert found.verdict == "ok"
+    assert "21.5 GB of disk, twice the image's size, and 2 GPUs; this account may not look" in found.what
+
+
+def test_pull_takes_as_long_as_the_fastest_that_is_known(api: RecordedApi, cluster: Cluster) -> None:
+    said = 'Successfully pulled image "a" in {} (x including waiting). Image size: 1000000000 bytes.'
+    events = [{"metadata": {}, "involvedObject": {}, "message": said.format(time)} for time in ("50s", "20s", "1m40s")]
+    api.answers["/api/v1/namespaces/my-project/events"] = (200, {"items": events, "metadata": {}})
+    api.answers["/api/v1/nodes"] = (200, {"items": [], "metadata": {}})
+
+    pull, _ = check_serving_nodes(cluster, 50 * 10**9, 0)
+
+    assert pull.about == "pull time"
+    assert "about 16 min" in pull.what
+    assert "50.0 MB a second (the fastest pull that this project's events tell of)" in pull.what

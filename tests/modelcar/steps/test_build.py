@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
+from modelcar.claim.downloads import DIGESTS
 from modelcar.claim.folder import Folder
 from modelcar.claim.scratch import scratch
 from modelcar.errors import BuildError, ClaimError, CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
@@ -19,7 +20,6 @@ from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image import layout as layout_module
 from modelcar.image import proof
-from modelcar.image.layer_digests import DIGESTS
 from modelcar.oci.tar_writer import Layer
 from modelcar.retries import ATTEMPTS
 from modelcar.steps.build import Built
@@ -459,7 +459,7 @@ def test_wrong_note_of_a_digest_is_refused_and_named(
     (directory / DIGESTS).write_text(json.dumps(dict.fromkeys(noted, "sha256:" + 64 * "0")))
     name = f"wrong-note/{builder}"
 
-    with pytest.raises(WrongBytesError, match=r"the digest noted for models/.* is wrong\. Remove \.modelcar/layers"):
+    with pytest.raises(WrongBytesError, match=r"the digest noted for .* is wrong\. Remove \.modelcar/layers"):
         build(directory, f"{plain_registry.host}/{name}:1", builder=builder)
 
     assert not plain_registry.has_tag(name)
@@ -471,14 +471,12 @@ def test_download_without_notes_makes_the_same_image(
     builder: str, plain_registry: Registry, downloaded: Downloaded, tmp_path: Path
 ) -> None:
     directory = copy_of(downloaded, tmp_path / "no-notes")
-    noted = json.loads((directory / DIGESTS).read_text())
     (directory / DIGESTS).unlink()
 
     without = build(directory, f"{plain_registry.host}/no-notes/{builder}:1", builder=builder)
     with_them = build(downloaded.directory, f"{plain_registry.host}/notes/{builder}:1", builder=builder)
 
     assert without.image.digest == with_them.image.digest
-    assert noted.items() <= json.loads((directory / DIGESTS).read_text()).items()
 
 
 @pytest.mark.parametrize("builder", BUILDERS)

@@ -1,6 +1,7 @@
 """Entries in a real Model Registry, read back over its REST API."""
 
 import json
+import shutil
 import socket
 import subprocess
 import threading
@@ -17,6 +18,7 @@ import requests
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
 from modelcar.errors import ModelRegistryError, RegistryError
+from modelcar.model_registry import find_ids, is_registered
 from modelcar.model_registry_api import VERSIONS
 from modelcar.oci.reference import Reference
 from modelcar.steps.download import Downloaded
@@ -26,7 +28,7 @@ from tests.parts.fault_proxy import FaultProxy, Seen
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.registries import Registry
-from tests.parts.steps import build, download
+from tests.parts.steps import build, download, stream
 
 API = "/api/model_registry/v1alpha3"
 
@@ -449,3 +451,75 @@ def test_foreign_image_is_named_and_not_entered(
         register(foreign, model_registry_server.url, name="foreign")
 
     assert models(model_registry_server, "foreign") == []
+
+
+CARD = """\
+---
+license: apache-2.0
+language:
+- en
+- de
+pipeline_tag: text-generation
+library_name: transformers
+---
+# Tiny Llama
+
+Answers in *text*.
+"""
+
+
+def test_model_card_is_entered_as_the_dashboard_reads_it(
+    hub: Hub, model: Path, plain_registry: Registry, model_registry_server: ModelRegistryServer, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    (folder / "README.md").write_text(CARD)
+    hub.publish("example/with-card", folder)
+    image = stream("example/with-card", f"{plain_registry.host}/with-card:1").image
+
+    made = register(str(image), model_registry_server.url)
+    again = register(str(image), model_registry_server.url)
+
+    (found,) = models(model_registry_server, "example/with-card")
+    assert (made.changed, again.changed) == (True, False)
+    assert found["readme"] == "# Tiny Llama\n\nAnswers in *text*."
+    assert found["language"] == ["en", "de"]
+    assert found["tasks"] == ["text-generation"]
+    assert (found["license"], found["libraryName"], found["provider"]) == ("Apache-2.0", "transformers", "example")
+    assert (made.model_id, bool(made.version_id)) == (found["id"], True)
+
+
+def test_another_owner_or_label_is_something_to_do(
+    image: Reference, model_registry_server: ModelRegistryServer
+) -> None:
+    def is_there(**more: Any) -> bool:
+        return is_registered(str(image), model_registry_server.url, name="owned", **more)
+
+    register(str(image), model_registry_server.url, name="owned", owner="team-a", tags=["approved"])
+
+    assert is_there()
+    assert is_there(owner="team-a", tags=["approved"])
+    assert not is_there(owner="team-b")
+    assert not is_there(tags=["approved", "for chat"])
+
+
+def test_ids_of_an_entry_are_found_by_its_image(image: Reference, model_registry_server: ModelRegistryServer) -> None:
+    made = register(str(image), model_registry_server.url, name="identified")
+
+    assert find_ids(str(image), model_registry_server.url, "identified") == (made.model_id, made.version_id)
+    assert find_ids(str(image), model_registry_server.url, "not-entered") == ("", "")
+
+
+def test_card_of_a_newer_commit_takes_the_place_of_the_old(
+    hub: Hub, model: Path, plain_registry: Registry, model_registry_server: ModelRegistryServer, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    for text in (CARD, CARD.replace("Answers in", "Answers with")):
+        (folder / "README.md").write_text(text)
+        hub.publish("example/rewritten", folder)
+        image = stream("example/rewritten", f"{plain_registry.host}/rewritten:1").image
+        register(str(image), model_registry_server.url, owner="team-a", tags=["approved"])
+
+    (found,) = models(model_registry_server, "example/rewritten")
+    assert found["readme"] == "# Tiny Llama\n\nAnswers with *text*."
+    assert found["owner"] == "team-a"
+    assert properties(found)["approved"] == ""

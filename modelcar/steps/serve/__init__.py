@@ -1,0 +1,1 @@
+"""The serve step: an InferenceService from its YAML to the first answer."""

@@ -1,0 +1,143 @@
+"""KServe's controller on the control machine, with the webhooks that write pods, and without any ingress."""
+
+import base64
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from kubernetes import client, utils
+
+from tests.kubernetes.local_cluster import LocalCluster
+from tests.kubernetes.machine import MachineError
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.go_programs import go_programs, module_folder
+
+HERE = Path(__file__).parent
+MODULE = "github.com/kserve/kserve"
+NAMESPACE = "kserve"
+_PORT, _HEALTH_PORT = 9443, 9081
+_PROCESS = "kserve"
+_START_SECONDS = 180.0
+_SETTINGS = {
+    # No request comes from outside here, and no Istio is there to bring it.
+    "ingress": {"disableIngressCreation": True, "disableIstioVirtualHost": True},
+    "deploy": {"defaultDeploymentMode": "RawDeployment"},
+}
+_CRDS = (
+    "serving.kserve.io_inferenceservices",
+    "serving.kserve.io_servingruntimes",
+    "serving.kserve.io_clusterservingruntimes",
+    "serving.kserve.io_inferencegraphs",
+    "serving.kserve.io_trainedmodels",
+    "clusterstoragecontainer/serving.kserve.io_clusterstoragecontainers",
+    "llmisvc/serving.kserve.io_llminferenceservices",
+    "localmodel/serving.kserve.io_localmodelcaches",
+)
+
+
+def program() -> Path:
+    """Builds KServe's controller unless the cache has it."""
+    return go_programs("kserve", HERE) / "manager"
+
+
+@contextmanager
+def kserve(cluster: LocalCluster) -> Iterator[None]:
+    """Runs KServe on a cluster of this machine until the context is left.
+
+    Args:
+        cluster: The cluster.
+
+    Raises:
+        MachineError: It does not start; with its log.
+        BuildError: It cannot be built here.
+    """
+    built, source = program(), module_folder(HERE, MODULE)
+    folder = Path(tempfile.mkdtemp(dir=cluster.folder, prefix="kserve-"))
+    definitions = resource_definitions()
+    objects = [*definitions, *_settings(source)]
+    for one in objects:
+        utils.create_from_dict(cluster.api, one)
+    authority = CertificateAuthority(folder)
+    hooks = _webhooks(source, authority.cert_file)
+    try:
+        _start(cluster, built, folder, authority)
+        for hook in hooks:
+            utils.create_from_dict(cluster.api, hook)
+        yield
+    finally:
+        admission = client.AdmissionregistrationV1Api(cluster.api)
+        for hook in hooks:
+            with contextlib.suppress(client.ApiException):
+                kind = "mutating" if hook["kind"].startswith("Mutating") else "validating"
+                getattr(admission, f"delete_{kind}_webhook_configuration")(hook["metadata"]["name"])
+        cluster.control.stop(_PROCESS, seconds=5)
+        extensions = client.ApiextensionsV1Api(cluster.api)
+        for one in definitions:
+            extensions.delete_custom_resource_definition(one["metadata"]["name"])
+        client.CoreV1Api(cluster.api).delete_namespace(NAMESPACE)
+
+
+def resource_definitions() -> list[dict[str, Any]]:
+    """KServe's own definitions of its resources."""
+    folder = module_folder(HERE, MODULE) / "config" / "crd" / "full"
+    # They are so large that Python alone would read them for minutes.
+    return [yaml.load((folder / f"{one}.yaml").read_text(), yaml.CSafeLoader) for one in _CRDS]
+
+
+def _settings(source: Path) -> list[dict[str, Any]]:
+    """KServe's own settings as it ships them, with those of ours in their place."""
+    shipped = yaml.safe_load((source / "config" / "configmap" / "inferenceservice.yaml").read_text())
+    for name, changed in _SETTINGS.items():
+        shipped["data"][name] = json.dumps({**json.loads(shipped["data"][name]), **changed})
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, shipped]
+
+
+def _webhooks(source: Path, authority: Path) -> list[dict[str, Any]]:
+    """KServe's webhooks as it ships them, at the address that the API server has them at."""
+    bundle = base64.b64encode(authority.read_bytes()).decode()
+    shipped = yaml.safe_load_all((source / "config" / "webhook" / "manifests.yaml").read_text())
+    found = [one for one in shipped if one and one["metadata"]["name"].startswith("inferenceservice.")]
+    for one in found:
+        for hook in one["webhooks"]:
+            path = hook["clientConfig"]["service"]["path"]
+            hook["clientConfig"] = {"url": f"https://127.0.0.1:{_PORT}{path}", "caBundle": bundle}
+            hook["admissionReviewVersions"] = ["v1", "v1beta1"]
+    return found
+
+
+def _start(cluster: LocalCluster, built: Path, folder: Path, authority: CertificateAuthority) -> None:
+    certificate = authority.issue("kserve")
+    # controller-runtime looks below the folder for temporary files.
+    place = folder / "k8s-webhook-server" / "serving-certs"
+    place.mkdir(parents=True)
+    (place / "tls.crt").write_bytes(certificate.cert_file.read_bytes())
+    (place / "tls.key").write_bytes(certificate.key_file.read_bytes())
+    variables = {"KUBECONFIG": cluster.kubeconfig, "TMPDIR": folder, "POD_NAMESPACE": NAMESPACE}
+    options = [
+        "--metrics-addr=0",
+        f"--webhook-port={_PORT}",
+        f"--health-probe-addr={cluster.network.control}:{_HEALTH_PORT}",
+    ]
+    command = ["env", *(f"{key}={value}" for key, value in variables.items()), str(built), *options]
+    cluster.control.start(_PROCESS, command)
+    deadline = time.monotonic() + _START_SECONDS
+    while not _is_ready(cluster):
+        if time.monotonic() > deadline or not cluster.control.is_running(_PROCESS):
+            raise MachineError(f"KServe is not ready:\n{cluster.control.log(_PROCESS).read_text()[-5000:]}")
+        time.sleep(0.2)
+
+
+def _is_ready(cluster: LocalCluster) -> bool:
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            return session.get(f"http://{cluster.network.control}:{_HEALTH_PORT}/readyz", timeout=2).ok
+        except requests.RequestException:
+            return False

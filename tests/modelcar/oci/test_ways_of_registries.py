@@ -1,0 +1,209 @@
+"""Registries that answer in other ways than docker-registry: where skopeo succeeds, we do.
+
+Else the tag stays away, and one line says why. A choice of the ways is tried each time, and all of them by `make soak`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+import requests
+
+from modelcar.errors import ModelcarError
+from modelcar.oci import spec
+from modelcar.steps.mirror import mirror
+from tests.parts.bent_registry import BentRegistry
+from tests.parts.command import modelcar
+from tests.parts.hub import Hub
+from tests.parts.models import tiny_llama
+from tests.parts.registries import Registry
+from tests.parts.registry_ways import FROM, TO, Way
+from tests.parts.skopeo.program import run_skopeo
+from tests.parts.steps import stream
+
+MODEL = "example/tiny-llama"
+SOURCE = "ways/source"
+WRITTEN = (
+    "203 to POST",
+    "200 to PATCH",
+    "204 to PUT of a blob",
+    "202 to PUT of a manifest",
+    "204 to HEAD of what is there",
+    "405 to HEAD of what is not there",
+    "Location above the path",
+    "Location without scheme",
+    "Location with an open query",
+    "Location with a fragment",
+    "Location with spaces around",
+    "307 for POST",
+    "308 for PATCH",
+    "307 for PUT of a blob",
+    "308 for PUT of a manifest",
+    "302 for PUT of a manifest",
+    "no Range",
+    "a digest of a new algorithm",
+    "a digest in capital letters",
+    "a wrong digest of a manifest",
+    "a least length of chunks",
+    "it closes after each answer",
+    "401 once to PATCH",
+    "429 once to POST",
+    "504 once to a blob that is kept all the same",
+    "502 once to a manifest that is kept all the same",
+    "501 to each HEAD of a blob",
+    "415 to each PATCH",
+    "404 to the greeting",
+    "pages of referrers without end",
+)
+READ = (
+    "no Docker-Content-Digest",
+    "a wrong digest of what is read",
+    "charset without space",
+    "a media type in capital letters",
+    "no media type",
+    "application/json",
+    "answers in chunks",
+    "answers until it closes",
+    "zipped manifests",
+    "list 2 of no referrers",
+    "307 for GET of a blob",
+    "206 to GET of a blob",
+    "503 once to GET of a blob",
+    "403 to each HEAD of a manifest",
+)
+VERIFIED = ("no media type", "zipped manifests", "blobs in chunks", "503 once to GET of a blob", "405 to referrers")
+ASKED = (
+    "308 for PATCH",
+    "400 once to PATCH",
+    "405 to each PATCH",
+    "403 to DELETE",
+    "500 to the greeting",
+    "401 once to POST",
+)
+
+_numbers = count()
+
+
+def ways(every: Iterable[Way], often: Iterable[str]) -> list[object]:
+    """Leave all but some ways to `make soak`."""
+    names = {*often}
+    found = [pytest.param(way, id=str(way), marks=() if way.name in names else pytest.mark.soak) for way in every]
+    assert sum(not made.marks for made in found) == len(names), "a way was renamed"
+    return list(found)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    folder = tmp_path_factory.mktemp("served")
+    with Hub(folder / "hub") as hub:
+        files = tiny_llama(folder / "model", shards=2, consolidated=False)
+        hub.publish(MODEL, files, date=datetime(2026, 1, 1, tzinfo=UTC))
+        yield hub
+
+
+@pytest.fixture(autouse=True)
+def _hub(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", served.url)
+
+
+@pytest.fixture(scope="module")
+def expected(served: Hub, plain_registry: Registry) -> str:
+    """Give the digest of the image that an ordinary registry has."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HF_ENDPOINT", served.url)
+        return stream(MODEL, f"{plain_registry.host}/{SOURCE}:1").image.digest
+
+
+@pytest.fixture
+def repository() -> str:
+    return f"ways/number-{next(_numbers)}"
+
+
+def digest_of_tag(registry: Registry, repository: str) -> str:
+    """Return the digest that a tag has in the real registry; empty if there is none."""
+    url = f"{registry.url}/v2/{repository}/manifests/1"
+    answer = requests.head(url, headers={"Accept": ", ".join(spec.INDEXES)}, timeout=600)
+    return answer.headers["Docker-Content-Digest"] if answer.ok else ""
+
+
+def skopeo_copies(source: str, target: str) -> bool:
+    """Tell whether skopeo copies an image: the bar."""
+    tls = ["--src-tls-verify=false", "--dest-tls-verify=false"]
+    images = (f"docker://{source}", f"docker://{target}")
+    return run_skopeo("copy", "-q", "--all", "--preserve-digests", *tls, *images).returncode == 0
+
+
+def failure(work: Callable[[], object]) -> str:
+    """Return a step's error; empty if there is none."""
+    try:
+        work()
+    except ModelcarError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("way", ways(TO, WRITTEN))
+@pytest.mark.parametrize("step", ["stream", pytest.param("mirror", marks=pytest.mark.soak)])
+def test_image_is_written(
+    step: str, way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]
+) -> None:
+    source, theirs = f"{plain_registry.host}/{SOURCE}:1", f"{repository}/by-skopeo"
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        bar = skopeo_copies(source, f"{bent.host}/{theirs}:1") and digest_of_tag(plain_registry, theirs) == expected
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        target = f"{bent.host}/{repository}:1"
+        said = failure(lambda: stream(MODEL, target) if step == "stream" else mirror(source, target))
+
+    assert not (bar and said), said
+    assert said.isprintable()
+    assert digest_of_tag(plain_registry, repository) == ("" if said else expected)
+
+
+@pytest.mark.parametrize("way", ways(FROM, READ))
+def test_image_is_read(way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]) -> None:
+    target, theirs = f"{plain_registry.host}/{repository}:1", f"{repository}/by-skopeo"
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        bar = skopeo_copies(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/{theirs}:1")
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        said = failure(lambda: mirror(f"{bent.host}/{SOURCE}:1", target))
+
+    assert not (bar and said), said
+    assert said.isprintable()
+    assert digest_of_tag(plain_registry, repository) == ("" if said else expected)
+
+
+@pytest.mark.parametrize("way", ways(FROM, VERIFIED))
+def test_image_is_verified_by_the_command(
+    way: Way, plain_registry: Registry, expected: str, waits: list[float]
+) -> None:
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        mirrored = not failure(lambda: mirror(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/ways/seen:1"))
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        done = modelcar("verify", f"{bent.host}/{SOURCE}:1", "--json")
+
+    if mirrored:
+        assert done.returncode == 0, done.stdout
+        assert json.loads(done.stdout)
+    else:
+        assert done.returncode == 1
+        assert done.stderr.count("\n") <= 1, done.stderr
+
+
+@pytest.mark.parametrize("way", ways(TO, ASKED))
+def test_doctor_tells(way: Way, plain_registry: Registry, repository: str, waits: list[float]) -> None:
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        done = modelcar("doctor", "--registry", f"{bent.host}/{repository}", "--write", "--json")
+
+    (found,) = json.loads(done.stdout)
+    assert done.returncode == (0 if found["healthy"] else 1)
+    assert found["healthy"] or found["lines"][-1].startswith("error: ")
+    assert all(line.isprintable() for line in found["lines"])

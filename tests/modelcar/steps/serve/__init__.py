@@ -1,0 +1,1 @@
+"""Tests of the serve step, in parts."""

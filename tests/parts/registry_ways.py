@@ -1,0 +1,271 @@
+"""Ways in which registries and what stands before them answer, each as bends of an ordinary registry's answers.
+
+A way need not be right, nor anybody's: what counts is that whoever meets it comes no less far than skopeo does.
+"""
+
+import gzip
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from modelcar.oci import spec
+from tests.parts.bent_registry import (
+    BLOBS,
+    MANIFESTS,
+    REFERRERS,
+    UPLOADS,
+    Answer,
+    BentRegistry,
+    Change,
+    error,
+    headers,
+    on_path,
+    status,
+)
+
+ALL = r"/v2/."
+GREETING = r"^/v2/$"
+MOUNTS = r"/blobs/uploads/\?.*mount="
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of answering.
+
+    Attributes:
+        name: What it is, in words.
+        bends: Each takes a registry and bends it.
+    """
+
+    name: str
+    bends: tuple[Callable[[BentRegistry], object], ...]
+
+    def __str__(self) -> str:
+        """Its name, as a test's."""
+        return self.name.replace(" ", "-")
+
+    def bend(self, registry: BentRegistry) -> None:
+        """Bends a registry this way."""
+        for bend in self.bends:
+            bend(registry)
+
+
+def way(name: str, methods: str, path: str, change: Change, **options: object) -> Way:
+    """Makes a way of one bend."""
+    return Way(name, (lambda registry: registry.bend(methods, path, change, **options),))
+
+
+def _each(
+    codes: Iterable[int], name: str, methods: str, path: str, change: Callable[[int], Change], **options: object
+) -> list[Way]:
+    """Makes a way of each of some numbers, which stands in its name for `{}`."""
+    return [way(name.format(code), methods, path, change(code), **options) for code in codes]
+
+
+def _once(code: int) -> Change:
+    return error(code, message="later")
+
+
+def _instead_of(was: int) -> Callable[[int], Change]:
+    return lambda code: lambda answer: status(code)(answer) if answer.status == was else answer
+
+
+def _header(answer: Answer, name: str) -> str:
+    return next((value for own, value in answer.headers if own.lower() == name.lower()), "")
+
+
+def _location(change: Callable[[str], str]) -> Change:
+    """Makes a bend change where an answer leads."""
+
+    def changed(answer: Answer) -> Answer:
+        there = _header(answer, "Location")
+        return answer.with_headers(Location=change(there)) if there else answer
+
+    return changed
+
+
+def _query(more: str) -> Change:
+    return _location(lambda url: url + ("&" if "?" in url else "?") + more)
+
+
+def _media_type(change: Callable[[str], str | None]) -> Change:
+    return lambda answer: answer.with_headers(Content_Type=change(_header(answer, "Content-Type")))
+
+
+def _in_small_letters(answer: Answer) -> Answer:
+    return replace(answer, headers=tuple((name.lower(), value) for name, value in answer.headers))
+
+
+def _digest_in_capital_letters(answer: Answer) -> Answer:
+    algorithm, _, digits = _header(answer, "Docker-Content-Digest").partition(":")
+    return answer.with_headers(Docker_Content_Digest=f"{algorithm}:{digits.upper()}" if digits else None)
+
+
+def _zipped(answer: Answer) -> Answer:
+    return replace(answer.with_headers(Content_Encoding="gzip", Content_Length=None), body=gzip.compress(answer.body))
+
+
+def _framed(framing: str) -> Change:
+    return lambda answer: replace(answer.with_headers(Content_Length=None), framing=framing)
+
+
+def _list(body: bytes, following: str = "") -> Change:
+    """Makes a bend answer a list of referrers."""
+    link = (("Link", f'<{following}>; rel="next"'),) if following else ()
+    return lambda _: Answer(200, (("Content-Type", spec.INDEX), *link), body)
+
+
+def _led(code: int, methods: str, path: str, name: str) -> Way:
+    """Sends each such request elsewhere first: to the same path, which then knows it by its query."""
+    return Way(f"{code} for {name}", (lambda registry: registry.redirect_once(code, methods, path),))
+
+
+_WRITES = {
+    "POST": ("POST", UPLOADS),
+    "PATCH": ("PATCH", UPLOADS),
+    "PUT of a blob": ("PUT", UPLOADS),
+    "PUT of a manifest": ("PUT", MANIFESTS),
+}
+_LOOKS = {"HEAD": ("HEAD", BLOBS), "GET of a manifest": ("GET", MANIFESTS)}
+_WRONG = "sha256:" + "a" * 64
+_PAGE = Answer(200, (("Content-Type", "text/html"),), b"<html><title>Welcome</title></html>")
+
+NUMBERS = [
+    *(
+        one
+        for name, (method, path) in _WRITES.items()
+        for one in _each((200, 201, 202, 203, 204), f"{{}} to {name}", method, path, status)
+    ),
+    *_each((202, 203, 204), "{} to HEAD of what is there", "HEAD", BLOBS, _instead_of(200)),
+    *_each(
+        (400, 401, 403, 405, 410, 416, 500, 501), "{} to HEAD of what is not there", "HEAD", BLOBS, _instead_of(404)
+    ),
+]
+
+PLACES = [
+    way("Location without host", "POST|PATCH", UPLOADS, _location(on_path)),
+    way(
+        "Location above the path",
+        "POST|PATCH",
+        UPLOADS,
+        _location(partial(re.sub, r"^.*/blobs/uploads/", "../uploads/")),
+    ),
+    way("Location beside the path", "POST", UPLOADS, _location(partial(re.sub, r"^.*/blobs/uploads/", ""))),
+    way("Location without scheme", "POST|PATCH", UPLOADS, _location(lambda url: url.removeprefix("http:"))),
+    way("Location with a query of its own", "POST|PATCH", UPLOADS, _query("part=1&empty=&plus=a%2Bb%20c")),
+    way("Location with an open query", "POST|PATCH", UPLOADS, _query("")),
+    way("Location with a fragment", "POST|PATCH", UPLOADS, _location(lambda url: url + "#here")),
+    way("Location in capital letters", "POST|PATCH", UPLOADS, _location(lambda url: url.replace("http:", "HTTP:"))),
+    way("Location with spaces around", "POST|PATCH", UPLOADS, _location(lambda url: f"  {url}  ")),
+    way("no Location after the bytes", "PATCH", UPLOADS, headers(Location=None)),
+    way("an empty Location after the bytes", "PATCH", UPLOADS, headers(Location="")),
+    way("no Location of a blob", "PUT", UPLOADS, headers(Location=None)),
+    way("no Location of a manifest", "PUT", MANIFESTS, headers(Location=None)),
+    way("Location of a blob elsewhere", "PUT", UPLOADS, headers(Location="https://storage.invalid/blob")),
+    way("Location of a manifest elsewhere", "PUT", MANIFESTS, headers(Location="https://storage.invalid/x")),
+    *(_led(code, *asked, name) for code in (301, 302, 303, 307, 308) for name, asked in (_WRITES | _LOOKS).items()),
+]
+
+HEADERS = [
+    way("no Docker-Upload-UUID", ".*", UPLOADS, headers(Docker_Upload_UUID=None)),
+    way("no Range", ".*", UPLOADS, headers(Range=None)),
+    way("a Range that says nothing", ".*", UPLOADS, headers(Range="bytes")),
+    way("no Docker-Content-Digest", ".*", ALL, headers(Docker_Content_Digest=None)),
+    way("an empty Docker-Content-Digest", ".*", ALL, headers(Docker_Content_Digest="")),
+    way("a digest of a new algorithm", ".*", ALL, headers(Docker_Content_Digest="blake3:" + "a" * 64)),
+    way("a digest in capital letters", ".*", ALL, _digest_in_capital_letters),
+    way("a digest that is none", ".*", ALL, headers(Docker_Content_Digest="none")),
+    way("a wrong digest of a manifest", "PUT", MANIFESTS, headers(Docker_Content_Digest=_WRONG)),
+    way("a wrong digest of what is read", "GET|HEAD", MANIFESTS, headers(Docker_Content_Digest=_WRONG)),
+    way("an ETag instead of a digest", ".*", ALL, headers(Docker_Content_Digest=None, ETag='W/"1"')),
+    way("no version of the API", ".*", "/v2/", headers(Docker_Distribution_API_Version=None)),
+    way("headers in small letters", ".*", "/v2/", _in_small_letters),
+    way("charset", "GET|HEAD", MANIFESTS, _media_type(lambda kind: f"{kind}; charset=utf-8")),
+    way("charset without space", "GET|HEAD", MANIFESTS, _media_type(lambda kind: f"{kind};charset=UTF-8")),
+    way("a media type in capital letters", "GET|HEAD", MANIFESTS, _media_type(str.upper)),
+    way("no media type", "GET|HEAD", MANIFESTS, headers(Content_Type=None)),
+    way("application/json", "GET|HEAD", MANIFESTS, headers(Content_Type="application/json")),
+    way("text/plain", "GET|HEAD", MANIFESTS, headers(Content_Type="text/plain; charset=utf-8")),
+    way("application/octet-stream", "GET|HEAD", MANIFESTS, headers(Content_Type="application/octet-stream")),
+    way("no length to HEAD", "HEAD", ALL, _framed("none")),
+    way("length 0 to HEAD", "HEAD", ALL, headers(Content_Length="0")),
+    way("cookies", ".*", "/v2/", headers(Set_Cookie="session=1; Path=/; HttpOnly")),
+    way("answers in chunks", "GET", ALL, _framed("chunks")),
+    way("answers until it closes", "GET", ALL, _framed("close")),
+    way("it closes after each answer", ".*", "/v2/", headers(Connection="close")),
+    way("zipped manifests", "GET", MANIFESTS, _zipped),
+    way("a least length of chunks", "POST", UPLOADS, headers(OCI_Chunk_Min_Length=str(5 * MIB))),
+    way("a least length of chunks that is none", "POST", UPLOADS, headers(OCI_Chunk_Min_Length="5 MiB")),
+    way("warnings", ".*", ALL, headers(Warning='299 - "deprecated"')),
+]
+
+_PASSING = (400, 401, 403, 404, 408, 409, 412, 416, 425, 429, 499, 500, 502, 503, 504, 520)
+ONCE = [
+    *(
+        one
+        for name, (method, path) in (_WRITES | {"HEAD": _LOOKS["HEAD"]}).items()
+        for one in _each(_PASSING, f"{{}} once to {name}", method, path, _once, asks=False, times=1)
+    ),
+    *_each(
+        (400, 404, 408, 499, 500, 502, 503, 504),
+        "{} once to a blob that is kept all the same",
+        "PUT",
+        UPLOADS,
+        _once,
+        times=1,
+    ),
+    *_each(
+        (408, 499, 500, 502, 503, 504),
+        "{} once to a manifest that is kept all the same",
+        "PUT",
+        MANIFESTS,
+        _once,
+        times=1,
+    ),
+    way("429 with a time", "POST", UPLOADS, error(429, message="slow down", Retry_After="1"), asks=False, times=1),
+    way("503 with a time", "PATCH", UPLOADS, error(503, message="slow down", Retry_After="1"), asks=False, times=1),
+]
+
+ALWAYS = [
+    *_each((400, 403, 404, 405, 501), "{} to each HEAD of a blob", "HEAD", BLOBS, error, asks=False),
+    *_each((400, 403, 404, 405, 501), "{} to each HEAD of a manifest", "HEAD", MANIFESTS, error, asks=False),
+    *_each((400, 401, 403, 404, 405, 415, 500, 501), "{} to each mount", "POST", MOUNTS, error, asks=False),
+    *_each(
+        (404, 405, 415, 501), "{} to each PATCH", "PATCH", UPLOADS, lambda code: error(code, "UNSUPPORTED"), asks=False
+    ),
+    *_each((202, 400, 401, 403, 404, 405, 500), "{} to DELETE", "DELETE", "/v2/", error, asks=False),
+    *_each((200, 201, 204, 401, 403, 404, 405, 500), "{} to the greeting", "GET", GREETING, error, asks=False),
+    way("a greeting that is a page", "GET", GREETING, lambda _: _PAGE, asks=False),
+    *_each(
+        (200, 204, 301, 400, 401, 403, 404, 405, 406, 500, 503), "{} to referrers", "GET", REFERRERS, error, asks=False
+    ),
+]
+
+_EMPTY = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+_LISTS = (_EMPTY, b'{"schemaVersion":2,"manifests":null}', b"{}", b"[]", b"", b"null")
+LISTS = [
+    *(
+        way(f"list {number} of no referrers", "GET", REFERRERS, _list(body), asks=False)
+        for number, body in enumerate(_LISTS, 1)
+    ),
+    way("pages of referrers without end", "GET", REFERRERS, _list(_EMPTY, "?again=1"), asks=False),
+    way("pages of referrers elsewhere", "GET", REFERRERS, _list(_EMPTY, "http://elsewhere.invalid/"), asks=False),
+]
+
+_READ_ONCE = (400, 401, 403, 404, 416, 429, 499, 500, 503, 520)
+READING = [
+    *_each((201, 203, 206), "{} to GET of a blob", "GET", BLOBS, _instead_of(200)),
+    *_each((201, 203, 206), "{} to GET of a manifest", "GET", MANIFESTS, _instead_of(200)),
+    *(_led(code, "GET", BLOBS, "GET of a blob") for code in (301, 302, 303, 307, 308)),
+    *_each(_READ_ONCE, "{} once to GET of a blob", "GET", BLOBS, _once, asks=False, times=1),
+    *_each(_READ_ONCE, "{} once to GET of a manifest", "GET", MANIFESTS, _once, asks=False, times=1),
+    way("blobs without length", "GET", BLOBS, _framed("close")),
+    way("blobs in chunks", "GET", BLOBS, _framed("chunks")),
+    way("a media type of text for a blob", "GET", BLOBS, headers(Content_Type="text/html; charset=utf-8")),
+    way("a wrong range of a blob", "GET", BLOBS, headers(Content_Range="bytes 5-9/10")),
+]
+
+TO = [*NUMBERS, *PLACES, *HEADERS, *ONCE, *ALWAYS, *LISTS]
+FROM = [*HEADERS, *ALWAYS, *LISTS, *READING]
