@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci chromium nginx-light
 PROGRAMS := buildah skopeo docker-registry umoci chromium nginx
 BENCH_PROGRAMS := aria2c curl openssl
-STEPS := preflight download build build_in_job stream mirror register report serve warm stream_on_vertex prepare_upload
+STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
@@ -72,6 +72,7 @@ soak: setup ## run 200 schedules of random faults over each step, the loads, and
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak tests/modelcar/oci/test_ways_of_registries.py \
 	  tests/modelcar/oci/test_processes.py --soak-runs 200
 	$(BIN)/python -m pytest -n 2 tests/promises/test_mutated_images.py --mutations 10000
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile soak $$(grep -rl '^from hypothesis import.*given' tests)
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ _KINDS = {
 }
 _ORDER = (
     *("preflight", "download", "build", "build_in_job", "stream", "mirror", "register", "report"),
-    *("stream_on_vertex", "prepare_upload"),
+    *("preflight_on_vertex", "stream_on_vertex", "prepare_upload", "report_on_vertex"),
 )
 
 

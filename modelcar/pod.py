@@ -10,22 +10,22 @@ LOCAL_CLAIM = "MODELCAR_CLAIM"
 """Set where a run is on this machine: the directory that stands for the claim."""
 
 CLAIM_MOUNT = Path("/modelcar")
-"""Where the pipelines mount the claim."""
+"""Place where the pipelines mount the claim."""
 
 CLAIM = Path(os.environ.get(LOCAL_CLAIM, CLAIM_MOUNT))
-"""Where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
+"""Place where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
 
 SECRETS_MOUNT = Path("/var/run/secrets/modelcar")
-"""Where the pipelines mount Secrets, a folder each: target, mirror, huggingface, model-registry, signing."""
+"""Place where the pipelines mount Secrets, a folder each: target, mirror, huggingface, model-registry, signing."""
 
 SECRETS = SECRETS_MOUNT
-"""Where the steps look for them."""
+"""Place where the steps look for them."""
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where Kubernetes mounts the pod's own token, its project's name and the cluster's authority."""
+"""Place where Kubernetes mounts the pod's own token, its project's name and the cluster's authority."""
 
 TERMINATION_LOG = Path("/dev/termination-log")
-"""Where Kubernetes takes a container's last words from."""
+"""Place where Kubernetes takes a container's last words from."""
 
 LOCAL_TERMINATION_LOG = "MODELCAR_TERMINATION_LOG"
 """Set where a run is on this machine: the file that stands for it."""

@@ -87,10 +87,38 @@ def compile_one(
     Raises:
         BuildError: The queue's name is none.
     """
-    from kfp.compiler import Compiler
-
     pipeline = getattr(import_module(f"modelcar.pipelines.{pipeline_name}"), pipeline_name)
     file = folder / f"{pipeline.name}.yaml"
+    return compile_pipeline(pipeline, file, delivery, backend, queue, in_cluster=pipeline_name != VERTEX)
+
+
+def compile_pipeline(
+    pipeline: Any,
+    file: Path,
+    delivery: Delivery = EMBEDDED,
+    backend: Backend = Backend.CURRENT,
+    queue: str = "",
+    *,
+    in_cluster: bool = True,
+) -> Path:
+    """Compiles any pipeline that has steps of ours, such as one of your own: kfp's compiler alone would not share code.
+
+    Args:
+        pipeline: The pipeline, a function below `dsl.pipeline`.
+        file: The YAML to write.
+        delivery: How our code reaches the steps' pods.
+        backend: What it is for.
+        queue: Kueue's queue that the steps wait in; empty for none.
+        in_cluster: Whether it runs in Kubeflow Pipelines, whose runs have a Workflow that holds the steps' code once.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        BuildError: The queue's name is none, or a step is longer than Kubeflow Pipelines can start.
+    """
+    from kfp.compiler import Compiler
+
     if backend is Backend.WITHOUT_TASK_CONFIG:
         Compiler().compile(_without_task_config(pipeline), str(file))
         _change(file, lambda document, *_: _forget_task_config(document))
@@ -100,7 +128,7 @@ def compile_one(
         _change(file, lambda document, *_: _deliver(document, delivery))
     if queue:
         _change(file, lambda *documents: _wait_in_queue(documents, queue))
-    if pipeline_name != VERTEX:
+    if in_cluster:
         _change(file, lambda document, *_: share_code(document))
     _put_defaults_in_order(file)
     return file

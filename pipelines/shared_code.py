@@ -7,15 +7,21 @@ alone, so there the code lies. See kubeflow/pipelines, backend/src/v2/compiler/a
 workflow/packer.
 """
 
+import json
 from typing import Any
 
 from modelcar.bootstrap.command import Bootstrapped, archive, marked_parts, reference
+from modelcar.errors import BuildError
 
 HOLDER = "code"
 """The task that holds the code, and its branch of the run, whose condition is never true."""
 
 NEVER = "false"
 """The condition of that branch."""
+
+MAX_CONTAINER_BYTES = 120 << 10
+"""Of a step's container as JSON: its driver gets it as one argument, of which Linux takes 128 KiB, with some letters
+written as six."""
 
 _NAME = "Code of the steps (never runs)"
 
@@ -25,6 +31,9 @@ def share_code(pipeline: dict[str, Any]) -> None:
 
     Args:
         pipeline: The pipeline, as kfp compiled it; one whose steps bring no code of ours stays as it is.
+
+    Raises:
+        BuildError: What is left of a step's container is longer than Kubeflow Pipelines can start.
     """
     executors = pipeline["deploymentSpec"]["executors"]
     commands = {
@@ -37,6 +46,7 @@ def share_code(pipeline: dict[str, Any]) -> None:
     code = archive("\n".join(step.command[-1] for step in steps.values()))
     for name, step in steps.items():
         executors[name]["container"]["command"] = step._replace(archive=reference(code)).whole()
+    _check(executors)
     image = executors[next(iter(steps))]["container"]["image"]
     executors[f"exec-{HOLDER}"] = {"container": {"image": image, "command": ["true", *marked_parts(code)]}}
     task = {"taskInfo": {"name": HOLDER}, "componentRef": {"name": f"comp-{HOLDER}"}}
@@ -49,3 +59,14 @@ def share_code(pipeline: dict[str, Any]) -> None:
         "componentRef": {"name": f"comp-{HOLDER}-branch"},
         "triggerPolicy": {"condition": NEVER},
     }
+
+
+def _check(executors: dict[str, Any]) -> None:
+    for name, executor in executors.items():
+        length = len(json.dumps(executor))
+        if length > MAX_CONTAINER_BYTES:
+            raise BuildError(
+                f"the step {name.removeprefix('exec-')} has {length} bytes in its container, and Kubeflow Pipelines "
+                f"starts no step of more than {MAX_CONTAINER_BYTES}",
+                "Move what is long into its image or a file",
+            )

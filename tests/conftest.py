@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,17 +42,22 @@ REMOVED = (
     *("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KFP_POD_NAME", "MODELCAR_CLAIM", "MODELCAR_TERMINAL"),
 )
 
+EXAMPLES, EXAMPLES_OF_A_SOAK = 25, 2000
+"""Inputs that a property is held against."""
+
 # A suite that was started in the background inherits that Ctrl-C is ignored, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-hypothesis.settings.register_profile("tests", database=None, deadline=None)
+# `make soak` takes the second one (--hypothesis-profile soak), which comes after this.
+hypothesis.settings.register_profile("tests", database=None, deadline=None, max_examples=EXAMPLES)
+hypothesis.settings.register_profile("soak", database=None, deadline=None, max_examples=EXAMPLES_OF_A_SOAK)
 hypothesis.settings.load_profile("tests")
 
 Mount = Callable[..., Path]
 LogIn = Callable[..., Path]
 
 
-MUTATIONS = 100
+MUTATIONS = 25
 """Random changes of an honest image that run with the other tests; 10,000 are for `make soak`."""
 
 SHORT_SOAK = 2
@@ -123,6 +129,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with HubServer(tmp_path / "hub") as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         yield hub
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a Python that has nothing installed but pip. It must stay so."""
+    place = tmp_path_factory.mktemp("python")
+    venv.create(place, with_pip=True)
+    return place / "bin"
 
 
 @pytest.fixture(scope="session")

@@ -35,11 +35,13 @@ FLOORS = {
     "components": {"steps"},
     "pipelines": {"components"},
     "cli": {"pipelines"},
+    "__main__": {"cli"},
 }
 """Each room of modelcar/ with the rooms that it stands on; it may use those, and what they stand on."""
 
-ASIDE = {("build_in_job", "build")}
-"""Steps that use another: a build in a Job is the build, in another pod."""
+ASIDE = {("build_in_job", "build"), ("preflight", "vertex_upload"), ("report", "vertex_upload")}
+"""Steps that use another: a build in a Job is the build, in another pod; plan and report of a run on Vertex AI ask its
+Model Registry what an upload asks."""
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_TEST_NAME = 400, 50, 8, 70
 FACES = ("components/*/component.py", "pipelines/*/pipeline.py")

@@ -27,6 +27,7 @@ def build_in_job(
     allow_base_models: bool = False,
     builder: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     record_digest: str = "",
     job_service_account: str = "modelcar-build",
@@ -57,6 +58,8 @@ def build_in_job(
         builder: buildah, direct (streams the files into the registry, without buildah and scratch space), or auto:
             buildah where the Job's image has it and the node lets it work, else direct.
         max_layer_size: Largest layer that the registry takes, in bytes. Quay's default limit is 20000000000.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not, tensor by tensor.
+            Such a file is read twice.
         if_exists: What happens to a tag that holds something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
         record_digest: The download's output of that name: the build goes by no other record on the claim. Empty: it

@@ -27,6 +27,7 @@ def preflight(
     builder: str = "auto",
     build_mode: str = "auto",
     max_layer_size: int = 20_000_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
@@ -80,6 +81,8 @@ def preflight(
         build_mode: pod (buildah in the build task's own pod), nested (in a Job whose pod has a user namespace of its
             own), job (in a privileged Job) or auto: the least privileged that works.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not, tensor by tensor.
+            Such a file is read twice.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
         registered_name: Name in the Model Registry; empty for the model's id.

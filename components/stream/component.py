@@ -21,6 +21,7 @@ def stream(
     base_image: str = "",
     allow_base_models: bool = False,
     max_layer_size: int = 20_000_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
 ) -> NamedTuple("Outputs", [("image", str), ("commit", str), ("read_bytes", int), ("unchanged", bool)]):
     """Make an OCI image (a KServe modelcar) out of the Hub's bytes while they arrive: no claim, no disk, one pass.
@@ -49,6 +50,8 @@ def stream(
         allow_base_models: Also take a base image that holds /models itself, which is refused otherwise: what it has
             there is served with the model.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not, tensor by tensor.
+            Such a file is read twice.
         if_exists: What happens to tags that hold something else already: update (a tag with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
 

@@ -19,6 +19,7 @@ def stream_on_vertex(
     allow_pickle: List[str] = [],
     variant: str = "",
     max_layer_size: int = 9_900_000_000,
+    reshard: bool = False,
     hf_token_secret: str = "",
     serving_args: List[str] = [],
     serving_container: Dict[str, Any] = {},
@@ -42,6 +43,8 @@ def stream_on_vertex(
         allow_pickle: Glob patterns of files to take although they run code when they are loaded; "*" for all.
         variant: Which of several alternatives to take, such as Q4_K_M or fp16. Empty: the usual one.
         max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless it was raised.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not, tensor by tensor.
+            Such a file is read twice.
         hf_token_secret: Secret Manager's secret with a Hugging Face token, for gated and private models. Empty: none.
         serving_args: Arguments of the server, checked before a byte moves.
         serving_container: More of Vertex AI's ModelContainerSpec, by its own names; likewise.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 import modelcar
 from modelcar.errors import UnsafeNameError
-from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.snapshot import Origin, PublishedFile, Snapshot
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -77,18 +77,25 @@ def provenance(
                 {"uri": f"git+{snapshot.source}@{snapshot.commit}", "digest": {"gitCommit": snapshot.commit}},
                 {"uri": f"docker://{base_name}", "digest": _digest_set(base_digest)},
                 *(
-                    {
-                        "name": file.path,
-                        "uri": f"{at_commit}/{quote(file.path)}",
-                        "digest": {"sha256": file.sha256} if file.sha256 else {"gitBlob": file.git_blob},
-                        "annotations": {"size": file.size, "layer": layers[file.path]},
-                    }
+                    _dependency(file, at_commit, layers[file.path])
                     for file in sorted(snapshot.files, key=lambda file: file.path)
                 ),
             ],
         },
         "runDetails": {"builder": {"id": BUILDER, "version": {BUILDER_NAME: version}}},
     }
+
+
+def _dependency(file: PublishedFile, at_commit: str, layer: str) -> Json:
+    """Says where a file comes from. What was made of a published file has that one's hash, and its own beside it."""
+    said = {"size": file.size, "layer": layer}
+    if file.origin is None:
+        path, digest = file.path, {"sha256": file.sha256} if file.sha256 else {"gitBlob": file.git_blob}
+    else:
+        path, (kind, _, value) = file.origin.path, file.origin.identity.partition(":")
+        digest = {"sha256" if kind == "sha256" else "gitBlob": value}
+        said |= {"sha256": file.sha256, "madeOf": path, "part": file.origin.part, "tensors": dict(file.origin.tensors)}
+    return {"name": file.path, "uri": f"{at_commit}/{quote(path)}", "digest": digest, "annotations": said}
 
 
 class _Digests(BaseModel):
@@ -188,15 +195,33 @@ class Provenance(BaseModel):
         except (ValidationError, UnsafeNameError):
             return None
 
-    def by_layer(self) -> dict[str, list[PublishedFile]]:
-        """Returns the files of each layer, by the layers' digests."""
+    def by_layer(self, folder: str) -> dict[str, list[PublishedFile]]:
+        """Returns the files of each layer, by the layers' digests.
+
+        Args:
+            folder: The folder of /models that the image says they lie in; empty for none.
+        """
         found: dict[str, list[PublishedFile]] = {}
         for file in self.files:
-            found.setdefault(self.layers[file.path], []).append(file)
+            found.setdefault(self.layers[file.path], []).append(file.model_copy(update={"folder": folder}))
         return found
 
 
 def _file(resource: _Resource) -> PublishedFile:
+    said = resource.annotations
+    if "madeOf" in said:
+        published = PublishedFile(
+            path="published", size=0, sha256=resource.digest.sha256, git_blob=resource.digest.git_blob
+        )
+        origin = Origin.model_validate(
+            {
+                "path": said["madeOf"],
+                "identity": published.identity,
+                "part": said.get("part"),
+                "tensors": tuple(said.get("tensors", {}).items()),
+            }
+        )
+        return PublishedFile(path=resource.name, size=said.get("size", 0), sha256=said.get("sha256", ""), origin=origin)
     return PublishedFile(
         path=resource.name,
         size=resource.annotations.get("size", 0),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ SHOWN_SECONDS = 30.0
 """How long a registry may take to show a tag that it took. Azure's shows some only seconds later (Azure/acr#880)."""
 
 _LOOK_AGAIN_SECONDS = 1.0
+_IMAGES_AT_ONCE = 4
 
 
 def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[Attachment], key: SigningKey) -> None:
@@ -37,27 +39,15 @@ def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[A
         RegistryError: It is unreachable, or refuses the credentials.
     """
     top = images[-1]
-    refused: RegistryError | None = None
-    for image in images:
-        try:
-            signatures = _signatures(repository, image, key)
-            referrers.attach(repository, image, [*signatures, *(documents if image is top else ())])
-        except RegistryError as error:
-            if isinstance(error, RegistryUnwellError) and not error.status:
-                raise
-            refused = error
-            if not is_signed(repository, image.digest, key.public):
-                raise SigningError(
-                    f"{repository.reference.registry} takes no signature: {error}",
-                    "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
-                    "sha256-….sig be written anew, or do without the signing key",
-                ) from None
+    with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
+        answers = pool.map(lambda image: _sign(repository, image, documents if image is top else (), key), images)
+        refusals = [answer for answer in answers if answer]
     for image in images:
         _check_shown(repository, image, key.public)
-    if refused is not None:
+    if refusals:
         print(
             f"{repository.reference.registry} takes signatures by their tags alone, none that only names its subject "
-            f"(cosign 3's bundles, OpenSSF's): {refused}",
+            f"(cosign 3's bundles, OpenSSF's): {refusals[0]}",
             flush=True,
         )
 
@@ -143,6 +133,25 @@ def _is_of(repository: Repository, layer: spec.Descriptor, digest: str, key: Pub
         return False
     payload = repository.small_blob(layer.digest)
     return cosign.signed_digest(payload) == digest and cosign.is_signed(payload, layer, key)
+
+
+def _sign(
+    repository: Repository, image: Stored, documents: Sequence[Attachment], key: SigningKey
+) -> RegistryError | None:
+    """Signs one image; gives what the registry answered if it took the signature by its tag and not all the rest."""
+    try:
+        referrers.attach(repository, image, [*_signatures(repository, image, key), *documents])
+    except RegistryError as error:
+        if isinstance(error, RegistryUnwellError) and not error.status:
+            raise
+        if is_signed(repository, image.digest, key.public):
+            return error
+        raise SigningError(
+            f"{repository.reference.registry} takes no signature: {error}",
+            "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
+            "sha256-….sig be written anew, or do without the signing key",
+        ) from None
+    return None
 
 
 def _signatures(repository: Repository, image: Stored, key: SigningKey) -> list[Attachment]:

@@ -16,7 +16,7 @@ from modelcar.cli.server.run_view import CANCELLED, DONE, FAILED, RUNNING, SKIPP
 from modelcar.progress import duration
 
 SECONDS_BETWEEN_LINES = 30.0
-"""Where progress is printed as lines, one of them for a step that does not change but for its bytes."""
+"""Place where progress is printed as lines, one of them for a step that does not change but for its bytes."""
 
 _SIGNS = {WAITING: "·", RUNNING: "▸", DONE: "✓", FAILED: "✗", SKIPPED: "-", CANCELLED: "■"}
 _STYLES = {RUNNING: "bold", DONE: "green", FAILED: "bold red", SKIPPED: "dim", CANCELLED: "yellow", WAITING: "dim"}

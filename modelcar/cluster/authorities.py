@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 MOUNTED = PurePosixPath("/kfp/certs/ca.crt")
-"""Where Kubeflow Pipelines mounts them from release 2.15 on."""
+"""Place where Kubeflow Pipelines mounts them from release 2.15 on."""
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 

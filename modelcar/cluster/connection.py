@@ -17,7 +17,7 @@ from modelcar import pod
 from modelcar.errors import ClusterError
 
 REQUEST_SECONDS = (10, 60)
-"""How long to wait for a connection, and for an answer."""
+"""Time to wait for a connection, and for an answer."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 """Kueue's label for the queue that a workload waits in; see https://kueue.sigs.k8s.io/docs/tasks/run/jobs."""
 
 _MAIN = "main"
-"""What Argo calls the container of the step itself."""
+"""Argo's name for the container of the step itself."""
 
 _BACKENDS_OWN = ("KFP_", "ARGO_")
 _CREDENTIALS = ("secret", "configMap")

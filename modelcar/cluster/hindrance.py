@@ -10,13 +10,13 @@ from modelcar.cluster.run_state import RunState
 from modelcar.errors import ClusterError, ModelcarError
 
 START_SECONDS = 180.0
-"""How long what a node tries again by itself may fail: to pull an image, to mount a volume, to find a Secret."""
+"""Time for which a node may fail at what it tries again: to pull an image, to mount a volume, to find a Secret."""
 
 _POD_SECONDS = 120.0
-"""How long the first pod may take to be made; for a service account that may not read why it is not."""
+"""Time that the first pod may take to be made; for a service account that may not read why it is not."""
 
 _RESULT_SECONDS = 30.0
-"""How long a pod's status may come after the Job's own."""
+"""Time that a pod's status may come after the Job's own."""
 
 _TRIED_AGAIN = (
     "ErrImagePull",

@@ -12,7 +12,7 @@ STREAM = "run model-to-registry-streaming, which writes to no disk at all"
 EPHEMERAL = "ephemeral-storage"
 
 _LABEL = {"ai-build-node": "true"}
-"""What the manifests and the documentation call a node for builds, where the pod names no label itself."""
+"""Label of a node for builds in the manifests and the documentation, where the pod names no label itself."""
 
 _TAINT = re.compile(r"untolerated taint \{(?P<key>[^:}]+): ?(?P<value>[^}]*)\}")
 _QUOTA = re.compile(r"exceeded quota: (?P<name>[^,\s]+)|failed quota: (?P<failed>[^:\s]+)")

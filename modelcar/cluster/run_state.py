@@ -14,7 +14,7 @@ RUN_LABEL = "pipeline/runid"
 
 WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 NODE_NAME = "workflows.argoproj.io/node-name"
-"""Where Argo notes which task a pod belongs to: `<workflow>.root.<group>.<task>.executor(<attempt>)`."""
+"""Place where Argo notes which task a pod belongs to: `<workflow>.root.<group>.<task>.executor(<attempt>)`."""
 
 STEP_LABEL = "app.kubernetes.io/component"
 """Of a Job: the step that started it."""

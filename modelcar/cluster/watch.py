@@ -15,7 +15,7 @@ SECONDS_OF_A_WATCH = 240
 """After these the server ends a watch, and a new one begins. It may hold no longer than what lies between us allows."""
 
 PATIENCE_SECONDS = 900.0
-"""How long an API server may be away once it was there: upgrades restart each of a cluster's, one after the other."""
+"""Time that an API server may be away once it was there: upgrades restart each of a cluster's, one after the other."""
 
 _SPARE_SECONDS = 30
 _PAUSE_SECONDS = 1.0

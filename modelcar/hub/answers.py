@@ -10,7 +10,7 @@ from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 from modelcar.errors import HubError, HubUnwellError
 
 ANSWER_SECONDS = 180.0
-"""How long the Hub may take to describe a model, whatever it sends meanwhile."""
+"""Time that the Hub may take to describe a model, whatever it sends meanwhile."""
 
 T = TypeVar("T")
 

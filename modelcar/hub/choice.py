@@ -12,7 +12,8 @@ from rich.filesize import decimal
 from modelcar.errors import ModelcarError, SelectionError, WeightsError
 from modelcar.hub import formats, variants
 from modelcar.hub.facts import Facts
-from modelcar.hub.layouts import gguf_name, pick
+from modelcar.hub.gguf_choice import gguf_name
+from modelcar.hub.layouts import pick
 from modelcar.hub.model_class import ModelClass, classify
 from modelcar.hub.picking import Picked
 from modelcar.hub.snapshot import PublishedFile
@@ -175,8 +176,8 @@ def _asked_for(groups: Sequence[WeightGroup], variant: str, paths: Collection[st
         slots = {_place(group) for group in exact}
         kinds = {group.format for group in exact}
         beside = [group for group in groups if group.format in kinds and _place(group) not in slots and group.complete]
-        beside = [group for group in beside if group.format is not formats.Format.GGUF or group.is_projector]
-        return [group for group in groups if group in exact or group in beside]
+        beside = [group for group in beside if group.format is not formats.Format.GGUF]
+        return [group for group in groups if group in exact or group in beside or group.is_projector]
     named = [group for group in groups if _is_named(group, variant)]
     if not named:
         offered = ", ".join(option.name for option in _options(pick(groups, paths, facts)))

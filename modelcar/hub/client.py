@@ -34,7 +34,7 @@ from modelcar.hub.xet import open_xet
 from modelcar.retries import retrying
 
 HUB = "https://huggingface.co"
-"""What an image names as its source. A mirror (HF_ENDPOINT) serves the same commits, and must give the same images."""
+"""Address that an image names as its source. A mirror (HF_ENDPOINT) serves the same commits, for the same images."""
 
 DEFAULT_REVISION = "main"
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from modelcar.hub.facts import Facts
 from modelcar.hub.model_class import classify
+from modelcar.hub.moved_files import in_folder
 from modelcar.hub.quantization import quantization_scheme
-from modelcar.hub.serving import Served, in_folder, serving_of
+from modelcar.hub.serving import Served, serving_of
 from modelcar.hub.snapshot import Card, PublishedFile, Snapshot
 from modelcar.hub.weight_groups import group_weights
 

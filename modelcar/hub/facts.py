@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from modelcar.hub.formats import is_index, is_training_folder
+from modelcar.hub.formats import Format, is_index, is_training_folder
 from modelcar.hub.snapshot import Card, PublishedFile
 
 MAX_FILES_READ = 48
@@ -39,11 +39,13 @@ class Facts:
         model: The model's id on the Hub.
         card: What the Hub says of it.
         documents: The small files that could be read, by their paths, as JSON.
+        boosted: Formats of models of boosted trees whose names do not tell, by their paths.
     """
 
     model: str = ""
     card: Card = field(default_factory=Card)
     documents: Mapping[str, Any] = field(default_factory=dict)
+    boosted: Mapping[str, Format] = field(default_factory=dict)
 
     def document(self, path: str) -> Json:
         """Returns a file that holds a JSON object; empty if it could not be read."""

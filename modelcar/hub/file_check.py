@@ -14,7 +14,7 @@ from modelcar.hub.snapshot import PublishedFile
 class Hasher(Protocol):
     """The part of hashlib's objects that is used here."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Takes in more bytes."""
 
     def hexdigest(self) -> str:
@@ -67,6 +67,13 @@ class FileCheck:
         if not self._allow_pickle and is_pickle(self._head):
             raise WeightsError(is_one(self._file.path), PICKLE_REMEDY)
         return True
+
+
+class RangeReader(Protocol):
+    """Gives parts of a file's bytes."""
+
+    def read(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Gives the bytes from one offset to before another, or to the end."""
 
 
 class Reader(Protocol):

@@ -20,6 +20,7 @@ class Format(StrEnum):
     CTRANSLATE2 = "CTranslate2"
     GGUF = "GGUF"
     GGML = "GGML"
+    LLAMAFILE = "llamafile"
     ONNX = "ONNX"
     OPENVINO = "OpenVINO"
     XGBOOST = "XGBoost"
@@ -44,14 +45,21 @@ OTHER_FRAMEWORKS = frozenset(
     {Format.TENSORFLOW, Format.FLAX, Format.PADDLE, Format.RUST, Format.EXECUTORCH, Format.COREML, Format.TFLITE}
 )
 OTHER_RUNTIMES = frozenset(
-    {Format.GGUF, Format.GGML, Format.ONNX, Format.OPENVINO, Format.TENSORRT, Format.CTRANSLATE2, Format.NEMO}
+    {
+        *(Format.GGUF, Format.GGML, Format.LLAMAFILE, Format.ONNX, Format.OPENVINO, Format.TENSORRT),
+        *(Format.CTRANSLATE2, Format.NEMO),
+    }
 )
+QUANTIZED_BY_LLAMA_CPP = frozenset({Format.GGUF, Format.GGML, Format.LLAMAFILE})
+"""Formats whose files are called after llama.cpp's types, such as Q4_K_M."""
+
 
 _BY_SUFFIX = {
     ".safetensors": Format.SAFETENSORS,
     **dict.fromkeys((".bin", ".pt", ".pth", ".ckpt", ".pt2", ".distcp", ".mar"), Format.TORCH),
     ".gguf": Format.GGUF,
     ".ggml": Format.GGML,
+    ".llamafile": Format.LLAMAFILE,
     **dict.fromkeys((".onnx", ".ort"), Format.ONNX),
     **dict.fromkeys((".engine", ".plan", ".trt"), Format.TENSORRT),
     **dict.fromkeys((".nemo", ".riva"), Format.NEMO),

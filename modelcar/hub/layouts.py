@@ -7,7 +7,14 @@ from pathlib import PurePosixPath
 
 from modelcar.hub import variants
 from modelcar.hub.facts import Facts, text
-from modelcar.hub.formats import OTHER_FRAMEWORKS, OTHER_RUNTIMES, RUNTIME_FOLDERS, Format
+from modelcar.hub.formats import (
+    OTHER_FRAMEWORKS,
+    OTHER_RUNTIMES,
+    QUANTIZED_BY_LLAMA_CPP,
+    RUNTIME_FOLDERS,
+    Format,
+)
+from modelcar.hub.gguf_choice import pick_gguf
 from modelcar.hub.model_class import is_adapter_group
 from modelcar.hub.picking import (
     OTHER_FRAMEWORK,
@@ -151,6 +158,7 @@ def _pick_main(groups: Sequence[WeightGroup], paths: Collection[str], facts: Fac
     picked = Picked()
     if not groups:
         return picked
+    groups = _without_unnamed(groups, facts, picked)
     adapters = [group for group in groups if paths and is_adapter_group(group, paths)]
     models = [group for group in groups if group not in adapters]
     if adapters and not any(group.size >= max(one.size for one in adapters) for group in models):
@@ -172,6 +180,18 @@ def _pick_main(groups: Sequence[WeightGroup], paths: Collection[str], facts: Fac
     else:
         picked.add(_pick_among_folders(folders, models))
     return picked
+
+
+def _without_unnamed(groups: Sequence[WeightGroup], facts: Facts, picked: Picked) -> Sequence[WeightGroup]:
+    """Leaves out what is in the place of the weights that the configuration names, as Sesame's CSM does."""
+    wanted = text(facts.config.get("transformers_weights"))
+    named = [group for group in groups if wanted and any(file.path == wanted for file in group.files)]
+    if not named or not named[0].complete:
+        return groups
+    others = [group for group in groups if group not in named and not group.folder and group.format in TORCH_LIKE]
+    twins = [group for group in others if comparable(group, named[0])]
+    picked.drop(twins, "config.json names other weights (transformers_weights)")
+    return [group for group in groups if group not in twins]
 
 
 def _mains(groups: Sequence[WeightGroup]) -> list[WeightGroup]:
@@ -302,7 +322,7 @@ def _pick_other_format(groups: Sequence[WeightGroup]) -> Picked:
     """Chooses where no PyTorch library's weights are there: one format, then one variant or folder of it."""
     best = min((group.format for group in groups if _is_large(group, groups)), key=list(Format).index)
     same = [group for group in groups if group.format is best]
-    picked = _pick_gguf(same) if best in (Format.GGUF, Format.GGML) else _pick_graphs(same)
+    picked = pick_gguf(same) if best in QUANTIZED_BY_LLAMA_CPP else _pick_graphs(same)
     for group in groups:
         if group.format is best:
             continue
@@ -324,36 +344,6 @@ def _is_large(group: WeightGroup, groups: Sequence[WeightGroup]) -> bool:
     usable = [one for one in groups if one.complete] or groups
     largest = max(one.size for one in usable)
     return group in usable and group.size >= largest * _MIN_MAIN_SHARE / 2
-
-
-def _pick_gguf(groups: Sequence[WeightGroup]) -> Picked:
-    """Chooses one GGUF, whatever folder it is in; speech models have a second one, their vocoder."""
-    picked = Picked()
-    vocoders = [group for group in groups if re.search(r"vocoder|wavtokenizer|codec|snac", group.base, re.IGNORECASE)]
-    models = [group for group in groups if group not in vocoders] or list(groups)
-    usable = [group for group in models if group.complete] or models
-    best = min(usable, key=lambda group: (variants.rank(gguf_name(group)), group.size, group.label))
-    picked.kept.append(best)
-    picked.drop([group for group in models if group is not best], OTHER_VARIANT)
-    if len(models) > 1:
-        named: dict[str, list[WeightGroup]] = {}
-        for group in models:
-            named[_free_name(gguf_name(group), group, named)] = [group]
-        picked.alternatives.append(Alternatives(named, must_choose=len(usable) > 1))
-    if vocoders and models is not vocoders and vocoders[0] not in models:
-        smallest = min(vocoders, key=lambda group: (variants.rank(group.variant), group.label))
-        picked.kept.append(smallest)
-        picked.drop([group for group in vocoders if group is not smallest], OTHER_VARIANT)
-    return picked
-
-
-def gguf_name(group: WeightGroup) -> str:
-    """Returns the name of a GGUF's type, which its folder has where its file has not."""
-    return group.variant or variants.split_gguf(PurePosixPath(group.folder).name)[1] or group.base
-
-
-def _free_name(name: str, group: WeightGroup, taken: Collection[str]) -> str:
-    return PurePosixPath(group.weights[0].path).stem if name in taken else name
 
 
 def _pick_graphs(groups: Sequence[WeightGroup]) -> Picked:

@@ -51,7 +51,21 @@ _OF_FORMAT = {
     Format.TENSORFLOW: ModelClass.TENSORFLOW,
     Format.COREML: ModelClass.COREML,
 }
+_OWN_LIBRARIES = ("timm", "open_clip", "speechbrain", "pyannote-audio", "ultralytics", "keras", "nemo")
+"""Libraries that load weights in their own way, whatever configuration lies beside them."""
+
+_TELLING_KEYS = {
+    "model_type",
+    "architectures",
+    "transformers_version",
+    "torch_dtype",
+    "hidden_size",
+    "quantization_config",
+}
+"""Of a configuration that transformers wrote."""
+
 _TORCH_LIKE = (Format.SAFETENSORS, Format.TORCH)
+_PICKLING_LIBRARIES = ("", "sklearn", "scikit-learn", "skops")
 _ADAPTER_BASES = ("adapter_model", "pytorch_lora_weights", "lora", "adapter")
 _ST_MODULE = ("config_sentence_transformers.json", "sentence_bert_config.json")
 
@@ -90,7 +104,7 @@ def classify(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) 
         return ModelClass.NEMO
     if facts.card.library in ("sklearn", "scikit-learn"):
         return ModelClass.SKLEARN
-    return ModelClass.NEMO if facts.card.library == "nemo" and "model_config.yaml" in paths else ModelClass.OTHER
+    return ModelClass.NEMO if facts.card.library == "nemo" else ModelClass.OTHER
 
 
 def is_adapter(groups: Sequence[WeightGroup], paths: Collection[str]) -> bool:
@@ -117,7 +131,15 @@ def is_mlx(facts: Facts) -> bool:
     return own or facts.card.library == "mlx" or facts.model.lower().startswith("mlx-community/")
 
 
+def _folders_of_parts(kept: Sequence[WeightGroup]) -> set[str]:
+    """Returns the folders of a model's parts; one, where a part lies at the top."""
+    folders = {group.folder for group in kept if group.format in _TORCH_LIKE}
+    return {""} if "" in folders else folders
+
+
 def _of_other_format(largest: WeightGroup, facts: Facts) -> ModelClass:
+    if largest.format is Format.PICKLE and facts.card.library not in _PICKLING_LIBRARIES:
+        return ModelClass.OTHER
     if largest.format is Format.NUMPY and is_mlx(facts):
         return ModelClass.MLX
     if largest.format is Format.TENSORFLOW and largest.base.startswith("tf_model"):
@@ -128,11 +150,14 @@ def _of_other_format(largest: WeightGroup, facts: Facts) -> ModelClass:
 
 
 def _is_transformers(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> bool:
-    if facts.card.library in ("timm", "open_clip", "speechbrain", "pyannote-audio", "ultralytics", "keras"):
+    if facts.card.library in _OWN_LIBRARIES or len(_folders_of_parts(kept)) > 1:
         return False
     if facts.model_type or facts.architectures or facts.card.library == "transformers":
         return True
     largest = max(kept, key=lambda group: group.size)
+    config = facts.documents.get("config.json")
+    if config is not None and not facts.config.keys() & _TELLING_KEYS and not largest.folder:
+        return False
     configured = any(str(PurePosixPath(largest.folder) / name) in paths for name in ("config.json",))
     tokenizes = "tokenizer_config.json" in paths or "tokenizer.json" in paths
     return configured and (largest.slot == MAIN or tokenizes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelcar.errors import UnsafeNameError
 
 DOWNLOAD_NOTE = Path(".modelcar", "snapshot.json")
-"""Where a download leaves its record, within the snapshot's directory."""
+"""Place where a download leaves its record, within the snapshot's directory."""
 
 
 LONGEST_NAME, LONGEST_PATH = 255, 2048
@@ -20,7 +20,7 @@ _CHANGES_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 
 WHITEOUT = ".wh."
-"""What the name of a whiteout begins with: in a layer it removes a file of the layers below it, or all of a directory.
+"""Start of a whiteout's name: in a layer it removes a file of the layers below it, or all of a directory.
 
 https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from modelcar.hub import variants
-from modelcar.hub.formats import OTHER_FRAMEWORKS, OTHER_RUNTIMES, Format
+from modelcar.hub.formats import OTHER_FRAMEWORKS, OTHER_RUNTIMES, QUANTIZED_BY_LLAMA_CPP, Format
 from modelcar.hub.weight_groups import MAIN, WeightGroup
 
 TORCH_LIKE = frozenset({Format.SAFETENSORS, Format.TORCH})
@@ -141,7 +141,7 @@ def _pick_variant(same: Sequence[WeightGroup], picked: Picked) -> WeightGroup:
         picked.drop(others, _why_other_set(best_sets[variant]))
     usable = {variant: group for variant, group in best_sets.items() if group.complete} or best_sets
     first = min(usable, key=variants.rank) if "" not in usable else ""
-    if same[0].format in (Format.GGUF, Format.GGML):
+    if same[0].format in QUANTIZED_BY_LLAMA_CPP:
         first = min(usable, key=variants.rank)
     chosen = best_sets[first]
     picked.drop([group for group in best_sets.values() if group is not chosen], OTHER_VARIANT)
@@ -187,7 +187,7 @@ def _why_other_form(group: WeightGroup, main: WeightGroup) -> str:
         return "the same weights as the other safetensors beside it" if group.format is Format.SAFETENSORS else ORIGINAL
     if group.format in OTHER_FRAMEWORKS:
         return OTHER_FRAMEWORK
-    if group.format in OTHER_RUNTIMES or group.format is Format.GGML:
+    if group.format in OTHER_RUNTIMES:
         return OTHER_RUNTIME
     if group.base in _AUDIOCRAFT and main.format is Format.SAFETENSORS:
         return ORIGINAL

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelcar.hub.facts import Facts, Json, mapping, text
 from modelcar.hub.formats import Format
-from modelcar.hub.layouts import gguf_name
+from modelcar.hub.gguf_choice import gguf_name
 from modelcar.hub.weight_groups import WeightGroup
 
 MAX_CHARS = 100

@@ -10,14 +10,14 @@ from modelcar.hub.connection_limit import ConnectionLimit
 from modelcar.hub.window import Connection, Fetch, Reading, Window
 
 MEMORY_BYTES = 80 << 20
-"""What is read ahead of all files together; beyond it, each file may have one window, of the smallest size."""
+"""Bytes read ahead of all files together; beyond it, each file may have one window, of the smallest size."""
 
 MIN_WINDOW_BYTES, MAX_WINDOW_BYTES = 1 << 20, 4 << 20
 _WINDOW_STEP = 19
 """Windows are multiples of 512 KiB."""
 
 UNBROKEN_BYTES = 8 << 20
-"""What is read ahead of a file that comes over one connection, from its beginning to its end."""
+"""Bytes read ahead of a file that comes over one connection, from its beginning to its end."""
 
 IDLE_SECONDS = 5.0
 """A connection that had no work for so long is closed."""

@@ -24,7 +24,7 @@ from modelcar.hub.xet import Xet, XetError
 
 MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 20
 CHUNK_SECONDS = 0.25
-"""How long a chunk may take; of a slow connection chunks are smaller, so that it is seen to be alive."""
+"""Time that a chunk may take; of a slow connection chunks are smaller, so that it is seen to be alive."""
 
 MIN_BYTES_PER_SECOND, REQUEST_SECONDS = 10_000, 120.0
 """A request may take so long, and as much longer as its bytes take at this speed."""
@@ -33,7 +33,7 @@ MIN_XET_BYTES = 8 << 20
 """Less than that is not worth a question to Xet's storage."""
 
 LINK_SECONDS = 10.0
-"""How long one part of a file waits while another asks the Hub for the storage's link."""
+"""Time that one part of a file waits while another asks the Hub for the storage's link."""
 
 TIMEOUT_SECONDS = (15, 120)
 MAX_REDIRECTS = 10
@@ -43,7 +43,7 @@ ACCESS_REMEDY = (
     "or the Secret that the pipeline's hf_token_secret names"
 )
 _ENDED_LINK = (400, 401, 403, 404, 410)
-"""What storages answer to a signed link that has ended. The Hub gave it to somebody who may read the file."""
+"""Answers of storages to a signed link that has ended. The Hub gave it to somebody who may read the file."""
 
 _BUSY = (429, 503)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")

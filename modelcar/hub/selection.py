@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from modelcar.errors import ModelcarError, SelectionError, WeightsError
 from modelcar.given import value_of
 from modelcar.hub import gguf_header, pickles
+from modelcar.hub.boosted import find_boosted
 from modelcar.hub.choice import Choice, choose
 from modelcar.hub.client import DEFAULT_REVISION, Hub
 from modelcar.hub.description import describe_files
@@ -129,6 +130,8 @@ class Selection:
 def facts_of(whole: Snapshot, peek: Peek) -> Facts:
     """Reads what a commit's small files, and a GGUF's header, say of how the model is put together."""
     facts = read_facts(whole.model, whole.files, whole.card, peek.read)
+    if boosted := find_boosted(whole.files, peek.read_part):
+        return replace(facts, boosted=boosted)
     ggufs = [file for file in whole.files if file.path.endswith(".gguf") and not MMPROJ.search(file.path)]
     if facts.card.gguf or not ggufs:
         return facts

@@ -67,17 +67,6 @@ def serving_of(model: Served) -> Serving:
     return found if found.model_format else found.model_copy(update={"model_format": model.model_class.value})
 
 
-def in_folder(serving: Serving, folder: str) -> Serving:
-    """Tells how the same is served from a folder of /models, such as a version's number.
-
-    Servers of versions (OpenVINO Model Server, Triton, TensorFlow Serving) are pointed at the folder above.
-    """
-    arguments = tuple(word.replace(MOUNT, f"{MOUNT}/{folder}") for word in serving.arguments)
-    limits = tuple(limit for limit in serving.limits if VERSIONED not in limit)
-    path = f"{folder}/{serving.path}" if serving.path and serving.limits == limits else serving.path
-    return serving.model_copy(update={"arguments": arguments, "limits": limits, "path": path})
-
-
 def memory_needed(weights_bytes: int) -> int:
     """Estimates the memory that a server of language models takes, in bytes."""
     return int(weights_bytes * _OVERHEAD) + min(_CONTEXT_BYTES, weights_bytes)

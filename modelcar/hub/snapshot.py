@@ -20,6 +20,24 @@ ALL_FILES = "*"
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
+class Origin(BaseModel):
+    """Origin of a file that was made of a published one (modelcar.hub.reshard).
+
+    Attributes:
+        path: The published file.
+        identity: Its published hash, with the kind in front.
+        part: What of it the file holds: a hash of what stands before the bytes, and which bytes.
+        tensors: Names of the tensors in the file with the SHA-256 of each; empty until they were read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    identity: str
+    part: str
+    tensors: tuple[tuple[str, str], ...] = ()
+
+
 class PublishedFile(BaseModel):
     """A file of a model repository, as the Hub describes it.
 
@@ -29,6 +47,7 @@ class PublishedFile(BaseModel):
         sha256: Of its bytes, where the Hub keeps it as a large file (LFS); else empty.
         git_blob: Its git object id (sha1), where it is an ordinary file in git; else empty.
         folder: The folder of the image's /models that it lies in, such as a version's number; empty for none.
+        origin: The published file that this one was made of; None for a published one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +57,7 @@ class PublishedFile(BaseModel):
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     git_blob: Annotated[str, Field(pattern="^([0-9a-f]{40})?$")] = ""
     folder: Annotated[str, Field(pattern="^([1-9][0-9]{0,8})?$")] = ""
+    origin: Origin | None = None
 
     @field_validator("path")
     @classmethod
@@ -51,7 +71,9 @@ class PublishedFile(BaseModel):
 
     @property
     def identity(self) -> str:
-        """The published hash with its kind in front."""
+        """The published hash with its kind in front; of a file that was made of one, with what of it was taken."""
+        if self.origin is not None:
+            return f"{self.origin.identity}/{self.origin.part}"
         return f"sha256:{self.sha256}" if self.sha256 else f"git:{self.git_blob}"
 
 
@@ -135,6 +157,7 @@ class Snapshot(BaseModel):
         quantization: The scheme in which its weights are quantized, such as `w4a16`; empty if they are not.
         serving: How to serve it; None where nothing was chosen yet.
         allow_pickle: Glob patterns of the files that may hold Python pickles, which run code when they are loaded.
+        max_shard_layer: The largest layer, in bytes, for which files were cut (modelcar.hub.reshard); 0 if none was.
         files: Its files.
         card: What the Hub says of it beside its files; no part of what is noted.
     """
@@ -151,6 +174,7 @@ class Snapshot(BaseModel):
     quantization: str = ""
     serving: Serving | None = None
     allow_pickle: tuple[str, ...] = ()
+    max_shard_layer: int = 0
     files: tuple[PublishedFile, ...]
     card: Card = Field(default_factory=Card, exclude=True, repr=False)
 

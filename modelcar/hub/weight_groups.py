@@ -11,6 +11,7 @@ from modelcar.hub.facts import Facts
 from modelcar.hub.formats import (
     GGUF_PIECE,
     MMPROJ,
+    QUANTIZED_BY_LLAMA_CPP,
     Format,
     is_index,
     may_be_weights,
@@ -109,7 +110,7 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
     beside = {file.path: file for file in files}
     sets: dict[tuple[str, str, Format, str, int], list[tuple[PublishedFile, int | None]]] = defaultdict(list)
     for file in files:
-        found = weights_format(file.path, beside)
+        found = facts.boosted.get(file.path) or weights_format(file.path, beside)
         if found is not None:
             key, number = _key(file, found)
             sets[key].append((file, number))
@@ -140,7 +141,7 @@ def _key(file: PublishedFile, found: Format) -> tuple[tuple[str, str, Format, st
         stem = pure.name.removesuffix(".pth.tar")
     if found is Format.GGUF and (piece := GGUF_PIECE.search(pure.name)) is not None:
         stem = pure.name[: piece.start()]
-    name = parse_stem(stem, gguf=found in (Format.GGUF, Format.GGML))
+    name = parse_stem(stem, gguf=found in QUANTIZED_BY_LLAMA_CPP)
     if (dotted := _DOTTED_VARIANT.match(name.base)) is not None and found is not Format.GGUF:
         name = replace(name, base=dotted["base"], variant=dotted["variant"])
     if found is Format.TORCH and pure.suffix == ".distcp":

@@ -17,6 +17,9 @@ BASE_MODELS, QUANTIZATION, SIZE = _OURS + "base-models", _OURS + "quantization",
 BASE_MODEL_RELATION = _OURS + "base-model-relation"
 LICENCE_NAME, LICENCE_LINK = _OURS + "licence-name", _OURS + "licence-link"
 MODEL_FORMAT, SERVING = _OURS + "model-format", _OURS + "serving"
+MAX_SHARD_LAYER = _OURS + "max-shard-layer"
+"""The largest layer, in bytes, for which files were cut (modelcar.hub.reshard); unsaid where none was."""
+
 FOLDER = _OURS + "folder"
 """The folder of /models that the files lie in, such as a version's number; unsaid where they lie in /models itself."""
 
@@ -44,6 +47,7 @@ def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
         SERVING: _whole(snapshot.serving.as_json()) if snapshot.serving else "",
         QUANTIZATION: snapshot.quantization,
         FOLDER: snapshot.folder,
+        MAX_SHARD_LAYER: str(snapshot.max_shard_layer or ""),
         SIZE: str(snapshot.size),
         RECIPE: recipe,
         VERSION: str(RECIPE_VERSION),
@@ -54,6 +58,12 @@ def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:
 def serving_of_image(said: Mapping[str, str]) -> Serving | None:
     """Returns how the model in an image is served, as its annotations say; None if they do not."""
     return Serving.read(said[SERVING]) if SERVING in said else None
+
+
+def folder_of_image(said: Mapping[str, str]) -> str:
+    """Returns the folder of /models that an image says its files lie in; empty for none, and for what is none."""
+    folder = said.get(FOLDER, "")
+    return folder if folder.isascii() and folder.isdecimal() else ""
 
 
 def _whole(written: str) -> str:

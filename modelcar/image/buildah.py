@@ -235,19 +235,16 @@ def links(layer: Layer, directory: Path) -> bool:
 
 
 def _is_linkable(entry: Entry, device: int) -> bool:
+    if not isinstance(entry.source, OnDisk):
+        # It was made of a file that is.
+        return False
     try:
-        opened = _on_disk(entry).open()
+        opened = entry.source.open()
     except FileNotFoundError:
         return False
     state = os.fstat(opened)
     os.close(opened)
     return state.st_dev == device and (state.st_uid == os.geteuid() or os.geteuid() == 0)
-
-
-def _on_disk(entry: Entry) -> OnDisk:
-    if not isinstance(entry.source, OnDisk):
-        raise TypeError(f"buildah needs {entry.path} on a disk")
-    return entry.source
 
 
 def _place(entry: Entry, root: Path) -> None:
@@ -259,11 +256,11 @@ def _place(entry: Entry, root: Path) -> None:
             parent.mkdir()
             os.chown(parent, os.geteuid(), os.getegid())
             parent.chmod(DIRECTORY_MODE)
-    if _is_linkable(entry, root.stat().st_dev):
-        _on_disk(entry).link_to(target)
+    if isinstance(entry.source, OnDisk) and _is_linkable(entry, root.stat().st_dev):
+        entry.source.link_to(target)
     else:
         with target.open("xb") as copy:
-            copy.writelines(_on_disk(entry).read())
+            copy.writelines(entry.source.read())
     os.chown(target, os.geteuid(), os.getegid())
     target.chmod(FILE_MODE)
 

@@ -16,7 +16,7 @@ from modelcar.attestation import layer_note
 from modelcar.attestation.documents import signed_provenance
 from modelcar.attestation.keys import SigningKey
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
-from modelcar.image.annotations import FILES
+from modelcar.image.annotations import FILES, folder_of_image
 from modelcar.image.recipe import files_key
 from modelcar.oci import spec
 from modelcar.oci.registry import Repository, Stored
@@ -53,8 +53,8 @@ def find_in_image(repository: Repository, image: Stored, key: SigningKey | None)
     """
     claimed = {name: layer.digest for name, layer in _layers(repository, image).items()}
     said = signed_provenance(repository, image.digest, key.public) if key is not None else None
-    proved = {files_key(files): layer for layer, files in said.by_layer().items()} if said is not None else {}
-    return Found(proved, claimed)
+    by_layer = said.by_layer(folder_of_image(image.annotations())) if said is not None else {}
+    return Found({files_key(files): layer for layer, files in by_layer.items()}, claimed)
 
 
 class Checkpoint:

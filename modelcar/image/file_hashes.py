@@ -25,11 +25,12 @@ def file_hashes(repository: Repository, image: ModelImage, digests: Mapping[str,
         WrongBytesError: A layer is not what its files make.
         RegistryError: The registry is unreachable or refused.
     """
-    hashes = {file.place: file.sha256 for file in image.snapshot.files if file.sha256}
+    snapshot = image.proved
+    hashes = {file.place: file.sha256 for file in snapshot.files if file.sha256}
     for layer, key in zip(image.layers, image.keys, strict=True):
-        if all(recipe.published(entry, image.snapshot).sha256 for entry in layer.entries):
+        if all(recipe.published(entry, snapshot).sha256 for entry in layer.entries):
             continue
-        read = read_layer(repository, describe_layer(layer, key, digests[key]), image.snapshot.by_path, silent)
+        read = read_layer(repository, describe_layer(layer, key, digests[key]), snapshot.by_path, silent)
         if not read.is_right:
             problem = read.problem or read.file_problems[0]
             raise WrongBytesError(f"{repository.reference.registry} gives back {digests[key]} altered: {problem}")

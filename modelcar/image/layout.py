@@ -5,6 +5,7 @@ at once. Small files, which change most, are never in a layer with weights.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from rich.filesize import decimal
 
@@ -32,7 +33,7 @@ MAX_LAYERS = 100
 ReaderOf = Callable[[PublishedFile], Reader]
 
 
-def on_disk(folder: Folder) -> ReaderOf:
+def on_disk(folder: Folder) -> Callable[[PublishedFile], OnDisk]:
     """Returns readers of the files of a finished download."""
     return lambda file: OnDisk(folder, file.path)
 
@@ -49,7 +50,8 @@ def part(snapshot: Snapshot, reader_of: ReaderOf, max_layer_size: int = MAX_LAYE
         BuildError: A file alone is larger than that. A file cannot span two layers.
     """
     together = OWN_LAYER_SIZE
-    layers = _parted(snapshot.files, reader_of, together, max_layer_size)
+    sized = _sized(snapshot.files, reader_of)
+    layers = _parted(sized, together, max_layer_size)
     while len(layers) > MAX_LAYERS:
         if together >= max_layer_size:
             raise BuildError(
@@ -57,7 +59,7 @@ def part(snapshot: Snapshot, reader_of: ReaderOf, max_layer_size: int = MAX_LAYE
                 "Raise max_layer_size, if your registry takes larger layers (Quay: MAXIMUM_LAYER_SIZE)",
             )
         together = min(together + (together >> 2), max_layer_size)
-        layers = _parted(snapshot.files, reader_of, together, max_layer_size)
+        layers = _parted(sized, together, max_layer_size)
     for layer in layers:
         if layer.size > max_layer_size:
             name = layer.entries[0].path.removeprefix(f"{MODELS}/")
@@ -82,12 +84,13 @@ def _smaller(name: str) -> str:
     """Returns the remedy for a file that no layer holds, as its format has one."""
     raised = "raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)"
     file = name.rpartition("/")[2]
+    cut = "Have it cut into smaller files, tensor by tensor: reshard=true (--reshard)"
     if file.startswith("consolidated") and file.endswith(".safetensors"):
-        return f"Mistral's own form has no smaller shards: {raised}"
+        return f"{cut}; or {raised}"
     if file.endswith(".safetensors"):
-        return f"Publish the model in smaller shards (save_pretrained(…, max_shard_size='5GB')), or {raised}"
+        return f"{cut}; or publish it in smaller shards (save_pretrained(…, max_shard_size='5GB')), or {raised}"
     if file.endswith(".gguf"):
-        return f"Publish it in parts (llama-gguf-split --split --split-max-size 15G), or {raised}"
+        return f"{cut}; or publish it in parts (llama-gguf-split --split --split-max-size 15G), or {raised}"
     return f"Leave the file out with --exclude, or {raised}"
 
 
@@ -100,25 +103,36 @@ def tightest_limit(layers: Sequence[Layer]) -> int:
     return max(sum(Layer((entry,)).size for entry in layer.entries) for layer in layers)
 
 
-def _parted(files: Iterable[PublishedFile], reader_of: ReaderOf, together: int, max_layer_size: int) -> list[Layer]:
+@dataclass(frozen=True)
+class _Sized:
+    """A file, and the bytes of the layer that it would make alone."""
+
+    entry: Entry
+    alone: int
+
+
+def _sized(files: Iterable[PublishedFile], reader_of: ReaderOf) -> list[_Sized]:
+    entries = [_entry(file, reader_of) for file in sorted(files, key=lambda file: tar_order(file.path))]
+    return [_Sized(entry, Layer((entry,)).size) for entry in entries]
+
+
+def _parted(files: Sequence[_Sized], together: int, max_layer_size: int) -> list[Layer]:
     """Parts files: larger ones than `together` bytes alone, others with their like, up to that many bytes a layer."""
-    ordered = sorted(files, key=lambda file: tar_order(file.path))
-    small = [_entry(file, reader_of) for file in ordered if file.size < OWN_LAYER_SIZE]
-    medium = [_entry(file, reader_of) for file in ordered if OWN_LAYER_SIZE <= file.size < WEIGHTS_SIZE]
-    weights = [_entry(file, reader_of) for file in ordered if file.size >= WEIGHTS_SIZE]
+    small = [file for file in files if file.entry.size < OWN_LAYER_SIZE]
+    medium = [file for file in files if OWN_LAYER_SIZE <= file.entry.size < WEIGHTS_SIZE]
+    weights = [file for file in files if file.entry.size >= WEIGHTS_SIZE]
     return _together(weights, together) + _together(medium, together) + _together(small, max_layer_size)
 
 
-def _together(entries: Sequence[Entry], max_layer_size: int) -> list[Layer]:
+def _together(files: Iterable[_Sized], max_layer_size: int) -> list[Layer]:
     groups: list[list[Entry]] = []
     size = 0
-    for entry in entries:
-        alone = Layer((entry,)).size
-        if not groups or size + alone > max_layer_size:
+    for file in files:
+        if not groups or size + file.alone > max_layer_size:
             groups.append([])
             size = 0
-        groups[-1].append(entry)
-        size += alone
+        groups[-1].append(file.entry)
+        size += file.alone
     return [Layer(tuple(group)) for group in groups]
 
 

@@ -1,14 +1,18 @@
 """An image of a model before it is made: its files in their layers, on a base. All else follows from these."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
-from modelcar.hub.snapshot import Snapshot
-from modelcar.image import recipe
+from modelcar.hub.file_check import RangeReader
+from modelcar.hub.reshard import Resharded, reshard
+from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.image import layout, recipe
 from modelcar.image.annotations import FILES, describe
-from modelcar.image.base_image import BaseImage
+from modelcar.image.base_image import BaseImage, open_base_image
 from modelcar.image.manifest import Assembled, ModelLayer, assemble
+from modelcar.image.request import ImageRequest
 from modelcar.oci import spec
 from modelcar.oci.tar_writer import Layer
 
@@ -32,11 +36,43 @@ class ModelImage:
         snapshot: The files, as the Hub published them.
         layers: The same files in layers (modelcar.image.layout).
         base: The image under them.
+        resharded: What proves the files that were cut; None where none was.
     """
 
     snapshot: Snapshot
     layers: tuple[Layer, ...]
     base: BaseImage
+    resharded: Resharded | None = None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, reader_of: Callable[[PublishedFile], RangeReader], request: ImageRequest) -> Self:
+        """Parts files into layers, as an image is asked for, on the base that is asked for.
+
+        Args:
+            snapshot: The files.
+            reader_of: Gives readers of their bytes.
+            request: The image that is asked for.
+
+        Raises:
+            BuildError: A file is too large for a layer.
+        """
+        if not request.reshard:
+            layers = layout.part(snapshot, reader_of, request.max_layer_size)
+            return cls(snapshot, tuple(layers), open_base_image(request.base_image))
+        resharded = reshard(snapshot, reader_of, request.max_layer_size)
+        resharded.check()
+        cut = resharded.apply(snapshot)
+        layers = layout.part(cut, resharded.reader, request.max_layer_size)
+        return cls(cut, tuple(layers), open_base_image(request.base_image), resharded)
+
+    @property
+    def proved(self) -> Snapshot:
+        """The files with the hashes of all: for those that were cut, the published ones are read once.
+
+        Raises:
+            WrongBytesError: One of them is not what the Hub published.
+        """
+        return self.resharded.prove(self.snapshot) if self.resharded else self.snapshot
 
     @cached_property
     def recipe(self) -> str:

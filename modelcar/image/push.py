@@ -94,9 +94,7 @@ class Push:
 
     def _attach(self, written: Assembled, digests: Mapping[str, str]) -> None:
         base = self.image.base
-        contents = Contents(
-            self.image.snapshot, base.name, base.digest, self.image.recipe, self.image.layer_of(digests)
-        )
+        contents = Contents(self.image.proved, base.name, base.digest, self.image.recipe, self.image.layer_of(digests))
         hashes = partial(file_hashes, self.repository, self.image, digests)
         attach(self.repository, written.images, contents, hashes, self._signing_key)
 

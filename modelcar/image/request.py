@@ -21,6 +21,7 @@ class ImageRequest:
         base_image: Image under the model; empty for the one that KServe's modelcars need.
         allow_base_models: Whether that image may hold /models itself, which is then served with the model.
         max_layer_size: Largest layer that the registries take, in bytes.
+        reshard: Cut safetensors and GGUF files that are larger than that into files that are not.
         if_exists: `update`, `replace` or `refuse` tags that hold something else (modelcar.image.tag_policy).
     """
 
@@ -30,6 +31,7 @@ class ImageRequest:
     base_image: str = ""
     allow_base_models: bool = False
     max_layer_size: int = MAX_LAYER_SIZE
+    reshard: bool = False
     if_exists: str = "update"
 
     @classmethod

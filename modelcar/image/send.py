@@ -95,7 +95,7 @@ class _Bringing:
         self, image: ModelImage, pushes: Sequence[Push], noted: Mapping[str, str], count: Count, turns: Turns
     ) -> None:
         self.sent = Sent()
-        self._snapshot: Snapshot = image.snapshot
+        self._snapshot: Snapshot = image.proved
         self._pushes = pushes
         self._count = count
         self._turns = turns

@@ -16,7 +16,7 @@ from modelcar.oci.session import Session, with_tls
 from modelcar.retries import read_retry_after
 
 TOKEN_SECONDS = 60.0
-"""How long a token service may take."""
+"""Time that a token service may take."""
 
 TOKEN_MARGIN_SECONDS = 15.0
 MAX_TOKEN_SECONDS = 24 * 3600.0

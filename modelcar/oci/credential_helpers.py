@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from modelcar.errors import CredentialsError, on_one_line
 
 ANSWER_SECONDS = 60.0
-"""How long a helper may take. Those of clouds ask over the network; one that opens a window would wait for ever."""
+"""Time that a helper may take. Those of clouds ask over the network; one that opens a window would wait for ever."""
 
 KEPT_SECONDS = 60.0
-"""How long an answer is kept: a password is needed with each request, and what helpers give lasts minutes at least."""
+"""Time that an answer is kept: a password is needed with each request, and what helpers give lasts minutes at least."""
 
 MAX_ANSWER_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")

@@ -11,7 +11,7 @@ from modelcar.oci.session import keep
 MAX_MESSAGE_CHARS = 300
 
 _FIELDS = ("message", "error_description", "error_message", "details", "detail", "error", "reason", "title", "code")
-"""Where other formats than the specification's have their words: OAuth2 (RFC 6749), Quay, Docker's token service,
+"""Place where other formats than the specification's have their words: OAuth2 (RFC 6749), Quay, Docker's token service,
 GitHub, Artifactory, problem details (RFC 9457)."""
 
 _TITLE = re.compile(r"<(?:title|h1)[^>]*>(.{1,300}?)</(?:title|h1)>", re.IGNORECASE | re.DOTALL)

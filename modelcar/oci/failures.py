@@ -17,7 +17,7 @@ _WITHOUT_TLS = re.compile(
 )
 
 _ALERT = re.compile(r"ALERT_|CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE")
-"""What a server that wants a client's certificate sends to one without."""
+"""Alert that a server that wants a client's certificate sends to one without."""
 
 
 @contextmanager

@@ -19,10 +19,10 @@ CHUNKS = 4
 """Chunks of a layer that wait to be sent."""
 
 WINDOW_SECONDS = 2.0
-"""How long is measured before the number is changed."""
+"""Time that is measured before the number is changed."""
 
 GAIN = 1.05
-"""What more layers must bring, at least, to stay: less is the measurement's own noise."""
+"""Gain that more layers must bring, at least, to stay: less is the measurement's own noise."""
 
 _STEP = 1.5
 _REST_WINDOWS = 10

@@ -15,7 +15,6 @@ from modelcar.errors import BuildError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.image import buildah, layer_digests, layout, proof
 from modelcar.image.base_contents import examine_base
-from modelcar.image.base_image import open_base_image
 from modelcar.image.builder import uses_buildah
 from modelcar.image.model_image import ModelImage, describe_layer
 from modelcar.image.push import Push, publish
@@ -102,8 +101,7 @@ def build(request: BuildRequest) -> Built:
 def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Built:
     snapshot, directory, asked = found.snapshot, found.folder.path, request.image
     destination = asked.destination(snapshot)
-    layers = tuple(layout.part(snapshot, layout.on_disk(found.folder), asked.max_layer_size))
-    image = ModelImage(snapshot, layers, open_base_image(asked.base_image))
+    image = ModelImage.of(snapshot, layout.on_disk(found.folder), asked)
     push = Push(destination, image, asked.if_exists)
     with push.repository:
         if not request.record_digest:
@@ -111,11 +109,11 @@ def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Bui
         if push.unchanged:
             push.sign_unchanged()
             print(f"{destination} already holds commit {snapshot.commit}; nothing to do{push.caveat}")
-            return Built(push.unchanged, len(layers), 0, unchanged=True)
+            return Built(push.unchanged, len(image.layers), 0, unchanged=True)
         examine_base(image.base, allow_models=asked.allow_base_models)
         with claim_errors(directory):
             found.check_sizes()
-        print(f"{len(layers)} layers for {destination}, on {image.base.name}", flush=True)
+        print(f"{len(image.layers)} layers for {destination}, on {image.base.name}", flush=True)
         noted = layer_digests.read_digests(found.layer_digests) if request.record_digest else {}
         if with_buildah:
             sent = _build_with_buildah(push, found, noted)
@@ -124,13 +122,13 @@ def _build(found: Download, request: BuildRequest, *, with_buildah: bool) -> Bui
             sent = send_layers("build", image, [push], noted | _hash_ahead(image, noted))
         sent.tell()
         (written,) = publish([push], sent.digests)
-        return Built(written, len(layers), sent.sent_bytes, unchanged=push.stays)
+        return Built(written, len(image.layers), sent.sent_bytes, unchanged=push.stays)
 
 
 def _hash_ahead(image: ModelImage, noted: Mapping[str, str]) -> dict[str, str]:
     """Returns the digests of small layers that are not noted, by which a registry tells whether it has them."""
     return {
-        key: proof.digest(layer, image.snapshot)
+        key: proof.digest(layer, image.proved)
         for layer, key in zip(image.layers, image.keys, strict=True)
         if key not in noted and layer.size <= MAX_BYTES_AHEAD
     }
@@ -167,7 +165,7 @@ def _build_with_buildah(push: Push, found: Download, noted: Mapping[str, str]) -
         known = {**held.proved, **noted}
 
         def ready(layer: Layer, key: str) -> tuple[str, bool, buildah.Container | None]:
-            digest = known.get(key) or proof.digest(layer, image.snapshot)
+            digest = known.get(key) or proof.digest(layer, image.proved)
             there = push.repository.has_blob(digest)
             return digest, there, process.prepare(layer) if linked and not there else None
 
@@ -198,5 +196,5 @@ def _put_layer(
     try:
         process.put_layer(container, layer, digest, repository.reference, insecure=repository.is_insecure, count=count)
     except BuildError:
-        proof.check_noted(layer, push.image.snapshot, digest)
+        proof.check_noted(layer, push.image.proved, digest)
         raise

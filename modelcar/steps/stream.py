@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from modelcar.hub.client import Hub
 from modelcar.hub.selection import Selection, tell
-from modelcar.image import layout
 from modelcar.image.base_contents import examine_base
-from modelcar.image.base_image import open_base_image
 from modelcar.image.model_image import ModelImage
 from modelcar.image.push import Push, publish
 from modelcar.image.request import ImageRequest
@@ -59,8 +57,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
     snapshot, choice = selected.snapshot, selected.choice
     destinations = [request.destination(snapshot)]
     destinations += [Reference.parse_target(request.mirror_target)] if request.mirror_target else []
-    layers = tuple(layout.part(snapshot, hub.readers(snapshot), request.max_layer_size))
-    image = ModelImage(snapshot, layers, open_base_image(request.base_image))
+    image = ModelImage.of(snapshot, hub.readers(snapshot), request)
     pushes = [Push(destination, image, request.if_exists) for destination in destinations]
     lacking = [push for push in pushes if push.unchanged is None]
     sent = Sent()
@@ -68,7 +65,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         examine_base(image.base, allow_models=request.allow_base_models)
         tell(snapshot, choice)
         targets = " and ".join(str(push.destination) for push in lacking)
-        print(f"{len(layers)} layers for {targets}, on {image.base.name}", flush=True)
+        print(f"{len(image.layers)} layers for {targets}, on {image.base.name}", flush=True)
         with hub:
             sent = send_layers("stream", image, lacking)
         sent.tell()

@@ -33,8 +33,18 @@ PAGE = "100"
 
 Missing = Literal["model", "version", "nothing"]
 
+_OVERRIDING = {
+    "/vertex-ai/vertex-vision-model-garden-dockers/": '["python", "-m", "vllm.entrypoints.api_server"]',
+    "/gcr.io/huggingface-text-generation-inference": '["text-generation-launcher"]',
+    "/gcr.io/huggingface-text-embeddings-inference": '["text-embeddings-router"]',
+}
+"""Images whose entry point, as published, serves what AIP_STORAGE_URI names, with a command that serves /models.
+
+https://github.com/GoogleCloudPlatform/vertex-ai-samples (gcs_download_launcher.sh),
+https://github.com/huggingface/Google-Cloud-Containers (entrypoint.sh)
+"""
+
 _HASH_DIGITS = 16
-_MODEL_GARDEN = "/vertex-ai/vertex-vision-model-garden-dockers/"
 
 
 class _Message(BaseModel):
@@ -161,13 +171,22 @@ def check_server(serving_image: str, args: Sequence[str], container: Mapping[str
             f"serving_args begin with a program, {args[0]!r}, and serving_container has a command already",
             "Leave the program out of serving_args, or give serving_container without its command",
         )
-    if not command and _MODEL_GARDEN in serving_image:
-        print(
-            "warning: the entry point of Model Garden's images serves a folder that it downloads, and not /models, "
-            "whatever --model says. Give serving_container a command: "
-            '["python", "-m", "vllm.entrypoints.api_server"]',
-            flush=True,
-        )
+    if finding := overrides_model(serving_image, container):
+        print("warning: {}. {}".format(*finding), flush=True)
+
+
+def overrides_model(serving_image: str, container: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Tells whether an image's entry point, as published, puts another folder in the place of /models.
+
+    Returns:
+        What is wrong, and the remedy; None if nothing is known to be.
+    """
+    command = next((found for name, found in _OVERRIDING.items() if name in serving_image), "")
+    if container.get("command") or not command:
+        return None
+    image = serving_image.rpartition("/")[2].partition(":")[0]
+    what = f"the entry point of {image} serves a folder that it downloads, and not /models, whatever --model says"
+    return what, f"Give serving_container a command: {command}"
 
 
 def describe(
@@ -243,6 +262,24 @@ def find(entry: Entry, project: str, location: str) -> Known:
     versions = _models(f"{api}/{name}:listVersions")
     missing: Missing = "nothing" if any(wanted <= _labels(version).items() for version in versions) else "version"
     return Known(missing, name, f"{api}/{name}")
+
+
+def newest(model: str, name: str, project: str, location: str) -> dict[str, Any] | None:
+    """Returns the default version of a model in a project's registry, as the API has it; None if there is none.
+
+    Args:
+        model: The model's id on the Hub.
+        name: Its name in the registry; empty for its id on the Hub.
+        project: The project's id.
+        location: The region.
+
+    Raises:
+        GoogleCloudError: The registry cannot be read.
+    """
+    url = f"https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/models"
+    models = _models(url, f'display_name="{_display_name(name or model)}"')
+    same = [one for one in models if _labels(one).get(MODEL) == label_value(model)]
+    return min(same, key=lambda one: str(one.get("createTime", ""))) if same else None
 
 
 def _container(model: str, image: str, args: Sequence[str], container: Mapping[str, Any]) -> Container:

@@ -19,7 +19,7 @@ LABEL = "modelcar.io/warms"
 """The label of the pods of one call."""
 
 PULL_SECONDS = 7200.0
-"""How long a pull may take: 140 GB took 4,600 s in a benchmark of KServe's."""
+"""Time that a pull may take: 140 GB took 4,600 s in a benchmark of KServe's."""
 
 _REFUSED = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 """Reasons of a container that will not start. A first ErrImagePull may pass: the kubelet tries again."""

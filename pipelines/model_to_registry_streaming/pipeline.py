@@ -32,6 +32,7 @@ def model_to_registry_streaming(
     base_image: str = "",
     allow_base_models: bool = False,
     max_layer_size: int = 20_000_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     registered_name: str = "",
     model_format: str = "",
@@ -68,6 +69,7 @@ def model_to_registry_streaming(
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         allow_base_models: Also take a base image with files in /models, which are then served with the model.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
+        reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For tags that hold something else. update: one with the same model moves; replace: any; refuse: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         model_format: Model format of the serving runtime that will serve it, as KServe calls it. Empty: what was found.

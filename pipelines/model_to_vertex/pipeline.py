@@ -1,11 +1,13 @@
-"""The pipeline for Vertex AI: stream onto a serving image, compare with the Model Registry, upload what is missing."""
+"""The pipeline for Vertex AI: preflight, stream onto a serving image, upload what is missing; and a report."""
 
 from typing import Any, Dict, List
 
 from google_cloud_pipeline_components.v1.model import ModelUploadOp
 from kfp import dsl
 
+from modelcar.components.preflight_on_vertex import preflight_on_vertex
 from modelcar.components.prepare_upload import prepare_upload
+from modelcar.components.report_on_vertex import report_on_vertex
 from modelcar.components.stream_on_vertex import stream_on_vertex
 from modelcar.pipelines.wiring import task_of
 
@@ -49,7 +51,12 @@ def model_to_vertex(
     serving_container: Dict[str, Any] = SERVING_CONTAINER,
     registered_name: str = "",
     version_aliases: List[str] = ["default"],
+    tensor_parallel: int = 0,
+    context_length: int = 0,
+    shared_memory_mb: int = 0,
+    deployment_minutes: int = 0,
     max_layer_size: int = 9_900_000_000,
+    reshard: bool = False,
     if_exists: str = "update",
     hf_token_secret: str = "",
     project: str = PROJECT,
@@ -57,7 +64,8 @@ def model_to_vertex(
 ) -> None:
     """Stream a model from Hugging Face onto a serving image in Artifact Registry; enter it in Vertex AI.
 
-    Running it again does only what is missing: a commit that is there already adds no version, a new one does.
+    A plan comes first, which refuses what cannot succeed; a report comes last, whatever happens. Running it again does
+    only what is missing: a commit that is there already adds no version, a new one does.
 
     Args:
         model: Id of the model on Hugging Face, organisation/name.
@@ -73,33 +81,45 @@ def model_to_vertex(
         serving_container: More of Vertex AI's ModelContainerSpec, as JSON: command, ports, routes, env, probes.
         registered_name: Name in the Model Registry. Empty: the model's id.
         version_aliases: Aliases of the new version, as a JSON list. The one called default is what is deployed.
+        tensor_parallel: GPUs that share the model, for vLLM. 0: as many of 80 GB as hold it.
+        context_length: Tokens that vLLM sees at once. 0: what the model's configuration says, up to 32768.
+        shared_memory_mb: Shared memory of the server, in MB. 0: 16384 where several GPUs share the model.
+        deployment_minutes: Minutes that a deployment may take. 0: what the image's size asks for, 30 to 120.
         max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless you raised it.
+        reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For a tag that holds something else. update: one of the same model moves; replace: any; refuse: none.
         hf_token_secret: Secret of Secret Manager with a Hugging Face token, for gated and private models. Empty: none.
         project: Project of the Model Registry and of the secret. By default the one that this runs in.
         location: Region of the Model Registry, which has to be the one that this runs in, as it is by default.
     """
     given = dict(locals())
-    streamed = task_of(stream_on_vertex, given)
-    streamed.set_display_name("Stream")
-    _never_cached(streamed, retries=3)
+    reported = task_of(report_on_vertex, given)
+    _never_cached(reported.set_display_name("Report"))
 
-    prepared = task_of(prepare_upload, given, commit=streamed.outputs["commit"], image=streamed.outputs["image"])
-    prepared.set_display_name("Compare with the Model Registry")
-    _never_cached(prepared, retries=3)
+    with dsl.ExitHandler(reported, name="Preflight to upload"):
+        planned = task_of(preflight_on_vertex, given, run_location=LOCATION)
+        _never_cached(planned.set_display_name("Preflight"))
+        server = {name: planned.outputs[name] for name in ("serving_args", "serving_container")}
 
-    what = {
-        "project": project,
-        "location": location,
-        "display_name": prepared.outputs["display_name"],
-        "description": prepared.outputs["description"],
-        "labels": prepared.outputs["labels"],
-        "version_aliases": version_aliases,
-        "unmanaged_container_model": prepared.outputs["container_model"],
-    }
-    # An upload is not tried again: had the first attempt's answer been lost, the second would add another version.
-    with dsl.If(prepared.outputs["missing"] == "model", name="No such model yet"):
-        _never_cached(ModelUploadOp(**what).set_display_name("Upload"))
-    with dsl.If(prepared.outputs["missing"] == "version", name="No such version yet"):
-        added = ModelUploadOp(**what, parent_model=prepared.outputs["parent_model"])
-        _never_cached(added.set_display_name("Upload a version"))
+        streamed = task_of(stream_on_vertex, given, **server)
+        _never_cached(streamed.set_display_name("Stream"), retries=3)
+
+        image = {name: streamed.outputs[name] for name in ("commit", "image")}
+        prepared = task_of(prepare_upload, given, **image, **server)
+        _never_cached(prepared.set_display_name("Compare with the Model Registry"), retries=3)
+
+        what = {
+            "project": project,
+            "location": location,
+            "display_name": prepared.outputs["display_name"],
+            "description": prepared.outputs["description"],
+            "labels": prepared.outputs["labels"],
+            "version_aliases": version_aliases,
+            "unmanaged_container_model": prepared.outputs["container_model"],
+        }
+        # An upload is not tried again: had the first attempt's answer been lost, the second would add another version.
+        with dsl.If(prepared.outputs["missing"] == "model", name="No such model yet"):
+            _never_cached(ModelUploadOp(**what).set_display_name("Upload"))
+        with dsl.If(prepared.outputs["missing"] == "version", name="No such version yet"):
+            added = ModelUploadOp(**what, parent_model=prepared.outputs["parent_model"])
+            _never_cached(added.set_display_name("Upload a version"))

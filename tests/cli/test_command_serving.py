@@ -60,7 +60,8 @@ def test_yaml_is_there_for_scripts(image: str) -> None:
             "there is no serving 'v9'. Choose one of auto, rhoai-2.25",
         ),
         (["serve-yaml", "nowhere"], "'nowhere' is not an image reference"),
-        (["warm", "quay.io/a/b:1"], "there is no cluster. Log in, or set KUBECONFIG"),
+        (["warm", "quay.io/a/b:1"], "there is no login to a cluster"),
+        (["serve", "quay.io/a/b:1", "--as", "a"], "there is no login to a cluster"),
         (["warm", "quay.io/a/b:1", "--nodes", "gpu"], "--nodes gpu is no label. Write it as name=value"),
     ],
 )

@@ -19,6 +19,8 @@ from tests.parts.go_programs import go_programs, module_folder
 INCLUDED = {"policy.sigstore.dev/include": "true"}
 """Labels of a namespace whose pods it judges."""
 
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "image-policy.example.yaml"
+
 START_SECONDS = 120.0
 _MODULE = "github.com/sigstore/policy-controller"
 _SOURCE = Path(__file__).parent / "programs" / "policy_controller"
@@ -69,20 +71,19 @@ def policy_controller(cluster: LocalCluster, authority: Path) -> Iterator[None]:
 
 
 def policy(name: str, images: str, public_key: Path) -> dict[str, Any]:
-    """Makes a policy: some images must be signed with a key, by simple signing: v0.13 takes no key's bundles.
+    """Makes the policy of manifests/: some images must be signed with a key.
 
     Args:
         name: The policy's name.
         images: A glob of images.
         public_key: The key.
     """
-    authority: dict[str, Any] = {"name": "ours", "key": {"data": public_key.read_text(), "hashAlgorithm": "sha256"}}
-    return {
-        "apiVersion": "policy.sigstore.dev/v1beta1",
-        "kind": "ClusterImagePolicy",
-        "metadata": {"name": name},
-        "spec": {"images": [{"glob": images}], "authorities": [authority]},
-    }
+    made: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    made["metadata"]["name"] = name
+    made["spec"]["images"] = [{"glob": images}]
+    (authority,) = made["spec"]["authorities"]
+    authority["key"]["data"] = public_key.read_text()
+    return made
 
 
 def _objects(folder: Path, address: str) -> list[dict[str, Any]]:

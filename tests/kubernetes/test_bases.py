@@ -25,7 +25,8 @@ import json, os, struct, sys, time
 place, done = sys.argv[1:]
 while not os.path.exists(f"{place}/config.json"):
     time.sleep(0.2)
-with open(f"{place}/model-00001-of-00002.safetensors", "rb") as file:
+weights = min(name for name in os.listdir(place) if name.endswith(".safetensors"))
+with open(f"{place}/{weights}", "rb") as file:
     header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
 if done:
     open(done, "w").close()

@@ -7,15 +7,13 @@ skipped where its library is not installed there.
 import os
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
 from tests.parts.hub import Hub
+from tests.parts.mounted_image import mounted
 from tests.parts.registries import Registry
 from tests.parts.steps import stream
 
@@ -49,6 +47,65 @@ config = LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2,
                      num_key_value_heads=4, vocab_size=128)
 model = LlamaForCausalLM(config)
 """
+DIFFUSERS = """
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+torch.manual_seed(0)
+unet = UNet2DModel(sample_size=8, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(32, 64),
+                   down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"))
+pipeline = DDPMPipeline(unet, DDPMScheduler(num_train_timesteps=10))
+pipeline.save_pretrained(".")
+pipeline.to(torch.float16).save_pretrained(".", variant="fp16")
+torch.save(unet.state_dict(), "unet/diffusion_pytorch_model.bin")
+"""
+SENTENCES = """
+import pathlib
+from sentence_transformers import SentenceTransformer, models
+from transformers import BertConfig, BertModel, BertTokenizerFast
+words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij"]
+pathlib.Path("../words.txt").write_text("\\n".join(words))
+BertTokenizerFast("../words.txt").save_pretrained("../bert")
+BertModel(BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                     intermediate_size=64)).save_pretrained("../bert")
+bert = models.Transformer("../bert")
+modules = [bert, models.Pooling(32), models.Dense(32, 16)]
+SentenceTransformer(modules=modules, device="cpu").save_pretrained(".")
+"""
+BOOSTED = """
+import numpy, xgboost
+x = numpy.arange(200.0).reshape(100, 2)
+model = xgboost.train({}, xgboost.DMatrix(x, x[:, 0]), num_boost_round=3)
+"""
+LLAMA_GGUF = """
+import gguf, numpy
+numbers = numpy.random.default_rng(0)
+width, inner, words = 64, 256, [f"<{n}>" for n in range(300)]
+writer = gguf.GGUFWriter("tiny-F32.gguf", "llama")
+writer.add_context_length(128); writer.add_embedding_length(width); writer.add_block_count(3)
+writer.add_feed_forward_length(inner); writer.add_head_count(4); writer.add_head_count_kv(4)
+writer.add_layer_norm_rms_eps(1e-5); writer.add_rope_dimension_count(16); writer.add_vocab_size(len(words))
+writer.add_file_type(0)
+writer.add_tokenizer_model("llama"); writer.add_token_list(words); writer.add_token_scores([0.0] * len(words))
+writer.add_token_types([2, 3, 3] + [1] * (len(words) - 3))
+writer.add_unk_token_id(0); writer.add_bos_token_id(1); writer.add_eos_token_id(2)
+shapes = {"token_embd": (len(words), width), "output": (len(words), width), "output_norm": (width,)}
+for n in range(3):
+    square, wide, narrow = (width, width), (inner, width), (width, inner)
+    shapes |= {f"blk.{n}.{name}": shape for name, shape in {
+        "attn_norm": (width,), "ffn_norm": (width,), "attn_q": square, "attn_k": square, "attn_v": square,
+        "attn_output": square, "ffn_gate": wide, "ffn_up": wide, "ffn_down": narrow}.items()}
+for name, shape in shapes.items():
+    writer.add_tensor(f"{name}.weight", numbers.random(shape, dtype=numpy.float32))
+writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
+"""
+ASK_LLAMA = """
+import glob, llama_cpp
+(first,) = sorted(glob.glob("*.gguf"))[:1]
+model = llama_cpp.Llama(first, n_ctx=32, n_gpu_layers=0, verbose=False)
+model.eval([1, 5, 7])
+import numpy
+assert numpy.isfinite(model.scores[:3] if model._logits_all else model._scores).all() and model.n_vocab() == 300
+"""
 GGUF = """
 import gguf, numpy
 writer = gguf.GGUFWriter("tiny-{name}.gguf", "llama")
@@ -67,16 +124,22 @@ class Tiny:
         make: Python that writes the model into the current folder.
         load: Python that loads it from the current folder, and ends badly if it cannot.
         taken: What must be in the image.
+        left: What must not be in it.
         allow_pickle: What may be a pickle.
         variant: Which alternative is taken.
+        max_layer_size: What is larger is cut into parts, in bytes; 0 for nothing.
+        model_layout: Whether it lies in /models or in /models/1.
     """
 
     libraries: tuple[str, ...]
     make: str
     load: str
     taken: tuple[str, ...]
+    left: tuple[str, ...] = ()
     allow_pickle: tuple[str, ...] = ()
     variant: str = ""
+    max_layer_size: int = 0
+    model_layout: str = "flat"
 
 
 MODELS = {
@@ -100,6 +163,65 @@ MODELS = {
         "import lightgbm; assert lightgbm.Booster(model_file='lightgbm_model.txt').num_trees() > 0",
         ("lightgbm_model.txt",),
     ),
+    "xgboost, as KServe wants it": Tiny(
+        ("xgboost",),
+        BOOSTED + 'model.save_model("model.json")',
+        "import xgboost; assert xgboost.Booster(model_file='model.json').num_boosted_rounds() == 3",
+        ("model.json",),
+    ),
+    "xgboost, binary": Tiny(
+        ("xgboost",),
+        BOOSTED + 'model.save_model("model.ubj")',
+        "import xgboost; assert xgboost.Booster(model_file='model.ubj').num_boosted_rounds() == 3",
+        ("model.ubj",),
+    ),
+    "lightgbm, as KServe wants it": Tiny(
+        ("lightgbm",),
+        "import lightgbm, numpy; x = numpy.arange(200.0).reshape(100, 2); "
+        "lightgbm.train({'verbose': -1}, lightgbm.Dataset(x, x[:, 0])).save_model('model.bst')",
+        "import lightgbm; assert lightgbm.Booster(model_file='model.bst').num_trees() > 0",
+        ("model.bst",),
+    ),
+    "diffusers, without the fp16 variant and the pickle": Tiny(
+        ("torch", "diffusers"),
+        DIFFUSERS,
+        "from diffusers import DDPMPipeline; pipeline = DDPMPipeline.from_pretrained('.'); "
+        "assert len(pipeline(num_inference_steps=1, output_type='np').images) == 1",
+        ("model_index.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"),
+        left=("unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors"),
+    ),
+    "diffusers, the fp16 variant": Tiny(
+        ("torch", "diffusers"),
+        DIFFUSERS,
+        "from diffusers import DDPMPipeline; DDPMPipeline.from_pretrained('.', variant='fp16')",
+        ("unet/diffusion_pytorch_model.fp16.safetensors",),
+        left=("unet/diffusion_pytorch_model.safetensors",),
+        variant="fp16",
+    ),
+    "diffusers, cut": Tiny(
+        ("torch", "diffusers"),
+        DIFFUSERS,
+        "from diffusers import DDPMPipeline; DDPMPipeline.from_pretrained('.', low_cpu_mem_usage=False)",
+        ("unet/diffusion_pytorch_model.safetensors.index.json",),
+        left=("unet/diffusion_pytorch_model.safetensors",),
+        max_layer_size=600_000,
+    ),
+    "sentence-transformers, with a module of its own": Tiny(
+        ("torch", "sentence_transformers"),
+        SENTENCES,
+        "from sentence_transformers import SentenceTransformer; "
+        "assert SentenceTransformer('.', device='cpu').encode(['a b c']).shape == (1, 16)",
+        ("modules.json", "2_Dense/model.safetensors"),
+    ),
+    "GGUF": Tiny(("gguf", "llama_cpp"), LLAMA_GGUF, ASK_LLAMA, ("tiny-F32.gguf",)),
+    "GGUF, cut": Tiny(
+        ("gguf", "llama_cpp"),
+        LLAMA_GGUF,
+        ASK_LLAMA,
+        ("tiny-F32-00001-of-00003.gguf", "tiny-F32-00003-of-00003.gguf"),
+        left=("tiny-F32.gguf",),
+        max_layer_size=500_000,
+    ),
     "ONNX with external data": Tiny(
         ("onnx", "onnxruntime"),
         ONNX
@@ -115,6 +237,13 @@ MODELS = {
         "assert compiled([numpy.ones((1, 300), dtype=numpy.float32)])[0].sum() == 300",
         ("openvino_model.bin", "openvino_model.xml"),
     ),
+    "OpenVINO, below a version": Tiny(
+        ("openvino",),
+        OPENVINO + 'openvino.save_model(model, "openvino_model.xml", compress_to_fp16=False)',
+        "import openvino; openvino.compile_model('1/openvino_model.xml', 'CPU')",
+        ("1/openvino_model.bin", "1/openvino_model.xml"),
+        model_layout="versioned",
+    ),
     "GGUF, one type of two": Tiny(
         ("gguf",),
         GGUF.format(name="Q8_0") + GGUF.format(name="F32"),
@@ -128,6 +257,18 @@ MODELS = {
         + 'model.save_pretrained(".", max_shard_size="100KB"); torch.save(model.state_dict(), "pytorch_model.bin")',
         'from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained(".")',
         ("config.json", "model.safetensors.index.json"),
+        left=("pytorch_model.bin",),
+    ),
+    "transformers, cut": Tiny(
+        ("torch", "transformers"),
+        TRANSFORMERS + 'model.save_pretrained("."); total = sum(p.double().sum() for p in model.parameters()).item(); '
+        'open("README.md", "w").write(str(total))',
+        "from transformers import AutoModelForCausalLM; model = AutoModelForCausalLM.from_pretrained('.'); "
+        "total = sum(p.double().sum() for p in model.parameters()).item(); "
+        "assert abs(total - float(open('README.md').read())) < 1e-6",
+        ("model.safetensors.index.json",),
+        left=("model.safetensors",),
+        max_layer_size=200_000,
     ),
 }
 
@@ -135,20 +276,6 @@ MODELS = {
 def run(program: str, folder: Path) -> None:
     done = subprocess.run([PYTHON, "-c", program], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def mounted(image: Reference, folder: Path) -> Path:
-    """Unpack an image's layers as a server sees them."""
-    with Repository(image) as repository:
-        top = repository.manifest(image.version)
-        manifest = repository.manifest(top.index().manifests[0].digest) if top.is_index else top
-        for number, layer in enumerate(manifest.manifest().layers):
-            packed = folder / f"{number}.tar"
-            packed.write_bytes(b"".join(repository.read_blob(layer.digest)))
-            with tarfile.open(packed) as tar:
-                members = [member for member in tar if member.name.startswith("models")]
-                tar.extractall(folder, members, filter="data")
-    return folder / "models"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -169,8 +296,12 @@ def test_image_is_loaded_by_the_library_that_serves_it(
         f"{plain_registry.host}/libraries/{len(name)}:1",
         allow_pickle=tiny.allow_pickle,
         variant=tiny.variant,
+        model_layout=tiny.model_layout,
+        **({"reshard": True, "max_layer_size": tiny.max_layer_size} if tiny.max_layer_size else {}),
     )
 
     models = mounted(done.image, tmp_path)
-    assert set(tiny.taken) <= {path.relative_to(models).as_posix() for path in models.rglob("*")}
+    there = {path.relative_to(models).as_posix() for path in models.rglob("*")}
+    assert set(tiny.taken) <= there
+    assert not set(tiny.left) & there
     run(tiny.load, models)

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -311,11 +310,10 @@ def test_the_tested_packages_are_the_shipped_ones() -> None:
     ],
 )
 def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
-    step: str, inputs: dict[str, Any], says: str, tmp_path: Path
+    step: str, inputs: dict[str, Any], says: str, bare_python: Path, tmp_path: Path
 ) -> None:
     pipeline = read("model-to-registry-streaming" if step == "stream" else "model-to-registry")[0]
     container = pipeline["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
-    venv.create(tmp_path / "python", with_pip=True)
     outputs: dict[str, Any] = {"outputFile": str(tmp_path / "outputs.json")}
     outputs["artifacts"] = {
         name: {"artifacts": [{"name": name, "type": {"schemaTitle": kind}, "uri": str(tmp_path / name)}]}
@@ -325,7 +323,7 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
     arguments = [json.dumps(executor_input) if part == "{{$}}" else part for part in container["args"]]
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        "PATH": f"{tmp_path}/python/bin:/usr/bin:/bin",
+        "PATH": f"{bare_python}:/usr/bin:/bin",
         "TMPDIR": str(tmp_path),
     }
     with run_workflow(pipeline, tmp_path) as run:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import venv
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -92,13 +91,14 @@ def parts_of(container: dict[str, Any]) -> Bootstrapped:
     return parts
 
 
-def test_a_step_installs_the_published_package_from_an_index_of_ones_own(index: PackageIndex, tmp_path: Path) -> None:
+def test_a_step_installs_the_published_package_from_an_index_of_ones_own(
+    index: PackageIndex, bare_python: Path, tmp_path: Path
+) -> None:
     container = containers(tmp_path, Delivery(package=PACKAGE, index_url=index.url))["mirror"]
-    venv.create(tmp_path / "python", with_pip=True)
     given = {"inputs": {"parameterValues": {"image": "quay.io/x/y:1"}}, "outputs": {"outputFile": str(tmp_path / "o")}}
     arguments = [json.dumps(given) if part == "{{$}}" else part for part in container["args"]]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"PATH": f"{tmp_path}/python/bin:/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+    environment |= {"PATH": f"{bare_python}:/usr/bin:/bin", "TMPDIR": str(tmp_path)}
 
     done = subprocess.run(
         [*container["command"], *arguments], check=False, env=environment, cwd=tmp_path, capture_output=True, text=True

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from modelcar.steps import vertex_upload
 from tests.parts.hub import Hub
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +28,8 @@ def code(cell: dict[str, Any]) -> str:
     return "".join(cell["source"])
 
 
-def test_there_are_three() -> None:
-    assert len(NOTEBOOKS) == 3
+def test_there_are_four() -> None:
+    assert len(NOTEBOOKS) == 4
 
 
 @each
@@ -65,3 +67,33 @@ def test_the_plan_comes_from_the_hub_alone(hub: Hub, model: Path) -> None:
     assert "cannot work" not in done.stdout
     # The metadata of one model, and the small files that say which weights serve it; no weights.
     assert hub.bytes_served < 100_000
+
+
+def test_a_version_is_deployed_asked_undeployed_and_deleted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Google's client is held to its own signatures; nothing goes out."""
+    from google.cloud import aiplatform
+
+    name = "projects/1/locations/europe-west4/models/7"
+    spec = {"imageUri": "europe-west4-docker.pkg.dev/p/m/x@sha256:1", "args": ["--model=/models"]}
+    done: list[str] = []
+    model = mock.create_autospec(aiplatform.Model)
+    endpoint = mock.create_autospec(aiplatform.Endpoint)
+    created = endpoint.create.return_value = mock.create_autospec(aiplatform.Endpoint, instance=True)
+    for place, steps in ((model.return_value, ("deploy",)), (created, ("predict", "undeploy_all", "delete"))):
+        for step in steps:
+            getattr(place, step).side_effect = lambda *_, step=step, **__: done.append(step) or mock.DEFAULT
+    monkeypatch.setattr(aiplatform, "Model", model)
+    monkeypatch.setattr(aiplatform, "Endpoint", endpoint)
+    monkeypatch.setattr(vertex_upload, "newest", lambda *_: {"name": name, "containerSpec": spec})
+    parameters, _plan, *rest = map(code, cells(ROOT / "notebooks" / "4-deploy-on-vertex.ipynb", "code"))
+
+    exec("\n".join([parameters, *rest]), {})
+
+    assert done == ["deploy", "predict", "undeploy_all", "delete"]
+    model.assert_called_once_with(name)
+    assert endpoint.create.call_args.kwargs["dedicated_endpoint_enabled"]
+    (instance,) = created.predict.call_args.kwargs["instances"]
+    assert instance["messages"][0]["role"] == "user"
+    assert spec["imageUri"] in capsys.readouterr().out

@@ -89,7 +89,7 @@ def test_it_is_a_pipeline_job_by_the_schema(compiled: dict[str, Any]) -> None:
     json_format.ParseDict(job, schema.PipelineJob())
     deployment = json_format.ParseDict(compiled["deploymentSpec"], schema.PipelineDeploymentConfig())
     assert set(deployment.executors) == {
-        *("exec-stream-on-vertex", "exec-prepare-upload"),
+        *("exec-preflight-on-vertex", "exec-stream-on-vertex", "exec-prepare-upload", "exec-report-on-vertex"),
         *("exec-model-upload", "exec-model-upload-2"),
     }
     for name, executor in deployment.executors.items():
@@ -112,7 +112,8 @@ def test_it_has_nothing_that_vertex_does_not_know(compiled: dict[str, Any]) -> N
         for part in ("inputDefinitions", "outputDefinitions")
         for one in definition.get(part, {}).get("parameters", {}).values()
     }
-    assert kinds <= {"STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", "LIST", "STRUCT"}
+    # https://cloud.google.com/vertex-ai/docs/pipelines/email-notifications has an exit handler that takes a status.
+    assert kinds <= {"STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", "LIST", "STRUCT", "TASK_FINAL_STATUS"}
     found = {one for text in strings(compiled) for one in re.findall(r"\{\{(\$[^{}]*)\}\}", text)}
     assert found
     assert [one for one in found if not PLACEHOLDERS.fullmatch(one)] == []
@@ -127,18 +128,19 @@ def test_images_lie_where_vertex_pulls_from(compiled: dict[str, Any]) -> None:
 
 def test_nothing_is_cached_and_only_what_may_be_repeated_is_tried_again(compiled: dict[str, Any]) -> None:
     dags = [compiled["root"]["dag"], *(one["dag"] for one in compiled["components"].values() if "dag" in one)]
-    tasks = {name: task for dag in dags for name, task in dag["tasks"].items() if not name.startswith("condition")}
+    groups = ("condition", "exit-handler")
+    tasks = {name: task for dag in dags for name, task in dag["tasks"].items() if not name.startswith(groups)}
     assert {name for name, task in tasks.items() if "retryPolicy" in task} == {"stream-on-vertex", "prepare-upload"}
-    assert [task["cachingOptions"] for task in tasks.values()] == [{}] * 4
+    assert [task["cachingOptions"] for task in tasks.values()] == [{}] * 6
 
 
 def test_an_upload_happens_only_where_something_is_missing(compiled: dict[str, Any]) -> None:
-    root = compiled["root"]["dag"]["tasks"]
+    steps = compiled["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     conditions = {
         "".join(compiled["components"][task["componentRef"]["name"]]["dag"]["tasks"]): task["triggerPolicy"][
             "condition"
         ]
-        for task in root.values()
+        for task in steps.values()
         if "triggerPolicy" in task
     }
     missing = "inputs.parameter_values['pipelinechannel--prepare-upload-missing']"
@@ -147,11 +149,29 @@ def test_an_upload_happens_only_where_something_is_missing(compiled: dict[str, A
         name: set(task["inputs"]["artifacts"])
         for component in compiled["components"].values()
         for name, task in component.get("dag", {}).get("tasks", {}).items()
+        if name.startswith("model-upload")
     }
     assert uploads == {
         "model-upload": {"unmanaged_container_model"},
         "model-upload-2": {"unmanaged_container_model", "parent_model"},
     }
+
+
+def test_a_report_comes_last_whatever_happens(compiled: dict[str, Any]) -> None:
+    last = compiled["root"]["dag"]["tasks"]["report-on-vertex"]
+    assert last["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert last["dependentTasks"] == ["exit-handler-1"]
+    assert last["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
+
+
+def test_the_plan_comes_first_and_completes_the_server(compiled: dict[str, Any]) -> None:
+    steps = compiled["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert "dependentTasks" not in steps["preflight-on-vertex"]
+    for name in ("stream-on-vertex", "prepare-upload"):
+        for key in ("serving_args", "serving_container"):
+            assert steps[name]["inputs"]["parameters"][key] == {
+                "taskOutputParameter": {"outputParameterKey": key, "producerTask": "preflight-on-vertex"}
+            }
 
 
 def test_every_parameter_has_a_default_and_a_description_of_one_line(compiled: dict[str, Any]) -> None:

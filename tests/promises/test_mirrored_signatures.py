@@ -193,6 +193,24 @@ def test_junk_beside_an_image_keeps_no_signature_from_its_mirror(junk: str, sour
     assert verify(str(copy), key=key).is_whole
 
 
+@pytest.mark.parametrize("junk", ["no layers", "index", "other layers"])
+def test_junk_where_the_mirrors_signature_goes_is_written_over(junk: str, source: Place, key: PublicKey) -> None:
+    """Whoever may push to the mirror was there first."""
+    image = run(source)
+    there = copy_place(source)
+    empty = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": there.put_blob(b"{}"), "size": 2}
+    document: dict[str, Any] = {"schemaVersion": 2, "mediaType": MANIFEST, "config": empty, "layers": []}
+    if junk == "index":
+        document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
+    if junk == "other layers":
+        document["layers"] = [{"mediaType": "application/x", "digest": there.put_blob(b"junk"), "size": 4}]
+    there.put_manifest(encoded(document), tag_of(image.digest, ".sig"))
+
+    copy = copied(image, source)
+
+    assert verify(str(copy), key=key).is_whole
+
+
 def test_a_mirror_that_never_shows_the_signature_is_an_error(
     source: Place, key: PublicKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     """The pipelines as YAML, to be uploaded in the dashboard."""
 
     MANIFESTS = "manifests"
-    """What an administrator applies once."""
+    """Manifests that an administrator applies once."""
 
     NOTEBOOKS = "notebooks"
     """Notebooks for a workbench."""

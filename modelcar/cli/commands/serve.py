@@ -26,15 +26,15 @@ def serve(
 
     Example: `modelcar serve quay.io/my-team/granite:3.3-2b --as granite --connection quay-login`
     """
-    from modelcar.cluster.connection import Cluster
+    from modelcar.cli.server.login import LOG_IN, find_cluster
     from modelcar.errors import ClusterError
     from modelcar.serving.served_model import read_served_model
     from modelcar.steps.serve.serve import ServeRequest
     from modelcar.steps.serve.serve import serve as run_serve
 
-    cluster = Cluster.find()
+    cluster = find_cluster()
     if cluster is None:
-        raise ClusterError("there is no cluster", "Log in, or set KUBECONFIG")
+        raise ClusterError("there is no login to a cluster", LOG_IN)
     output = sys.stderr if as_json else sys.stdout
 
     def say(line: str) -> None:

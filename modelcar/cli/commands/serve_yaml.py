@@ -3,31 +3,41 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modelcar.cli.options import takes_options
+
 if TYPE_CHECKING:
     from modelcar.serving.served_model import RegistryEntry
 
 
-def serve_yaml(
-    image: Annotated[str, typer.Argument(help="Image to serve, registry/repository:tag or @sha256:…")],
+@dataclass(frozen=True)
+class ServiceOptions:
+    """The service: what serves it, what it is called, and how its image is pulled."""
+
     serving: Annotated[
         str, typer.Option(help="rhoai-2.25, rhoai-3, kserve, or auto for what the cluster of KUBECONFIG has.")
-    ] = "auto",
-    llm: Annotated[bool, typer.Option("--llm", help="An LLMInferenceService, for OpenShift AI 3.4 and newer.")] = False,
-    name: Annotated[str, typer.Option("--as", help="Name of the service. Default: the model's.")] = "",
-    connection: Annotated[str, typer.Option(help="Connection, or pull Secret, with which the image is pulled.")] = "",
+    ] = "auto"
+    name: Annotated[str, typer.Option("--as", help="Name of the service. Default: the model's.")] = ""
+    connection: Annotated[str, typer.Option(help="Connection, or pull Secret, with which the image is pulled.")] = ""
     hardware_profile: Annotated[
         str, typer.Option(help="OpenShift AI's hardware profile, NAME or NAMESPACE/NAME.", metavar="NAME")
-    ] = "",
+    ] = ""
     model_registry: Annotated[
         str, typer.Option(metavar="URL", help="Model Registry with the image's entry, for the dashboard's link to it.")
-    ] = "",
-    model_format: Annotated[str, typer.Option(help="Model format as KServe calls it; as the build found it.")] = "",
+    ] = ""
+    model_format: Annotated[str, typer.Option(help="Model format as KServe calls it; as the build found it.")] = ""
+
+
+@takes_options
+def serve_yaml(
+    image: Annotated[str, typer.Argument(help="Image to serve, registry/repository:tag or @sha256:…")],
+    service: ServiceOptions,
+    llm: Annotated[bool, typer.Option("--llm", help="An LLMInferenceService, for OpenShift AI 3.4 and newer.")] = False,
     output: Annotated[Path | None, typer.Option(help="Directory for the files, instead of printing one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
@@ -45,11 +55,14 @@ def serve_yaml(
     from modelcar.serving.runtime import find_runtime
     from modelcar.serving.served_model import read_served_model
 
-    cluster = find_cluster(remedy=f"{LOG_IN}; or name the platform: --serving rhoai-3") if serving == "auto" else None
-    platform = choose_platform(serving, cluster)
-    model = replace(read_served_model(image, model_format), service=name, entry=_entry(image, model_registry))
+    cluster = (
+        find_cluster(remedy=f"{LOG_IN}; or name the platform: --serving rhoai-3") if service.serving == "auto" else None
+    )
+    platform = choose_platform(service.serving, cluster)
+    entry = _entry(image, service.model_registry)
+    model = replace(read_served_model(image, service.model_format), service=service.name, entry=entry)
     there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None
-    documents = serving_documents(model, platform, connection, there, hardware_profile)
+    documents = serving_documents(model, platform, service.connection, there, service.hardware_profile)
     files = {
         "inference-service.yaml": documents.inference_service,
         "llm-inference-service.yaml": documents.llm_inference_service,

@@ -30,7 +30,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 
 ANSWER_SECONDS = (10, 60)
-"""How long to wait for a connection, and for an answer."""
+"""Time to wait for a connection, and for an answer."""
 
 _LOGGED_OUT = (401, 403)
 

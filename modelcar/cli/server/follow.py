@@ -11,7 +11,7 @@ from modelcar.errors import ClusterError
 
 POLL_SECONDS = 3.0
 PATIENCE_SECONDS = 600.0
-"""How long a server may be silent: as long as an upgrade of it takes."""
+"""Time that a server may be silent: as long as an upgrade of it takes."""
 
 _LAST_LINES_SECONDS = 10.0
 

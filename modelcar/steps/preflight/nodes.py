@@ -31,7 +31,7 @@ _ABOUT = "nodes"
 _READER_REMEDY = "An administrator can let it look (manifests/README.md)"
 _READER_COMMAND = "oc apply -k manifests/openshift"
 _NAMED = 5
-"""How many nodes are named where many would do."""
+"""Number of nodes that are named where many would do."""
 
 # What has ended gives back what it had reserved.
 _RESERVING = "status.phase!=Succeeded,status.phase!=Failed"

@@ -9,6 +9,7 @@ from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
 from modelcar.hub.choice import Choice
 from modelcar.hub.client import Hub
+from modelcar.hub.reshard import reshard
 from modelcar.hub.selection import Selection
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import layout
@@ -106,15 +107,16 @@ def plan(
     problems = list(selected.problems)
     base = goal = None
     parts: list[Layer] = []
+    cut, reader_of = _cut(snapshot, hub, request, problems)
     with _noted(problems):
-        parts = layout.part(snapshot, hub.readers(snapshot), request.max_layer_size)
-    parts = parts or layout.part(snapshot, hub.readers(snapshot), _NO_LIMIT)
+        parts = layout.part(cut, reader_of, request.max_layer_size)
+    parts = parts or layout.part(cut, reader_of, _NO_LIMIT)
     with _noted(problems):
         base = open_base_image(request.base_image)
     with _noted(problems):
         goal = _destination(request, snapshot)
     planned = Plan(
-        snapshot=snapshot,
+        snapshot=cut,
         choice=choice,
         layers=tuple(parts),
         max_layer_size=request.max_layer_size,
@@ -130,6 +132,17 @@ def plan(
         fetch_bytes=bytes_to_fetch(snapshot, claim) if claim else snapshot.size,
         scratch_bytes=layer_copies * max((layer.size for layer in parts), default=0),
     )
+
+
+def _cut(
+    snapshot: Snapshot, hub: Hub, request: ImageRequest, problems: list[ModelcarError]
+) -> tuple[Snapshot, layout.ReaderOf]:
+    """Cuts the files that no layer holds, where that is asked for; only their headers are read."""
+    if not request.reshard:
+        return snapshot, hub.readers(snapshot)
+    resharded = reshard(snapshot, hub.readers(snapshot), request.max_layer_size)
+    problems += resharded.problems
+    return resharded.apply(snapshot), resharded.reader
 
 
 def _destination(request: ImageRequest, snapshot: Snapshot) -> Reference | None:

@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -105,24 +107,17 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
     planned = _started(lambda: _plan(run, mode, seen))
+    unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
-        "target": _started(lambda: list(checks.check_target(run, planned.result()))),
-        "mirror": _started(lambda: list(checks.check_push("mirror", run.mirror_target, _largest_layer(planned)))),
+        **_write_checks(run, planned, unchanged),
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
-        "Model Registry": _started(lambda: list(checks.check_model_registry(run.model_registry))),
     }
     if not run.streaming:
         asked["claim"] = _started(lambda: list(checks.check_claim(run, planned.result(), seen, cluster)))
-    if cluster is not None and not mistakes:
-        asked["nodes"] = _started(lambda: nodes.check(cluster, run.need))
-        asked["build pod"] = _started(lambda: list(checks.check_pod(run, mode, cluster)))
-    if serving_cluster is not None:
-        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), serving_cluster)))
-    if run.serve_as:
-        asked["service"] = _started(lambda: list(check_serve_as(run.serve_as, serving_cluster)))
+    asked |= _build_checks(run, mode, None if mistakes else cluster)
+    asked |= _serving_checks(run, planned, serving_cluster)
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
-    unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
     asked["base image"] = _started(lambda: list(checks.check_base(run, planned.result(), unchanged.result())))
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
@@ -141,6 +136,48 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
         caveat=UNREAD if image is not None and find_signing_key() is None else "",
     )
+
+
+def _write_checks(
+    run: RunRequest, planned: Future[Plan], unchanged: Future[Reference | None]
+) -> dict[str, Future[list[Finding]]]:
+    """Starts the checks that begin to write what a run will write."""
+    writes: dict[str, Callable[[], Iterable[Finding]]] = {
+        "target": lambda: checks.check_target(run, planned.result()),
+        "mirror": lambda: checks.check_push("mirror", run.mirror_target, _largest_layer(planned)),
+        "Model Registry": lambda: checks.check_model_registry(run.model_registry),
+    }
+    return {about: _started(partial(_if_needed, unchanged, check)) for about, check in writes.items()}
+
+
+def _build_checks(run: RunRequest, mode: BuildMode, cluster: Cluster | None) -> dict[str, Future[list[Finding]]]:
+    """Starts the checks of the cluster that the image is built on."""
+    if cluster is None:
+        return {}
+    return {
+        "nodes": _started(lambda: nodes.check(cluster, run.need)),
+        "build pod": _started(lambda: list(checks.check_pod(run, mode, cluster))),
+    }
+
+
+def _serving_checks(
+    run: RunRequest, planned: Future[Plan], cluster: Cluster | None
+) -> dict[str, Future[list[Finding]]]:
+    """Starts the checks of the cluster that the model may be served on."""
+    asked: dict[str, Future[list[Finding]]] = {}
+    if cluster is not None:
+        asked["serving nodes"] = _started(lambda: list(checks.check_serving(planned.result(), cluster)))
+    if run.serve_as:
+        asked["service"] = _started(lambda: list(check_serve_as(run.serve_as, cluster)))
+    return asked
+
+
+def _if_needed(unchanged: Future[Reference | None], check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Makes a check that begins to write, unless the run will write nothing, or until that takes too long to tell."""
+    with suppress(ModelcarError, TimeoutError):
+        if unchanged.result(CHECK_SECONDS / 2) is not None:
+            return []
+    return list(check())
 
 
 def _serving_cluster(run: RunRequest, find_cluster: Callable[[], Cluster | None]) -> Cluster | None:

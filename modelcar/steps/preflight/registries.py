@@ -11,7 +11,7 @@ from modelcar.oci.registry import Repository
 from modelcar.steps.preflight.finding import Finding
 
 SLOW_BYTES_PER_SECOND = 20e6
-"""What an upload reaches at least on a usual line; where time is limited, larger layers than that allows are named."""
+"""Speed of an upload on a usual line, at least; where time is limited, layers that need more are named."""
 
 
 def check_registry(about: str, target: str, largest_layer: int) -> Iterator[Finding]:

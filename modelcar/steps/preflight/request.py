@@ -47,6 +47,7 @@ class RunRequest:
         build_mode: `pod` (the task's own), `nested` (a Job whose pod has a user namespace of its own), `job` (a
             privileged Job) or `auto`, the least privileged that works.
         max_layer_size: The largest layer that the registries take, in bytes.
+        reshard: Cut safetensors and GGUF files that are larger than that.
         if_exists: What happens to tags that hold something else (modelcar.image.tag_policy).
         registered_name: Name in the Model Registry; empty for the model's id.
         model_format: Model format of the serving runtime; empty for what was found.
@@ -80,6 +81,7 @@ class RunRequest:
     builder: str = "auto"
     build_mode: str = "auto"
     max_layer_size: int = layout.MAX_LAYER_SIZE
+    reshard: bool = False
     if_exists: str = "update"
     registered_name: str = ""
     model_format: str = ""

@@ -24,7 +24,7 @@ from modelcar.serving.served_model import read_served_model
 from modelcar.steps.report.page import EndedRun, Found, Report, node_need, write
 
 ANSWER_SECONDS = 8.0
-"""How long a cluster that does not answer may hold up the report."""
+"""Time that a cluster that does not answer may hold up the report."""
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile
+from modelcar.image.annotations import folder_of_image
 from modelcar.image.base_contents import Held, look_into, what_is_there
 from modelcar.image.base_image import BaseImage
 from modelcar.image.read_back import read_layer
@@ -102,7 +103,7 @@ def trust_layers(image: FoundImage, base: BaseImage | None, origin: Origin) -> C
     if statement is None:
         links.append(not_proved("layers", "they were not read, and no statement says what is in them"))
         return Contents(links=links)
-    by_layer = statement.by_layer()
+    by_layer = statement.by_layer(folder_of_image(image.said))
     layers = [layer.digest for layer in image.model_layers(base)]
     if sorted(by_layer) != sorted(layers):
         links.append(broken("layers", "they are not the ones that the statement names"))

@@ -10,9 +10,10 @@ from modelcar.attestation.provenance import Provenance
 from modelcar.errors import HubError, ModelcarError, NoSuchRevisionError, UnsafeNameError
 from modelcar.hub.client import Hub
 from modelcar.hub.facts import Facts
+from modelcar.hub.reshard import Resharded, reshard
 from modelcar.hub.selection import facts_of
 from modelcar.hub.snapshot import Snapshot
-from modelcar.image.annotations import FOLDER
+from modelcar.image.annotations import MAX_SHARD_LAYER, folder_of_image
 from modelcar.image.base_image import BaseImage, open_base_image
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
@@ -31,6 +32,8 @@ class Origin:
         is_signed: Whether the statement is signed with the key that was given.
         has_key: Whether a key was given; then whatever is attached must be signed with it.
         facts: What the repository's small files say of how the model is put together; None if the Hub was not asked.
+        whole: All that the Hub published, before files were cut; None if none was, or the Hub was not asked.
+        resharded: How they were cut.
     """
 
     published: Snapshot | None
@@ -39,6 +42,8 @@ class Origin:
     is_signed: bool
     has_key: bool
     facts: Facts | None = None
+    whole: Snapshot | None = None
+    resharded: Resharded | None = None
 
 
 def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quick: bool) -> tuple[Origin, list[Link]]:
@@ -62,11 +67,20 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     if published is None and statement is not None:
         published = _stated(image, statement)
     has_key = key is not None
-    folder = image.said.get(FOLDER, "")
-    if published is not None and folder.isascii() and folder.isdecimal():
-        published = published.placed(folder)
-    facts = facts_of(published, Hub().peek(published)) if published is not None and by_hub else None
-    return Origin(published, by_hub, statement, statement is not None and has_key, has_key, facts), links
+    if published is not None:
+        published = published.placed(folder_of_image(image.said))
+    is_signed = statement is not None and has_key
+    if published is None or not by_hub:
+        return Origin(published, by_hub, statement, is_signed, has_key), links
+    hub = Hub()
+    facts = facts_of(published, hub.peek(published))
+    origin = Origin(published, by_hub, statement, is_signed, has_key, facts)
+    limit = image.said.get(MAX_SHARD_LAYER, "")
+    if not (limit.isascii() and limit.isdecimal()):
+        return origin, links
+    resharded = reshard(published, hub.readers(published), int(limit))
+    cut = resharded.apply(published)
+    return replace(origin, published=cut, whole=published, resharded=resharded), links
 
 
 def _ask_hub(image: FoundImage) -> tuple[Snapshot | None, Link]:

@@ -9,7 +9,6 @@ from typing import Any
 from modelcar.attestation import contents as attached
 from modelcar.errors import BuildError, ModelcarError, UnsafeNameError
 from modelcar.hub.description import describe_files
-from modelcar.hub.facts import Facts
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import annotations, layout, recipe
 from modelcar.image.base_image import BaseImage
@@ -56,7 +55,7 @@ def recompute(image: FoundImage, base: BaseImage | None, origin: Origin, found: 
         return Recomputed([broken("file", f"{path}: it is there twice") for path in twice[:MAX_DIFFERENCES]])
     links = list(_check_files(origin, found))
     try:
-        again = _again(base, origin.published, found.files, origin.facts)
+        again = _again(base, origin, found.files)
     except (BuildError, UnsafeNameError) as error:
         return Recomputed([*links, broken("recipe", str(error))])
     if again is None:
@@ -76,22 +75,29 @@ def recompute(image: FoundImage, base: BaseImage | None, origin: Origin, found: 
     return Recomputed(links, contents)
 
 
-def _again(
-    base: BaseImage, published: Snapshot, files: list[list[PublishedFile]], facts: Facts | None
-) -> ModelImage | None:
+def _again(base: BaseImage, origin: Origin, files: list[list[PublishedFile]]) -> ModelImage | None:
     """Returns the image as it would be made; None if the files would be in other layers."""
     found = [_layer(part) for part in files]
     taken = tuple(file for part in files for file in part)
     if not taken:
         return None
-    snapshot = published.model_copy(update={"files": taken})
-    if facts is not None:
-        snapshot = describe_files(published, taken, facts)
+    snapshot = _snapshot(origin, taken)
     layers = tuple(layout.part(snapshot, lambda _file: _Nowhere(), layout.tightest_limit(found)))
     again = ModelImage(snapshot, layers, base)
     there = [[file.path for file in part] for part in files]
     wanted = [[recipe.published(entry, snapshot).path for entry in layer.entries] for layer in layers]
     return again if there == wanted else None
+
+
+def _snapshot(origin: Origin, taken: tuple[PublishedFile, ...]) -> Snapshot:
+    """Returns what would be said of the files that were found."""
+    assert origin.published is not None
+    if origin.facts is None:
+        return origin.published.model_copy(update={"files": taken})
+    if origin.resharded is None or origin.whole is None:
+        return describe_files(origin.published, taken, origin.facts)
+    described = describe_files(origin.whole, origin.resharded.sources(taken, origin.whole), origin.facts)
+    return origin.resharded.apply(described)
 
 
 def _layer(files: Iterable[PublishedFile]) -> Layer:

@@ -11,6 +11,7 @@ from modelcar.attestation.documents import Documents, read_documents
 from modelcar.attestation.keys import PublicKey
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
+from modelcar.steps.verify.cut_files import prove_cut_files
 from modelcar.steps.verify.found import FoundImage, read_image
 from modelcar.steps.verify.layers import Contents, read_layers, trust_layers
 from modelcar.steps.verify.origin import Origin, find_base, find_origin
@@ -62,6 +63,7 @@ def verify(
             contents = trust_layers(image, base, origin)
         else:
             contents = read_layers(image, base, origin, allow_base_models=allow_base_models)
+        contents = prove_cut_files(image, image.model_layers(base), origin.resharded, contents)
         again = recompute(image, base, origin, contents)
         documents = read_documents(repository, top.digest, key, again.contents)
         done.add([*links, *_check_provenance(documents, origin, key), link, *contents.links])
@@ -116,7 +118,7 @@ def _check_model_signature(documents: Documents, contents: Contents) -> Iterator
     if verdict.problem:
         yield broken("model signature", verdict.problem)
     elif verdict.is_right:
-        read = "" if contents.hashes else "; small files, published by git's hash, were not read to compare theirs"
+        read = "" if contents.hashes else "; small files, published by git's hash, were not compared"
         yield proved("model signature", f"OpenSSF's, made with this key, of the files that were published{read}")
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
@@ -40,19 +39,18 @@ def test_where_modelcar_is_installed_nothing_is_carried(monkeypatch: pytest.Monk
     assert done.stdout.splitlines() == [str(Path(modelcar.__file__).parent / "bootstrap/command.py"), "true"]
 
 
-def test_a_step_that_was_given_our_code_hands_on_the_very_same(tmp_path: Path) -> None:
-    venv.create(tmp_path / "python", with_pip=True)
+def test_a_step_that_was_given_our_code_hands_on_the_very_same(bare_python: Path, tmp_path: Path) -> None:
     one = "six==1.17.0"
     script = (
         "import json, modelcar.bootstrap.command as e; "
         "print(json.dumps(e.command_for_other_pod(['python3', '-c', 'print(7)'])))"
     )
 
-    first = run(self_contained_command(["python3", "-c", script], one), tmp_path / "python" / "bin", tmp_path)
+    first = run(self_contained_command(["python3", "-c", script], one), bare_python, tmp_path)
 
     command = json.loads(first.stdout)
     assert command == self_contained_command(["python3", "-c", "print(7)"], one)
-    second = run(command, tmp_path / "python" / "bin", tmp_path)
+    second = run(command, bare_python, tmp_path)
     assert second.stdout == "7\n"
 
 

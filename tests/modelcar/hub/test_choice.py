@@ -16,9 +16,12 @@ from modelcar.hub.facts import Facts
 from modelcar.hub.formats import is_index, weights_format
 from modelcar.hub.pickles import is_pickle_by_name
 from modelcar.hub.snapshot import Card, PublishedFile
-from tests.modelcar.hub.more_repositories import SHAPES, Shape
+from tests.modelcar.hub.more_repositories import SHAPES as OLDER
+from tests.modelcar.hub.more_repositories import Shape
+from tests.modelcar.hub.newer_repositories import NEWER
 from tests.parts.models import ODD_NAMES, tiny_llama, variants
 
+SHAPES = OLDER | NEWER
 KNOWN: dict[str, Any] = json.loads((Path(__file__).parent / "repositories.json").read_text())
 
 

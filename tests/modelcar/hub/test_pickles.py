@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import WeightsError
@@ -73,7 +73,6 @@ def test_what_openvino_calls_bin_is_none() -> None:
     st.recursive(st.dictionaries(st.text(), st.binary() | st.floats()) | st.text(min_size=1), st.lists),
     st.integers(2, 5),
 )
-@settings(max_examples=30)
 def test_a_pickle_is_known_by_its_beginning(value: object, protocol: int) -> None:
     assert is_pickle(pickle.dumps([value], protocol))
 

@@ -165,3 +165,23 @@ def test_header_of_a_gguf_tells_what_does_not_load_it(hub: Hub) -> None:
 
     assert serving is not None
     assert "ComfyUI" in serving.limits[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "model_class"),
+    [
+        ("model.json", b'{"learner":{"attributes":{}}}', "xgboost"),
+        ("model.bst", b"{L\0\0\0\0\0\0\0\x07learner", "xgboost"),
+        ("model.bst", b"tree\nversion=v4\nnum_class=1\n", "lightgbm"),
+        ("model.txt", b"tree\nversion=v4\nnum_class=1\n", "lightgbm"),
+    ],
+)
+def test_boosted_trees_are_told_by_their_first_bytes(hub: Hub, name: str, head: bytes, model_class: str) -> None:
+    hub.publish(REPO, {"README.md": "# Trees", "features.json": '{"learner_type": 1}', name: head + b" " * 4000})
+
+    selected = resolve()
+
+    assert not selected.problems
+    assert selected.snapshot.serving is not None
+    assert selected.snapshot.serving.model_class == model_class
+    assert name in paths(selected)

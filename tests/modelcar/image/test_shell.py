@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.bootstrap.command import Bootstrapped, unpacked
@@ -208,7 +208,6 @@ def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=150, deadline=None)
 @given(script=st.recursive(SIMPLE, compound, max_leaves=8))
 def test_any_script_within_its_grammar_does_what_dash_makes_of_it(
     script: str, sh: Path, tmp_path_factory: pytest.TempPathFactory
@@ -248,7 +247,6 @@ def test_what_it_does_not_know_is_refused_before_anything_runs(
     assert not (tmp_path / "there").exists()
 
 
-@settings(max_examples=200, deadline=None)
 @given(script=st.text("abx=$?!#(){}[]<>&|;'\"\\ \n-/", max_size=60))
 def test_no_script_makes_it_crash(script: str, sh: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing but its own words end it: no signal, that is."""

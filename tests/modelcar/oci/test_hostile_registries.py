@@ -29,7 +29,7 @@ from modelcar.steps.mirror import MAX_MANIFESTS, mirror
 from modelcar.steps.preflight.request import RunRequest
 
 Answers = Callable[[BaseHTTPRequestHandler], None]
-_quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @contextmanager

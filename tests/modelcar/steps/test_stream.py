@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -145,18 +146,26 @@ def test_a_cut_connection_to_the_hub_is_taken_up(after: int, published: Hub, pla
     assert ranges or after == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"model_layout": "versioned"}, {"reshard": True, "max_layer_size": 1_000_000}],
+    ids=["flat", "versioned", "cut"],
+)
 def test_a_hub_that_stays_away_ends_it_and_the_next_run_goes_on(
-    published: Hub, plain_registry: Registry, waits: list[float]
+    options: dict[str, Any], published: Hub, plain_registry: Registry, waits: list[float]
 ) -> None:
     published.status(SHARD, 503, times=None)
-    target = f"{plain_registry.host}/away/model:1"
+    name = f"away/{''.join(options) or 'flat'}"
+    target = f"{plain_registry.host}/{name}:1"
     with pytest.raises(HubError, match="answered 503"):
-        stream(MODEL, target)
-    assert tags(plain_registry, "away/model") in ([], ["1.partial"])
+        stream(MODEL, target, **options)
+    assert tags(plain_registry, name) in ([], ["1.partial"])
     published.faults.clear()
     published.requests.clear()
-    stream(MODEL, target)
-    assert tags(plain_registry, "away/model") == ["1"]
+    done = stream(MODEL, target, **options)
+    assert tags(plain_registry, name) == ["1"]
+    # The same as in one go.
+    assert done.image.digest == stream(MODEL, f"{plain_registry.host}/{name}/whole:1", **options).image.digest
 
 
 def test_a_killed_run_is_taken_up_by_another(published: Hub, plain_registry: Registry, tmp_path: Path) -> None:

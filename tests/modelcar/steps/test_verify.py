@@ -165,6 +165,24 @@ def test_versioned_image_is_whole(hub: Hub, plain_registry: Registry) -> None:
     assert {link.name: link.state for link in found.links}["recipe"] is State.PROVED
 
 
+def test_versioned_image_is_signed_where_its_files_lie(
+    hub: Hub, plain_registry: Registry, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
+    hub.publish("org/signed", {"model.onnx": os.urandom(2_000_000), "config.json": "{}", "README.md": "x"})
+    target = f"{plain_registry.host}/verified/signed-versioned:1"
+    image = str(stream("org/signed", target, model_layout="versioned").image)
+
+    for options in ({}, {"quick": True}, {"offline": True}, {"quick": True, "offline": True}):
+        done = verify(image, key=key_of(keys), **options)
+        assert done.is_whole, done.links
+        assert {link.name: link.state for link in done.links}["model signature"] is State.PROVED
+    before = len(plain_registry.requests())
+    assert stream("org/signed", target, model_layout="versioned").unchanged
+    later = plain_registry.requests()[before:]
+    assert not [one for one in later if one.method == "GET" and "/blobs/" in one.path and one.size > 100_000]
+
+
 NAMES = (
     *("image", "Hub", "provenance", "base image", "layers", "files", "recipe", "inventory", "model signature"),
     "signature",

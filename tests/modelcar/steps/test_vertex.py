@@ -137,9 +137,11 @@ def push_serving_image(cloud: Cloud, folder: Path) -> None:
 
 def chosen(pipeline: dict[str, Any], task: str, values: dict[str, Any]) -> dict[str, Any]:
     """Give the pipeline's parameters that a task takes."""
-    inputs = pipeline["root"]["dag"]["tasks"][task]["inputs"]["parameters"]
+    inputs = pipeline["components"]["comp-exit-handler-1"]["dag"]["tasks"][task]["inputs"]["parameters"]
     return {
-        name: values[one["componentInputParameter"]] for name, one in inputs.items() if "componentInputParameter" in one
+        name: values[one["componentInputParameter"].removeprefix("pipelinechannel--")]
+        for name, one in inputs.items()
+        if "componentInputParameter" in one
     }
 
 
@@ -157,9 +159,12 @@ def test_a_model_becomes_a_version_that_vertex_can_serve(
     values = run.parameters(
         {"model": MODEL, "target": f"{NAME}/my-project/models/first:1", "serving_image": SERVING_IMAGE}
     )
-    streamed = succeeded(run.task("stream-on-vertex", chosen(pipeline, "stream-on-vertex", values)))
+    planned = succeeded(run.task("preflight-on-vertex", chosen(pipeline, "preflight-on-vertex", values)))
+    server = {name: planned.parameters[name] for name in ("serving_args", "serving_container")}
+    assert "--max-model-len=" in " ".join(server["serving_args"])
+    streamed = succeeded(run.task("stream-on-vertex", {**chosen(pipeline, "stream-on-vertex", values), **server}))
     image, commit = streamed.parameters["image"], streamed.parameters["commit"]
-    asked = {**chosen(pipeline, "prepare-upload", values), "image": image, "commit": commit}
+    asked = {**chosen(pipeline, "prepare-upload", values), **server, "image": image, "commit": commit}
     prepared = succeeded(run.task("prepare-upload", asked))
     assert prepared.parameters["missing"] == "model"
     uploaded = uploads(run, "model-upload", values, prepared)
@@ -170,6 +175,7 @@ def test_a_model_becomes_a_version_that_vertex_can_serve(
     assert uploaded.artifacts["model"]["metadata"] == {"resourceName": f"{PARENT}/models/1000@1"}
     assert f"GET /v1/{PARENT}/models/1000/operations/1" in cloud.api.requests, "the upload was not waited for"
     check_image(cloud, image, model, tmp_path)
+    check_report(run, values, image)
 
     again = succeeded(run.task("prepare-upload", asked))
     assert again.parameters == {**prepared.parameters, "missing": "nothing"}
@@ -179,6 +185,21 @@ def test_a_model_becomes_a_version_that_vertex_can_serve(
     assert [request.parent_model for request in cloud.api.registry.uploads] == ["", f"{PARENT}/models/1000"]
     assert added.artifacts["model"]["metadata"] == {"resourceName": f"{PARENT}/models/1000@2"}
     assert cloud.api.registry.get(f"{PARENT}/models/1000").labels["modelcar-commit"] == "c" * 40
+
+
+def check_report(run: Run, values: dict[str, Any], image: str) -> None:
+    """See that the report names the version and its image, and says what a run that failed said."""
+    asked = {name: values[name] for name in ("model", "project", "location", "registered_name", "target")}
+    good = succeeded(run.task("report-on-vertex", {**asked, "status": {"state": "SUCCEEDED"}}))
+    assert f"{PARENT}/models/1000" in good.log
+    page = (run.folder / good.artifacts["report_page"]["uri"].removeprefix(f"{ROOT}/")).read_text()
+    assert image in page
+    assert "gcloud ai endpoints deploy-model" in page
+    failed = {"state": "FAILED", "error": {"message": "stream failed: max_layer_size"}}
+    bad = succeeded(run.task("report-on-vertex", {**asked, "status": failed}))
+    assert "max_layer_size" in bad.log
+    page = (run.folder / bad.artifacts["report"]["uri"].removeprefix(f"{ROOT}/")).read_text()
+    assert "reshard=true" in page
 
 
 def uploads(run: Run, task: str, values: dict[str, Any], prepared: TaskRun, **artifacts: Any) -> TaskRun:

@@ -64,7 +64,7 @@ class Run:
 
     def __init__(self, pipeline: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> None:
         self._pipeline = pipeline
-        self._folder = folder
+        self.folder = self._folder = folder
         self._environment = environment
         self._tasks = 0
         json_format.ParseDict(pipeline, PipelineSpec())

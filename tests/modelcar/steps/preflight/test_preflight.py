@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from modelcar import markdown, model_registry, pod
+from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, CredentialsError, ModelRegistryError, PlanError
 from modelcar.image import builder as buildah
 from modelcar.oci.reference import Reference
@@ -33,6 +34,7 @@ from modelcar.steps.register import register
 from tests.conftest import LogIn, Mount
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
+from tests.parts.recorded_api import RecordedApi
 from tests.parts.registries import BasicAuthRegistry, Registry, TokenAuthRegistry
 from tests.parts.steps import stream
 
@@ -185,6 +187,17 @@ def test_finished_run_has_nothing_to_do(finished: RunRequest) -> None:
     assert str(without_copy.unchanged).startswith(finished.target.removesuffix(":1") + "@sha256:")
 
 
+def test_finished_run_begins_no_upload(finished: RunRequest, plain_registry: Registry) -> None:
+    def written() -> list[str]:
+        return [one.method for one in plain_registry.requests() if one.method not in ("GET", "HEAD")]
+
+    before = written()
+    assert preflight(finished).unchanged is not None
+    assert written() == before
+    assert preflight(changed(finished, exclude=["LICENSE"])).unchanged is None
+    assert len(written()) > len(before)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -335,6 +348,36 @@ def test_streaming_needs_no_claim_and_no_build(published: Hub, plain_registry: R
     assert found.plan is not None
     assert found.plan.claim_bytes == 0
     assert "without claim and node disk" in page(found)
+
+
+def test_streaming_run_on_a_cluster_is_told_where_it_can_be_served(
+    published: Hub, plain_registry: Registry, tmp_path: Path
+) -> None:
+    target = f"{plain_registry.host}/flight/served:1"
+    with RecordedApi() as api:
+        cluster = Cluster.of(str(api.kubeconfig(tmp_path / "config")))
+        api.answers["/api/v1/nodes"] = (200, {"items": [], "metadata": {}})
+
+        found = preflight(RunRequest(model=MODEL, target=target, streaming=True), lambda: cluster)
+        refused = preflight(RunRequest(model=MODEL, target=target, streaming=True, serve_as="Tiny"), lambda: cluster)
+
+    assert verdicts(found)["serving nodes"] == "warning"
+    assert verdicts(found)["pull time"] == "ok"
+    assert found.refusals == []
+    assert "claim" not in verdicts(found)
+    assert [one.about for one in refused.refusals] == ["service"]
+
+
+def test_streaming_run_beside_a_broken_login_goes_on(published: Hub, plain_registry: Registry) -> None:
+    def broken() -> None:
+        raise ClusterError("KUBECONFIG cannot be used")
+
+    target = f"{plain_registry.host}/flight/broken:1"
+    found = preflight(RunRequest(model=MODEL, target=target, streaming=True), broken)
+
+    assert found.refusals == []
+    with pytest.raises(ClusterError):
+        preflight(RunRequest(model=MODEL, target=target, streaming=True, serve_as="tiny"), broken)
 
 
 @pytest.mark.parametrize(
