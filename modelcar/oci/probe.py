@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from modelcar.errors import ChunkedUploadError, RegistryError
+from modelcar.errors import ChunkedUploadError, RegistryError, UploadMovedError
 from modelcar.oci import spec
 from modelcar.oci.capabilities import Capabilities
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
+from modelcar.oci.upload import Upload
 
 _NOBODYS = f"sha256:{'0' * 64}"
 """A digest that nothing has."""
@@ -31,7 +32,7 @@ def probe(repository: Repository) -> Capabilities:
     upload = repository.start_upload()
     try:
         if known.chunked is None:
-            upload.send([_TRIAL], len(_TRIAL))
+            _send(upload)
     except ChunkedUploadError:
         known.chunked = False
     except RegistryError as error:
@@ -42,6 +43,15 @@ def probe(repository: Repository) -> Capabilities:
     if known.lists_referrers is None:
         repository.list_referrers(_NOBODYS)
     return known
+
+
+def _send(upload: Upload) -> None:
+    """Sends two bytes, to wherever the registry leads."""
+    while True:
+        try:
+            return upload.send([_TRIAL], len(_TRIAL))
+        except UploadMovedError:
+            continue
 
 
 def probe_by_writing(repository: Repository, tag: str) -> Capabilities:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
 from modelcar.oci import spec
-from modelcar.oci.registry import MAX_MANIFEST_BYTES, Repository, Stored
+from modelcar.oci.body import MAX_MANIFEST_BYTES
+from modelcar.oci.registry import Repository, Stored
 
 SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
 """Ends of the tags under which cosign keeps them."""

@@ -12,9 +12,7 @@ import requests
 
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import error_format, spec, status
-from modelcar.oci.body import CHUNK_BYTES as CHUNK_BYTES
-from modelcar.oci.body import MAX_MANIFEST_BYTES as MAX_MANIFEST_BYTES
-from modelcar.oci.body import begins_at, received
+from modelcar.oci.body import MAX_MANIFEST_BYTES, begins_at, received
 from modelcar.oci.capabilities import Capabilities, capabilities_of
 from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.listing import list_referrers
@@ -357,8 +355,10 @@ class Repository:
         # 201 means mounted, and 202 an upload; some answer 201 to either, and only the place tells.
         place = response.headers.get("Location", "").partition("?")[0]
         mounted = place.endswith(digest) if place else response.status_code == requests.codes.created
-        # Nor is it there under each of its names: docker-registry mounts a blob by its SHA-256 alone.
-        if response.status_code != requests.codes.accepted if not mounted else not digest.startswith("sha256:"):
+        if mounted:
+            # docker-registry mounts a blob under its SHA-256 alone.
+            mounted = digest.startswith("sha256:") or self.has_blob(digest)
+        elif response.status_code != requests.codes.accepted:
             mounted = self.has_blob(digest)
         if not mounted and place:
             location = self._connection.location(response)

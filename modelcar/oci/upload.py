@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
@@ -324,7 +325,7 @@ class Upload:
         return f"/v2/{self._scope.repository}/blobs/{digest}"
 
     def _ending(self, digest: str) -> str:
-        if "digest=" in self._location.partition("?")[2]:
+        if "digest" in parse_qs(urlsplit(self._location).query):
             # Where the end of the upload was led to.
             return self._location
         return self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"

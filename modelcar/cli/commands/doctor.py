@@ -4,7 +4,9 @@ Each subject is an option with a function that yields lines for it; what is aske
 """
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
@@ -98,7 +100,8 @@ def doctor(
 
 
 def _registries(names: list[str], *, write: bool, as_json: bool) -> None:
-    found = [diagnosis for named in names for diagnosis in _registry(named, write=write)]
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        found = [diagnosis for named in names for diagnosis in _registry(named, write=write)]
     if as_json:
         print(json.dumps([asdict(diagnosis) for diagnosis in found]))
     else:

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from modelcar.cli.commands.status import find_run
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import Client
 from modelcar.cli.server.logs import logs_of
+from modelcar.cli.server.run_list import find_run
 from modelcar.cli.server.run_view import view
 
 

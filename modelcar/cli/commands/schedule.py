@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from modelcar.cli.commands.status import last_runs
 from modelcar.cli.help import Application
 from modelcar.cli.options import CompileOptions, JsonOption, RequestOptions, RunOptions, ServerOptions, takes_options
 from modelcar.cli.parameters import takes_parameters
 from modelcar.cli.preset import wanted
 from modelcar.cli.server import schedules
+from modelcar.cli.server.run_list import last_runs
 from modelcar.cli.server.upload import upload
 
 _RUNS_LOOKED_AT = 100

@@ -14,12 +14,12 @@ from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import run_table, show_end
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
+from modelcar.cli.server.run_list import find_run, last_runs
 from modelcar.cli.server.run_view import ENDED, state_of, view
 from modelcar.cli.words import in_options
 from modelcar.errors import ClusterError
 from modelcar.progress import duration
 
-_UUID_LENGTH = 36
 _LOOKED_AT = 100
 """Runs among which one is found by its name, or by how its id begins."""
 
@@ -82,34 +82,6 @@ def cancel(
     with client.explained(f"end the run {run_id}"):
         client.runs.run_service_terminate_run(run_id, _request_timeout=ANSWER_SECONDS)
     print(f"{found.display_name} is being ended. To see it: modelcar status {run_id} --follow")
-
-
-def find_run(client: Client, wanted: str) -> str:
-    """The id of the run that is meant; the last one of a name.
-
-    Raises:
-        ClusterError: There is none, or several begin like that.
-    """
-    if len(wanted) == _UUID_LENGTH and wanted.count("-") == 4:
-        return wanted
-    runs = last_runs(client, _LOOKED_AT)
-    for one in runs:
-        if one.display_name == wanted:
-            return str(one.run_id)
-    begun = [str(one.run_id) for one in runs if one.run_id.startswith(wanted)]
-    if len(begun) != 1:
-        what = f"several runs begin with {wanted!r}" if begun else f"there is no run {wanted!r}"
-        raise ClusterError(what, "To see the last ones: modelcar status")
-    return begun[0]
-
-
-def last_runs(client: Client, count: int) -> list[Any]:
-    """The last runs, the newest first."""
-    with client.explained("list runs"):
-        answer = client.runs.run_service_list_runs(
-            namespace=client.namespace, page_size=count, sort_by="created_at desc", _request_timeout=ANSWER_SECONDS
-        )
-        return list(answer.runs or [])
 
 
 def _list(client: Client, limit: int, *, as_json: bool) -> None:

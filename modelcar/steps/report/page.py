@@ -162,6 +162,8 @@ def _failure(run: EndedRun, found: Found) -> Iterator[str]:
         yield markdown.text(_finished(failure.what))
         if failure.remedy:
             yield f"**What to do:** {markdown.sentence(_finished(failure.remedy))}"
+    if any(record.step == "serve" and record.failed for record in found.records) and found.image:
+        yield f"The image is in its place, {markdown.text(found.image)}; only its service is not."
     if any(record.step == "download" for record in found.records):
         yield "The download on the claim is kept: the next run goes on from there."
 
@@ -194,7 +196,7 @@ def _served(record: Record | None) -> dict[str, str]:
     if record is None or not record.service:
         return {}
     times = f"pulled in {duration(record.pull_seconds)}, started in {duration(record.start_seconds)}"
-    return {"served as": record.service, "at": "" if record.unchanged else times, "it answered": record.answer}
+    return {"served as": record.service, "times": "" if record.unchanged else times, "it answered": record.answer}
 
 
 _PLATFORM_NAMES: dict[PlatformName, str] = {

@@ -55,13 +55,13 @@ def test_it_is_beside_the_download_where_that_may_be_written(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes directories of another user")
-def test_it_is_at_the_claims_top_where_the_download_belongs_to_another_user(claim: Path) -> None:
+def test_it_is_at_the_claims_top_where_the_download_is_another_users(claim: Path) -> None:
     assert worked(claim) == str(claim / ".modelcar")
     assert list((claim / ".modelcar").iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes directories of another user")
-def test_what_a_killed_build_left_there_is_removed_by_the_next_and_by_the_report(claim: Path) -> None:
+def test_leavings_of_a_killed_build_go_with_the_next_and_the_report(claim: Path) -> None:
     worked(claim, "killed")
     assert len(list((claim / ".modelcar").iterdir())) == 1
     worked(claim)

@@ -10,8 +10,9 @@ import pytest
 from modelcar import pod
 from modelcar.errors import CredentialsError
 from modelcar.oci import spec
+from modelcar.oci.body import CHUNK_BYTES
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import CHUNK_BYTES, Repository
+from modelcar.oci.registry import Repository
 from modelcar.steps.download import Downloaded
 from tests.conftest import LogIn
 from tests.parts.fault_proxy import FaultProxy

@@ -74,7 +74,14 @@ READ = (
     "403 to each HEAD of a manifest",
 )
 VERIFIED = ("no media type", "zipped manifests", "blobs in chunks", "503 once to GET of a blob", "405 to referrers")
-ASKED = ("308 for PATCH", "405 to each PATCH", "403 to DELETE", "500 to the greeting", "401 once to POST")
+ASKED = (
+    "308 for PATCH",
+    "400 once to PATCH",
+    "405 to each PATCH",
+    "403 to DELETE",
+    "500 to the greeting",
+    "401 once to POST",
+)
 
 _numbers = count()
 

@@ -87,6 +87,52 @@ def test_inference_service_is_what_kserve_reads() -> None:
     assert list(yaml.safe_load_all(write(RUN, Found(RECORDS)).inference_service))[-1] == service
 
 
+SERVED: dict[str, Any] = {
+    "service": "granite",
+    "pull_seconds": 61.0,
+    "start_seconds": 40.0,
+    "answer": "*Paris*",
+}
+
+
+def test_served_model_is_told_with_its_answer_and_times() -> None:
+    run = EndedRun("run-1", "COMPLETE", model="a/b", serve_as="granite", model_registry="https://registry-rest.example")
+    records = (*RECORDS[:-1], record("register", 3010, 3014, image=MIRRORED, entry_ids=["12", "34"]))
+
+    done = write(run, Found((*records, record("serve", 3020, 3130, image=MIRRORED, **SERVED))))
+
+    assert "| served as | granite |" in done.markdown
+    assert "| times | pulled in 1 min 1 s, started in 40 s |" in done.markdown
+    assert "\\*Paris\\*" in done.markdown
+    assert (done.figures["pull seconds"], done.figures["start seconds"]) == (61.0, 40.0)
+    *_, service = yaml.safe_load_all(done.inference_service)
+    assert service["metadata"]["name"] == "granite"
+    labels = service["metadata"]["labels"]
+    assert labels["modelregistry.opendatahub.io/name"] == "registry"
+    assert labels["modelregistry.opendatahub.io/registered-model-id"] == "12"
+    assert labels["modelregistry.opendatahub.io/model-version-id"] == "34"
+
+
+def test_service_that_was_so_already_makes_no_run_unchanged() -> None:
+    done = write(RUN, Found((*RECORDS, record("serve", 3020, 3030, image=MIRRORED, unchanged=True, **SERVED))))
+
+    assert done.markdown.startswith("# ibm-granite/granite-3.3-2b-instruct is there\n")
+    assert "pulled in" not in done.markdown
+    assert "pull seconds" not in done.figures
+
+
+def test_model_that_is_not_served_is_in_its_place_all_the_same() -> None:
+    why = Failure(
+        "serve", "Error", "serve failed: granite did not become ready, for GPU: 2 Insufficient nvidia.com/gpu"
+    )
+    records = (*RECORDS, record("serve", 3020, 3130, image=MIRRORED, failed=True))
+
+    done = write(EndedRun("run-1", "FAILED", model="a/b"), Found(records, [why]))
+
+    assert done.failed
+    assert f"The image is in its place, {MIRRORED}; only its service is not." in done.markdown
+
+
 def test_nothing_to_do_is_a_success() -> None:
     done = write(RUN, Found((record("preflight", 0, 5, unchanged=True, image=IMAGE),)))
 

@@ -10,8 +10,9 @@ import pytest
 from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import spec
 from modelcar.oci.blob import Blob
+from modelcar.oci.body import CHUNK_BYTES
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import CHUNK_BYTES, Repository
+from modelcar.oci.registry import Repository
 from modelcar.oci.transfer import Noted, send_layer
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.registries import Registry
