@@ -315,3 +315,23 @@ def test_every_row_on_registries_names_a_test_that_there_is() -> None:
     sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
     named = set(re.findall(r"`(test_\w+\.py)::([\w:]+)`", text))
     assert [name for name in sorted(named) if f"def {name[1].split('::')[-1]}(" not in sources.get(name[0], "")] == []
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        "kserve oci storageUri permission denied",
+        "push 48GB image to quay timeout",
+        "buildah ephemeral storage evicted",
+        "private hugging face model openshift ai",
+    ],
+)
+def test_what_people_search_for_is_a_heading(search: str) -> None:
+    headings = [heading for page in PAGES for heading in re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)]
+
+    def words(text: str) -> set[str]:
+        plain = re.sub(r"(\d+) gb", r"\1gb", text.lower().replace("ephemeral-storage", "ephemeral storage"))
+        plain = plain.replace("pushing", "push").replace("models", "model")
+        return set(re.findall(r"[a-z0-9]+", plain))
+
+    assert [heading for heading in headings if words(search) <= words(heading)]
