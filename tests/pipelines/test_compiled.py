@@ -235,8 +235,8 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
     }
     one, both = ["target_secret"], ["target_secret", "mirror_secret"]
     assert {step: names for step, names in secrets.items() if names} == {
-        "preflight": ["hf_token_secret", *both, "model_registry_secret", "signing_secret"],
-        "download": ["hf_token_secret"],
+        "preflight": ["hf_token_secret", "source_secret", *both, "model_registry_secret", "signing_secret"],
+        "download": ["hf_token_secret", "source_secret"],
         "build": [*one, "signing_secret"],
         "build-in-job": [*one, "signing_secret"],
         "mirror": both,
