@@ -9,7 +9,7 @@ BENCH_PROGRAMS := aria2c curl openssl
 STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs site bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -95,7 +95,12 @@ shell: setup ## build the shell of the default base image anew
 
 docs: setup ## write docs/parameters.md anew, and the API reference into build/api
 	$(BIN)/python docs/parameters.py
+	$(BIN)/python docs/command.py
 	$(BIN)/pdoc --docformat google --output-directory build/api modelcar modelcar.components modelcar.pipelines
+
+site: docs ## build the documentation as a site, into build/site
+	$(BIN)/mkdocs build --quiet --strict
+	cp -r build/api build/site/api
 
 bench: setup ## measure the figures in benchmarks/README.md, as root; Xet's where `make xet-parts` was run before
 	@for program in $(BENCH_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
