@@ -9,7 +9,7 @@ BENCH_PROGRAMS := aria2c curl openssl
 STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs site bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -40,6 +40,9 @@ test: setup check ## run the checks and all tests that need no cluster
 test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
 	test -d .venv-models || $(PYTHON) -m venv .venv-models
 	.venv-models/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/models.in
+	.venv-models/bin/python -c 'import llama_cpp' 2>/dev/null || \
+	  .venv-models/bin/python -m pip install --quiet --disable-pip-version-check llama-cpp-python || \
+	  echo "llama-cpp-python, which is compiled, was not built: its tests are skipped"
 	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
@@ -92,7 +95,12 @@ shell: setup ## build the shell of the default base image anew
 
 docs: setup ## write docs/parameters.md anew, and the API reference into build/api
 	$(BIN)/python docs/parameters.py
+	$(BIN)/python docs/command.py
 	$(BIN)/pdoc --docformat google --output-directory build/api modelcar modelcar.components modelcar.pipelines
+
+site: docs ## build the documentation as a site, into build/site
+	$(BIN)/mkdocs build --quiet --strict
+	cp -r build/api build/site/api
 
 bench: setup ## measure the figures in benchmarks/README.md, as root; Xet's where `make xet-parts` was run before
 	@for program in $(BENCH_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \

@@ -46,6 +46,16 @@ class HubUnwellError(HubError):
     may_pass = True
 
 
+class SourceError(ModelcarError):
+    """A folder or a bucket with a model of one's own cannot be read."""
+
+
+class SourceUnwellError(SourceError):
+    """A bucket's server cannot be reached, or asked to be tried again."""
+
+    may_pass = True
+
+
 class NoSuchRevisionError(HubError):
     """The model has no such branch, tag or commit."""
 

@@ -22,7 +22,7 @@ Value = Any
 
 CLAIM, HF_TOKEN, SIGNING = "modelcar", "huggingface-token", "modelcar-signing-key"
 TARGET, MIRROR = "modelcar-target-registry", "modelcar-mirror-registry"
-MODEL_REGISTRY = "modelcar-model-registry"
+MODEL_REGISTRY, SOURCE = "modelcar-model-registry", "modelcar-source"
 """Names of the claim and of the Secrets, as manifests/ has them and the pipelines' forms."""
 
 
@@ -89,6 +89,11 @@ def with_hf_token(task: Task, secret: Value) -> None:
     with_token(task, "huggingface", secret, "HF_TOKEN", pod.HF_TOKEN_FILE)
 
 
+def with_source_login(task: Task, secret: Value) -> None:
+    """Mounts a Secret with the login and the address of an S3 server, if there is one of that name."""
+    kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS_MOUNT}/source", optional=True)
+
+
 def with_model_registry_token(task: Task, secret: Value) -> None:
     """Gives the task a token for the Model Registry."""
     with_token(task, "model-registry", secret, "token", pod.MODEL_REGISTRY_TOKEN_FILE)
@@ -111,11 +116,13 @@ def preflight(
     mirror_secret: Value = MIRROR,
     model_registry_secret: Value = MODEL_REGISTRY,
     signing_secret: Value = SIGNING,
+    source_secret: Value = SOURCE,
 ) -> None:
     """All that a preflight step needs: with a key, it tells an image that is signed with it from one that is not."""
     task.set_display_name("Preflight")
     with_resources(task, "100m", "512Mi")
     with_hf_token(task, hf_token_secret)
+    with_source_login(task, source_secret)
     with_registry_login(task, "target", target_secret)
     with_registry_login(task, "mirror", mirror_secret)
     with_model_registry_token(task, model_registry_secret)
@@ -187,11 +194,14 @@ def build(task: Task, target_secret: Value = TARGET, signing_secret: Value = SIG
     never_cached(task, retries=2, hours=12)
 
 
-def download(task: Task, claim: Value = CLAIM, hf_token_secret: Value = HF_TOKEN) -> None:
+def download(
+    task: Task, claim: Value = CLAIM, hf_token_secret: Value = HF_TOKEN, source_secret: Value = SOURCE
+) -> None:
     """All that a download step needs."""
     task.set_display_name("Download")
     on_claim(task, claim)
     with_hf_token(task, hf_token_secret)
+    with_source_login(task, source_secret)
     with_resources(task, "1", "1Gi")
     never_cached(task, retries=3, hours=12)
 
@@ -202,10 +212,12 @@ def stream(
     target_secret: Value = TARGET,
     mirror_secret: Value = MIRROR,
     signing_secret: Value = SIGNING,
+    source_secret: Value = SOURCE,
 ) -> None:
     """All that a stream step needs."""
     task.set_display_name("Stream")
     with_hf_token(task, hf_token_secret)
+    with_source_login(task, source_secret)
     with_resources(task, "1", "512Mi")
     with_registry_login(task, "target", target_secret)
     with_registry_login(task, "mirror", mirror_secret)

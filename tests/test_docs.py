@@ -4,9 +4,11 @@ import functools
 import html
 import importlib.util
 import json
+import os
 import pickle
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,7 +37,8 @@ PROGRAMS = ("make", "git", "oc", "buildah", "modelcar", ".venv/bin/modelcar", "p
 def commands() -> list[str]:
     """Every command that a page shows as a block of its own, with its continuation lines."""
     found: dict[str, None] = {}
-    for page in PAGES:
+    # The commands' own help, whose lines are broken anywhere.
+    for page in [page for page in PAGES if page.name != "command.md"]:
         text = re.sub(r"\\\n\s*", "", page.read_text())
         for line in re.findall(r"^ {4,}(.+)$", text, re.MULTILINE):
             for command in re.split(r"\s+&&\s+|\s+#\s", line):
@@ -70,6 +73,8 @@ def run_documented(
         "registry.apps.example.com": token_registry.host,
         "https://registry-rest.apps.example.com": model_registry_server.url,
     }
+
+    shutil.copytree(model, tmp_path / "out" / "granite-tuned")
 
     def run(words: list[str]) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("modelcar")
@@ -187,10 +192,34 @@ def test_parameters_page_is_what_the_docstrings_say() -> None:
     assert len(generator.names("components")) > 7
 
 
-@functools.cache
+def test_the_commands_page_is_what_they_show() -> None:
+    generator = script("command")
+    assert generator.page() == generator.PAGE.read_text(), "run `make docs`"
+
+
+def test_the_docs_are_a_site(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {file.parent.name for file in tmp_path.glob("*/index.html")}
+    assert {"ml-engineer", "command", "parameters", "own-pipelines", "own-models", "questions"} <= pages
+    fetched = re.findall(
+        r"<(?:script|link|img)[^>]*(?:src|href)=\"?(https?://[^\s\">]+)", (tmp_path / "index.html").read_text()
+    )
+    assert fetched == [], "a disconnected cluster's browser would wait for them"
+
+
 def parameters() -> Any:
     """docs/parameters.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("parameters", ROOT / "docs/parameters.py")
+    return script("parameters")
+
+
+@functools.cache
+def script(name: str) -> Any:
+    """A script of docs/, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -286,3 +315,23 @@ def test_every_row_on_registries_names_a_test_that_there_is() -> None:
     sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
     named = set(re.findall(r"`(test_\w+\.py)::([\w:]+)`", text))
     assert [name for name in sorted(named) if f"def {name[1].split('::')[-1]}(" not in sources.get(name[0], "")] == []
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        "kserve oci storageUri permission denied",
+        "push 48GB image to quay timeout",
+        "buildah ephemeral storage evicted",
+        "private hugging face model openshift ai",
+    ],
+)
+def test_what_people_search_for_is_a_heading(search: str) -> None:
+    headings = [heading for page in PAGES for heading in re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)]
+
+    def words(text: str) -> set[str]:
+        plain = re.sub(r"(\d+) gb", r"\1gb", text.lower().replace("ephemeral-storage", "ephemeral storage"))
+        plain = plain.replace("pushing", "push").replace("models", "model")
+        return set(re.findall(r"[a-z0-9]+", plain))
+
+    assert [heading for heading in headings if words(search) <= words(heading)]

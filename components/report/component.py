@@ -71,7 +71,8 @@ def report(
             serve_as=serve_as,
         )
     )
-    print(done.summary)
+    # The log is what everybody may read who may see the run; artifacts lie in a store with a login of its own.
+    print(f"{done.summary}\n\n{done.markdown}")
     Path(report.path).write_text(done.markdown, encoding="utf-8")
     Path(report_page.path).write_text(done.html, encoding="utf-8")
     Path(inference_service.path).write_text(done.inference_service, encoding="utf-8")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelcar.attestation import bundle, cosign, dsse, model_signing, sbom
 from modelcar.errors import BuildError, ModelcarError
-from modelcar.hub.client import DEFAULT_REVISION, Hub
+from modelcar.hub.client import DEFAULT_REVISION, HUB, Hub
 from modelcar.image import annotations
 from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
@@ -45,6 +45,7 @@ class Inspection:
     Attributes:
         image: The image, pinned to its digest.
         model: The model's id.
+        source: Where it comes from.
         commit: The commit, or the hash of its list of files.
         licence: The licence.
         created: When the commit was made.
@@ -62,6 +63,7 @@ class Inspection:
 
     image: str
     model: str
+    source: str
     commit: str
     licence: str
     created: str
@@ -99,6 +101,7 @@ def inspect_image(image: str) -> Inspection:
     return Inspection(
         image=str(reference.at(stored.digest)),
         model=said[annotations.MODEL],
+        source=said.get(spec.SOURCE, ""),
         commit=said.get(spec.REVISION, ""),
         licence=said.get(spec.LICENCES, ""),
         created=said.get(spec.CREATED, ""),
@@ -130,6 +133,8 @@ def newer_commit(found: Inspection) -> str:
 
 def hub_state(found: Inspection) -> tuple[str, str]:
     """Returns whether the Hub is ahead: `same`, `ahead` or `unknown`, and in words."""
+    if not found.source.startswith(f"{HUB}/"):
+        return "unknown", f"not from there: {found.source}"
     try:
         commit = newer_commit(found)
     except ModelcarError as error:

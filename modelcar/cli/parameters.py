@@ -42,7 +42,10 @@ _HERE = {
 """Help of parameters that mean less on this machine."""
 
 _Model = Annotated[
-    str, typer.Argument(metavar="[MODEL]", help="Model on Hugging Face, organisation/name, unless the preset names it.")
+    str,
+    typer.Argument(
+        metavar="[MODEL]", help="Model on Hugging Face, organisation/name; or s3://bucket/folder; or a folder, ./model."
+    ),
 ]
 
 _PANELS = (FIRST, "Claim and build (not with --streaming)", "Secrets in the project of the run")

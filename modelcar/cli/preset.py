@@ -16,6 +16,8 @@ from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
 from modelcar.cli.settings import image_below, setting
 from modelcar.cli.usage import PresetError, UsageError
+from modelcar.errors import SourceError
+from modelcar.hub.source import is_folder, is_own, open_source
 from modelcar.oci.reference import Reference
 from modelcar.pipelines.compilation import BUILDING, STREAMING
 
@@ -109,6 +111,18 @@ def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
     return Wanted(pipeline, mine)
 
 
+def wanted_on_cluster(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
+    """Returns what a command is asked to run on a cluster, see `wanted`.
+
+    Raises:
+        UsageError: The model is a folder of this machine, which no cluster sees.
+    """
+    asked = wanted(request, typed)
+    if is_folder(model := asked.arguments["model"]):
+        raise UsageError(f"{model} is a folder of this machine", "Run it here: modelcar run, or put it into S3: s3://…")
+    return asked
+
+
 def _set_once(named: dict[str, Any]) -> dict[str, Any]:
     """Returns the parameters that the user's settings have, and says where an image goes by them."""
     found = {name: value for name in ("model_registry", "serving") if (value := setting(name))}
@@ -120,17 +134,25 @@ def _set_once(named: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_model(model: str) -> None:
-    """Raises if the id of a model cannot be one.
+    """Raises if the id of a model cannot be one, nor the name of another source.
 
     Raises:
         UsageError: It is none.
     """
+    if is_own(model):
+        try:
+            open_source(model)
+        except SourceError as error:
+            raise UsageError(error.what, error.remedy) from None
+        return
     from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(model)
     except HFValidationError:
-        raise UsageError(f"{model!r} is not a model id", "Write it as organisation/name") from None
+        raise UsageError(
+            f"{model!r} is not a model id", "Write it as organisation/name, s3://bucket/folder or ./folder"
+        ) from None
 
 
 def folders() -> list[Path]:

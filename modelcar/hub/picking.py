@@ -18,6 +18,10 @@ COMPARABLE = 8
 _TELLING_BYTES = 100_000
 """Below this sizes tell nothing: a header or a container is as large as the weights."""
 
+_VERSION = re.compile(r"(?<![a-z0-9.])v?\d+(?:\.\d+)+(?![a-z0-9])|(?<![a-z0-9])\d+[-_]?steps?", re.IGNORECASE)
+"""Of a model, `v0.9.1`, or the steps that it was distilled to, `8step`; a number alone may count parts."""
+
+_MIN_VERSION_BYTES = 100_000_000
 _TWIN_RATIOS = (1.0, 2.0, 0.5, 4.0, 0.25)
 _TWIN_TOLERANCE = 0.03
 _AUDIOCRAFT = ("state_dict", "compression_state_dict")
@@ -85,6 +89,7 @@ def pick_in_folder(groups: Sequence[WeightGroup]) -> Picked:
     _drop_other_forms(picked)
     _drop_split_decoders(picked)
     _choose_among_prefixes(picked)
+    _choose_among_versions(picked)
     return picked
 
 
@@ -212,6 +217,24 @@ def _choose_among_prefixes(picked: Picked) -> None:
         picked.kept = [one for one in picked.kept if one is group or one not in family]
         picked.drop([one for one in family if one is not group], "another packing of the same weights")
         named = {PurePosixPath(one.weights[0].path).stem: [one] for one in family}
+        picked.alternatives.append(Alternatives(named, must_choose=True))
+
+
+def _choose_among_versions(picked: Picked) -> None:
+    """Finds single files of one size whose names differ by a version, or by a number of steps, alone: one is taken."""
+    families: dict[tuple[Format, str], list[WeightGroup]] = defaultdict(list)
+    for group in picked.kept:
+        family = _VERSION.sub("*", group.base)
+        if family != group.base and group.format in TORCH_LIKE and not group.is_sharded and group.slot != MAIN:
+            families[group.format, family].append(group)
+    for family_members in families.values():
+        sizes = [group.size for group in family_members]
+        if len(sizes) < 2 or min(sizes) < _MIN_VERSION_BYTES or max(sizes) > min(sizes) * (1 + _TWIN_TOLERANCE):
+            continue
+        newest = max(family_members, key=lambda group: [int(number) for number in re.findall(r"\d+", group.base)])
+        picked.kept = [one for one in picked.kept if one is newest or one not in family_members]
+        picked.drop([one for one in family_members if one is not newest], "another version of the same model")
+        named = {PurePosixPath(one.weights[0].path).stem: [one] for one in family_members}
         picked.alternatives.append(Alternatives(named, must_choose=True))
 
 

@@ -13,7 +13,7 @@ from modelcar.given import value_of
 from modelcar.hub import gguf_header, pickles
 from modelcar.hub.boosted import find_boosted
 from modelcar.hub.choice import Choice, choose
-from modelcar.hub.client import DEFAULT_REVISION, Hub
+from modelcar.hub.client import DEFAULT_REVISION
 from modelcar.hub.description import describe_files
 from modelcar.hub.facts import Facts, read_facts
 from modelcar.hub.formats import MIN_UNKNOWN_BYTES, MMPROJ
@@ -21,6 +21,7 @@ from modelcar.hub.gguf_header import read_gguf_header
 from modelcar.hub.model_class import ModelClass
 from modelcar.hub.peek import Peek
 from modelcar.hub.snapshot import ALL_FILES, PublishedFile, Snapshot
+from modelcar.hub.source import Source
 
 MAX_LOOKED_AT = 64
 """Files whose first bytes are read, because their names do not say whether they are pickles."""
@@ -60,7 +61,7 @@ class Selection:
     """A model and which of its files are wanted: parameters of the pipelines, by their own names.
 
     Attributes:
-        model: Id of the model on the Hub, `organisation/name`.
+        model: Id of the model on the Hub, `organisation/name`; or a source of one's own (modelcar.hub.source).
         revision: Branch, tag or commit.
         include: Glob patterns over paths (`*` also matches `/`); where there are any, of the weights only what they
             match is taken.
@@ -89,11 +90,11 @@ class Selection:
         """Takes what it needs of a step's parameters."""
         return value_of(cls, given)
 
-    def resolve(self, hub: Hub) -> Selected:
+    def resolve(self, hub: Source) -> Selected:
         """Finds the commit, reads what says how the model is put together, and chooses.
 
         Args:
-            hub: The Hub to ask.
+            hub: The source to ask.
 
         Raises:
             HubError: The Hub refused.
@@ -120,7 +121,7 @@ class Selection:
             return (ALL_FILES,) if self.allow_pickle else ()
         return tuple(self.allow_pickle)
 
-    def _problems_of_choice(self, choice: Choice, hub: Hub, whole: Snapshot) -> Iterable[ModelcarError]:
+    def _problems_of_choice(self, choice: Choice, hub: Source, whole: Snapshot) -> Iterable[ModelcarError]:
         for pattern in self._allowed:
             _check_pattern(pattern, whole)
         for problem in choice.problems:
@@ -214,7 +215,7 @@ def _refused_pickles(found: Mapping[PublishedFile, bool], snapshot: Snapshot) ->
         )
 
 
-def _with_branches(problem: ModelcarError, hub: Hub, whole: Snapshot) -> ModelcarError:
+def _with_branches(problem: ModelcarError, hub: Source, whole: Snapshot) -> ModelcarError:
     """Adds, where a repository's main branch holds no weights, the branches that may: EXL2 models are published so."""
     branches = [name for name in hub.branches(whole.model) if name != DEFAULT_REVISION][:_MAX_BRANCHES]
     if not branches:

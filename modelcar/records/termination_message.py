@@ -32,7 +32,7 @@ class EndedError(SystemExit):
 
 
 @contextmanager
-def exit_with_one_line(patience: float = 0.0) -> Iterator[None]:
+def exit_with_one_line(patience: float = 0.0, before: str = "") -> Iterator[None]:
     """Ends the process with one line and a non-zero exit, never a traceback, when a step fails in a way it can name.
 
     The line goes to stderr and to the container's termination log. SIGINT (Ctrl-C) and SIGTERM (a pod that is being
@@ -41,9 +41,10 @@ def exit_with_one_line(patience: float = 0.0) -> Iterator[None]:
     Args:
         patience: Seconds that the tidying up may take before the line is written in any case. Default: none, as a pod
             may have less than one.
+        before: What goes before a signal's line, such as what clears a terminal's line. Default: nothing.
     """
     _open_missing_streams()
-    with _Signals(patience) as signals:
+    with _Signals(patience, before) as signals:
         try:
             try:
                 yield
@@ -72,8 +73,8 @@ class _Signals:
     does.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, patience: float, before: str) -> None:
+        self._patience, self._before = patience, before
         self.number = int(signal.SIGINT)
         self._lock = threading.Lock()
         self._said = False
@@ -103,7 +104,7 @@ class _Signals:
         with self._lock:
             if not self._said:
                 self._said = True
-                _last_words(f"{ERROR}{_SIGNALLED[signal.Signals(self.number)]}")
+                _last_words(f"{ERROR}{_SIGNALLED[signal.Signals(self.number)]}", self._before)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._heard:
@@ -158,9 +159,9 @@ def _leave_stdout(error: OSError) -> int:
     return 1
 
 
-def _last_words(line: str) -> None:
+def _last_words(line: str, before: str = "") -> None:
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        print(f"{before}{line}", file=sys.stderr, flush=True)
     leave(line)
 
 

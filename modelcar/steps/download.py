@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from modelcar.claim.downloads import (
     Elsewhere,
@@ -24,11 +24,10 @@ from modelcar.claim.files import READ_BYTES, OnDisk
 from modelcar.claim.folder import Folder
 from modelcar.claim.space import check_space, claim_errors
 from modelcar.errors import StoppedError, WrongBytesError
-from modelcar.hub.client import Hub
 from modelcar.hub.file_check import matches
-from modelcar.hub.reader import HubFile
 from modelcar.hub.selection import Selection, tell
 from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.source import Source, open_source
 from modelcar.image import layer_digests, layout, proof, recipe
 from modelcar.oci.tar_writer import Reader
 from modelcar.progress import Progress
@@ -77,7 +76,7 @@ def download(selection: Selection, claim: Path) -> Downloaded:
         WrongBytesError: A file has other bytes than were published, twice.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    hub = Hub(selection.transport)
+    hub = open_source(selection.model, selection.transport)
     selected = selection.resolve(hub)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice
@@ -119,7 +118,7 @@ class _Downloader:
         stopped: Set when the work is given up.
     """
 
-    hub: Hub
+    hub: Source
     snapshot: Snapshot
     folder: Folder
     model: Folder
@@ -252,7 +251,7 @@ class _Arriving:
 
     partial: IO[bytes]
     size: int
-    source: HubFile
+    source: Any
     unbroken: bool
 
     def read(self, start: int = 0) -> Iterator[bytes]:

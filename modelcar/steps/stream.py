@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from modelcar.hub.client import Hub
 from modelcar.hub.selection import Selection, tell
+from modelcar.hub.source import open_source
 from modelcar.image.base_contents import examine_base
 from modelcar.image.model_image import ModelImage
 from modelcar.image.push import Push, publish
@@ -51,13 +51,13 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         WrongBytesError: A file is not what the Hub published.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    hub = Hub(selection.transport)
-    selected = selection.resolve(hub)
+    source = open_source(selection.model, selection.transport)
+    selected = selection.resolve(source)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice
     destinations = [request.destination(snapshot)]
     destinations += [Reference.parse_target(request.mirror_target)] if request.mirror_target else []
-    image = ModelImage.of(snapshot, hub.readers(snapshot), request)
+    image = ModelImage.of(snapshot, source.readers(snapshot), request)
     pushes = [Push(destination, image, request.if_exists) for destination in destinations]
     lacking = [push for push in pushes if push.unchanged is None]
     sent = Sent()
@@ -66,7 +66,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         tell(snapshot, choice)
         targets = " and ".join(str(push.destination) for push in lacking)
         print(f"{len(image.layers)} layers for {targets}, on {image.base.name}", flush=True)
-        with hub:
+        with source:
             sent = send_layers("stream", image, lacking)
         sent.tell()
     else:

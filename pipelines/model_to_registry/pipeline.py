@@ -54,6 +54,7 @@ def model_to_registry(
     job_service_account: str = "modelcar-build",
     job_image: str = "",
     hf_token_secret: str = "huggingface-token",
+    source_secret: str = "modelcar-source",
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
     model_registry_secret: str = "modelcar-model-registry",
@@ -66,7 +67,7 @@ def model_to_registry(
     Running it again does only what is missing: unchanged files, layers and entries stay as they are.
 
     Args:
-        model: Id of the model on Hugging Face, organisation/name.
+        model: Model on Hugging Face, organisation/name; or s3://bucket/folder for one of your own.
         target: Image to write, such as quay.io/my-team/granite:3.3-2b. Empty: OpenShift's registry, in this project.
         mirror_target: Image to copy it to, in the cluster's own registry for instance. Empty: no copy.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
@@ -101,6 +102,7 @@ def model_to_registry(
         job_service_account: Service account of the build's Job, if there is one; it must be allowed to be like that.
         job_image: Image of the build's Job, with Python and buildah. Empty: the steps' own.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
+        source_secret: Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_S3_ENDPOINT, to read models from S3.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
@@ -117,7 +119,7 @@ def model_to_registry(
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given)
         configure.preflight(
-            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
+            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret, source_secret
         )
         place = configure.BuildPlace(
             claim=claim,
@@ -130,7 +132,7 @@ def model_to_registry(
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             downloaded = task_of(download, given)
-            configure.download(downloaded, claim, hf_token_secret)
+            configure.download(downloaded, claim, hf_token_secret, source_secret)
             files = {name: downloaded.outputs[name] for name in ("directory", "record_digest")}
 
             mode = planned.outputs["build_mode"]

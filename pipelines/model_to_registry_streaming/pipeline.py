@@ -42,6 +42,7 @@ def model_to_registry_streaming(
     connection: str = "",
     serve_as: str = "",
     hf_token_secret: str = "huggingface-token",
+    source_secret: str = "modelcar-source",
     target_secret: str = "modelcar-target-registry",
     mirror_secret: str = "modelcar-mirror-registry",
     model_registry_secret: str = "modelcar-model-registry",
@@ -54,7 +55,7 @@ def model_to_registry_streaming(
     Running it again does only what is missing: finished layers and entries stay as they are.
 
     Args:
-        model: Id of the model on Hugging Face, organisation/name.
+        model: Model on Hugging Face, organisation/name; or s3://bucket/folder for one of your own.
         target: Image to write, such as quay.io/my-team/granite:3.3-2b. Empty: OpenShift's registry, in this project.
         mirror_target: Image to write as well, in the cluster's own registry for instance. Empty: no mirror.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
@@ -79,6 +80,7 @@ def model_to_registry_streaming(
         connection: Connection, or pull Secret, with which the image is pulled when it is served. Empty: none is needed.
         serve_as: InferenceService to serve the model with in this project, made or brought up to date. Empty: none.
         hf_token_secret: Secret whose key HF_TOKEN is a Hugging Face token. Needed for gated and private models only.
+        source_secret: Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_S3_ENDPOINT, to read models from S3.
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
@@ -95,12 +97,12 @@ def model_to_registry_streaming(
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given, streaming=True)
         configure.preflight(
-            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret
+            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret, source_secret
         )
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
             streamed = task_of(stream, given)
-            configure.stream(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret)
+            configure.stream(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret, source_secret)
 
             mirrored = task_of(mirror, given, image=streamed.outputs["image"])
             configure.mirror(mirrored, target_secret, mirror_secret)

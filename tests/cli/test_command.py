@@ -199,7 +199,7 @@ def test_a_stopped_run_leaves_no_scratch_and_goes_on_later(stop: signal.Signals,
     )
     assert process.stdout is not None
     # Into the first of the Hub's answers, each of which waits a second.
-    while not parts.hub.requests():
+    while not parts.hub.requests:
         time.sleep(0.1)
     os.killpg(process.pid, stop)
     said, _ = process.communicate(timeout=600)

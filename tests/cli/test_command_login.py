@@ -14,11 +14,13 @@ from typing import Any
 
 import kfp
 import pytest
+from kubernetes import client
 
 from modelcar import pod
 from modelcar.cli.server import discovery
 from modelcar.cli.server.client import Client
-from modelcar.cli.server.login import authorities
+from modelcar.cli.server.login import authorities, find_token
+from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 from tests.parts import certificates
 from tests.parts.certificates import CertificateAuthority
@@ -224,6 +226,16 @@ def test_a_workbench_needs_no_right_to_look_for_the_server(
     assert client.address == f"https://{SERVICE}:{workbench.server_address[1]}"
     assert (client.kfp().list_runs().runs or []) == []
     assert {token for _, token in workbench.seen} == {f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_token_is_the_same_however_the_client_library_writes_its_scheme(scheme: str) -> None:
+    """It is `Bearer` of a kubeconfig, and `bearer` of a pod's own account."""
+    settings: Any = client.Configuration()
+    settings.api_key["authorization"] = f"{scheme} {TOKEN}"
+    token = find_token(Cluster(client.ApiClient(settings), "my-project"))
+    assert token is not None
+    assert token() == TOKEN
 
 
 def test_a_workbench_without_a_server_is_told_that_it_was_assumed(workbench: RecordedApi, closed_port: int) -> None:

@@ -121,7 +121,7 @@ def test_an_interrupted_run_ends_at_once_and_leaves_nothing(
     with suppress(OSError):
         while part := os.read(ours, 65536):
             shown += part
-    tail = shown.decode().rpartition("\x1b[2K")[2]
-    assert "Run the same command again to go on where it stopped" in tail
+    assert "\r\x1b[2Kerror: " in shown.decode()
+    assert "Run the same command again to go on where it stopped" in shown.decode()
     assert "Traceback" not in shown.decode()
     assert not list(tmp_path.glob("modelcar-*"))

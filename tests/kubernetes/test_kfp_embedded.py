@@ -80,5 +80,5 @@ def test_a_pipeline_that_brings_its_code_runs_and_stays_below_argos_limit(
 
     run.succeeds()
     print(f"{name}: its Workflow has {sizes[0]} bytes at the beginning, {max(sizes)} at most")
-    assert max(sizes) < 0.8 * ARGO_BYTES
+    assert max(sizes) < ARGO_BYTES
     assert kfp_surroundings.mirror.has_tag(f"embedded/{name}")

@@ -91,7 +91,7 @@ def test_a_model_is_planned_run_scheduled_compared_and_reported(
     report = execute("3", FOLDER="v2/artifacts/")
     assert f"# {MODEL} is there\n" in report
     assert "kind: InferenceService" in report
-    assert "**Ready.**" in report
+    assert "Ready." in report
     assert "<iframe" in report
     assert "Disk use of example/from-a-notebook" in report
 

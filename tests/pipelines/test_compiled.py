@@ -33,7 +33,7 @@ MOVES = ("download", "build", "build-in-job", "stream", "mirror", "register")
 LONGEST_ARGUMENT = 96 << 10
 """Of the 128 KiB that Linux takes (MAX_ARG_STRLEN)."""
 
-LARGEST_PIPELINE = 400 << 10
+LARGEST_PIPELINE = 512 << 10
 LARGEST_STEP = 16 << 10
 
 ARGO_TAKES = 1 << 20

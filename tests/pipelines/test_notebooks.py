@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 
+import modelcar
 from modelcar.steps import vertex_upload
 from tests.parts.hub import Hub
 
@@ -53,6 +54,26 @@ def test_links_and_files_are_there(notebook: Path) -> None:
     linked = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     named = re.findall(r'^PIPELINE = "(.+)"', code(cells(notebook, "code")[0]), re.MULTILINE)
     assert [name for name in linked + named if not (notebook.parent / name).exists()] == []
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS[:2], ids=lambda file: file.stem)
+def test_all_runs_are_in_the_commands_own_experiment(notebook: Path) -> None:
+    from modelcar.cli.options import RunOptions
+
+    assert f'EXPERIMENT = "{RunOptions().experiment}"' in code(cells(notebook, "code")[0])
+    assert "EXPERIMENT" in "\n".join(map(code, cells(notebook, "code")[1:]))
+
+
+def test_the_compiled_pipeline_comes_with_the_package() -> None:
+    assert (Path(modelcar.__file__).parent / "files/compiled/model-to-registry-streaming.yaml").is_file()
+    for notebook in NOTEBOOKS:
+        assert "../" not in "\n".join(map(code, cells(notebook, "code")))
+
+
+def test_a_report_is_read_without_a_login_to_the_store() -> None:
+    before, store = [code(cell) for cell in cells(NOTEBOOKS[2], "code")][:-1], code(cells(NOTEBOOKS[2], "code")[-1])
+    assert not any("boto3" in cell or "AWS_" in cell for cell in before)
+    assert "no connection to the object store is attached" in store
 
 
 def test_the_plan_comes_from_the_hub_alone(hub: Hub, model: Path) -> None:

@@ -12,8 +12,6 @@ from tarfile import TarError
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from modelcar import pod
 from modelcar.attestation.keys import PublicKey
@@ -23,6 +21,7 @@ from modelcar.progress import Progress
 from modelcar.steps.verify.result import Outcome, State, Verification
 from modelcar.steps.verify.verify import verify
 from tests.parts.forged import MANIFEST, Forgery, Place, digest_of, encoded
+from tests.parts.fuzzing import fuzzed
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.mutations import MUTATIONS, change_json
@@ -64,18 +63,6 @@ def surroundings(hub: Hub, monkeypatch: pytest.MonkeyPatch, waits: list[float]) 
     monkeypatch.setattr(Progress, "_summary", lambda _self: "")
     # The system's authorities are the same for each.
     monkeypatch.setattr(session, "tls_context", lru_cache(trust.tls_context))
-
-
-def fuzzed(request: pytest.FixtureRequest, check: Callable[[Random], None]) -> None:
-    """Runs a check as often as --mutations says."""
-    quiet = settings(
-        max_examples=request.config.getoption("--mutations"),
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    quiet(given(random=st.randoms(use_true_random=False))(check))()
 
 
 def test_no_mutated_image_is_whole(

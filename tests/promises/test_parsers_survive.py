@@ -1,7 +1,7 @@
 """What reads a stranger's bytes: it says what is wrong, or reads them as they are. `--mutations` makes it longer."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from modelcar.oci.stored import Stored
 from modelcar.oci.tar_reader import members
 from modelcar.oci.tar_writer import Entry, Layer
 from tests.parts.forged import INDEX, MANIFEST, Member, directory, tar_of
+from tests.parts.fuzzing import fuzzed
 from tests.parts.mutations import change_json
 
 LONG = "long/" + "n" * 120 + "/" + "é" * 60
@@ -46,17 +47,6 @@ def read(content: bytes, step: int = 4096) -> dict[str, bytes]:
     """Reads a layer; gives its files."""
     chunks = (content[at : at + step] for at in range(0, len(content), step))
     return {member.path: b"".join(map(bytes, member.data)) for member in members(chunks)}
-
-
-def fuzzed(request: pytest.FixtureRequest, check: Callable[[Random], None]) -> None:
-    """Runs a check ten times as often as --mutations says: nothing here asks a server."""
-    first = 10 * request.config.getoption("--soak-seed")
-    for seed in range(first, first + 10 * request.config.getoption("--mutations")):
-        try:
-            check(Random(seed))
-        except BaseException as error:
-            error.add_note(f"with the seed {seed}")
-            raise
 
 
 def damaged(random: Random, content: bytes) -> bytes:
@@ -103,7 +93,7 @@ def test_a_damaged_layer_is_refused_unless_only_a_files_bytes_are_others(request
         seen["other bytes"] += 1
         assert written(found) == content
 
-    fuzzed(request, check)
+    fuzzed(request, check, times=10)
     assert seen["refused"] > seen["other bytes"] > 0
 
 
@@ -119,7 +109,7 @@ def test_a_damaged_base_layer_is_no_traceback(request: pytest.FixtureRequest) ->
         except WrongBytesError:
             return
 
-    fuzzed(request, check)
+    fuzzed(request, check, times=10)
 
 
 STATEMENT: dict[str, Any] = {
@@ -185,4 +175,4 @@ def test_no_damaged_document_is_a_traceback(request: pytest.FixtureRequest) -> N
                 except ModelcarError:
                     continue
 
-    fuzzed(request, check)
+    fuzzed(request, check, times=10)

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,7 +61,8 @@ def plan(
     if here:
         pod.CLAIM = Path(os.environ.setdefault(pod.LOCAL_CLAIM, str(folders.downloads())))
     run = _run(asked)
-    found = preflight(run, lambda: cluster) if cluster is None else _from_afar(run, asked, cluster, image)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        found = preflight(run, lambda: cluster) if cluster is None else _from_afar(run, asked, cluster, image)
     if not run.target:
         found = replace(found, findings=tuple(map(_target_to_come, found.findings)))
     if as_json:

@@ -12,7 +12,7 @@ from rich.table import Table
 from modelcar.cli.help import Application
 from modelcar.cli.options import CompileOptions, JsonOption, RequestOptions, RunOptions, ServerOptions, takes_options
 from modelcar.cli.parameters import takes_parameters
-from modelcar.cli.preset import wanted
+from modelcar.cli.preset import wanted_on_cluster
 from modelcar.cli.server import schedules
 from modelcar.cli.server.run_list import last_runs
 from modelcar.cli.server.upload import upload
@@ -75,7 +75,7 @@ def create(
     Example: `modelcar schedule create ibm-granite/granite-3.3-2b-instruct --cron "0 0 3 * * *"`
     """
     schedules.check_cron(chosen.cron)
-    asked = wanted(request, parameters)
+    asked = wanted_on_cluster(request, parameters)
     delivery = compiled.delivery
     client = server.connect()
     called = chosen.name or asked.arguments["model"].rpartition("/")[2]

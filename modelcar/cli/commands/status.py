@@ -14,6 +14,7 @@ from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import run_table, show_end
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
+from modelcar.cli.server.logs import show_logs
 from modelcar.cli.server.run_list import find_run, last_runs
 from modelcar.cli.server.run_view import ENDED, state_of, view
 from modelcar.cli.words import in_options
@@ -55,9 +56,6 @@ def status(
     Console(highlight=False).print(run_table(seen))
     show_end(seen, sys.stdout)
     if logs:
-        # Only here: the module of that command has what it needs from this one.
-        from modelcar.cli.commands.logs import show_logs
-
         show_logs(client, run_id)
     if seen.error:
         print(in_options(str(ClusterError(seen.error, seen.remedy))))

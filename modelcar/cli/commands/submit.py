@@ -14,7 +14,7 @@ from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import display, show_end
 from modelcar.cli.options import CompileOptions, JsonOption, RequestOptions, RunOptions, ServerOptions
 from modelcar.cli.parameters import takes_parameters
-from modelcar.cli.preset import Wanted, wanted
+from modelcar.cli.preset import Wanted, wanted_on_cluster
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cli.server.follow import follow
 from modelcar.cli.server.run_view import RunView
@@ -50,7 +50,7 @@ def submit(
 
     Example: `modelcar submit --preset mistral-24b-full --target quay.io/my-team/mistral:24b`
     """
-    asked = wanted(request, parameters)
+    asked = wanted_on_cluster(request, parameters)
     delivery = compiled.delivery
     client = server.connect()
     out = sys.stderr if as_json else sys.stdout

@@ -136,8 +136,9 @@ def _config_map(cluster: Cluster, name: str, key: str) -> list[str]:
 
 def _of(cluster: Cluster) -> str:
     """The token with which the cluster's API knows us; empty for a login by certificate."""
-    given = cluster.api.configuration.get_api_key_with_prefix("authorization") or ""
-    return str(given).removeprefix(_BEARER)
+    given = str(cluster.api.configuration.get_api_key_with_prefix("authorization") or "")
+    # The client library writes "Bearer" for a login, and "bearer" for the pod's own account.
+    return given[len(_BEARER) :] if given.lower().startswith(_BEARER.lower()) else given
 
 
 def _in_file(file: Path) -> str:

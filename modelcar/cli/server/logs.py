@@ -1,5 +1,6 @@
 """Logs of a run's steps, of those that have ended too."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -8,7 +9,7 @@ import urllib3
 from kubernetes import client as kubernetes_client
 
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
-from modelcar.cli.server.run_view import CONTAINER, RunView, Step
+from modelcar.cli.server.run_view import CONTAINER, RunView, Step, view
 from modelcar.errors import ClusterError
 
 KEPT = "/apis/v1alpha1/runs/{run}/nodes/{pod}/log"
@@ -43,6 +44,21 @@ def logs_of(client: Client, run: RunView, step: str = "") -> Iterator[tuple[Step
             f"no log of {run.name} can be had: its pods are gone, or may not be read, and the server kept none",
             "Ask for leave to read pods' logs: oc auth can-i get pods --subresource=log",
         )
+
+
+def show_logs(client: Client, run_id: str, step: str = "", *, as_json: bool = False) -> None:
+    """Prints the logs of a run's steps, each line with its step before it.
+
+    Raises:
+        ClusterError: There is none to be had.
+    """
+    found = logs_of(client, view(client, run_id), step)
+    if as_json:
+        print(json.dumps([{"step": one.name, "title": one.title, "log": text} for one, text in found]))
+        return
+    for one, text in found:
+        for line in text.splitlines():
+            print(f"[{one.title}] {line}")
 
 
 def _log(client: Client, run: str, pod: str) -> str | None:

@@ -15,8 +15,8 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryError, SelectionError, TagError
 from modelcar.hub.choice import MAX_OPTIONS_SHOWN
-from modelcar.hub.client import Hub
 from modelcar.hub.paths import find_twins
+from modelcar.hub.source import Source, open_source
 from modelcar.image.base_contents import BaseContents, examine_base
 from modelcar.image.existing import Existing
 from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
@@ -38,7 +38,7 @@ def check_model(plan: Plan) -> Iterator[Finding]:
     about = "model"
     problems = list(plan.problems)
     try:
-        Hub().check_access(plan.snapshot, max(plan.snapshot.files, key=lambda file: file.size))
+        _source(plan).check_access(plan.snapshot, max(plan.snapshot.files, key=lambda file: file.size))
     except HubError as error:
         problems.append(error)
     if not problems:
@@ -83,9 +83,13 @@ def _doubts(plan: Plan) -> Iterator[Finding]:
 def check_origin(plan: Plan) -> Iterator[Finding]:
     """Checks that the commit was put there by somebody who may write to the repository."""
     model, commit = plan.snapshot.model, plan.snapshot.commit
-    if not Hub().branch_of(model, commit):
+    if not _source(plan).branch_of(model, commit):
         what = f"no branch and no tag of {model} leads to commit {commit}; a pull request may, which anybody can open"
         yield Finding("model", "warning", what, "Take it only if you know who made it: `modelcar verify` refuses it")
+
+
+def _source(plan: Plan) -> Source:
+    return plan.source or open_source(plan.snapshot.model)
 
 
 def check_base(run: RunRequest, plan: Plan, unchanged: Reference | None) -> Iterator[Finding]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from modelcar.claim.downloads import bytes_to_fetch
 from modelcar.errors import ModelcarError, UnsafeNameError
 from modelcar.hub.choice import Choice
-from modelcar.hub.client import Hub
 from modelcar.hub.reshard import reshard
 from modelcar.hub.selection import Selection
 from modelcar.hub.snapshot import PublishedFile, Snapshot
+from modelcar.hub.source import Source, open_source
 from modelcar.image import layout
 from modelcar.image.annotations import describe
 from modelcar.image.base_image import BaseImage, open_base_image
@@ -38,6 +38,7 @@ class Plan:
         fetch_bytes: Bytes that the download still has to fetch to the claim.
         scratch_bytes: Bytes that the build needs on the claim while it runs.
         problems: Why it cannot be done like this.
+        source: Where the files come from.
     """
 
     snapshot: Snapshot
@@ -49,6 +50,7 @@ class Plan:
     fetch_bytes: int = 0
     scratch_bytes: int = 0
     problems: tuple[ModelcarError, ...] = ()
+    source: Source | None = None
     pickles: tuple[PublishedFile, ...] = ()
 
     @property
@@ -101,13 +103,13 @@ def plan(
         HubError: The Hub refused.
         SelectionError: The patterns leave nothing, or match nothing.
     """
-    hub = Hub()
-    selected = selection.resolve(hub)
+    source = open_source(selection.model)
+    selected = selection.resolve(source)
     snapshot, choice = selected.snapshot, selected.choice
     problems = list(selected.problems)
     base = goal = None
     parts: list[Layer] = []
-    cut, reader_of = _cut(snapshot, hub, request, problems)
+    cut, reader_of = _cut(snapshot, source, request, problems)
     with _noted(problems):
         parts = layout.part(cut, reader_of, request.max_layer_size)
     parts = parts or layout.part(cut, reader_of, _NO_LIMIT)
@@ -123,6 +125,7 @@ def plan(
         base=base,
         target=goal,
         problems=tuple(problems),
+        source=source,
         pickles=selected.pickles,
     )
     if not with_claim:
@@ -135,12 +138,12 @@ def plan(
 
 
 def _cut(
-    snapshot: Snapshot, hub: Hub, request: ImageRequest, problems: list[ModelcarError]
+    snapshot: Snapshot, source: Source, request: ImageRequest, problems: list[ModelcarError]
 ) -> tuple[Snapshot, layout.ReaderOf]:
     """Cuts the files that no layer holds, where that is asked for; only their headers are read."""
     if not request.reshard:
-        return snapshot, hub.readers(snapshot)
-    resharded = reshard(snapshot, hub.readers(snapshot), request.max_layer_size)
+        return snapshot, source.readers(snapshot)
+    resharded = reshard(snapshot, source.readers(snapshot), request.max_layer_size)
     problems += resharded.problems
     return resharded.apply(snapshot), resharded.reader
 

@@ -8,7 +8,7 @@ from modelcar.attestation.documents import find_provenance
 from modelcar.attestation.keys import PublicKey
 from modelcar.attestation.provenance import Provenance
 from modelcar.errors import HubError, ModelcarError, NoSuchRevisionError, UnsafeNameError
-from modelcar.hub.client import Hub
+from modelcar.hub.client import HUB, Hub
 from modelcar.hub.facts import Facts
 from modelcar.hub.reshard import Resharded, reshard
 from modelcar.hub.selection import facts_of
@@ -57,7 +57,8 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     """
     links: list[Link] = []
     published: Snapshot | None = None
-    if not offline:
+    is_own = not image.said.get(spec.SOURCE, "").startswith(f"{HUB}/")
+    if not offline and not is_own:
         published, link = _ask_hub(image)
         links.append(link)
     by_hub = published is not None
@@ -67,6 +68,8 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     if published is None and statement is not None:
         published = _stated(image, statement)
     has_key = key is not None
+    if is_own:
+        links.append(_own(image, is_signed=statement is not None and has_key))
     if published is not None:
         published = published.placed(folder_of_image(image.said))
     is_signed = statement is not None and has_key
@@ -81,6 +84,14 @@ def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quic
     resharded = reshard(published, hub.readers(published), int(limit))
     cut = resharded.apply(published)
     return replace(origin, published=cut, whole=published, resharded=resharded), links
+
+
+def _own(image: FoundImage, *, is_signed: bool) -> Link:
+    """Says on what the proof of a model rests that no Hub published."""
+    where = f"a model of one's own, from {image.said.get(spec.SOURCE) or 'nowhere that it names'}"
+    if is_signed:
+        return proved("source", f"{where}: its first reading made the list of hashes, which is signed with this key")
+    return not_proved("source", f"{where}: only a signed list of hashes proves its files; give the key (--key)")
 
 
 def _ask_hub(image: FoundImage) -> tuple[Snapshot | None, Link]:

@@ -366,6 +366,13 @@ NEWER: dict[str, Shape] = {
         "other",
         "has to be chosen",
     ),
+    "Lightricks/LTX-Video (versions of one file)": Shape(
+        {"README.md": 9000, **{f"ltx-video-2b-v0.9{end}.safetensors": 9_370 * MB for end in ("", ".1", ".5")}},
+        9.37,
+        "other",
+        "has to be chosen",
+        has=["ltx-video-2b-v0.9.5.safetensors"],
+    ),
     "Comfy-Org/Qwen-Image_ComfyUI": Shape(
         {
             "README.md": 9000,

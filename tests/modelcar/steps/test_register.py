@@ -18,7 +18,7 @@ import requests
 from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
 from modelcar.errors import ModelRegistryError, RegistryError
-from modelcar.model_registry import find_ids
+from modelcar.model_registry import find_ids, is_registered
 from modelcar.model_registry_api import VERSIONS
 from modelcar.oci.reference import Reference
 from modelcar.steps.download import Downloaded
@@ -486,6 +486,20 @@ def test_model_card_is_entered_as_the_dashboard_reads_it(
     assert found["tasks"] == ["text-generation"]
     assert (found["license"], found["libraryName"], found["provider"]) == ("Apache-2.0", "transformers", "example")
     assert (made.model_id, bool(made.version_id)) == (found["id"], True)
+
+
+def test_another_owner_or_label_is_something_to_do(
+    image: Reference, model_registry_server: ModelRegistryServer
+) -> None:
+    def is_there(**more: Any) -> bool:
+        return is_registered(str(image), model_registry_server.url, name="owned", **more)
+
+    register(str(image), model_registry_server.url, name="owned", owner="team-a", tags=["approved"])
+
+    assert is_there()
+    assert is_there(owner="team-a", tags=["approved"])
+    assert not is_there(owner="team-b")
+    assert not is_there(tags=["approved", "for chat"])
 
 
 def test_ids_of_an_entry_are_found_by_its_image(image: Reference, model_registry_server: ModelRegistryServer) -> None:
