@@ -25,6 +25,9 @@ from modelcar.progress import Progress
 RESERVED_BYTES = 64 << 10
 """Of a layer, for what an archive adds to a file."""
 
+_ADDED_BYTES = 4096
+"""What a part's header may have more than the file's: a GGUF's three keys, and padding."""
+
 _READ: dict[str, Callable[[RangeReader, int], TensorFile]] = {".safetensors": Safetensors.read, ".gguf": Gguf.read}
 _RAISE = "Raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)"
 
@@ -281,7 +284,7 @@ def _split(file: PublishedFile, reader: RangeReader, indexes: Mapping[str, Json]
     if name.count and not any(pure.name in document["weight_map"].values() for document in indexes.values()):
         raise ValueError("it is one of several parts, and no index names them")
     tensors = _READ[pure.suffix](reader, file.size)
-    room = limit - RESERVED_BYTES - len(tensors.head) - 4096
+    room = limit - RESERVED_BYTES - len(tensors.head) - _ADDED_BYTES
     parts = list(_cut(tensors.spans, room))
     shards = tuple(
         Shard(

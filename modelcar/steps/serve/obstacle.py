@@ -38,11 +38,19 @@ _IN_WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         "GPU",
         re.compile(
-            r"Insufficient [\w.-]+/(gpu|mig)|nvidia\.com|amd\.com/gpu|CUDA|HIP out of memory|[Nn]o GPU|libcuda|KV cache"
+            r"[\w.-]+/(gpu|mig)\b|(CUDA|HIP)[ _](out of memory|error|driver)|[Nn]o (CUDA|NVIDIA|GPU)|libcuda|KV cache"
         ),
     ),
-    ("memory", re.compile(r"Insufficient memory|low on resource: memory|MemoryPressure|memory-pressure|\bmemory\b")),
+    (
+        "memory",
+        re.compile(
+            r"Insufficient memory|resource: memory|MemoryPressure|memory-pressure|(limits|requests)\.memory"
+            r"|MemoryError|[Cc]annot allocate memory"
+        ),
+    ),
 )
+"""The cluster's words for each, and those of servers that ended: Python's, PyTorch's and vLLM's."""
+
 _REMEDIES: dict[Kind, str] = {
     "pull": "Check that connection names the Secret that may pull it, and try: oc image info {image}",
     "disk": "The node needs twice the image's size while it pulls: oc describe node {node}; or take a larger one",

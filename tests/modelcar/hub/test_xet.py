@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.errors import HubError
+from modelcar.errors import HubError, ModelcarError
 from modelcar.hub import xet as xet_module
 from modelcar.hub.client import Hub as HubClient
 from modelcar.hub.reader import MIN_XET_BYTES, HubFile
@@ -188,10 +188,18 @@ class TestServer:
 
         assert whole(file) == CONTENT
 
-    def test_wrong_bytes_are_not_handed_on(self, proxy: FaultProxy, file: HubFile) -> None:
+    def test_wrong_bytes_are_found_by_the_hash_of_the_file(
+        self, hub: Hub, proxy: FaultProxy, plain_registry: Registry, tmp_path: Path
+    ) -> None:
+        """`hf_xet` hands on what the storage gave; a download then fetches the file once more, over plain HTTP."""
+        hub.publish(REPO, {"model.gguf": CONTENT})
         proxy.corrupt_answer(at=5000, path="/fetch_term", times=None)
 
-        assert whole(file) == CONTENT
+        done = download(REPO, tmp_path / "claim", transport="xet")
+        with pytest.raises(ModelcarError, match="not what the Hub published"):
+            stream(REPO, f"{plain_registry.host}/xet/wrong:1", transport="xet")
+
+        assert (done.directory / "model.gguf").read_bytes() == CONTENT
 
     def test_token_that_ends_is_fetched_anew(self, hub: Hub, proxy: FaultProxy) -> None:
         """Several reads of one transport, with a token that lasts no longer than one of them."""

@@ -122,6 +122,7 @@ def test_what_never_passes_is_given_none() -> None:
         (["MemoryError: cannot allocate memory"], "memory"),
         (["OSError: [Errno 28] No space left on device", "no space left on device"], "disk"),
         (["KeyError: 'architectures'"], "runtime"),
+        (["INFO: Capturing CUDA graphs, 2.1 GiB of memory", "KeyError: 'architectures'"], "runtime"),
     ],
 )
 def test_last_words_of_a_server_say_what_it_lacked(lines: list[str], kind: str) -> None:
