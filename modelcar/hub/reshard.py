@@ -102,7 +102,7 @@ class Split:
         _hash_sections(reader.read(), sections, count)
         if whole.hexdigest() != self.file.sha256 or head.digest() != hashlib.sha256(self.head).digest():
             raise WrongBytesError(
-                f"{self.file.path} is not what the Hub published ({self.file.identity})", "Run the download again"
+                f"{self.file.path} is not what the Hub published ({self.file.identity})", "Run the pipeline again"
             )
         return [
             self._file(

@@ -43,7 +43,7 @@ class Hashed(Proof):
             if not self._files[entry.path].is_right():
                 identity = self._published[entry.path].identity
                 raise WrongBytesError(
-                    f"{entry.source} is not what the Hub published ({identity})", "Run the download again"
+                    f"{entry.source} is not what the Hub published ({identity})", "Run the pipeline again"
                 )
         return f"sha256:{self._whole.hexdigest()}"
 

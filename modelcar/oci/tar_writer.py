@@ -80,7 +80,7 @@ class _Segment:
 
     def wrong_size(self, found: str) -> WrongBytesError:
         source = self.entry.source if self.entry else "a header"
-        return WrongBytesError(f"{source} has {found} bytes", "Run the download again")
+        return WrongBytesError(f"{source} has {found} bytes", "Run the pipeline again")
 
 
 @dataclass(frozen=True)

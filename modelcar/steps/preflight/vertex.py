@@ -26,8 +26,9 @@ QUOTA_BYTES = 9_900_000_000
 """Of a layer, by Artifact Registry's quota: https://cloud.google.com/artifact-registry/quotas."""
 
 LARGE_BYTES = 100 * 10**9
-"""Of an image. An endpoint's disk has no setting, and a model of 70 billion parameters is known to have filled it.
+"""Of an image: a margin of our own, since the disk of an endpoint's machine has no setting and no stated size.
 
+A deployment of a model of 70 billion parameters ran out of it while serving:
 https://github.com/googleapis/python-aiplatform/issues/3677
 """
 
@@ -257,8 +258,7 @@ def _model(planned: Plan) -> Iterator[Finding]:
         yield Finding(
             "disk",
             "warning",
-            f"the image has {decimal(total)}, and an endpoint's disk has no setting: a model of 70 billion parameters "
-            "is known to have filled one (googleapis/python-aiplatform#3677)",
+            f"the image has {decimal(total)}, and the disk of an endpoint's machine has no setting and no stated size",
             "Take a quantized model, or have Model Garden serve the weights from a bucket",
         )
 

@@ -21,7 +21,7 @@ https://cloud.google.com/vertex-ai/docs/predictions/deploy-genai
 
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1800, 7200
 PULL_BYTES_PER_SECOND = 50e6
-"""At least so fast an endpoint's machine was seen to pull an image."""
+"""At so slow a pull a deployment still ends in time. An assumption: Google states no speed."""
 
 _DECIDED = ("--model", "--tensor-parallel-size", "--host", "--port")
 
@@ -97,7 +97,7 @@ def context_length(config: Mapping[str, Any]) -> int:
 
 
 def timeout_seconds(size: int) -> int:
-    """Returns the time that a deployment gets: half of it to pull the image, at the least speed that was seen."""
+    """Returns the time that a deployment gets: half of it to pull the image, at the least speed that is assumed."""
     return int(min(max(MIN_TIMEOUT_SECONDS, 2 * size / PULL_BYTES_PER_SECOND), MAX_TIMEOUT_SECONDS))
 
 

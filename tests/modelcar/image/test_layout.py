@@ -203,5 +203,5 @@ def test_altered_file_has_no_digest(altered: str, tmp_path: Path) -> None:
     (tmp_path / altered).write_bytes(contents[altered][:-1] + b"!")
     parts = part(model, on_disk(Folder(tmp_path)))
 
-    with pytest.raises(WrongBytesError, match=f"{altered} is not what the Hub published.*Run the download again"):
+    with pytest.raises(WrongBytesError, match=f"{altered} is not what the Hub published.*Run the pipeline again"):
         [digest(layer, model) for layer in parts]

@@ -109,7 +109,7 @@ def test_regions_large_layers_and_overriding_entry_points_are_warned_of(
 
     warned = said(plan(asked, max_layer_size=20_000_000_000, serving_container=container), "warning")
 
-    assert "disk: the image has 2.0 MB, and an endpoint's disk has no setting" in warned
+    assert "disk: the image has 2.0 MB, and the disk of an endpoint's machine has no setting" in warned
     assert "layers: layers of up to 20.0 GB are allowed" in warned
     assert "server: the entry point of pytorch-vllm-serve serves a folder that it downloads" in warned
 
