@@ -35,6 +35,7 @@ class ModelCard:
         licence_link: Its address.
         library_name: The library that loads it, such as `transformers`.
         provider: Who published it: the organisation on the Hub.
+        validated_on: Products that the publisher tried it on, such as `RHOAI 2.25`: Red Hat's cards say so.
     """
 
     readme: str = ""
@@ -44,6 +45,7 @@ class ModelCard:
     licence_link: str = ""
     library_name: str = ""
     provider: str = ""
+    validated_on: tuple[str, ...] = ()
 
 
 def read_model_card(repository: Repository, layers: Sequence[spec.Descriptor], noted: Mapping[str, str]) -> ModelCard:
@@ -69,6 +71,7 @@ def read_model_card(repository: Repository, layers: Sequence[spec.Descriptor], n
         licence_link=noted.get(annotations.LICENCE_LINK, ""),
         library_name=next(iter(_words(said.get("library_name"))), ""),
         provider=noted.get(annotations.MODEL, "").rpartition("/")[0],
+        validated_on=_words(said.get("validated_on")),
     )
 
 

@@ -1,5 +1,6 @@
 """Enters an image in the Model Registry."""
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
     from modelcar.model_registry_api import ModelRegistryApi
 
 AUTHOR = "modelcar-pipelines"
-
-
 PIPELINE_RUN = "pipeline_run"
-
+VALIDATED_ON = "validated_on"
 
 _PARTS = 3
 """Of an entry: model, version, artifact. Each can be there only once, so each can be another run's."""
@@ -140,7 +139,7 @@ class _Writer:
     async def _model(self, api: "ModelRegistryApi") -> "tuple[RegisteredModel, bool]":
         from model_registry.types import RegisteredModel
 
-        wanted = {**self.tags, MODEL_TYPE: self.entry.properties[MODEL_TYPE]}
+        wanted = {**self.tags, MODEL_TYPE: self.entry.properties[MODEL_TYPE], **self._validation()}
         model = await api.get_registered_model_by_params(self.entry.model)
         if model is None:
             made = RegisteredModel(name=self.entry.model, owner=self.owner or AUTHOR, custom_properties=wanted)
@@ -150,6 +149,11 @@ class _Writer:
         model.custom_properties = {**(model.custom_properties or {}), **wanted}
         model.owner = self.owner or model.owner
         return await api.upsert_registered_model(model), True
+
+    def _validation(self) -> dict[str, str]:
+        """Returns the property from which the dashboard reads on what a model was tried: a list in JSON."""
+        card = self.entry.card
+        return {VALIDATED_ON: json.dumps(card.validated_on)} if card and card.validated_on else {}
 
     async def _card(self, api: "ModelRegistryApi", model: "RegisteredModel") -> bool:
         """Writes the model's card; the client's own types know nothing of it."""

@@ -461,6 +461,9 @@ language:
 - de
 pipeline_tag: text-generation
 library_name: transformers
+validated_on:
+- RHOAI 2.25
+- RHAIIS 3.2
 ---
 # Tiny Llama
 
@@ -485,6 +488,7 @@ def test_model_card_is_entered_as_the_dashboard_reads_it(
     assert found["language"] == ["en", "de"]
     assert found["tasks"] == ["text-generation"]
     assert (found["license"], found["libraryName"], found["provider"]) == ("Apache-2.0", "transformers", "example")
+    assert json.loads(found["customProperties"]["validated_on"]["string_value"]) == ["RHOAI 2.25", "RHAIIS 3.2"]
     assert (made.model_id, bool(made.version_id)) == (found["id"], True)
 
 
