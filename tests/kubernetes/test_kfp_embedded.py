@@ -25,13 +25,16 @@ ARGO_BYTES = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def python_image(local_cluster: LocalCluster) -> str:
-    """Give an image that has Python and pip, and nothing of ours."""
+def python_image(local_cluster: LocalCluster) -> Iterator[str]:
+    """Give an image that has Python and pip, and nothing of ours.
+
+    Only the large node gets pods meanwhile: the small one's disk does not take all steps' packages beside its images.
+    """
     with tempfile.TemporaryDirectory(dir=local_cluster.folder) as place:
-        archive = write_python_image(Path(place, "images.tar"), PYTHON_IMAGE)
-        for node in local_cluster.nodes.values():
-            node.load(archive)
-    return PYTHON_IMAGE
+        local_cluster.nodes["large"].load(write_python_image(Path(place, "images.tar"), PYTHON_IMAGE))
+    local_cluster.api.patch_node("small", {"spec": {"unschedulable": True}})
+    yield PYTHON_IMAGE
+    local_cluster.api.patch_node("small", {"spec": {"unschedulable": False}})
 
 
 @pytest.fixture(scope="module")
