@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from kubernetes import client
 
 from tests.kubernetes.image import write_python_image
 from tests.kubernetes.kfp.backend import Backend
@@ -32,9 +33,10 @@ def python_image(local_cluster: LocalCluster) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory(dir=local_cluster.folder) as place:
         local_cluster.nodes["large"].load(write_python_image(Path(place, "images.tar"), PYTHON_IMAGE))
-    local_cluster.api.patch_node("small", {"spec": {"unschedulable": True}})
+    nodes = client.CoreV1Api(local_cluster.api)
+    nodes.patch_node("small", {"spec": {"unschedulable": True}})
     yield PYTHON_IMAGE
-    local_cluster.api.patch_node("small", {"spec": {"unschedulable": False}})
+    nodes.patch_node("small", {"spec": {"unschedulable": False}})
 
 
 @pytest.fixture(scope="module")
