@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from modelcar.bootstrap.command import Bootstrapped, archive, marked_parts, reference
+from modelcar.bootstrap.sources import stripped
 from modelcar.errors import BuildError
 
 HOLDER = "code"
@@ -45,7 +46,8 @@ def share_code(pipeline: dict[str, Any]) -> None:
     # The last argument of kfp's own command is the source of the step's function.
     code = archive("\n".join(step.command[-1] for step in steps.values()))
     for name, step in steps.items():
-        executors[name]["container"]["command"] = step._replace(archive=reference(code)).whole()
+        command = [*step.command[:-1], stripped(step.command[-1])]
+        executors[name]["container"]["command"] = step._replace(archive=reference(code), command=command).whole()
     _check(executors)
     image = executors[next(iter(steps))]["container"]["image"]
     executors[f"exec-{HOLDER}"] = {"container": {"image": image, "command": ["true", *marked_parts(code)]}}

@@ -39,9 +39,9 @@ LARGEST_STEP = 16 << 10
 ARGO_TAKES = 1 << 20
 """Of a Workflow, in bytes of JSON: MAX_WORKFLOW_SIZE, argo-workflows, workflow/packer."""
 
-COPIES = 6
-"""In a Workflow, of the container of a step that is tried twice, before Argo compresses them: input and output of its
-driver, and the inputs of the step's node, of its executor's and of each attempt's."""
+COPIES = 8
+"""In a Workflow, of a step's container, before Argo compresses them: input and output of its driver, and the inputs of
+the step's node, of its executor's and of each attempt's, escaped. Measured on Kubeflow Pipelines 2.14: 7.6."""
 
 
 def read(name: str) -> list[dict[str, Any]]:
@@ -271,9 +271,9 @@ def test_a_compiled_pipeline_does_not_grow(name: str) -> None:
 def test_no_step_carries_code_that_the_run_carries_for_all(name: str) -> None:
     """A step's driver has the step's container as one argument; a run's Workflow has it five times or more."""
     executors = read(name)[0]["deploymentSpec"]["executors"]
-    code = executors.pop("exec-code")
+    del executors["exec-code"]
     assert max(len(json.dumps(executor)) for executor in executors.values()) < LARGEST_STEP
-    once = len(json.dumps(code)) + len(json.dumps(read(name)))
+    once = len(json.dumps(read(name)))
     copies = sum(len(json.dumps(executor)) for executor in executors.values()) * COPIES
     assert once + copies < ARGO_TAKES
 
@@ -306,7 +306,7 @@ def test_the_tested_packages_are_the_shipped_ones() -> None:
         ("mirror", {"image": "quay.io/x/y:1", "mirror_target": ""}, "no mirror was asked for"),
         ("report", {"status": {"state": "FAILED", "pipelineTaskName": "x"}, "model": "a/b"}, "a/b"),
         ("register", {"image": "quay.io/x/y:1", "model_registry": ""}, "no Model Registry was named"),
-        ("serve", {"image": "quay.io/x/y:1", "serve_as": "y"}, "there is no cluster to serve on"),
+        ("serve", {"image": "quay.io/x/y:1", "serve_as": "y"}, "error: there is no cluster to serve on"),
     ],
 )
 def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
@@ -355,8 +355,10 @@ def test_the_step_of_another_project_keeps_its_image(tmp_path: Path) -> None:
     executors = next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"]
     images = {name: executor["container"]["image"].partition(":")[0] for name, executor in executors.items()}
     assert images == {
+        "exec-preflight-on-vertex": "registry.example/modelcar",
         "exec-stream-on-vertex": "registry.example/modelcar",
         "exec-prepare-upload": "registry.example/modelcar",
+        "exec-report-on-vertex": "registry.example/modelcar",
         "exec-model-upload": "gcr.io/ml-pipeline/google-cloud-pipeline-components",
         "exec-model-upload-2": "gcr.io/ml-pipeline/google-cloud-pipeline-components",
     }
