@@ -24,7 +24,7 @@ _EXAMPLE = re.compile(r"(?:Example: |- )?`(modelcar .+)`")
 
 _VALUES = {
     "IMAGE": ("image", "target"),
-    "NAME": ("name", "claim", "connection", "secret", "account", "format", "variant", "preset", "owner"),
+    "NAME": ("name", "claim", "connection", "secret", "account", "format", "variant", "preset", "owner", "as"),
     "DIR": ("output", "report", "to", "folder"),
     "FILE": ("key", "ca"),
     "N": ("limit", "cpu", "tail"),
