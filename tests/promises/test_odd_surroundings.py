@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelcar import pod
+from modelcar.cli import folders
 from modelcar.oci.credentials import auth_files
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +40,10 @@ def test_a_home_that_is_somebody_elses_is_passed_over(command: list[str], closed
     rights = "-dac_override,-dac_read_search"
     without = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", "--"] if os.geteuid() == 0 else []
     env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "KUBE", "HF_"))}
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     env |= {"HOME": str(closed_home), "HF_ENDPOINT": "http://127.0.0.1:1", "PYTHONPATH": str(ROOT)}
+    env["TMPDIR"] = str(temporary)
 
     done = subprocess.run(
         [*without, sys.executable, "-m", "modelcar.cli.program", *command],
@@ -52,6 +57,27 @@ def test_a_home_that_is_somebody_elses_is_passed_over(command: list[str], closed
     assert "Traceback" not in done.stderr
     assert "Permission denied" not in done.stderr
     assert done.returncode == (0 if command == ["presets"] else 1)
+    if command[0] == "run":
+        instead = temporary / f"modelcar-{os.getuid()}"
+        assert f"{closed_home}/.cache/modelcar cannot be written" in done.stderr
+        assert f"goes to {instead}" in done.stderr
+        assert instead.stat().st_mode & 0o077 == 0
+        assert (instead / "reports" / "a--b" / "plan.md").is_file()
+
+
+def test_a_temporary_folder_that_others_may_write_is_not_taken_for_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    instead = tmp_path / f"modelcar-{os.getuid()}"
+    assert folders.cache() == instead
+    instead.chmod(0o777)
+    assert folders.cache() == folders.wanted_cache()
+    instead.rmdir()
+    instead.symlink_to(tmp_path)
+    assert folders.cache() == folders.wanted_cache()
 
 
 def test_a_user_without_a_home_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

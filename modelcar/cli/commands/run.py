@@ -64,6 +64,8 @@ def run(
 
     pipeline = model_to_registry_streaming if asked.pipeline == STREAMING else model_to_registry
     kept = report or report_of(asked.arguments["model"])
+    if not (claim and report) and (place := folders.cache()) != (belongs := folders.wanted_cache()):
+        print(f"{belongs} cannot be written, so what would be kept there goes to {place}", file=sys.stderr)
     log = sys.stderr if as_json else sys.stdout
     result = local_run.run(
         pipeline, asked.arguments, local_run.Setting(claim or folders.downloads(), kept, log, verbose)
