@@ -47,6 +47,9 @@ EXAMPLES, EXAMPLES_OF_A_SOAK = 25, 2000
 
 # A suite that was started in the background inherits that Ctrl-C is ignored, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Under nohup it is the end of the terminal that is ignored. The suite goes on, but a handler is not inherited.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # `make soak` takes the second one (--hypothesis-profile soak), which comes after this.
 hypothesis.settings.register_profile("tests", database=None, deadline=None, max_examples=EXAMPLES)
@@ -92,6 +95,10 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(home / "termination-log"))
+    # `modelcar plan --here` names another, of which the next command in this process must not hear.
+    monkeypatch.setattr(pod, "CLAIM", pod.CLAIM)
+    monkeypatch.setenv(pod.LOCAL_CLAIM, "")
+    monkeypatch.delenv(pod.LOCAL_CLAIM)
     monkeypatch.setattr(pod, "SECRETS", home / "secrets")
     monkeypatch.setattr(pod, "SERVICE_ACCOUNT", home / "serviceaccount")
     monkeypatch.setattr(trust, "CERTIFICATES", (home / "certs.d",))
