@@ -134,7 +134,9 @@ def run(seen: Seen, *, streaming: bool = False, **arguments: object) -> str:
     pipeline = model_to_registry_streaming if streaming else model_to_registry
     log, ended = io.StringIO(), ""
     try:
-        local_run.run(pipeline, {"model": MODEL, **arguments}, seen.place / "claim", log)
+        # All that kfp and the steps say is looked through, and what is kept to be read as well.
+        setting = local_run.Setting(seen.place / "claim", seen.place / "report", log, verbose=True)
+        local_run.run(pipeline, {"model": MODEL, **arguments}, setting)
     except ModelcarError as error:
         ended = str(error)
     (seen.place / f"log-{len(list(seen.place.iterdir()))}").write_text(f"{log.getvalue()}\n{ended}")
