@@ -1,8 +1,10 @@
 """Source of a model's files: the Hub, a folder or a bucket, all behind one face."""
 
+import os
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
+from modelcar import pod
 from modelcar.errors import SourceError
 from modelcar.hub.client import Hub
 from modelcar.hub.own_source import OwnSource
@@ -55,9 +57,12 @@ def open_source(model: str, transport: str = "http") -> Source:
         transport: What brings the files of a Hub.
 
     Raises:
-        SourceError: There is no such kind of source.
+        SourceError: There is no such kind of source, or it is a folder and this is a pod of a pipeline.
     """
     if is_folder(model):
+        # Whoever may start a run is not, for that, one who may read the Secrets and the claim that its pods mount.
+        if pod.POD_NAME in os.environ:
+            raise SourceError(f"{model} is a folder, which is read on your own machine alone", "Put it into S3: s3://…")
         return OwnSource(FolderShelf(model))
     if model.startswith("s3://"):
         return OwnSource(S3Shelf(model))

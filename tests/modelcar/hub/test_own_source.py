@@ -46,6 +46,14 @@ def commit_of(source: str) -> str:
     return open_source(source).snapshot(source).commit
 
 
+def test_a_pipelines_pod_reads_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mounts hold Secrets that whoever starts a run may not be allowed to read."""
+    monkeypatch.setenv(pod.POD_NAME, "model-to-registry-abcde-1")
+    for source in (str(folder), str(pod.SECRETS_MOUNT), "../../etc"):
+        with pytest.raises(SourceError, match="read on your own machine alone"):
+            open_source(source)
+
+
 def test_the_same_files_are_the_same_commit_wherever_they_lie(bucket: str, folder: Path, tmp_path: Path) -> None:
     commit = commit_of(str(folder))
     assert commit_of(bucket) == commit_of(f"{bucket}/") == commit

@@ -10,6 +10,7 @@ import pytest
 from modelcar.image.base_contents import BaseContents, examine_base
 from modelcar.image.base_image import open_base_image
 from modelcar.steps.preflight import checks
+from modelcar.steps.preflight.request import RunRequest
 from tests.kubernetes.image import Image, write_images
 from tests.parts.base_images import push_base_image
 from tests.parts.hub import Hub
@@ -51,12 +52,13 @@ def test_plan_warns_of_a_base_without_a_shell(plain_registry: Registry, hub: Hub
     without = push(plain_registry, tmp_path, "without", "usr/bin/serve")
     kserves = push_base_image(plain_registry, "bases/kserve:1", tmp_path)
 
+    run = RunRequest(model="example/tiny-llama")
     for base in (without, kserves):
         planned = plan("example/tiny-llama", f"{plain_registry.host}/a/b:1", base_image=base)
-        (found,) = checks.check_base(planned, None)
+        (found,) = checks.check_base(run, planned, None)
 
         assert found.verdict == "warning"
         assert found.what.startswith(f"{base} has no shell")
         assert "oci+native://" in found.what
     planned = plan("example/tiny-llama", f"{plain_registry.host}/a/b:1")
-    assert list(checks.check_base(planned, None)) == []
+    assert list(checks.check_base(run, planned, None)) == []

