@@ -65,9 +65,7 @@ def test_a_home_that_is_somebody_elses_is_passed_over(command: list[str], closed
         assert (instead / "reports" / "a--b" / "plan.md").is_file()
 
 
-def test_a_temporary_folder_that_others_may_write_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_temporary_folder_that_others_may_write_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
     monkeypatch.setattr(os, "access", lambda *_: False)
