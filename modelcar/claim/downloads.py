@@ -17,7 +17,7 @@ from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 
 DIGESTS = DOWNLOAD_NOTE.with_name("layers.json")
-"""Where the digests of layers lie that the pass over the arriving bytes gave (modelcar.image.layer_digests)."""
+"""File with the digests of layers that the pass over the arriving bytes gave (modelcar.image.layer_digests)."""
 
 PARTIAL = f"{DOWNLOAD_NOTE.parent}/partial"
 """Where files lie that have not arrived as a whole."""

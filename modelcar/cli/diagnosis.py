@@ -29,7 +29,7 @@ from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.request import RunRequest
 
 CLAIM, BUILD_ACCOUNT = "modelcar", "modelcar-build"
-"""What the pipelines and manifests/ call them."""
+"""Names that the pipelines and manifests/ give them."""
 
 _HUB_SECONDS = 10.0
 _APPLY = "Ask an administrator for manifests/ (docs/platform-team.md); to write them: modelcar files manifests"

@@ -20,7 +20,7 @@ _KINDS = {
     dsse.MEDIA_TYPE: "signed statement",
     bundle.MEDIA_TYPE: "signed bundle",
 }
-"""What is attached, by the media type of its content."""
+"""Kinds of attachments, by the media type of their content."""
 
 
 @dataclass(frozen=True)

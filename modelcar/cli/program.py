@@ -6,7 +6,7 @@ from modelcar.cli.encoding import write_in_any_encoding
 from modelcar.records.termination_message import exit_with_one_line
 
 PATIENCE_SECONDS = 2.5
-"""How long the terminal may be tidied up after Ctrl-C, before the last line is written in any case."""
+"""Time in which the terminal is tidied up after Ctrl-C; then the last line is written in any case."""
 
 CLEAR_LINE = "\r\x1b[2K"
 """Takes away what is on the terminal's line, such as a bar."""

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 TIDY_SECONDS = 1.2
-"""How long a step that was told to end may tidy up: somebody who typed Ctrl-C waits for it."""
+"""Time in which a step that was told to end may tidy up: somebody who typed Ctrl-C waits for it."""
 
 
 @contextmanager

@@ -26,7 +26,7 @@ RESERVED_BYTES = 64 << 10
 """Of a layer, for what an archive adds to a file."""
 
 _ADDED_BYTES = 4096
-"""What a part's header may have more than the file's: a GGUF's three keys, and padding."""
+"""Bytes that a part's header may have more than the file's: a GGUF's three keys, and padding."""
 
 _READ: dict[str, Callable[[RangeReader, int], TensorFile]] = {".safetensors": Safetensors.read, ".gguf": Gguf.read}
 _RAISE = "Raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)"

@@ -21,7 +21,7 @@ BASE_MEMORY = 192 << 20
 """Bytes that `hf_xet` takes besides its buffers, as measured with the smallest ones."""
 
 RETRY_SECONDS = 60
-"""How long a storage that fails is asked again before the rest comes over plain HTTP."""
+"""Time for which a storage that fails is asked again, before the rest comes over plain HTTP."""
 
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where a pod's limit of memory is to be read, in cgroup v2 and v1."""
