@@ -8,13 +8,10 @@ from kfp import dsl
 from modelcar.components.build import build
 from modelcar.components.build_in_job import build_in_job
 from modelcar.components.download import download
-from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
-from modelcar.components.register import register
 from modelcar.components.report import report
-from modelcar.components.serve import serve
 from modelcar.pipelines import configure
-from modelcar.pipelines.wiring import task_of
+from modelcar.pipelines.wiring import deliver, task_of
 
 
 @dsl.pipeline(name="model-to-registry", display_name="Model to registry")
@@ -145,29 +142,9 @@ def model_to_registry(
                 configure.build(in_pod, target_secret, signing_secret)
                 place.is_for(in_pod)
 
-            mirrored = task_of(mirror, given, image=dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]))
-            configure.mirror(mirrored, target_secret, mirror_secret)
+            delivered = deliver(given, dsl.OneOf(in_job.outputs["image"], in_pod.outputs["image"]))
 
-            registered = task_of(
-                register,
-                given,
-                image=mirrored.outputs["image"],
-                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            )
-            configure.register(registered, target_secret, mirror_secret, model_registry_secret)
-
-            with dsl.If(serve_as != "", name="To be served"):
-                served = task_of(
-                    serve,
-                    given,
-                    image=mirrored.outputs["image"],
-                    model_id=registered.outputs["model_id"],
-                    version_id=registered.outputs["version_id"],
-                )
-                configure.serve(served, target_secret, mirror_secret)
-
-    for task in (reported, planned, downloaded, in_job, in_pod, mirrored, registered, served):
+    for task in (reported, planned, downloaded, in_job, in_pod, *delivered):
         configure.pulled_with(task, image_pull_secret)
 
     # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.

@@ -5,14 +5,11 @@ from typing import List, NamedTuple
 
 from kfp import dsl
 
-from modelcar.components.mirror import mirror
 from modelcar.components.preflight import preflight
-from modelcar.components.register import register
 from modelcar.components.report import report
-from modelcar.components.serve import serve
 from modelcar.components.stream import stream
 from modelcar.pipelines import configure
-from modelcar.pipelines.wiring import task_of
+from modelcar.pipelines.wiring import deliver, task_of
 
 
 @dsl.pipeline(name="model-to-registry-streaming", display_name="Model to registry, streaming")
@@ -104,29 +101,9 @@ def model_to_registry_streaming(
             streamed = task_of(stream, given)
             configure.stream(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret, source_secret)
 
-            mirrored = task_of(mirror, given, image=streamed.outputs["image"])
-            configure.mirror(mirrored, target_secret, mirror_secret)
+            delivered = deliver(given, streamed.outputs["image"])
 
-            registered = task_of(
-                register,
-                given,
-                image=mirrored.outputs["image"],
-                pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                pipeline_run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            )
-            configure.register(registered, target_secret, mirror_secret, model_registry_secret)
-
-            with dsl.If(serve_as != "", name="To be served"):
-                served = task_of(
-                    serve,
-                    given,
-                    image=mirrored.outputs["image"],
-                    model_id=registered.outputs["model_id"],
-                    version_id=registered.outputs["version_id"],
-                )
-                configure.serve(served, target_secret, mirror_secret)
-
-    for task in (reported, planned, streamed, mirrored, registered, served):
+    for task in (reported, planned, streamed, *delivered):
         configure.pulled_with(task, image_pull_secret)
 
     # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.
