@@ -7,6 +7,7 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import modelcar
@@ -31,6 +32,7 @@ def every() -> dict[Path, str]:
     return {file: stripped(file.read_text()) for file in sorted(files)}
 
 
+@cache
 def stripped(source: str) -> str:
     """Returns source code without comments and docstrings; what is left stays on its line, for tracebacks."""
     lines = source.splitlines()
