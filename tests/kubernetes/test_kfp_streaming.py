@@ -59,6 +59,21 @@ def test_the_narrow_account_is_enough(pipeline: Pipeline, parameters: dict[str, 
     assert "403" not in run.log("report")
 
 
+def test_two_runs_at_once_to_one_target_and_mirror_both_end_well(
+    pipeline: Pipeline, parameters: dict[str, Any], kfp_surroundings: Surroundings
+) -> None:
+    """The dashboard's form for schedules allows ten at once, and nothing keeps two people from it."""
+    both = {name: parameters[name].replace("streamed", "at-once") for name in ("target", "mirror_target")}
+    runs = [pipeline.start(f"at once {number}", {**parameters, **both}) for number in range(2)]
+
+    reports = [run.succeeds().log("report") for run in runs]
+
+    digest = kfp_surroundings.target.digest("team/at-once", "1.0")
+    assert kfp_surroundings.mirror.digest("models/at-once", "1.0") == digest
+    image = f"{kfp_surroundings.mirror.host}/models/at-once@{digest}"
+    assert [image in report for report in reports] == [True, True], reports
+
+
 def test_a_model_that_is_not_there_ends_the_run_with_a_report(pipeline: Pipeline, parameters: dict[str, Any]) -> None:
     run = pipeline.start("no such model", {**parameters, "model": "example/nowhere"})
 
