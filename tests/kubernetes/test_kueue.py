@@ -1,0 +1,88 @@
+"""Runs that wait in a queue of Kueue's: nothing starts without quota, everything with it, in pods and in a Job."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelcar.cluster import job as jobs
+from modelcar.cluster.connection import Cluster
+from modelcar.cluster.executor import QUEUE
+from tests.kubernetes.conftest import KUEUE_QUEUE
+from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.kfp.runs import Pipeline, Run
+from tests.kubernetes.kfp.surroundings import Surroundings
+from tests.kubernetes.kueue import admitted, change_quota, kueue, make_queue
+from tests.kubernetes.local_cluster import LocalCluster
+from tests.kubernetes.pods import pod
+from tests.kubernetes.waiting import until
+from tests.parts.models import tiny_llama
+
+MODEL = "example/queued"
+NONE = {"cpu": "0", "memory": "0", "ephemeral-storage": "0"}
+ENOUGH = {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "8Gi"}
+
+
+@pytest.fixture(scope="module")
+def queue(local_cluster: LocalCluster, kfp_backend: Backend) -> Iterator[str]:
+    """Run Kueue, with a queue that has no quota yet."""
+    with kueue(local_cluster, kfp_backend.namespace):
+        make_queue(kfp_backend.namespace, KUEUE_QUEUE, NONE)
+        yield KUEUE_QUEUE
+
+
+@pytest.fixture
+def run(
+    queue: str, kfp_backend: Backend, compiled_for_backend: Path, kfp_surroundings: Surroundings, tmp_path: Path
+) -> Run:
+    """Start a run whose build is in a Job."""
+    pipeline = Pipeline.upload(kfp_backend, compiled_for_backend / "model-to-registry.yaml", "Queued")
+    kfp_surroundings.hub.publish(MODEL, tiny_llama(tmp_path / "model"))
+    given = {"model": MODEL, "target": f"{kfp_surroundings.target.host}/team/queued:1", "build_mode": "job"}
+    return pipeline.start("queued", given)
+
+
+def gates(pod: Any) -> set[str]:
+    return {gate.name for gate in pod.spec.scheduling_gates or ()}
+
+
+def test_steps_and_job_wait_until_there_is_quota(
+    run: Run, queue: str, kfp_backend: Backend, kfp_surroundings: Surroundings
+) -> None:
+    (waiting,) = run.wait_for(lambda run: [pod for pod in run.pods("preflight") if gates(pod)])
+    assert gates(waiting) == {"kueue.x-k8s.io/admission"}
+    assert admitted(kfp_backend.namespace) == set()
+
+    change_quota(kfp_backend.namespace, queue, ENOUGH)
+    (job,) = run.wait_for(lambda run: run.jobs())
+    run.succeeds()
+
+    assert {pod.metadata.name for pod in run.pods()} | {job.metadata.name} <= admitted(kfp_backend.namespace)
+    assert kfp_surroundings.target.has_tag("team/queued")
+
+
+def test_a_job_that_was_given_up_is_not_started_again(queue: str, kfp_backend: Backend) -> None:
+    """Its step suspends it, for the report to read; Kueue would let it go on as soon as there is quota, and there is."""
+    project, name = kfp_backend.namespace, "given-up"
+    change_quota(project, queue, ENOUGH)
+    spec = pod("", ["sleep", "infinity"], kfp_backend.cluster.image, seccomp="", requests={"cpu": "10m"})["spec"]
+    body = {"metadata": {"name": name, "labels": {QUEUE: queue}}, "spec": {"suspend": True, "template": {"spec": spec}}}
+    project.batch.create_namespaced_job(project.name, body)
+
+    def active() -> int:
+        return int(project.batch.read_namespaced_job(name, project.name).status.active or 0)
+
+    until(lambda: active() == 1, "Kueue admits the Job")
+
+    jobs.suspend(Cluster(project.api, project.name), name)
+    until(lambda: active() == 0, "the Job has no pod")
+    # Longer than Kueue takes to look again, which a change brings about.
+    project.batch.patch_namespaced_job(name, project.name, {"metadata": {"annotations": {"looked": "at"}}})
+    time.sleep(3)
+
+    found = project.batch.read_namespaced_job(name, project.name)
+    assert found.spec.suspend
+    assert not found.status.active
+    jobs.delete(Cluster(project.api, project.name), name)
