@@ -226,9 +226,13 @@ def condition(job: Any, kind: str) -> Any | None:
 
 
 def suspend(cluster: Cluster, name: str) -> None:
-    """Keeps a Job from making another pod, and leaves it and its failed pod for the report."""
+    """Keeps a Job from making another pod, and leaves it and its failed pod for the report.
+
+    It leaves its queue as well: Kueue starts again what is suspended in one, as soon as there is room for it.
+    """
     with suppress(ClusterError), explained_api(f"suspend the Job {name}"):
-        body = {"metadata": {"annotations": {_GIVEN_UP: "true"}}, "spec": {"suspend": True}}
+        metadata = {"annotations": {_GIVEN_UP: "true"}, "labels": {QUEUE: None}}
+        body = {"metadata": metadata, "spec": {"suspend": True}}
         cluster.batch.patch_namespaced_job(name, cluster.namespace, body, _request_timeout=REQUEST_SECONDS)
 
 

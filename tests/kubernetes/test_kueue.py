@@ -64,7 +64,7 @@ def test_steps_and_job_wait_until_there_is_quota(
 
 
 def test_a_job_that_was_given_up_is_not_started_again(queue: str, kfp_backend: Backend) -> None:
-    """Its step suspends it, for the report to read; Kueue would let it go on as soon as there is quota, and there is."""
+    """Its step suspends it, for the report to read; Kueue would start it again where there is quota."""
     project, name = kfp_backend.namespace, "given-up"
     change_quota(project, queue, ENOUGH)
     spec = pod("", ["sleep", "infinity"], kfp_backend.cluster.image, seccomp="", requests={"cpu": "10m"})["spec"]
