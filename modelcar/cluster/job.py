@@ -10,7 +10,8 @@ from typing import Any, Literal
 from modelcar.bootstrap.command import command_for_other_pod
 from modelcar.cluster.authorities import joining
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
-from modelcar.cluster.executor import QUEUE, Executor
+from modelcar.cluster.executor import Executor
+from modelcar.cluster.queue import QUEUE
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from modelcar.cluster.executor import QUEUE
+from modelcar.cluster.queue import QUEUE
 from tests.kubernetes.conftest import KUEUE_QUEUE
 from tests.kubernetes.kfp import project
 from tests.kubernetes.kfp.backend import Backend

@@ -1,5 +1,8 @@
 """Runs that wait in a queue of Kueue's: nothing starts without quota, everything with it, in pods and in a Job."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +12,7 @@ import pytest
 
 from modelcar.cluster import job as jobs
 from modelcar.cluster.connection import Cluster
-from modelcar.cluster.executor import QUEUE
+from modelcar.cluster.queue import QUEUE
 from tests.kubernetes.conftest import KUEUE_QUEUE
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.runs import Pipeline, Run
@@ -44,6 +47,14 @@ def run(
     return pipeline.start("queued", given)
 
 
+def status(backend: Backend, run: Run) -> str:
+    """What the command says of a run."""
+    command = [Path(sys.executable).with_name("modelcar"), "status", "--server", backend.url, run.id]
+    environment = {**os.environ, "KUBECONFIG": str(backend.cluster.kubeconfig), "NO_PROXY": "*", "COLUMNS": "200"}
+    options = ["--namespace", backend.namespace.name]
+    return subprocess.run([*command, *options], env=environment, check=True, capture_output=True, text=True).stdout
+
+
 def gates(pod: Any) -> set[str]:
     return {gate.name for gate in pod.spec.scheduling_gates or ()}
 
@@ -54,6 +65,7 @@ def test_steps_and_job_wait_until_there_is_quota(
     (waiting,) = run.wait_for(lambda run: [pod for pod in run.pods("preflight") if gates(pod)])
     assert gates(waiting) == {"kueue.x-k8s.io/admission"}
     assert admitted(kfp_backend.namespace) == set()
+    assert f"waits in the queue {queue} to be admitted" in status(kfp_backend, run)
 
     change_quota(kfp_backend.namespace, queue, ENOUGH)
     (job,) = run.wait_for(lambda run: run.jobs())
