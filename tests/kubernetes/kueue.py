@@ -102,14 +102,28 @@ def change_quota(namespace: Namespace, name: str, quota: dict[str, str]) -> None
 
 
 def admitted(namespace: Namespace) -> set[str]:
-    """Returns the owners of the workloads that were admitted: pods and Jobs, by their names."""
-    found = client.CustomObjectsApi(namespace.api).list_namespaced_custom_object(*_GROUP, namespace.name, "workloads")
+    """Returns what was admitted: pods and Jobs, by their names."""
     return {
-        owner["name"]
-        for one in found["items"]
-        for owner in one["metadata"].get("ownerReferences", ())
-        if any(each["type"] == "Admitted" for each in one.get("status", {}).get("conditions", ()))
+        name for name, workload in _workloads(namespace) if _condition(workload, "Admitted").get("status") == "True"
     }
+
+
+def waiting_for(namespace: Namespace, name: str) -> str:
+    """Returns why a pod or Job has no quota; empty if it has, or nobody has looked yet."""
+    conditions = (_condition(workload, "QuotaReserved") for owner, workload in _workloads(namespace) if owner == name)
+    return next((one["message"] for one in conditions if one.get("status") == "False"), "")
+
+
+def _workloads(namespace: Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields Kueue's notes of pods and Jobs, with whose they are."""
+    objects = client.CustomObjectsApi(namespace.api)
+    for one in objects.list_namespaced_custom_object(*_GROUP, namespace.name, "workloads")["items"]:
+        for owner in one["metadata"].get("ownerReferences", ()):
+            yield owner["name"], one
+
+
+def _condition(workload: dict[str, Any], kind: str) -> dict[str, Any]:
+    return next((one for one in workload.get("status", {}).get("conditions", ()) if one["type"] == kind), {})
 
 
 def _groups(quota: dict[str, str]) -> list[dict[str, Any]]:

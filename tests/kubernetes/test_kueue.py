@@ -17,8 +17,9 @@ from tests.kubernetes.conftest import KUEUE_QUEUE
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.runs import Pipeline, Run
 from tests.kubernetes.kfp.surroundings import Surroundings
-from tests.kubernetes.kueue import admitted, change_quota, kueue, make_queue
+from tests.kubernetes.kueue import admitted, change_quota, kueue, make_queue, waiting_for
 from tests.kubernetes.local_cluster import LocalCluster
+from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import pod
 from tests.kubernetes.waiting import until
 from tests.parts.models import tiny_llama
@@ -75,26 +76,44 @@ def test_steps_and_job_wait_until_there_is_quota(
     assert kfp_surroundings.target.has_tag("team/queued")
 
 
+def start_job(project: Namespace, name: str, queue: str, requests: dict[str, str]) -> None:
+    """Makes a Job that does nothing, in a queue."""
+    spec = pod("", ["sleep", "infinity"], project.cluster.image, seccomp="", requests=requests)["spec"]
+    body = {"metadata": {"name": name, "labels": {QUEUE: queue}}, "spec": {"suspend": True, "template": {"spec": spec}}}
+    project.batch.create_namespaced_job(project.name, body)
+
+
+def active_pods(project: Namespace, name: str) -> int:
+    return int(project.batch.read_namespaced_job(name, project.name).status.active or 0)
+
+
 def test_a_job_that_was_given_up_is_not_started_again(queue: str, kfp_backend: Backend) -> None:
     """Its step suspends it, for the report to read; Kueue would start it again where there is quota."""
     project, name = kfp_backend.namespace, "given-up"
     change_quota(project, queue, ENOUGH)
-    spec = pod("", ["sleep", "infinity"], kfp_backend.cluster.image, seccomp="", requests={"cpu": "10m"})["spec"]
-    body = {"metadata": {"name": name, "labels": {QUEUE: queue}}, "spec": {"suspend": True, "template": {"spec": spec}}}
-    project.batch.create_namespaced_job(project.name, body)
-
-    def active() -> int:
-        return int(project.batch.read_namespaced_job(name, project.name).status.active or 0)
-
-    until(lambda: active() == 1, "Kueue admits the Job")
+    start_job(project, name, queue, {"cpu": "10m"})
+    until(lambda: active_pods(project, name) == 1, "Kueue admits the Job")
 
     jobs.suspend(Cluster(project.api, project.name), name)
-    until(lambda: active() == 0, "the Job has no pod")
+    until(lambda: active_pods(project, name) == 0, "the Job has no pod")
     # Longer than Kueue takes to look again, which a change brings about.
     project.batch.patch_namespaced_job(name, project.name, {"metadata": {"annotations": {"looked": "at"}}})
     time.sleep(3)
 
-    found = project.batch.read_namespaced_job(name, project.name)
-    assert found.spec.suspend
-    assert not found.status.active
+    assert project.batch.read_namespaced_job(name, project.name).spec.suspend
+    assert active_pods(project, name) == 0
+    jobs.delete(Cluster(project.api, project.name), name)
+
+
+def test_a_queue_must_count_the_nodes_disk_which_builds_request(queue: str, kfp_backend: Backend) -> None:
+    """As docs/questions.md says."""
+    project, name = kfp_backend.namespace, "on-disk"
+    change_quota(project, queue, {resource: ENOUGH[resource] for resource in ("cpu", "memory")})
+    start_job(project, name, queue, {"cpu": "10m", "ephemeral-storage": "1Mi"})
+
+    until(lambda: "ephemeral-storage" in waiting_for(project, name), "Kueue says what the queue does not count")
+    assert active_pods(project, name) == 0
+    change_quota(project, queue, ENOUGH)
+
+    until(lambda: active_pods(project, name) == 1, "Kueue admits the Job")
     jobs.delete(Cluster(project.api, project.name), name)
