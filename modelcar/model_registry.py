@@ -148,7 +148,7 @@ def ask(url: str, question: "Callable[[ModelRegistryApi], Coroutine[Any, Any, An
             return await question(api)
 
     # In a thread of its own, for a notebook runs an event loop already.
-    with _named(url), ThreadPoolExecutor(1) as thread:
+    with _model_registry_errors(url), ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(answered())).result()
 
 
@@ -329,7 +329,7 @@ def _given_token() -> str:
 
 
 @contextmanager
-def _named(url: str) -> Iterator[None]:
+def _model_registry_errors(url: str) -> Iterator[None]:
     import aiohttp
     from model_registry.exceptions import StoreError
     from mr_openapi.exceptions import ApiException, ForbiddenException, NotFoundException, UnauthorizedException

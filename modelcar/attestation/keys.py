@@ -32,7 +32,7 @@ MOUNT = "signing"
 PASSWORD = "COSIGN_PASSWORD"  # noqa: S105
 
 _COSIGN = re.compile(r"-----BEGIN ENCRYPTED (?:COSIGN|SIGSTORE) PRIVATE KEY-----([^-]+)-----END ")
-_MOST_MEMORY = 512 << 20
+_MAX_MEMORY_BYTES = 512 << 20
 _CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 """The curves that everybody knows who checks our signatures, and the hash of each."""
 
@@ -224,7 +224,7 @@ def _decrypted(body: str, password: bytes) -> bytes:
         n=cost.cost,
         r=cost.block,
         p=cost.parallel,
-        maxmem=_MOST_MEMORY,
+        maxmem=_MAX_MEMORY_BYTES,
         dklen=SecretBox.KEY_SIZE,
     )
     try:

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from modelcar.errors import ModelcarError
 from modelcar.oci.registry import Repository
-from modelcar.oci.turns import MOST, PREPARED
+from modelcar.oci.turns import MAX_LAYERS, PREPARED
 
-WORKERS = MOST + PREPARED
+WORKERS = MAX_LAYERS + PREPARED
 """Threads. How many of them move bytes is decided by the turns that they hold."""
 
 INTERRUPT_SECONDS = 0.3

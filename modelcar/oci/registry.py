@@ -32,7 +32,7 @@ _OTHERS_SECONDS = 5.0
 """How long one that another run may have written is looked at."""
 
 _SMALL_AT_ONCE = 4
-_LONGEST_PAUSE = 15.0
+_MAX_PAUSE_SECONDS = 15.0
 _NOT_THERE_YET = frozenset({"BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 """What registries answer to a manifest whose blobs they do not see yet, though they took them.
 
@@ -211,7 +211,7 @@ class Repository:
                 why = "Did another run write this tag?" if foreign else "It took the tag: look again in some minutes"
                 raise WrongBytesError(f"{self._name(tag)} is {shown}, not {stored.digest}", why)
             waited += pause(wait)
-            wait = min(2 * wait, _LONGEST_PAUSE)
+            wait = min(2 * wait, _MAX_PAUSE_SECONDS)
 
     def _held(self, tag: str) -> str:
         """Returns the digest that a tag is seen to hold; what we may write and not read holds what we wrote."""

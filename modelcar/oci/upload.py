@@ -34,7 +34,7 @@ _MOVED = (307, 308)
 """Answers by which a request is to be sent once more elsewhere, as it is (RFC 9110, 15.4)."""
 
 _MAX_MOVES = 3
-_LONGEST_PAUSE = 15.0
+_MAX_PAUSE_SECONDS = 15.0
 _TOLD_SECONDS = 10.0
 _FIRST_PAUSE = 0.25
 _POSITION = re.compile("[0-9]{1,18}")
@@ -221,7 +221,7 @@ class Upload:
             late = late or _may_be_late(error)
             if not (late or status.limits_us(error.status)):
                 raise error
-            wait = max(min(2 * wait, _LONGEST_PAUSE), error.retry_after)
+            wait = max(min(2 * wait, _MAX_PAUSE_SECONDS), error.retry_after)
             if waited + wait > max(self._patience(error), 3 * error.retry_after):
                 # What was tried for so long is not tried anew.
                 error.may_pass = isinstance(error, UploadLostError)

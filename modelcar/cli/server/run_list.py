@@ -32,7 +32,7 @@ def find_run(client: Client, wanted: str) -> str:
 
 def last_runs(client: Client, count: int) -> list[Any]:
     """Returns the last runs, the newest first."""
-    with client.explained("list runs"):
+    with client.api_errors("list runs"):
         answer = client.runs.run_service_list_runs(
             namespace=client.namespace, page_size=count, sort_by="created_at desc", _request_timeout=ANSWER_SECONDS
         )

@@ -12,7 +12,7 @@ from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.preflight import Preflight
 
-MOST_ROWS = 25
+MAX_ROWS = 25
 """Of a table; a model of hundreds of shards has no more to tell."""
 
 LOG_COLUMNS = 140
@@ -138,6 +138,6 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _shortened(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    more = len(rows) - MOST_ROWS
-    shown = table(heads, rows[:MOST_ROWS])
+    more = len(rows) - MAX_ROWS
+    shown = table(heads, rows[:MAX_ROWS])
     return f"{shown}\n\nand {more} more" if more > 0 else shown

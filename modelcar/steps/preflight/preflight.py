@@ -17,7 +17,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.image.existing import UNREAD
 from modelcar.oci.reference import Reference
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 from modelcar.steps.preflight import checks, nodes
 from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
@@ -61,7 +61,7 @@ class Preflight:
         """Reasons why the run cannot succeed."""
         return [finding for finding in self.findings if finding.verdict == "refusal"]
 
-    def note(self, record: Record) -> None:
+    def note(self, record: StepRecord) -> None:
         """Leaves the forecast for the report, which holds it against what was used."""
         record.image, record.unchanged = str(self.unchanged or ""), self.unchanged is not None
         if self.plan is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from modelcar.cluster.connection import Cluster, explained_api
+from modelcar.cluster.connection import Cluster, api_errors
 from modelcar.serving.objects import NOT_FOUND, RIGHTS_REMEDY, Json, call, find_object
 
 FIELD_MANAGER = "modelcar"
@@ -70,7 +70,7 @@ class Service:
 
     def _apply(self, document: Json, there: Json | None) -> bool:
         kind, name = document["kind"], document["metadata"]["name"]
-        with explained_api(f"apply the {kind} {name}", RIGHTS_REMEDY):
+        with api_errors(f"apply the {kind} {name}", RIGHTS_REMEDY):
             query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
             done = call(self._cluster, "PATCH", kind, name, body=document, content=_APPLY_PATCH, query=query)
         return there is None or done["metadata"].get("generation") != there["metadata"].get("generation")
