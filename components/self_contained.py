@@ -54,7 +54,7 @@ class SelfContained(NeverCached):
 
     @cached_property
     def component_spec(self) -> Any:
-        """What the component is, with the code.
+        """The component's specification, with the code.
 
         Raises:
             BuildError: The code is too long to travel in a command.

@@ -117,7 +117,7 @@ def assert_refused(says: str) -> None:
     assert "\n" not in said
 
 
-def test_a_pipeline_that_was_compiled_without_code_says_with_what_it_is_compiled(tmp_path: Path) -> None:
+def test_a_pipeline_compiled_without_code_says_how_it_is_compiled(tmp_path: Path) -> None:
     command = sharing_command(["true"], "six==1.17.0")
     step = Bootstrapped.parse(command)
     assert step is not None
