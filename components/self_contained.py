@@ -16,10 +16,10 @@ from kfp.dsl.python_component import PythonComponent
 from modelcar.bootstrap.command import self_contained_command, sharing_command
 
 BASE_IMAGE = "registry.access.redhat.com/ubi9/python-311:9.8-1779945715"
-"""Has Python and pip, runs as any UID in group 0, needs no login and is not rate limited."""
+"""An image that has Python and pip, runs as any UID in group 0, needs no login and is not rate limited."""
 
 VERTEX_IMAGE = "python:3.11.14"
-"""What kfp takes by default: Vertex AI pulls images from Artifact Registry and Docker Hub alone."""
+"""kfp's default: Vertex AI pulls images from Artifact Registry and Docker Hub alone."""
 
 
 class NeverCached(PythonComponent):  # type: ignore[misc]

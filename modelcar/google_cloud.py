@@ -18,7 +18,7 @@ from modelcar.errors import CredentialsError, ModelcarError
 from modelcar.retries import retrying
 
 USERNAME = "oauth2accesstoken"
-"""With it Artifact Registry takes an access token for a password.
+"""User name with which Artifact Registry takes an access token for a password.
 
 https://cloud.google.com/artifact-registry/docs/docker/authentication#token
 """

@@ -80,7 +80,7 @@ retrying = tenacity.retry(
     stop=tenacity.stop_after_attempt(ATTEMPTS),
     retry_error_callback=_give_up,
 )
-"""Decorates a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
+"""Decorator of a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
 
 
 def resume_reading(read: Callable[[int], Iterator[bytes]], offset: int) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ KEY_FILE, PASSWORD_FILE = "cosign.key", "cosign.password"
 """Keys of the Secret that `cosign generate-key-pair k8s://namespace/name` makes."""
 
 MOUNT = "signing"
-"""Where, below modelcar.oci.credentials.SECRETS, the pipelines mount that Secret."""
+"""Folder below modelcar.pod.SECRETS in which the pipelines mount that Secret."""
 
 PASSWORD = "COSIGN_PASSWORD"  # noqa: S105
 

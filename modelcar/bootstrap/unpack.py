@@ -23,12 +23,12 @@ B85, OURS = "${}<>&", ",./:[]"
 writes it has six letters for each of <, > and &."""
 
 IN_RUN = "in-run:"
-"""Stands, with the digest of an archive, in the place of an archive that the run's Workflow holds; without a digest,
+"""Mark, with an archive's digest after it, in the place of an archive that the run's Workflow holds; without a digest,
 as long as the pipeline is not compiled."""
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PAUSES = 1.0, 2.0, 4.0, 8.0, 16.0
-"""Between the attempts to read the Workflow, in seconds."""
+"""Seconds between the attempts to read the Workflow."""
 
 
 class Unreadable(Exception):

@@ -15,7 +15,7 @@ from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError
 
 IMAGE = "registry.access.redhat.com/ubi9/python-311"
-"""That of the pipelines' steps, which nodes that ran one have."""
+"""Image of the pipelines' steps, which nodes that ran one have."""
 
 START_SECONDS, POLL_SECONDS = 300.0, 1.0
 _NAME = "modelcar-downloads-"

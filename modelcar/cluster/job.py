@@ -17,20 +17,20 @@ from modelcar.errors import ClusterError
 from modelcar.retries import retrying
 
 CONTAINER = "main"
-"""As Argo names a step's own container, so that whoever reads pods finds it."""
+"""Argo's name for a step's own container, so that whoever reads pods finds it."""
 
 OUR_LABELS = {"app.kubernetes.io/name": "modelcar", "app.kubernetes.io/managed-by": "modelcar-pipelines"}
 
 DELETE_SECONDS = (0.3, 0.7)
-"""For the deletion on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
+"""Time-outs of the deletion on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
 
 _HASH_DIGITS = 16
 _REPLACEMENTS = 5
 _UNREACHABLE_SECONDS = 60
 _KEPT_SECONDS = 24 * 3600
 Privilege = Literal["none", "nested", "privileged"]
-"""What a Job's container may do more than the step's own: nothing; make user namespaces within one of the pod's own
-(OpenShift's SCC `nested-container`, from 4.20 on); or everything, as the node's root."""
+"""Rights that a Job's container has beyond the step's own: none; to make user namespaces within one of the pod's own
+(OpenShift's SCC `nested-container`, from 4.20 on); or all, as the node's root."""
 
 _GIVEN_UP = "modelcar-pipelines/given-up"
 """Annotation of a Job that failed and shall make no further pod. Kueue suspends Jobs as well, until it admits them."""

@@ -17,7 +17,7 @@ NODE_NAME = "workflows.argoproj.io/node-name"
 """Place where Argo notes which task a pod belongs to: `<workflow>.root.<group>.<task>.executor(<attempt>)`."""
 
 STEP_LABEL = "app.kubernetes.io/component"
-"""Of a Job: the step that started it."""
+"""Label of a Job: the step that started it."""
 
 JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 ANSWER_SECONDS = (2, 5)

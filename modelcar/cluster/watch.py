@@ -12,7 +12,7 @@ from modelcar.cluster.connection import REQUEST_SECONDS, api_errors
 from modelcar.errors import ClusterError
 
 SECONDS_OF_A_WATCH = 240
-"""After these the server ends a watch, and a new one begins. It may hold no longer than what lies between us allows."""
+"""Age at which the server ends a watch, and a new one begins: what lies between us may allow no longer one."""
 
 PATIENCE_SECONDS = 900.0
 """Time that an API server may be away once it was there: upgrades restart each of a cluster's, one after the other."""

@@ -15,10 +15,10 @@ LOSSES = 5
 """Intervals in a row with a loss before the limit is lowered."""
 
 PROBE_SECONDS = 10.0
-"""After so long at one limit, a larger one is tried once more."""
+"""Time at one limit after which a larger one is tried once more."""
 
 CALM_SECONDS, MAX_CALM_SECONDS = 30.0, 480.0
-"""After a refusal the limit is not raised for so long; twice as long after each further one."""
+"""Time after a refusal in which the limit is not raised; twice as long after each further one."""
 
 
 class ConnectionLimit:

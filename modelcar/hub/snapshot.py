@@ -14,7 +14,7 @@ from modelcar.hub.paths import MAX_NAME_BYTES, check_places, safe_path
 
 READ_BYTES = 1 << 20
 ALL_FILES = "*"
-"""Among the files that may hold pickles: all of them."""
+"""Pattern for all files that may hold pickles."""
 
 
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)

@@ -22,10 +22,11 @@ from modelcar.oci.connection import WRITE_SECONDS, Connection, Scope
 from modelcar.retries import pause
 
 PATIENCE_SECONDS = 60.0
-"""How long a registry that did not answer the end of an upload is asked whether it has the blob, whatever its size."""
+"""Time that a registry that did not answer the end of an upload is asked whether it has the blob, whatever its size."""
 
 COMMIT_BYTES_PER_SECOND = 10e6
-"""And one second more for this many bytes: some copy a blob to its place once they have it all (S3 at some 50 MB/s)."""
+"""Bytes for each of which it is asked a second longer: some copy a blob to its place once they have it all (S3 at some
+50 MB/s)."""
 
 REFUSAL_SECONDS = 120.0
 """The longest such patience after a 500 or 503, which mostly mean what they say."""

@@ -10,7 +10,7 @@ PlatformName = Literal["rhoai-2.25", "rhoai-3", "kserve"]
 PLATFORMS: tuple[str, ...] = get_args(PlatformName)
 SERVING = ("auto", *PLATFORMS)
 DEFAULT: PlatformName = "rhoai-3"
-"""What is written for where there is no cluster to ask."""
+"""Platform to write for where there is no cluster to ask."""
 
 KSERVE = "serving.kserve.io"
 OPENSHIFT_AI = "datasciencecluster.opendatahub.io"

@@ -16,7 +16,7 @@ from modelcar.records.termination_message import exit_with_one_line
 from modelcar.steps.build import BuildRequest, build
 
 SERVICE_ACCOUNT = "modelcar-build"
-"""As the manifests name it."""
+"""Name in the manifests."""
 
 DEADLINE_HOURS = 12
 SCHEDULE_MINUTES = 30

@@ -23,10 +23,11 @@ SERVING_CONTAINER = {
     "predictRoute": "/generate",
     "healthRoute": "/ping",
 }
-"""As Model Garden's own deployments run that image, but for the model, which is in it (docs/vertex.md)."""
+"""Settings with which Model Garden's own deployments run that image, but for the model, which is in it
+(docs/vertex.md)."""
 
 PROJECT, LOCATION = "{{$.pipeline_google_cloud_project_id}}", "{{$.pipeline_google_cloud_location}}"
-"""What Vertex Pipelines replaces by the project and the region of the run."""
+"""Placeholders that Vertex Pipelines replaces by the project and the region of the run."""
 
 
 def _never_cached(task: dsl.PipelineTask, retries: int = 0) -> None:

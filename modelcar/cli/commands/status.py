@@ -22,7 +22,7 @@ from modelcar.errors import ClusterError
 from modelcar.progress import duration
 
 _LOOKED_AT = 100
-"""Runs among which one is found by its name, or by how its id begins."""
+"""Number of the runs among which one is found by its name, or by how its id begins."""
 
 
 @takes_options

@@ -15,10 +15,10 @@ from modelcar.errors import ClusterError
 
 GROUP, VERSION, PLURAL = "datasciencepipelinesapplications.opendatahub.io", "v1", "datasciencepipelinesapplications"
 PORT = 8443
-"""Of the proxy before the API, which asks for a token that may use this DSPA."""
+"""Port of the proxy before the API, which asks for a token that may use this DSPA."""
 
 DEFAULT_NAME = "dspa"
-"""How OpenShift AI's dashboard names the pipeline server that it makes in a project."""
+"""Name that OpenShift AI's dashboard gives the pipeline server that it makes in a project."""
 
 _PORT_FORWARD = (
     "With Kubeflow alone, forward its port and name it: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, "

@@ -8,7 +8,7 @@ from modelcar.errors import ClusterError
 _UUID_LENGTH = 36
 
 _LOOKED_AT = 100
-"""Runs among which one is found by its name, or by how its id begins."""
+"""Number of the runs among which one is found by its name, or by how its id begins."""
 
 
 def find_run(client: Client, wanted: str) -> str:

@@ -39,7 +39,7 @@ CONTAINER = "main"
 """The container that does a step's work: Argo's in the step's own pod, ours in a Job's."""
 
 _PROGRESS = re.compile(r"^\s*[\w-]+: (?P<done>[\d.,]+ \w+ of .+)$")
-"""Of a line that modelcar.progress prints."""
+"""Form of a line that modelcar.progress prints."""
 
 _LAST_LINES = 10
 _POD_SECONDS = (2, 5)

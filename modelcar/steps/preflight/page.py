@@ -13,12 +13,12 @@ from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.preflight import Preflight
 
 MAX_ROWS = 25
-"""Of a table; a model of hundreds of shards has no more to tell."""
+"""Rows of a table; a model of hundreds of shards has no more to tell."""
 
 LOG_COLUMNS = 140
 
 _SIGNS = {"ok": "✔", "warning": "⚠", "refusal": "✘"}
-"""In fonts that every machine has; those in colour are boxes where there is no font of emoji."""
+"""Signs in fonts that every machine has; those in colour are boxes where there is no font of emoji."""
 
 
 def page(found: Preflight) -> str:

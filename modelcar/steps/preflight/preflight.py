@@ -26,10 +26,10 @@ from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequ
 from modelcar.steps.preflight.service import check_serve_as
 
 CHECK_SECONDS = 60.0
-"""How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
+"""Time that each check may take. A registry that cannot be reached is tried several times, for half a minute."""
 
 _UNSURE = ("claim", "nodes", "build pod", "serving nodes", "commit")
-"""Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
+"""Names of the checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
 
 Result = TypeVar("Result")
 

@@ -30,7 +30,7 @@ USUAL_LINE = 125_000_000
 """Bytes a second of a line of 1 Gbit/s, where nothing is known of the nodes' own."""
 
 MIN_PULL_BYTES = 20_000_000
-"""Smaller pulls say nothing of a line's speed."""
+"""Size below which a pull says nothing of a line's speed."""
 
 _ABOUT, _ABOUT_PULL = "serving nodes", "pull time"
 

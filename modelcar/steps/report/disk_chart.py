@@ -26,7 +26,7 @@ LEAST_BYTES = 1_000_000
 
 EXPLANATION = "What was in use beyond what was in use before: on the claim before the run, on the node before the step."
 NOISE = 0.02
-"""Of the picture's height; less than that below zero is not worth an axis that goes there."""
+"""Share of the picture's height; less than that below zero is not worth an axis that goes there."""
 
 TICKS = 5
 TICK_WIDTH = 130

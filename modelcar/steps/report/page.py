@@ -23,7 +23,7 @@ SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
 
 
 FAILED = ("FAILED", "CANCELED", "CANCELLED")
-"""What Kubeflow says of a run's tasks as a whole. It says RUNNING where a pod was ended before it could tell."""
+"""Kubeflow's words for a run's tasks as a whole. It says RUNNING where a pod was ended before it could tell."""
 
 
 CANCELLED = FAILED[1:]

@@ -8,10 +8,10 @@ from modelcar.cluster.connection import Cluster, api_errors
 from modelcar.serving.objects import NOT_FOUND, RIGHTS_REMEDY, Json, call, find_object
 
 FIELD_MANAGER = "modelcar"
-"""By which the API server tells our fields from others' (server-side apply)."""
+"""Name by which the API server tells our fields from others' (server-side apply)."""
 
 UNDO_SECONDS = (0.5, 1.0)
-"""For what is put back on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
+"""Time-outs for what is put back on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
 
 _OURS_TO_KEEP = ("minReplicas", "maxReplicas")
 """Fields of a service that is there which a new image changes nothing about: somebody may have scaled it."""
