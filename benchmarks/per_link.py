@@ -210,8 +210,9 @@ def publish(place: Place, model: str, sizes: Sequence[int]) -> None:
     """Publishes files of such sizes on the Hub, which nothing can compress."""
     with tempfile.TemporaryDirectory(dir=place.hub_root.parent) as folder:
         sources: dict[str, Path] = {}
-        for number, size in enumerate(sizes):
-            path = Path(folder) / f"part-{number}.gguf"
+        for number, size in enumerate(sizes, 1):
+            # Parts of one model by their names: of files with names of their own one would have to be chosen.
+            path = Path(folder) / f"weights-{number:05}-of-{len(sizes):05}.gguf"
             with path.open("wb") as file:
                 for _ in range(size >> 20):
                     file.write(os.urandom(1 << 20))
