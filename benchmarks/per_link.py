@@ -18,6 +18,7 @@ FIGURES = (
     "stream_per_link_over_aria2_8_files",
     "download_per_link_over_aria2_8_files",
     "stream_per_link_rss_mib",
+    "stream_per_link_over_no_limit",
     "stream_over_line_1_gbit",
     "download_read_back",
     "stream_cpu_over_minimum",
@@ -48,7 +49,8 @@ def measure(place: Place, runs: int) -> list[Figure]:
     publish(place, EIGHT, [100 << 20] * 8)
     with place.hub(connection_rate=LINK) as hub:
         one, eight = (_against_aria2(place, hub, model, runs) for model in (ONE, EIGHT))
-    return [*one[:2], *(_renamed(figure) for figure in eight[:2]), eight[2], _line(place, runs), *_costs(place, runs)]
+    figures = [*one[:2], *(_renamed(figure) for figure in eight[:2]), *one[3:], eight[2]]
+    return [*figures, _line(place, runs), *_costs(place, runs)]
 
 
 def _against_aria2(place: Place, hub: str, model: str, runs: int) -> list[Figure]:
@@ -57,13 +59,15 @@ def _against_aria2(place: Place, hub: str, model: str, runs: int) -> list[Figure
         Side("download", OURS_DOWNLOAD + HUB, lambda: _download(place, hub, model)),
         Side("aria2c", ARIA2 + HUB, lambda: _aria2(place, hub, model)),
         Side("into two", OURS_BOTH + HUB, lambda: _stream(place, hub, model, two=True)),
+        Side("no limit", OURS_STREAM, lambda: _stream(place, place.hub_url, model)),
     )
-    stream, download, aria2, both = alternate(sides, runs)
+    stream, download, aria2, both, no_limit = alternate(sides, runs)
     most = max(peak for run in both.measurements for name, peak in run.memory.items() if name.startswith("python"))
     return [
         ratio(FIGURES[0], stream, aria2, target=1.25),
         ratio(FIGURES[1], download, aria2, target=1.15),
         Figure(FIGURES[4], mib(most), f"{mib(most):.0f} MiB", "", 256, OURS_BOTH + HUB),
+        ratio("stream_per_link_over_no_limit", stream, no_limit, target=1.1),
     ]
 
 
@@ -160,7 +164,7 @@ def publish(place: Place, model: str, sizes: Sequence[int]) -> None:
     with tempfile.TemporaryDirectory(dir=place.hub_root.parent) as folder:
         sources: dict[str, Path] = {}
         for number, size in enumerate(sizes):
-            path = Path(folder) / f"part-{number}.gguf"
+            path = Path(folder) / f"model-{number + 1:05}-of-{len(sizes):05}.gguf"
             with path.open("wb") as file:
                 for _ in range(size >> 20):
                     file.write(os.urandom(1 << 20))
