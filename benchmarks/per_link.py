@@ -18,6 +18,7 @@ FIGURES = (
     "stream_per_link_over_aria2_8_files",
     "download_per_link_over_aria2_8_files",
     "stream_per_link_rss_mib",
+    "stream_per_link_over_no_limit",
     "stream_over_line_1_gbit",
     "stream_over_line_10_gbit",
     "download_read_back",
@@ -62,8 +63,8 @@ def measure(place: Place, runs: int) -> list[Figure]:
     publish(place, EIGHT, [100 << 20] * 8)
     with place.hub(connection_rate=LINK) as hub:
         one, eight = (_against_aria2(place, hub, model, runs) for model in (ONE, EIGHT))
-    per_link = [*one[:2], *(_renamed(figure) for figure in eight[:2]), eight[2]]
-    return [*per_link, *_lines(place, min(runs, 3)), *_costs(place, runs)]
+    figures = [*one[:2], *(_renamed(figure) for figure in eight[:2]), *one[3:], eight[2]]
+    return [*figures, *_lines(place, min(runs, 3)), *_costs(place, runs)]
 
 
 def _against_aria2(place: Place, hub: str, model: str, runs: int) -> list[Figure]:
@@ -72,13 +73,15 @@ def _against_aria2(place: Place, hub: str, model: str, runs: int) -> list[Figure
         Side("download", OURS_DOWNLOAD + HUB, lambda: _download(place, hub, model)),
         Side("aria2c", ARIA2 + HUB, lambda: _aria2(place, hub, model)),
         Side("into two", OURS_BOTH + HUB, lambda: _stream(place, hub, model, two=True)),
+        Side("no limit", OURS_STREAM, lambda: _stream(place, place.hub_url, model)),
     )
-    stream, download, aria2, both = alternate(sides, runs)
+    stream, download, aria2, both, no_limit = alternate(sides, runs)
     most = max(peak for run in both.measurements for name, peak in run.memory.items() if name.startswith("python"))
     return [
         ratio(FIGURES[0], stream, aria2, target=1.25),
         ratio(FIGURES[1], download, aria2, target=1.15),
         Figure(FIGURES[4], mib(most), f"{mib(most):.0f} MiB", "", 256, OURS_BOTH + HUB),
+        ratio("stream_per_link_over_no_limit", stream, no_limit, target=1.1),
     ]
 
 
