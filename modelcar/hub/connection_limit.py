@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from math import ceil
 
-FIRST, MIN_CONNECTIONS, MAX_CONNECTIONS = 8, 2, 32
+FIRST, MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 2, 32
 """Connections: at the beginning, at least (unless the Hub refuses a second one), at most."""
 
 INTERVAL_SECONDS = 0.2

@@ -73,6 +73,11 @@ class _TimedResponse(http.client.HTTPResponse):
         self.fp.close()
         self.fp = io.BufferedReader(reader)
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Has what only informs passed over (RFC 9110, 15.2): Early Hints, Processing. http.client knows Continue."""
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, http.client.CONTINUE if 101 < status < 200 else status, reason
+
 
 class LiveSockets:
     """The sockets of one registry's connections. Safe to use from several threads."""
