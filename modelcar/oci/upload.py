@@ -35,7 +35,7 @@ SETTLE_SECONDS = 0.2
 """The time between two questions how much of a broken upload a registry has."""
 
 MAX_OFFSETS = 50
-"""How often it is asked so, while its answers differ."""
+"""Times that it is asked so, while its answers differ."""
 
 _MOVED = (307, 308)
 """Answers by which a request is to be sent once more elsewhere, as it is (RFC 9110, 15.4)."""
