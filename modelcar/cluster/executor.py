@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelcar.cluster import authorities
+<<<<<<< HEAD
 from modelcar.cluster.connection import Cluster, explained_api
 from modelcar.cluster.queue import QUEUE
+=======
+from modelcar.cluster.connection import Cluster, api_errors
+>>>>>>> main
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
@@ -107,7 +111,7 @@ class Executor:
         mounts = [mount for mount in self._container.get("volumeMounts", []) if mount["name"] in volumes]
         used = {mount["name"] for mount in mounts}
         env = [entry for entry in self._container.get("env", []) if not entry["name"].startswith(_BACKENDS_OWN)]
-        certificates = authorities.mounted_ones(mount["mountPath"] for mount in mounts)
+        certificates = authorities.mounted_authorities(mount["mountPath"] for mount in mounts)
         env += [{"name": name, "value": file} for name, file in certificates.items()]
         return TaskConfig(
             env=env, volumes=[volume for name, volume in volumes.items() if name in used], volume_mounts=mounts
@@ -121,5 +125,5 @@ class Executor:
 
 @retrying
 def _own_pod(cluster: Cluster) -> Any | None:
-    with explained_api("show this step's own pod"):
+    with api_errors("show this step's own pod"):
         return cluster.own_pod()
