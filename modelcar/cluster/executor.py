@@ -4,12 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelcar.cluster import authorities
-<<<<<<< HEAD
-from modelcar.cluster.connection import Cluster, explained_api
-from modelcar.cluster.queue import QUEUE
-=======
 from modelcar.cluster.connection import Cluster, api_errors
->>>>>>> main
+from modelcar.cluster.queue import QUEUE
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
