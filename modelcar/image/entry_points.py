@@ -1,7 +1,7 @@
 """Entry points of serving images that would serve, on Vertex AI, another model than the one in the image.
 
-Vertex AI names a folder in AIP_STORAGE_URI for every model that it serves. The entry points of Model Garden's images and of
-Hugging Face's download that folder, as they are published, and serve it in the place of `/models`:
+Vertex AI names a folder in AIP_STORAGE_URI for every model that it serves. The entry points of Model Garden's and of
+Hugging Face's images, as they are published, download that folder and serve it in the place of `/models`:
 https://github.com/GoogleCloudPlatform/vertex-ai-samples (gcs_download_launcher.sh),
 https://github.com/huggingface/Google-Cloud-Containers (entrypoint.sh of TGI from 2.0, TEI from 1.4, PyTorch inference).
 """

@@ -1,7 +1,7 @@
 """Entry points of serving images: Google's and Hugging Face's own where a checkout has them, else as they behave.
 
-The published scripts are not part of this project: MODELCAR_TEST_VERTEX_ENTRY names Google's gcs_download_launcher.sh of a
-checkout of GoogleCloudPlatform/vertex-ai-samples, MODELCAR_TEST_HUGGING_FACE a checkout of
+The published scripts are not part of this project: MODELCAR_TEST_VERTEX_ENTRY names Google's gcs_download_launcher.sh
+in a checkout of GoogleCloudPlatform/vertex-ai-samples, MODELCAR_TEST_HUGGING_FACE a checkout of
 huggingface/Google-Cloud-Containers.
 """
 
