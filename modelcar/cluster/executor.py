@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelcar.cluster import authorities
-from modelcar.cluster.connection import Cluster, explained_api
+from modelcar.cluster.connection import Cluster, api_errors
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
@@ -109,7 +109,7 @@ class Executor:
         mounts = [mount for mount in self._container.get("volumeMounts", []) if mount["name"] in volumes]
         used = {mount["name"] for mount in mounts}
         env = [entry for entry in self._container.get("env", []) if not entry["name"].startswith(_BACKENDS_OWN)]
-        certificates = authorities.mounted_ones(mount["mountPath"] for mount in mounts)
+        certificates = authorities.mounted_authorities(mount["mountPath"] for mount in mounts)
         env += [{"name": name, "value": file} for name, file in certificates.items()]
         return TaskConfig(
             env=env, volumes=[volume for name, volume in volumes.items() if name in used], volume_mounts=mounts
@@ -123,5 +123,5 @@ class Executor:
 
 @retrying
 def _own_pod(cluster: Cluster) -> Any | None:
-    with explained_api("show this step's own pod"):
+    with api_errors("show this step's own pod"):
         return cluster.own_pod()

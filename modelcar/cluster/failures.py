@@ -21,7 +21,7 @@ _MAIN = ("main",)
 _USED = re.compile(r"(?:Container|Pod) (?P<name>\S+) was using (?P<used>\S+), request is (?P<request>[^\s,]+)")
 _PULLING = ("ErrImagePull", "ImagePullBackOff")
 _PULL = re.compile(r'(Failed to pull|Back-off pulling) image "(?P<image>[^"]*)"(: (?P<cause>.*))?')
-"""As the kubelet says it in events and in a container's state."""
+"""The kubelet's words in events and in a container's state."""
 
 _NOT_OF_US = re.compile(r"(,? no new claims to deallocate|,? preemption:).*")
 _ARGO_POD = re.compile(r"(?:Failed|Error) node (?P<node>\S+(?:\.executor|-driver)(?:\(\d+\))?): (?P<message>.+)")

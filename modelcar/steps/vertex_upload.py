@@ -23,7 +23,7 @@ from modelcar.oci.reference import Reference
 MODEL, COMMIT, DIGEST, CONTAINER = "modelcar-model", "modelcar-commit", "modelcar-digest", "modelcar-container"
 """Labels: the Hub's id of the model, its commit, the image's digest, and a hash of how it is run."""
 
-LONGEST_LABEL = 63
+MAX_LABEL_CHARS = 63
 """Characters of a label's value, which are lower-case letters, digits, `_` and `-`.
 
 https://cloud.google.com/vertex-ai/docs/predictions/model-labels
@@ -32,7 +32,7 @@ https://cloud.google.com/vertex-ai/docs/predictions/model-labels
 MODEL_ID = "MODEL_ID"
 """Variable of the container with the model's id on the Hub, unless somebody gives it another value."""
 
-LONGEST_DISPLAY_NAME = 128
+MAX_DISPLAY_NAME_CHARS = 128
 PAGE = "100"
 
 Missing = Literal["model", "version", "nothing"]
@@ -196,7 +196,7 @@ def describe(
     labels = {
         MODEL: label_value(model),
         COMMIT: label_value(commit),
-        DIGEST: digest[:LONGEST_LABEL],
+        DIGEST: digest[:MAX_LABEL_CHARS],
         CONTAINER: hashlib.sha256(settings.encode()).hexdigest()[:_HASH_DIGITS],
     }
     return Entry(_display_name(name or model), f"{model} at commit {commit}, from Hugging Face", labels, served)
@@ -205,10 +205,10 @@ def describe(
 def label_value(text: str) -> str:
     """A text as a label's value. What is too long is cut, and then ends in a hash of all of it."""
     value = re.sub(r"[^a-z0-9_-]", "-", text.lower().replace("/", "_"))
-    if len(value) <= LONGEST_LABEL:
+    if len(value) <= MAX_LABEL_CHARS:
         return value
     whole = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{value[: LONGEST_LABEL - len(whole) - 1]}-{whole}"
+    return f"{value[: MAX_LABEL_CHARS - len(whole) - 1]}-{whole}"
 
 
 def find(entry: Entry, project: str, location: str) -> Known:
@@ -281,10 +281,10 @@ def _container(model: str, image: str, args: Sequence[str], container: Mapping[s
 
 def _display_name(name: str) -> str:
     # ModelUploadOp writes it into JSON as it is.
-    if len(name) > LONGEST_DISPLAY_NAME or re.search(r'["\\\x00-\x1f]', name):
+    if len(name) > MAX_DISPLAY_NAME_CHARS or re.search(r'["\\\x00-\x1f]', name):
         raise PlanError(
             f"{name!r} cannot be a model's name in Vertex AI",
-            f"It may have {LONGEST_DISPLAY_NAME} characters, without quotes and backslashes",
+            f"It may have {MAX_DISPLAY_NAME_CHARS} characters, without quotes and backslashes",
         )
     return name
 

@@ -95,7 +95,7 @@ def _kept(client: Client, run: str, pod: str) -> str | None:
 
 def _pods_of_tasks(client: Client, run: str) -> dict[str, list[str]]:
     """Returns the pods that the server noted of each task, the last first."""
-    with client.explained(f"show the run {run}"):
+    with client.api_errors(f"show the run {run}"):
         found = client.runs.run_service_get_run(run, _request_timeout=ANSWER_SECONDS)
     details = (found.run_details and found.run_details.task_details) or []
     pods: dict[str, list[str]] = {}

@@ -25,10 +25,10 @@ from modelcar.steps.preflight.registries import check_registry
 from modelcar.steps.preflight.vertex_server import Server, Wishes, complete, is_vllm
 
 QUOTA_BYTES = 9_900_000_000
-"""Of a layer, by Artifact Registry's quota: https://cloud.google.com/artifact-registry/quotas."""
+"""Size of a layer, by Artifact Registry's quota: https://cloud.google.com/artifact-registry/quotas."""
 
 LARGE_BYTES = 100 * 10**9
-"""Of an image: a margin of our own, since the disk of an endpoint's machine has no setting and no stated size.
+"""Size of an image: a margin of our own, since the disk of an endpoint's machine has no setting and no stated size.
 
 A deployment of a model of 70 billion parameters ran out of it while serving:
 https://github.com/googleapis/python-aiplatform/issues/3677
