@@ -12,8 +12,8 @@ from mr_openapi import ApiClient, ModelRegistryServiceApi
 from mr_openapi.exceptions import ApiException, NotFoundException
 
 VERSIONS = ("v1", "v1alpha3")
-"""Newest first. Servers have v1 from August 2026 on and answer 410 for v1alpha3 nine months later; v1 is the same
-without experiments (kubeflow/model-registry, proposals/KEP-0004-api-v1-graduation)."""
+"""Versions, the newest first. Servers have v1 from August 2026 on and answer 410 for v1alpha3 nine months later; v1 is
+the same without experiments (kubeflow/model-registry, proposals/KEP-0004-api-v1-graduation)."""
 
 _NOT_SERVED = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 

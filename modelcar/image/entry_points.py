@@ -16,7 +16,7 @@ from modelcar.image.recipe import MODELS
 STORAGE_URI = "AIP_STORAGE_URI"
 
 PLACE = f"/{MODELS}"
-"""Where the model is in the image."""
+"""Place of the model in the image."""
 
 _LAUNCHER, _HUGGING_FACE = "gcs_download_launcher.sh", "entrypoint.sh"
 _VLLM = ("python", "-m", "vllm.entrypoints.api_server")
