@@ -1,5 +1,6 @@
-"""The serve step with KServe's own controller and webhooks: from an image to the first answer, and back."""
+"""The serve step with KServe's own controllers and webhooks: from an image to the first answer, and back."""
 
+import json
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from modelcar.oci.reference import Reference
 from modelcar.serving.documents import serving_documents
 from modelcar.serving.objects import find_object
 from modelcar.serving.platform import PLATFORMS, Platform
-from modelcar.serving.served_model import RegistryEntry, ServedModel, served_model
+from modelcar.serving.served_model import RegistryEntry, ServedModel, read_served_model, served_model
 from modelcar.steps.preflight.service import check_serve_as, is_served
 from modelcar.steps.serve import obstacle
 from modelcar.steps.serve.serve import Served, ServeRequest, serve
@@ -30,12 +31,27 @@ from tests.kubernetes.executors import applied
 from tests.kubernetes.kserve.controller import kserve
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
+from tests.kubernetes.pods import pod
 from tests.kubernetes.serving import runtime
+from tests.kubernetes.serving.image import SERVER
 from tests.kubernetes.serving.images import push_images
+from tests.kubernetes.waiting import until
 from tests.parts.registries import BasicAuthRegistry, auth_file
 
 NAME = "tiny"
 SERVICES, PLURAL = ("serving.kserve.io", "v1beta1"), "inferenceservices"
+COMPLETION = """
+import urllib.request
+asked = urllib.request.Request("http://{address}/v1/completions", b'{{"prompt": "hello", "max_tokens": 4}}')
+print(urllib.request.urlopen(asked, timeout=60).read().decode())
+"""
+LLMS, LLM_PLURAL = ("serving.kserve.io", "v1alpha2"), "llminferenceservices"
+LLM_PORT = 8000
+RUN_FOR_LLMS = f"""
+import sys
+sys.argv = ["", "/mnt/models"]
+exec(open("{SERVER}").read().replace("PORT = 8080", "PORT = {LLM_PORT}"), {{"__name__": "__main__"}})
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -219,6 +235,50 @@ def test_cancelled_step_leaves_nothing(
     assert said
     assert process.returncode == 143, rest
     assert is_gone(project)
+
+
+@pytest.fixture
+def llm_service(project: Cluster, images: dict[str, str], namespace: Namespace) -> Iterator[dict[str, Any]]:
+    """Give the LLMInferenceService that is printed for an image, with what OpenShift AI itself would bring to it.
+
+    That is the pull secret, by its webhook, and a preset's server, here one that this machine can run.
+    """
+    model = replace(read_served_model(images["one"]), gpus=1, service="llm")
+    (service,) = yaml.safe_load_all(serving_documents(model, Platform("rhoai-3"), "registry").llm_inference_service)
+    template = service["spec"]["template"]
+    (main,) = template["containers"]
+    main |= {"image": images["server"], "command": ["python3", "-c", RUN_FOR_LLMS]}
+    main["env"] = [*main.get("env", ()), {"name": "HF_HUB_OFFLINE", "value": "1"}]
+    template["imagePullSecrets"] = [{"name": "registry"}]
+    yield service
+    api = client.CustomObjectsApi(namespace.api)
+    api.delete_namespaced_custom_object(*LLMS, namespace.name, LLM_PLURAL, "llm")
+
+
+def test_llm_inference_service_s_server_has_the_model_and_answers(
+    llm_service: dict[str, Any], namespace: Namespace, local_cluster: LocalCluster, gpus: None
+) -> None:
+    """Its pod is as KServe's own controller writes it; there is no gateway here, by which others would reach it."""
+    api = client.CustomObjectsApi(namespace.api)
+    api.create_namespaced_custom_object(*LLMS, namespace.name, LLM_PLURAL, llm_service, field_validation="Strict")
+
+    def is_served() -> bool:
+        found = api.get_namespaced_custom_object(*LLMS, namespace.name, LLM_PLURAL, "llm")
+        conditions = found.get("status", {}).get("conditions", ())
+        return any((one["type"], one["status"]) == ("MainWorkloadReady", "True") for one in conditions)
+
+    until(is_served, "the server of the LLMInferenceService")
+    (pod_name,) = [
+        one.metadata.name
+        for one in namespace.core.list_namespaced_pod(namespace.name).items
+        if one.metadata.name.startswith("llm-kserve-")
+    ]
+    written = namespace.pod(pod_name)
+    assert [one.name for one in written.spec.containers] == ["main", "modelcar"]
+    assert [one.name for one in written.spec.init_containers] == ["modelcar-init"]
+    question = COMPLETION.format(address=f"{written.status.pod_ip}:{LLM_PORT}")
+    answer = namespace.run(pod("ask-llm", ["python3", "-c", question], local_cluster.image))
+    assert json.loads(answer.splitlines()[-1])["choices"][0]["text"]
 
 
 SIZE, SERVING = "io.modelcar.weights-size", "io.modelcar.serving"
