@@ -25,7 +25,7 @@ _MODULE = "sigs.k8s.io/kueue"
 _SOURCE = Path(__file__).parent / "programs" / "kueue"
 _GROUP = ("kueue.x-k8s.io", "v1beta2")
 _NAMESPACE, _SECRET, _PROCESS = "kueue-system", "kueue-webhook-server-cert", "kueue"
-_WEBHOOK_PORT, _HEALTH_PORT, _VISIBILITY_PORT = 9444, 9082, 9083
+_WEBHOOK_PORT, _HEALTH_PORT, _VISIBILITY_PORT = 9446, 9086, 9087
 _LEFT_OUT = {"Deployment", "APIService", "ConfigMap"}
 """Kinds of its own configuration that are for a pod of its, or for what nobody asks here."""
 
