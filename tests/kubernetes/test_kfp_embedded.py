@@ -112,7 +112,7 @@ def services(project: Namespace) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ["model-to-registry-streaming", "model-to-registry"])
-def test_a_pipeline_that_brings_its_code_serves_the_model_and_stays_below_argos_limit(
+def test_a_pipeline_with_its_code_serves_the_model_below_argos_limit(
     name: str,
     kfp_backend: Backend,
     compiled: Path,

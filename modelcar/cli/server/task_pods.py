@@ -19,7 +19,7 @@ _OWN = "executor"
 """Beginning of what Kubeflow's backend calls the node of a task's own work; the pods of its driver have other names."""
 
 _MAX_CHARS = 242
-"""Of what comes before the number in a pod's name (Argo, workflow/util/pod_name.go)."""
+"""Length of what comes before the number in a pod's name (Argo, workflow/util/pod_name.go)."""
 
 
 def pods_of_tasks(client: Client, run: str) -> dict[str, list[str]]:

@@ -105,7 +105,7 @@ def project(rules: Rules, hub: Hub, plain: Registry, folder: Path) -> Iterator[P
         yield made
 
 
-def test_whatever_it_says_and_whatever_was_done_before_the_image_is_whole_signed_and_taken_for_done(
+def test_whatever_it_says_the_image_is_whole_signed_and_taken_for_done(
     soak_seed: int,
     hub: Hub,
     plain_registry: Registry,
