@@ -102,8 +102,14 @@ def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
 
     both = {TARGET_SECRET, MIRROR_SECRET}
     assert secrets == {
-        "preflight": {*both, "huggingface-token", "modelcar-model-registry", "modelcar-signing-key"},
-        "download": {"huggingface-token"},
+        "preflight": {
+            *both,
+            "huggingface-token",
+            "modelcar-model-registry",
+            "modelcar-signing-key",
+            "modelcar-source",
+        },
+        "download": {"huggingface-token", "modelcar-source"},
         "build": {TARGET_SECRET, "modelcar-signing-key"},
         "mirror": both,
         "register": {*both, "modelcar-model-registry"},
