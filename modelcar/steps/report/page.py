@@ -25,8 +25,8 @@ SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
 FAILED = ("FAILED", "CANCELED", "CANCELLED")
 """Kubeflow's words for a run's tasks as a whole.
 
-It says RUNNING where a pod was ended before it could tell, and in release 2.14 also of a run that ended well, if the last of
-its conditions was not met: no pod comes after that one, and a pod tells what came before it.
+It says RUNNING where a pod was ended before it could tell, and in release 2.14 also of a run that ended well, if the
+last of its conditions was not met: no pod comes after that one, and a pod tells what came before it.
 """
 
 
