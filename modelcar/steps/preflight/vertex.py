@@ -218,7 +218,7 @@ def _parameters(request: VertexRequest) -> Iterator[Finding]:
     except ModelcarError as error:
         yield Finding.of("target", error)
         return
-    yield from _region("target", target.registry, request.location, "each start of a server pulls the model from there")
+    yield from _region("target", target.registry, request.location, "the model crosses regions on its way to a server")
     if request.run_location and request.run_location != request.location:
         yield Finding(
             "location",
