@@ -12,6 +12,7 @@ from tests.kubernetes.kfp import playground
 from tests.kubernetes.kfp.programs import object_store_program, pipelines_programs
 from tests.kubernetes.kfp.python import environment
 from tests.kubernetes.kserve.controller import programs as kserve_programs
+from tests.kubernetes.kueue import program as kueue_program
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.machine import MachineError
 from tests.kubernetes.programs.build import kubectl_program, programs
@@ -31,6 +32,7 @@ def parts() -> None:
         *programs(),
         kubectl_program(),
         kserve_programs(),
+        kueue_program(),
         pipelines_programs(),
         object_store_program(),
         environment(),

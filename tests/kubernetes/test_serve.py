@@ -29,9 +29,10 @@ from modelcar.steps.serve import obstacle
 from modelcar.steps.serve.serve import Served, ServeRequest, serve
 from tests.kubernetes.executors import applied
 from tests.kubernetes.kserve.controller import kserve
-from tests.kubernetes.local_cluster import NODES, LocalCluster
+from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import pod
+from tests.kubernetes.serving import runtime
 from tests.kubernetes.serving.image import SERVER
 from tests.kubernetes.serving.images import push_images
 from tests.kubernetes.waiting import until
@@ -39,7 +40,6 @@ from tests.parts.registries import BasicAuthRegistry, auth_file
 
 NAME = "tiny"
 SERVICES, PLURAL = ("serving.kserve.io", "v1beta1"), "inferenceservices"
-RUN = f"import runpy, sys; sys.argv = ['', '/mnt/models']; runpy.run_path('{SERVER}', run_name='__main__')"
 COMPLETION = """
 import urllib.request
 asked = urllib.request.Request("http://{address}/v1/completions", b'{{"prompt": "hello", "max_tokens": 4}}')
@@ -93,7 +93,7 @@ def project(
 ) -> Iterator[Cluster]:
     """Give a project with a serving runtime for language models and a pull secret, on nodes of two processors."""
     namespace.login("registry", pod_registry)
-    write_runtime(namespace, images["server"], RUN)
+    runtime.write_runtime(namespace, images["server"])
     small = {"cpu": "100m", "memory": "512Mi"}
     small_gpu = {**small, "nvidia.com/gpu": "1"}
     limits = {"cpu": "2", "memory": "2Gi", "nvidia.com/gpu": "1"}
@@ -115,38 +115,9 @@ def as_account(namespace: Namespace, account: str) -> Cluster:
 
 @pytest.fixture
 def gpus(local_cluster: LocalCluster) -> Iterator[None]:
-    """Have each node tell of two GPUs, as a device plugin does."""
-    set_gpus(local_cluster, "2")
-    yield
-    set_gpus(local_cluster, "0")
-
-
-def set_gpus(cluster: LocalCluster, count: str) -> None:
-    body = {"status": {"capacity": {"nvidia.com/gpu": count}, "allocatable": {"nvidia.com/gpu": count}}}
-    for node in NODES:
-        client.CoreV1Api(cluster.api).patch_node_status(node, body)
-
-
-def write_runtime(namespace: Namespace, image: str, program: str) -> None:
-    """Creates the serving runtime of the tests: mistral.rs for the format that KServe gives language models."""
-    container = {
-        "name": "kserve-container",
-        "image": image,
-        "command": ["python3", "-c", program],
-        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "HF_HUB_OFFLINE", "value": "1"}],
-        "ports": [{"containerPort": 8080, "protocol": "TCP"}],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10},
-    }
-    formats = [{"name": "huggingface", "version": "1", "autoSelect": True}]
-    runtime = {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ServingRuntime",
-        "metadata": {"name": "mistralrs"},
-        "spec": {"supportedModelFormats": formats, "containers": [container]},
-    }
-    client.CustomObjectsApi(namespace.api).create_namespaced_custom_object(
-        "serving.kserve.io", "v1alpha1", namespace.name, "servingruntimes", runtime
-    )
+    """Have each node tell of two GPUs."""
+    with runtime.gpus(local_cluster):
+        yield
 
 
 def serve_image(project: Cluster, image: str, connection: str = "registry") -> Served:
@@ -237,16 +208,7 @@ def test_server_that_ends_is_the_runtime_s_fault(
 ) -> None:
     monkeypatch.setattr(obstacle, "MAX_RESTARTS", 1)
     broken = "import sys; print('no such architecture'); sys.exit(3)"
-    body = {
-        "spec": {
-            "containers": [
-                {"name": "kserve-container", "image": images["server"], "command": ["python3", "-c", broken]}
-            ]
-        }
-    }
-    client.CustomObjectsApi(namespace.api).patch_namespaced_custom_object(
-        "serving.kserve.io", "v1alpha1", namespace.name, "servingruntimes", "mistralrs", body
-    )
+    runtime.change_program(namespace, images["server"], broken)
 
     with pytest.raises(ClusterError, match=r"for runtime: kserve-container ended.*no such architecture"):
         serve_image(project, images["one"])

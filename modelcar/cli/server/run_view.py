@@ -14,6 +14,7 @@ from rich.filesize import decimal
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import failures
+from modelcar.cluster.queue import queue_of_pod
 from modelcar.cluster.run_state import NODE_NAME, RunState
 from modelcar.cluster.run_state import Step as StepState
 from modelcar.pipelines.shared_code import NEVER
@@ -278,6 +279,8 @@ def _note_hindered_drivers(steps: list[Step], pods: Sequence[Any]) -> None:
 
 def _hindrance(pod: Any) -> str:
     """Returns why a pod does not run yet, in the scheduler's or the kubelet's words."""
+    if queue := queue_of_pod(pod):
+        return f"waits in the queue {queue} to be admitted"
     for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         waiting = status.state and status.state.waiting
         if waiting and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
