@@ -14,7 +14,7 @@ PATIENCE_SECONDS, TIDY_SECONDS = 1.5, 1.9
 _SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 CLEAR_LINE = "\r\x1b[2K"
-"""Takes away what is on the terminal's line, such as a bar."""
+"""Code that takes away what is on the terminal's line, such as a bar."""
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ _TELLING_KEYS = {
     "hidden_size",
     "quantization_config",
 }
-"""Of a configuration that transformers wrote."""
+"""Keys of a configuration that transformers wrote."""
 
 _TORCH_LIKE = (Format.SAFETENSORS, Format.TORCH)
 _PICKLING_LIBRARIES = ("", "sklearn", "scikit-learn", "skops")

@@ -16,10 +16,10 @@ COMPARABLE = 8
 """Times: the same weights in 32 and in 4 bits."""
 
 _TELLING_BYTES = 100_000
-"""Below this sizes tell nothing: a header or a container is as large as the weights."""
+"""Size below which sizes tell nothing: a header or a container is as large as the weights."""
 
 _VERSION = re.compile(r"(?<![a-z0-9.])v?\d+(?:\.\d+)+(?![a-z0-9])|(?<![a-z0-9])\d+[-_]?steps?", re.IGNORECASE)
-"""Of a model, `v0.9.1`, or the steps that it was distilled to, `8step`; a number alone may count parts."""
+"""Version of a model, `v0.9.1`, or the steps that it was distilled to, `8step`; a number alone may count parts."""
 
 _MIN_VERSION_BYTES = 100_000_000
 _TWIN_RATIOS = (1.0, 2.0, 0.5, 4.0, 0.25)

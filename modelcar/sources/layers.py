@@ -17,7 +17,7 @@ from modelcar.errors import SourceError, WrongBytesError
 from modelcar.oci import spec
 from modelcar.oci.registry import Repository
 from modelcar.progress import Count
-from modelcar.retries import going_on
+from modelcar.retries import resume_reading
 
 READ_BYTES = 1 << 20
 KEPT_STATES = 256
@@ -121,7 +121,7 @@ class Layer:
             raise WrongBytesError(f"the layer {self._digest} ends early", "The registry is damaged")
 
     def _packed(self, offset: int) -> Iterator[bytes]:
-        return going_on(lambda at: self._repository.read_blob(self._digest, at), offset)
+        return resume_reading(lambda at: self._repository.read_blob(self._digest, at), offset)
 
     def _list(self, unpacked: Iterator[bytes], is_wanted: Callable[[str], bool]) -> None:
         stream = cast(IO[bytes], _Stream(unpacked))

@@ -34,11 +34,11 @@ from modelcar.progress import Progress
 from modelcar.sources.opening import open_source
 
 PARALLEL_FILES = 8
-"""As `hf download` has it."""
+"""Number of files at once, as in `hf download`."""
 
 ATTEMPTS = 2
 SECONDS_BETWEEN_LOOKS = 0.1
-"""While another download holds a file."""
+"""Time between two looks while another download holds a file."""
 
 
 @dataclass(frozen=True)
