@@ -105,7 +105,7 @@ class Run:
         return self
 
     def wait_for(self, condition: Callable[["Run"], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-        """Asks again and again until the answer is true, and returns it; of a run that has ended, only a while longer."""
+        """Asks again and again until the answer is true, and returns it; of an ended run, only a while longer."""
         now = time.monotonic()
         deadline, going = now + seconds, now
         while not (answer := condition(self)):
