@@ -165,7 +165,7 @@ class Repository:
             )
         path = self._path(f"manifests/{version}")
         headers = {"Content-Type": stored.media_type}
-        answers = status.SUCCESS | {400, 404}
+        answers = status.NO_REFUSAL | {400, 404}
         written = self._connection.request("PUT", path, self._scope, answers, headers=headers, body=stored.content)
         if written.status_code not in status.SUCCESS and error_format.codes(written) & _NOT_THERE_YET:
             error = RegistryUnwellError(
@@ -175,7 +175,9 @@ class Repository:
             )
             error.status = written.status_code
             raise error
-        self._connection.checked(written, self._scope, status.SUCCESS)
+        is_plain = written.status_code in status.SUCCESS or written.status_code not in status.NO_REFUSAL
+        if is_plain or not self._keeps(stored.content):
+            self._connection.checked(written, self._scope, status.SUCCESS)
         arrived = written.headers.get("Docker-Content-Digest", "").lower()
         if spec.contradicts(arrived, stored.content) and not self._keeps(stored.content):
             raise RegistryUnwellError(f"{self._name(version)} was stored as {arrived}, not {stored.digest}")

@@ -151,7 +151,7 @@ def _is_written(response: requests.Response) -> bool:
     """Tells whether an answer says that something was written; a token is asked for with a form, and is no such."""
     method = response.request.method
     asked = method in ("PATCH", "PUT", "DELETE") or (method == "POST" and not response.request.body)
-    return asked and response.status_code in status.SUCCESS
+    return asked and response.status_code in status.NO_REFUSAL
 
 
 def _keep_written(response: requests.Response) -> None:
