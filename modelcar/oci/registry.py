@@ -104,7 +104,7 @@ class Repository:
         """Returns the manifest or index under a tag or digest; None if there is none.
 
         A registry that refuses to show it, but lets us do other things in the repository, has none: Artifactory answers
-        so.
+        so. Whatever else it answers, it has none if it says so when it is asked for the head alone.
 
         Raises:
             WrongBytesError: What came back is not what the digest says.
@@ -113,9 +113,21 @@ class Repository:
         try:
             return self._read_manifest(version)
         except CredentialsError as refusal:
-            if refusal.status != requests.codes.forbidden or not self._may_do_other_things():
+            allowed = refusal.status == requests.codes.forbidden and self._may_do_other_things()
+            if not (allowed or self._is_absent(version)):
                 raise
             return None
+        except RegistryError as error:
+            if not (error.status and self._is_absent(version)):
+                raise
+            return None
+
+    def _is_absent(self, version: str) -> bool:
+        try:
+            path = self._path(f"manifests/{version}")
+            return self._connection.send("HEAD", path, self._scope, headers=_ACCEPT).status_code in status.ABSENT
+        except RegistryError:
+            return False
 
     def manifest(self, version: str) -> Stored:
         """Returns the manifest or index under a tag or digest.
