@@ -285,7 +285,8 @@ class HubFile:
         if status in (requests.codes.ok, requests.codes.partial_content):
             return
         host = urlsplit(response.url).netloc
-        if response.history and status in _ENDED_LINK:
+        # Also of a link that another part of the file was given a moment ago.
+        if status in _ENDED_LINK and (response.history or _origin(response.url) != _origin(self._url)):
             raise HubUnwellError(
                 f"{host} rejected the Hub's signed link to {self} ({status}): it has expired",
                 "Check the clock of this machine",
