@@ -18,7 +18,7 @@ from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.listing import list_referrers
 from modelcar.oci.reference import Reference
 from modelcar.oci.stored import Stored as Stored
-from modelcar.oci.stored import media_type_of
+from modelcar.oci.stored import media_type_of, understood
 from modelcar.oci.upload import Upload
 from modelcar.retries import pause, retrying
 
@@ -112,13 +112,9 @@ class Repository:
         """
         try:
             return self._read_manifest(version)
-        except CredentialsError as refusal:
-            allowed = refusal.status == requests.codes.forbidden and self._may_do_other_things()
-            if not (allowed or self._is_absent(version)):
-                raise
-            return None
         except RegistryError as error:
-            if not (error.status and self._is_absent(version)):
+            allowed = error.status == requests.codes.forbidden and self._may_do_other_things()
+            if not (allowed or (error.status and self._is_absent(version))):
                 raise
             return None
 
@@ -162,7 +158,7 @@ class Repository:
                 f"{self._name(version)} came back as {stored.digest}, and was sent as {sent}",
                 "Something on the way alters it: check proxies",
             )
-        return self._understood(stored, version)
+        return understood(stored, self._name(version))
 
     @retrying
     def put_manifest(self, stored: Stored, version: str) -> bool:
@@ -401,12 +397,3 @@ class Repository:
     def _name(self, version: str) -> str:
         separator = "@" if spec.is_digest(version) else ":"
         return f"{self.reference.registry}/{self.reference.repository}{separator}{version}"
-
-    def _understood(self, stored: Stored, version: str) -> Stored:
-        if stored.media_type not in (*spec.INDEXES, *spec.MANIFESTS):
-            raise RegistryError(f"{self._name(version)} is no image, but {stored.media_type or 'untyped'}")
-        try:
-            stored.annotations()
-        except RegistryError as error:
-            raise RegistryError(f"{self._name(version)} is malformed: {error}") from None
-        return stored
