@@ -22,7 +22,7 @@ MAX_READ_BYTES = 96 << 20
 _READERS = 8
 _TOP_FILES = (
     "config.json", "model_index.json", "modules.json", "adapter_config.json", "hf_quant_config.json",
-    "quantize_config.json", "quant_config.json",
+    "quantize_config.json", "quant_config.json", "params.json",
 )  # fmt: skip
 _CONFIGS = ("config.json", "adapter_config.json", "genai_config.json")
 

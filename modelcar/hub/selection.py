@@ -19,6 +19,7 @@ from modelcar.hub.facts import Facts, read_facts
 from modelcar.hub.formats import MIN_UNKNOWN_BYTES, MMPROJ
 from modelcar.hub.gguf_header import read_gguf_header
 from modelcar.hub.model_class import ModelClass
+from modelcar.hub.nameless_adapters import is_nameless_adapter
 from modelcar.hub.peek import Peek
 from modelcar.hub.snapshot import ALL_FILES, PublishedFile, Snapshot
 from modelcar.hub.source import Source
@@ -129,8 +130,10 @@ class Selection:
 
 
 def facts_of(whole: Snapshot, peek: Peek) -> Facts:
-    """Reads what a commit's small files, and a GGUF's header, say of how the model is put together."""
+    """Reads what a commit's small files, and the headers of some weights, say of how the model is put together."""
     facts = read_facts(whole.model, whole.files, whole.card, peek.read)
+    if not facts.card.is_adapter and is_nameless_adapter(whole.files, peek.read_part):
+        return replace(facts, card=facts.card.model_copy(update={"is_adapter": True}))
     if boosted := find_boosted(whole.files, peek.read_part):
         return replace(facts, boosted=boosted)
     ggufs = [file for file in whole.files if file.path.endswith(".gguf") and not MMPROJ.search(file.path)]

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from modelcar.hub.architectures import is_for_transformers, is_pooled
 from modelcar.hub.facts import Facts, text
 from modelcar.hub.formats import GGUF_PIECE, Format
-from modelcar.hub.model_class import ModelClass
+from modelcar.hub.model_class import ModelClass, main_group
 from modelcar.hub.remote_code import code_needed
 from modelcar.hub.snapshot import Serving
 from modelcar.hub.weight_groups import WeightGroup
@@ -53,8 +53,8 @@ class Served:
 
     @property
     def main(self) -> WeightGroup:
-        """Its largest weights."""
-        return max(self.weights, key=lambda group: group.size)
+        """The weights that it is known by."""
+        return main_group(self.weights)
 
 
 def serving_of(model: Served) -> Serving:
@@ -114,7 +114,7 @@ def _adapter(model: Served) -> Serving:
     folders = sorted({group.folder for group in model.weights})
     name = model.facts.model.rpartition("/")[2] or "adapter"
     modules = tuple(f"{folder or name}={MOUNT}/{folder}".rstrip("/") for folder in folders)
-    if any(group.base == "pytorch_lora_weights" for group in model.weights):
+    if not any(PurePosixPath(path).name == "adapter_config.json" for path in model.paths):
         limit = f"It is an adapter of diffusers: it is loaded onto {base or 'its base model'}."
         return Serving(
             model_class=model.model_class,

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -34,6 +34,14 @@ _MAIN_STEMS = frozenset((
 _DOTTED_VARIANT = re.compile(r"(?P<base>model|pytorch_model|diffusion_pytorch_model)\.(?P<variant>[A-Za-z]\w*)$")
 """`pytorch_model.generator`: transformers and diffusers put whatever variant there is behind a dot."""
 
+_WHOLE = frozenset((
+    "model", "models", "weights", "checkpoint", "checkpoints", "ckpt", "pytorch", "torch", "safetensors", "hf",
+    "transformers", "original", "final", "best", "last", "latest", "merged", "full", "ema", "pruned",
+    "release", "exported", "main",
+))  # fmt: skip
+"""Words of names that mean the whole model, whatever it is called."""
+
+_MIN_NAME_CHARS = 6
 _MISSING_SHOWN = 3
 
 
@@ -50,6 +58,7 @@ class WeightGroup:
         extras: Files that go with them alone: their index, a graph's external data.
         problems: What is wrong with the group, each the end of the sentence "the weights …".
         named: Whether an index that could be read names exactly these files.
+        named_as_model: Whether its name says that it is the whole model: the repository's own name, or `checkpoint`.
     """
 
     folder: str
@@ -60,6 +69,7 @@ class WeightGroup:
     extras: tuple[PublishedFile, ...] = ()
     problems: tuple[str, ...] = ()
     named: bool = False
+    named_as_model: bool = False
 
     @cached_property
     def size(self) -> int:
@@ -112,14 +122,14 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
     for file in files:
         found = facts.boosted.get(file.path) or weights_format(file.path, beside)
         if found is not None:
-            key, number = _key(file, found)
+            key, number = _key(file, found, beside)
             sets[key].append((file, number))
     if not sets:
         # Grok's `ckpt-0/tensor00000_000` and the like: only their first bytes can tell what they are.
         for file in files:
             if may_be_weights(file.path, file.size):
                 sets[_folder(PurePosixPath(file.path)), "", Format.UNKNOWN, "", 0].append((file, None))
-    groups = [_group(key, members) for key, members in sets.items()]
+    groups = [_group(key, members, facts.model) for key, members in sets.items()]
     groups = [_with_extras(group, beside) for group in groups]
     indexes = [file for file in files if is_index(file.path)]
     return sorted(
@@ -128,15 +138,21 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
     )
 
 
-def _key(file: PublishedFile, found: Format) -> tuple[tuple[str, str, Format, str, int], int | None]:
+def _key(
+    file: PublishedFile, found: Format, beside: Collection[str]
+) -> tuple[tuple[str, str, Format, str, int], int | None]:
     pure = PurePosixPath(file.path)
     if root := package_root(file.path):
         place = PurePosixPath(root)
-        return (_folder(place), place.name, found, "", 0), None
+        packed = parse_stem(place.stem)
+        form = packed.variant or ("compiled" if place.suffix == ".mlmodelc" else "")
+        return (_folder(place), packed.base, found, form, 0), None
     folder, stem = _folder(pure), pure.name.removesuffix(pure.suffix)
     if found is Format.TENSORFLOW and pure.suffix not in (".h5", ".keras", ".hdf5"):
         stem = pure.name.partition(".")[0]
         return (folder, stem, found, "", 0), None
+    if found is Format.TENSORFLOW and pure.suffix != ".keras" and f"{pure.with_suffix('.keras')}" in beside:
+        return (folder, stem, found, "h5", 0), None
     if found is Format.TORCH and pure.name.endswith(".pth.tar"):
         stem = pure.name.removesuffix(".pth.tar")
     if found is Format.GGUF and (piece := GGUF_PIECE.search(pure.name)) is not None:
@@ -155,11 +171,28 @@ def _folder(pure: PurePosixPath) -> str:
     return "" if str(pure.parent) == "." else str(pure.parent)
 
 
-def _group(key: tuple[str, str, Format, str, int], members: Sequence[tuple[PublishedFile, int | None]]) -> WeightGroup:
+def _group(
+    key: tuple[str, str, Format, str, int], members: Sequence[tuple[PublishedFile, int | None]], model: str
+) -> WeightGroup:
     folder, base, found, variant, count = key
     weights = tuple(file for file, _ in members)
     problems = [*_spoilt(found, weights), *_gaps({number for _, number in members if number is not None}, count, base)]
-    return WeightGroup(folder, base, found, variant, weights, problems=tuple(problems))
+    whole = is_model_name(base, model)
+    return WeightGroup(folder, base, found, variant, weights, problems=tuple(problems), named_as_model=whole)
+
+
+def is_model_name(name: str, model: str) -> bool:
+    """Tells whether a file's or a folder's name means the whole model: the repository's own name, or a word for it.
+
+    Args:
+        name: The name, without shard, variant and suffix.
+        model: The model's id on the Hub.
+    """
+    words = set(filter(None, re.split(r"[-_. ]", name.lower())))
+    if words and words <= _WHOLE:
+        return True
+    plain, own = (re.sub(r"[^a-z0-9]", "", one.lower()) for one in (name, model.rpartition("/")[2]))
+    return min(len(plain), len(own)) >= _MIN_NAME_CHARS and (plain.startswith(own) or own.startswith(plain))
 
 
 def _spoilt(found: Format, weights: Sequence[PublishedFile]) -> Iterator[str]:
