@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from benchmarks import build, direct, download, memory, mirror, peers, per_link, report, signing, stream, xet
-from benchmarks.place import prepared
+from benchmarks.place import MOST_ON_DISK, prepared
 
 SUBJECTS: tuple[ModuleType, ...] = (build, direct, download, mirror, stream, per_link, xet, memory, signing)
-LARGE_SUBJECTS: tuple[ModuleType, ...] = (direct, stream, memory)
+LARGE_SUBJECTS: tuple[ModuleType, ...] = (direct, stream, per_link, memory)
 ORDER = [
     *(name for subject in SUBJECTS for name in subject.FIGURES),
     *(name for subject in LARGE_SUBJECTS for name in subject.LARGE_FIGURES),
@@ -51,11 +51,11 @@ def _measure(program: Path, subjects: list[ModuleType], only: list[str], size: i
     for subject in subjects:
         if not only or {_title(subject), *subject.FIGURES} & set(only):
             print(_title(subject), flush=True)
-            with prepared(program, size, subject.SHARDS) as place:
+            with prepared(program, size, subject.SHARDS, times_on_disk=_room(subject)) as place:
                 report.write(subject.measure(place, runs), ORDER)
         if (large and subject in LARGE_SUBJECTS) or set(_large(subject)) & set(only):
             print(f"{_title(subject)}, 8 GiB", flush=True)
-            with prepared(program, LARGE_MIB << 20, subject.LARGE_SHARDS) as place:
+            with prepared(program, LARGE_MIB << 20, subject.LARGE_SHARDS, times_on_disk=_room(subject)) as place:
                 report.write(subject.measure_large(place, min(runs, MOST_LARGE_RUNS)), ORDER)
 
 
@@ -75,6 +75,10 @@ def _chosen(only: list[str]) -> list[ModuleType]:
 
 def _large(subject: ModuleType) -> tuple[str, ...]:
     return subject.LARGE_FIGURES if subject in LARGE_SUBJECTS else ()
+
+
+def _room(subject: ModuleType) -> int:
+    return getattr(subject, "TIMES_ON_DISK", MOST_ON_DISK)
 
 
 def _title(subject: ModuleType) -> str:

@@ -3,7 +3,7 @@
 import os
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.pairs import Runs, Side, alternate
@@ -18,23 +18,38 @@ FIGURES = (
     "stream_per_link_over_aria2_8_files",
     "download_per_link_over_aria2_8_files",
     "stream_per_link_rss_mib",
+    "stream_per_link_over_no_limit",
     "stream_over_line_1_gbit",
+    "stream_over_line_10_gbit",
     "download_read_back",
     "stream_cpu_over_minimum",
 )
-SHARDS = 4
+SHARDS = LARGE_SHARDS = 16
+"""Layers in flight at most: each goes into a registry over one connection."""
+
+TIMES_ON_DISK = 4
+LARGE_FIGURES = tuple(
+    f"stream_over_line_{line}_{size}" for line in ("1_gbit", "10_gbit") for size in ("at_8_gib", "at_48_gib")
+)
 LINK = 20_000_000
 """Bytes a second of each connection."""
 
-GIGABIT = 125_000_000
+LINES = {"1_gbit": 125_000_000, "10_gbit": 1_250_000_000}
+"""Bytes a second of lines, by what figures call them."""
+
 FAST_LINK = 100_000_000
 SMALL_MEMORY = 400 << 20
-ONE, EIGHT = "example/one-file", "example/eight-files"
+ONE, EIGHT, QUARTER = "example/one-file", "example/eight-files", "example/quarter"
+EXTRAPOLATED = 48 << 30
 OURS_STREAM = "`stream(model, A)`"
 OURS_BOTH = "`stream(model, A, mirror=B)`"
 OURS_DOWNLOAD = "`download(model, claim)`"
 ARIA2 = "`aria2c -x16 -s16 -j8 --file-allocation=none -d $CLAIM/x -i URLS`"
 HUB = ", from a Hub that gives each connection 20 MB/s"
+FAR = {
+    line: f"from a Hub and into a registry at lines of {line.partition('_')[0]} Gbit/s each, 100 MB/s for a connection"
+    for line in LINES
+}
 MINIMUM = (
     "`openssl sha256 FILE …` twice, `curl --location --output /dev/null FILE …`, and "
     "`curl --upload-file FILE UPLOAD?digest=DIGEST …`"
@@ -48,7 +63,8 @@ def measure(place: Place, runs: int) -> list[Figure]:
     publish(place, EIGHT, [100 << 20] * 8)
     with place.hub(connection_rate=LINK) as hub:
         one, eight = (_against_aria2(place, hub, model, runs) for model in (ONE, EIGHT))
-    return [*one[:2], *(_renamed(figure) for figure in eight[:2]), eight[2], _line(place, runs), *_costs(place, runs)]
+    figures = [*one[:2], *(_renamed(figure) for figure in eight[:2]), *one[3:], eight[2]]
+    return [*figures, *_lines(place, min(runs, 3)), *_costs(place, runs)]
 
 
 def _against_aria2(place: Place, hub: str, model: str, runs: int) -> list[Figure]:
@@ -57,13 +73,15 @@ def _against_aria2(place: Place, hub: str, model: str, runs: int) -> list[Figure
         Side("download", OURS_DOWNLOAD + HUB, lambda: _download(place, hub, model)),
         Side("aria2c", ARIA2 + HUB, lambda: _aria2(place, hub, model)),
         Side("into two", OURS_BOTH + HUB, lambda: _stream(place, hub, model, two=True)),
+        Side("no limit", OURS_STREAM, lambda: _stream(place, place.hub_url, model)),
     )
-    stream, download, aria2, both = alternate(sides, runs)
+    stream, download, aria2, both, no_limit = alternate(sides, runs)
     most = max(peak for run in both.measurements for name, peak in run.memory.items() if name.startswith("python"))
     return [
         ratio(FIGURES[0], stream, aria2, target=1.25),
         ratio(FIGURES[1], download, aria2, target=1.15),
         Figure(FIGURES[4], mib(most), f"{mib(most):.0f} MiB", "", 256, OURS_BOTH + HUB),
+        ratio("stream_per_link_over_no_limit", stream, no_limit, target=1.1),
     ]
 
 
@@ -71,14 +89,42 @@ def _renamed(figure: Figure) -> Figure:
     return Figure(f"{figure.name}_8_files", figure.value, figure.ours, figure.peer, figure.target, figure.run)
 
 
-def _line(place: Place, runs: int) -> Figure:
-    """Measures a stream over a line of 1 Gbit/s that connections share, each of which may have 100 MB/s."""
-    with place.hub(rate=GIGABIT, connection_rate=FAST_LINK) as hub:
-        side = Side("1 Gbit/s", f"{OURS_STREAM}, from a Hub at a line of 1 Gbit/s", lambda: _stream(place, hub, MODEL))
-        (ours,) = alternate((side,), min(runs, 3))
-    least = place.size / GIGABIT
-    shown = f"{place.size / 1e9:.2f} GB need {least:.1f} s"
-    return Figure("stream_over_line_1_gbit", round(ours.seconds / least, 3), ours.spread, shown, 1.10, ours.side.shown)
+def _lines(place: Place, runs: int) -> Iterator[Figure]:
+    for line in LINES:
+        ours = _over_line(place, line, MODEL, runs)
+        yield _over_least(f"stream_over_line_{line}", line, ours.seconds, place.size, 1.10, ours.spread)
+
+
+def measure_large(place: Place, runs: int) -> list[Figure]:
+    """Measures streams over lines at two sizes; what a size of 48 GiB would take follows from them."""
+    publish(place, QUARTER, [place.size // 4 // LARGE_SHARDS >> 20 << 20] * LARGE_SHARDS)
+    return [figure for line in LINES for figure in _lines_at_sizes(place, line, min(runs, 3))]
+
+
+def _lines_at_sizes(place: Place, line: str, runs: int) -> Iterator[Figure]:
+    small, large = (size_of(place, model) for model in (QUARTER, MODEL))
+    quarter, whole = (_over_line(place, line, model, runs) for model in (QUARTER, MODEL))
+    yield _over_least(f"stream_over_line_{line}_at_8_gib", line, whole.seconds, large, 1.10, whole.spread)
+    each = (whole.seconds - quarter.seconds) / (large - small)
+    seconds = whole.seconds + each * (EXTRAPOLATED - large)
+    shown = (
+        f"{seconds:.1f} s, from {quarter.spread} for {small / 1e9:.2f} GB and {whole.spread} for {large / 1e9:.2f} GB"
+    )
+    yield _over_least(f"stream_over_line_{line}_at_48_gib", line, seconds, EXTRAPOLATED, 1.05, shown)
+
+
+def _over_line(place: Place, line: str, model: str, runs: int) -> Runs:
+    """Measures streams whose Hub and registry are each at the far end of a line."""
+    with place.hub(rate=LINES[line], connection_rate=FAST_LINK) as hub:
+        side = Side(line, f"{OURS_STREAM}, {FAR[line]}", lambda: _stream_far(place, hub, model, LINES[line]))
+        (ours,) = alternate((side,), runs)
+    return ours
+
+
+def _over_least(name: str, line: str, seconds: float, size: int, target: float, shown: str) -> Figure:
+    least = size / LINES[line]
+    needed = f"{size / 1e9:.2f} GB need {least:.1f} s"
+    return Figure(name, round(seconds / least, 3), shown, needed, target, f"{OURS_STREAM}, {FAR[line]}")
 
 
 def _costs(place: Place, runs: int) -> list[Figure]:
@@ -124,6 +170,14 @@ def _stream(place: Place, hub: str, model: str, *, two: bool = False) -> Measure
     return measured
 
 
+def _stream_far(place: Place, hub: str, model: str, rate: float) -> Measurement:
+    with place.new_far_registry(rate, FAST_LINK) as host:
+        target = f"{host}/{_IMAGE}"
+        measured = place.stream(model, target, hub=hub)
+        check_image(target, size_of(place, model))
+    return measured
+
+
 def _download(place: Place, hub: str, model: str, memory: int = 0) -> Measurement:
     with place.new_directory() as work:
         measured = place.download(model, work, hub=hub, memory=memory)
@@ -159,8 +213,9 @@ def publish(place: Place, model: str, sizes: Sequence[int]) -> None:
     """Publishes files of such sizes on the Hub, which nothing can compress."""
     with tempfile.TemporaryDirectory(dir=place.hub_root.parent) as folder:
         sources: dict[str, Path] = {}
-        for number, size in enumerate(sizes):
-            path = Path(folder) / f"part-{number}.gguf"
+        for number, size in enumerate(sizes, 1):
+            # Parts of one model by their names: of files with names of their own one would have to be chosen.
+            path = Path(folder) / f"weights-{number:05}-of-{len(sizes):05}.gguf"
             with path.open("wb") as file:
                 for _ in range(size >> 20):
                     file.write(os.urandom(1 << 20))

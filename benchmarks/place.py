@@ -28,7 +28,7 @@ from tests.parts.xet import XetStorage
 MODEL = "example/llama"
 GIGABIT = 125_000_000
 """Bytes a second."""
-_MOST_ON_DISK = 6
+MOST_ON_DISK = 6
 """Times the model: on the claim, what the request's recipe makes of it; else the Hub's and two registries'."""
 
 
@@ -143,6 +143,19 @@ class Place:
             shutil.rmtree(folder)
 
     @contextmanager
+    def new_far_registry(self, rate: float, connection_rate: float) -> Iterator[str]:
+        """A registry that has nothing yet, at the far end of a line; gives its host for those who are here.
+
+        Args:
+            rate: Bytes a second over all connections together, in each direction.
+            connection_rate: Bytes a second over each connection.
+        """
+        with self.new_registry() as registry:
+            command = ["tests.parts.shaping_proxy", registry.host]
+            with _serving([*command, "--rate", str(rate), "--connection-rate", str(connection_rate)]) as host:
+                yield host
+
+    @contextmanager
     def new_directory(self) -> Iterator[Path]:
         """An empty directory on the claim, removed afterwards."""
         with tempfile.TemporaryDirectory(prefix="work-", dir=self.claim) as folder:
@@ -156,7 +169,9 @@ class Place:
 
 
 @contextmanager
-def prepared(program: Path, size: int, shards: int, *, zeros: bool = False) -> Iterator[Place]:
+def prepared(
+    program: Path, size: int, shards: int, *, zeros: bool = False, times_on_disk: int = MOST_ON_DISK
+) -> Iterator[Place]:
     """Prepares a place and a model of about so many bytes in so many files; nothing of it is left afterwards.
 
     Args:
@@ -165,13 +180,14 @@ def prepared(program: Path, size: int, shards: int, *, zeros: bool = False) -> I
         shards: Its files.
         zeros: Let its weights be zeros, which take no room as a source, and let what the servers keep be compressed, so
             that they take none in a registry either.
+        times_on_disk: How often its bytes are on the disk, at most.
 
     Raises:
         SystemExit: The disk is too small.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcar-benchmark-")))
-        room = size // 8 if zeros else _MOST_ON_DISK * size
+        room = size // 8 if zeros else times_on_disk * size
         if shutil.disk_usage(folder).free < room:
             raise SystemExit(f"{folder} needs {room >> 30} GiB of room; set TMPDIR to where there is")
         claim = stack.enter_context(disk.ext4(folder / "claim", 8 * size))
@@ -238,16 +254,26 @@ def hub_env(hub_url: str) -> dict[str, str]:
 
 @contextmanager
 def _hub(root: Path, *options: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.parts.hub", "--root", str(root), *options]
+    with _serving(["tests.parts.hub", "--root", str(root), *options]) as url:
+        requests.get(f"{url}/api/models/{MODEL}", timeout=30).raise_for_status()
+        yield url
+
+
+@contextmanager
+def _serving(module: Sequence[str]) -> Iterator[str]:
+    """Runs a module, with its arguments, that prints where it serves."""
     # It ends when its standard input does, so also when this process is killed.
     with subprocess.Popen(
-        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", *module],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdin
         assert process.stdout
-        url = process.stdout.readline().strip()
         try:
-            requests.get(f"{url}/api/models/{MODEL}", timeout=30).raise_for_status()
-            yield url
+            yield process.stdout.readline().strip()
         finally:
             process.stdin.close()

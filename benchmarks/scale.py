@@ -19,7 +19,7 @@ from modelcar.image import layout
 from modelcar.image.request import ImageRequest
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.oci.transfer import PARALLEL
+from modelcar.oci.turns import FIRST
 from modelcar.steps.stream import stream
 from tests.parts.hub import Hub
 from tests.parts.registries import registry_plain
@@ -90,7 +90,7 @@ def _row(total: int, shard: float, found: Constants) -> str:
     files = _files(total, shard)
     begin = f"| {total} GB | {len(files) - SMALL_FILES} of {shard:g} GB"
     try:
-        parts = layout.part(_snapshot(files), lambda file: OnDisk(Path(file.path)))
+        parts = layout.part(_snapshot(files), lambda file: OnDisk.at(Path(file.path)))
     except BuildError as error:
         return f"{begin} | refused: {str(error).partition('. ')[0]} |" + " |" * 9
     count, size = len(parts), sum(part.size for part in parts)
@@ -107,7 +107,7 @@ def _row(total: int, shard: float, found: Constants) -> str:
         _time(2 * size / found.hashed),
         _time(2 * size / found.hashed / 2),
         f"{asked:.0f}",
-        f"{asked * ROUND_TRIP / PARALLEL:.0f} s",
+        f"{asked * ROUND_TRIP / FIRST:.0f} s",
         f"{manifest / 1000:.0f} kB",
         f"{notes / 1000:.0f} kB",
     )

@@ -70,7 +70,7 @@ def _against_hf(place: Place, storage: XetStorage, runs: int) -> Figure:
 
 def _download(place: Place, hub: str, model: str, transport: str) -> Measurement:
     with place.new_directory() as work:
-        command = [place.program / "python", "-c", _DOWNLOAD, model, str(work), transport]
+        command: list[str | Path] = [place.program / "python", "-c", _DOWNLOAD, model, work, transport]
         measured = place.pods.run(command, hub_env(hub))
         check_files(work, size_of(place, model))
     return measured

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelcar.cluster.executor import QUEUE
+from modelcar.cluster.queue import QUEUE
 from modelcar.errors import BuildError
 from modelcar.pipelines.delivery import EMBEDDED, Delivery
 from modelcar.pipelines.shared_code import share_code

@@ -23,7 +23,7 @@ Value = Any
 CLAIM, HF_TOKEN, SIGNING = "modelcar", "huggingface-token", "modelcar-signing-key"
 TARGET, MIRROR = "modelcar-target-registry", "modelcar-mirror-registry"
 MODEL_REGISTRY, SOURCE = "modelcar-model-registry", "modelcar-source"
-"""Names of the claim and of the Secrets, as manifests/ has them and the pipelines' forms."""
+"""The claim and the Secrets, as manifests/ has them and the pipelines' forms."""
 
 
 def never_cached(task: Task, retries: int, hours: int) -> None:

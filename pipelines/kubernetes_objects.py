@@ -18,11 +18,11 @@ from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 API_VERSION = "pipelines.kubeflow.org/v2beta1"
 DIGITS = 12
-"""Of the hash of a pipeline's YAML, in the names of its versions."""
+"""Digits of the hash of a pipeline's YAML, in the names of its versions."""
 
 _SYNC = {"argocd.argoproj.io/sync-options": "ServerSideApply=true,Prune=false"}
-"""For Argo CD: the objects are too large for the annotation of a client-side apply (256 KiB), and a version must stay
-when the next one takes its place in Git, since schedules may be made of it."""
+"""Options for Argo CD: the objects are too large for the annotation of a client-side apply (256 KiB), and a version
+must stay when the next one takes its place in Git, since schedules may be made of it."""
 
 _KUSTOMIZATION = """\
 # The pipelines, for a pipeline server that keeps them in Kubernetes (pipelineStore: kubernetes).

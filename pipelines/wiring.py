@@ -12,12 +12,23 @@ from modelcar.pipelines import configure
 
 
 def task_of(component: Any, given: Mapping[str, Any], **more: Any) -> dsl.PipelineTask:
-    """Makes a task of a component.
+    """Makes a task of a component, whose code `compile_pipeline` puts into the run once, for all tasks.
 
     Args:
         component: The component.
         given: The pipeline's parameters, by name: `dict(locals())`, as its first line. A dictionary of them that is a
             parameter itself does not survive kfp's compiler.
+        **more: Inputs that the pipeline has no parameter for, and those that are not what the pipeline's are.
+    """
+    return self_contained_task_of(component.sharing, given, **more)
+
+
+def self_contained_task_of(component: Any, given: Mapping[str, Any], **more: Any) -> dsl.PipelineTask:
+    """Makes a task of a component that carries its code, for runs that have no Workflow to hold it.
+
+    Args:
+        component: The component.
+        given: The pipeline's parameters, by name.
         **more: Inputs that the pipeline has no parameter for, and those that are not what the pipeline's are.
     """
     parameters = {name: given[name] for name in component.component_spec.inputs if name in given}

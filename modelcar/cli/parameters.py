@@ -24,7 +24,7 @@ from modelcar.cli.usage import UsageError
 from modelcar.pipelines.compilation import PIPELINES, STREAMING
 
 _SHORTER = {"mirror_target": "--mirror"}
-"""What is typed often."""
+"""Shorter options for what is typed often."""
 
 CHOICES = {
     "builder": ("auto", "buildah", "direct"),

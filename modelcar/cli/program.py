@@ -9,7 +9,7 @@ PATIENCE_SECONDS = 2.5
 """Time in which the terminal is tidied up after Ctrl-C; then the last line is written in any case."""
 
 CLEAR_LINE = "\r\x1b[2K"
-"""Takes away what is on the terminal's line, such as a bar."""
+"""Code that takes away what is on the terminal's line, such as a bar."""
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ _CONFIGS = ("config.json", "adapter_config.json", "genai_config.json")
 
 Json = dict[str, Any]
 ReadFile = Callable[[PublishedFile], bytes | None]
-"""Gives a small file's bytes; None if the Hub has none."""
+"""A function that gives a small file's bytes; None if the Hub has none."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from modelcar.hub.picking import TORCH_LIKE, Alternatives, Picked, is_equal_size
 from modelcar.hub.weight_groups import MAIN, WeightGroup
 
 _VERSION = re.compile(r"(?<![a-z0-9.])v?\d+(?:\.\d+)+(?![a-z0-9])|(?<![a-z0-9])\d+[-_]?steps?|(?<=[-_])v\d+$", re.I)
-"""Of a model, `v0.9.1`, or the steps that it was distilled to, `8step`; a number alone may count parts."""
+"""Version of a model, `v0.9.1`, or the steps that it was distilled to, `8step`; a number alone may count parts."""
 
 _STEP = re.compile(r"(?P<stem>.*?)[-_.]?(?:(?:step|epoch|iter|checkpoint|ckpt)s?[-_=]?)?(?P<number>\d{4,9})", re.I)
 """The state of a training, as kohya's scripts, ai-toolkit and Lightning call it."""
@@ -22,7 +22,7 @@ _SIZE = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"[-_.](?:v\d+(?:\.\d+)*|[0-9a-f]{6,8})$", re.IGNORECASE)
-"""Behind a size: a version, or the hash that torch.hub's files end with."""
+"""End of a name behind a size: a version, or the hash that torch.hub's files end with."""
 
 _PAIR = re.compile(r"high(?=[-_]?noise)|low(?=[-_]?noise)|encoder|decoder|left|right", re.IGNORECASE)
 """Words in which the names of two parts of one model differ."""

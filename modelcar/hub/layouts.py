@@ -33,7 +33,8 @@ from modelcar.hub.picking import (
 from modelcar.hub.weight_groups import MAIN, WeightGroup, is_model_name
 
 _MIN_MAIN_SHARE = 0.15
-"""Of the largest weights. PyTorch files below that are tables beside a model in another format, not the model."""
+"""Share of the largest weights' size. PyTorch files below that are tables beside a model in another format, not the
+model."""
 
 _COMPONENT = re.compile(
     r"(unet|vae|vqvae|vqgan|movq|transformer|text_encoder|image_encoder|vision_encoder|tokenizer|scheduler|feature_extractor"

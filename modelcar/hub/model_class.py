@@ -67,7 +67,7 @@ _TELLING_KEYS = {
     "hidden_size",
     "quantization_config",
 }
-"""Of a configuration that transformers wrote."""
+"""Keys of a configuration that transformers wrote."""
 
 _MIN_MAIN_SHARE = 0.15
 _TORCH_LIKE = (Format.SAFETENSORS, Format.TORCH)

@@ -8,7 +8,7 @@ from modelcar.hub.safetensors_header import SUFFIX
 from modelcar.hub.snapshot import PublishedFile
 
 HEAD_BYTES = 64 << 10
-"""Of a file's header: some hundred tensors, sorted by their names."""
+"""Beginning of a file's header that is read: some hundred tensors, sorted by their names."""
 
 _CONFIGURATIONS = ("config.json", "model_index.json", "adapter_config.json", "modules.json", "params.json")
 

@@ -15,12 +15,12 @@ COMPARABLE = 8
 """Times: the same weights in 32 and in 4 bits."""
 
 _TELLING_BYTES = 100_000
-"""Below this sizes tell nothing: a header or a container is as large as the weights."""
+"""Size below which sizes tell nothing: a header or a container is as large as the weights."""
 
 _TWIN_RATIOS = (1.0, 2.0, 0.5, 4.0, 0.25)
 _TWIN_TOLERANCE = 0.03
 EQUAL_TOLERANCE = 0.005
-"""Of sizes of the same tensors in the same precision: what differs are headers."""
+"""Share by which sizes of the same tensors in the same precision differ: that of their headers."""
 
 _AUDIOCRAFT = ("state_dict", "compression_state_dict")
 _FORMAT_ORDER = {found: place for place, found in enumerate(Format)}

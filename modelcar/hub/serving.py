@@ -16,13 +16,13 @@ MOUNT = "/mnt/models"
 """The path under which KServe shows an image's /models to the server."""
 
 GPU_BYTES = 80 * 10**9
-"""Of memory of the GPUs that are counted: H100 and A100 in data centres."""
+"""Memory of the GPUs that are counted: H100 and A100 in data centres."""
 
 _USABLE = 0.9
-"""Of a GPU's memory: vLLM's default `--gpu-memory-utilization`."""
+"""Share of a GPU's memory: vLLM's default `--gpu-memory-utilization`."""
 
 _OVERHEAD, _CONTEXT_BYTES = 1.15, 4 * 10**9
-"""For activations, and for a context of a few thousand tokens."""
+"""Room for activations, and for a context of a few thousand tokens."""
 
 _NODE_GPUS = 8
 VERSIONED = "model_layout=versioned"

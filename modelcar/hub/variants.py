@@ -26,7 +26,7 @@ _VARIANT_SUFFIX = re.compile(rf"^(?P<base>.+?)[-_.](?P<variant>(?:{_TOKENS})(?:[
 _VARIANT_TOKEN = re.compile(rf"^(?:{_TOKENS})$", re.I)
 _PARAMETERS = re.compile(r"^\d+(?:\.\d+)?[bm]$", re.I)
 _PACKING = re.compile(r"^(?:split_einsum(?:_v2)?|compiled|packages)$", re.I)
-"""Of Core ML: https://github.com/apple/ml-stable-diffusion#weight-compression-6-bits-and-higher"""
+"""Packings of Core ML: https://github.com/apple/ml-stable-diffusion#weight-compression-6-bits-and-higher"""
 
 _SIZE_WORD = re.compile(r"^(?:tiny|mini|nano|small|base|medium|large|xl|xxl|huge|giant)$", re.I)
 _CHECKPOINT_TOKEN = re.compile(r"^(?:checkpoint|global_step|ckpt|step|epoch|iter)[-_]?\d+$", re.I)

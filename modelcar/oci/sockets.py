@@ -21,7 +21,7 @@ from modelcar.oci.addresses import Guard
 
 MIN_BYTES_PER_SECOND = 16 << 10
 SEND_SECONDS = 60.0
-"""How long a block of at most 1 MiB may take to be sent."""
+"""Time that a block of at most 1 MiB may take to be sent."""
 
 
 class TooSlowError(TimeoutError):
@@ -72,6 +72,11 @@ class _TimedResponse(http.client.HTTPResponse):
         sock._io_refs += 1  # type: ignore[attr-defined]
         self.fp.close()
         self.fp = io.BufferedReader(reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Has what only informs passed over (RFC 9110, 15.2): Early Hints, Processing. http.client knows Continue."""
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, http.client.CONTINUE if 101 < status < 200 else status, reason
 
 
 class LiveSockets:

@@ -9,13 +9,13 @@ SUCCESS = frozenset({200, 201, 202, 203, 204})
 """The request was done. A 205 or 206 to a write means nothing that we know."""
 
 REFUSED = frozenset({401, 403})
-"""Who asks may not; Artifactory also says so of what is not there."""
+"""Statuses for who may not; Artifactory also gives them to what is not there."""
 
 ABSENT = frozenset({404, 410})
-"""What was asked for is not there."""
+"""Statuses for what is not there."""
 
 LOST = frozenset({400, 404, 409, 410, 412, 416, 422})
-"""Answered to an upload: it is not known (any more), or does not go on there. A new one may succeed."""
+"""Answers to an upload: it is not known (any more), or does not go on there. A new one may succeed."""
 
 NOT_SUPPORTED = frozenset({405, 411, 415, 501})
 """The registry knows no such request."""

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Protocol
 
-FIRST, LEAST, MOST = 4, 2, 16
+FIRST, MIN_LAYERS, MAX_LAYERS = 4, 2, 16
 """Layers in flight: at the start, and the bounds."""
 
 PREPARED = 4
@@ -20,6 +20,9 @@ CHUNKS = 4
 
 WINDOW_SECONDS = 2.0
 """Time that is measured before the number is changed."""
+
+CLIMB_SECONDS = 0.5
+"""The same at the beginning: the number doubles until that brings nothing, so that a fast line is filled soon."""
 
 GAIN = 1.05
 """Gain that more layers must bring, at least, to stay: less is the measurement's own noise."""
@@ -74,7 +77,7 @@ class Turns:
         first: Layers in flight at the start.
     """
 
-    def __init__(self, most: int = MOST, first: int = FIRST) -> None:
+    def __init__(self, most: int = MAX_LAYERS, first: int = FIRST) -> None:
         self.limit = min(first, most)
         self._most = most
         self._free = threading.Condition()
@@ -86,12 +89,14 @@ class Turns:
         self._was_full = True
         self._before = 0.0
         self._raised_from = 0
-        self._rest = 0
+        self._climbing = True
+        # The first measurement is of connections that come up.
+        self._rest = 1
 
     @property
     def chunks(self) -> int:
         """Fewer the more layers there are: sixteen, and what is read ahead for them, stay below 256 MiB of memory."""
-        return CHUNKS if self.limit <= MOST // 2 else 1
+        return CHUNKS if self.limit <= MAX_LAYERS // 2 else 1
 
     def __enter__(self) -> "Turns":
         with self._free:
@@ -118,28 +123,31 @@ class Turns:
         with self._free:
             self._bytes += count
             self._was_full = self._was_full and self._held >= self.limit
-            if now - self._began >= WINDOW_SECONDS:
+            if now - self._began >= (CLIMB_SECONDS if self._climbing else WINDOW_SECONDS):
                 self._measure(self._bytes / (now - self._began))
                 self._bytes, self._began, self._was_full = 0, now, True
 
     def slow_down(self) -> None:
         """Halves the number: a registry limits us, or did not answer in time. At most once for each window."""
         with self._free:
+            self._climbing = False
             if self._rest <= _REST_WINDOWS - 1:
-                self.limit = max(self.limit // 2, LEAST)
+                self.limit = max(self.limit // 2, MIN_LAYERS)
                 self._raised_from, self._rest, self._before = 0, _REST_WINDOWS, 0.0
 
     def _measure(self, rate: float) -> None:
         if self._raised_from and rate < GAIN * self._before:
             # More of them brought nothing: fewer take less memory, and are done sooner each.
             self.limit, self._raised_from, self._rest = self._raised_from, 0, _REST_WINDOWS
+            self._climbing = False
             return
         self._before, self._raised_from = max(rate, self._before if self._raised_from else 0.0), 0
         if self._rest:
             self._rest -= 1
         elif self._was_full and self._waiting and self.limit < self._most:
             self._raised_from = self.limit
-            self.limit = min(max(int(self.limit * _STEP), self.limit + 1), self._most)
+            more = 2 * self.limit if self._climbing else max(int(self.limit * _STEP), self.limit + 1)
+            self.limit = min(more, self._most)
             self._free.notify_all()
 
 

@@ -22,19 +22,26 @@ from modelcar.oci.connection import WRITE_SECONDS, Connection, Scope
 from modelcar.retries import pause
 
 PATIENCE_SECONDS = 60.0
-"""How long a registry that did not answer the end of an upload is asked whether it has the blob, whatever its size."""
+"""Time that a registry that did not answer the end of an upload is asked whether it has the blob, whatever its size."""
 
 COMMIT_BYTES_PER_SECOND = 10e6
-"""And one second more for this many bytes: some copy a blob to its place once they have it all (S3 at some 50 MB/s)."""
+"""Bytes for each of which it is asked a second longer: some copy a blob to its place once they have it all (S3 at some
+50 MB/s)."""
 
 REFUSAL_SECONDS = 120.0
 """The longest such patience after a 500 or 503, which mostly mean what they say."""
+
+SETTLE_SECONDS = 0.2
+"""The time between two questions how much of a broken upload a registry has."""
+
+MAX_OFFSETS = 50
+"""Times that it is asked so, while its answers differ."""
 
 _MOVED = (307, 308)
 """Answers by which a request is to be sent once more elsewhere, as it is (RFC 9110, 15.4)."""
 
 _MAX_MOVES = 3
-_LONGEST_PAUSE = 15.0
+_MAX_PAUSE_SECONDS = 15.0
 _TOLD_SECONDS = 10.0
 _FIRST_PAUSE = 0.25
 _POSITION = re.compile("[0-9]{1,18}")
@@ -134,25 +141,36 @@ class Upload:
         return not self.offset and self._capabilities.lower_max_body(self._refused_size)
 
     def find_offset(self) -> int:
-        """Asks the registry how many bytes it has, after a connection broke.
+        """Asks the registry how many bytes it has, after a connection broke, until two answers are the same.
+
+        While it still writes what arrived last it names fewer, and later does not go on there (docker-registry).
 
         Raises:
             RegistryError: It no longer knows the upload, or would not go on where it says.
         """
+        told = self._told_offset()
+        for _ in range(MAX_OFFSETS):
+            pause(SETTLE_SECONDS)
+            before, told = told, self._told_offset()
+            if told == before:
+                break
+        if told > self._sent_to:
+            raise RegistryError(f"{self._connection.host} says that it has more of an upload than it was sent")
+        if told and told == self._refused_at:
+            raise RegistryError(f"{self._connection.host} does not go on with an upload where it says")
+        self.offset = told
+        return told
+
+    def _told_offset(self) -> int:
+        """Returns how many bytes the registry says that it has."""
         response = self._connection.request("GET", self._location, self._scope, status.SUCCESS)
         if "Location" in response.headers:
             self._location = self._connection.location(response)
         unit, _, last = response.headers.get("Range", "").partition("-")
         # A range of no bytes is written 0-0, as is one of a single byte; then it costs little to begin again.
-        self.offset = int(last) + 1 if _POSITION.fullmatch(last) and int(last) > 0 else 0
-        if self.offset and unit.startswith("bytes="):
-            # So does Quay alone, and names the byte after the last.
-            self.offset -= 1
-        if self.offset > self._sent_to:
-            raise RegistryError(f"{self._connection.host} says that it has more of an upload than it was sent")
-        if self.offset and self.offset == self._refused_at:
-            raise RegistryError(f"{self._connection.host} does not go on with an upload where it says")
-        return self.offset
+        offset = int(last) + 1 if _POSITION.fullmatch(last) and int(last) > 0 else 0
+        # Quay alone writes the unit, and names the byte after the last.
+        return offset - 1 if offset and unit.startswith("bytes=") else offset
 
     def finish(self, digest: str) -> None:
         """Ends the upload. The registry keeps the blob if its bytes have the digest.
@@ -221,7 +239,7 @@ class Upload:
             late = late or _may_be_late(error)
             if not (late or status.limits_us(error.status)):
                 raise error
-            wait = max(min(2 * wait, _LONGEST_PAUSE), error.retry_after)
+            wait = max(min(2 * wait, _MAX_PAUSE_SECONDS), error.retry_after)
             if waited + wait > max(self._patience(error), 3 * error.retry_after):
                 # What was tried for so long is not tried anew.
                 error.may_pass = isinstance(error, UploadLostError)

@@ -15,10 +15,10 @@ from modelcar import pod
 from modelcar.errors import ModelcarError
 
 ERROR = "error: "
-"""Before the line that says why a step failed."""
+"""Mark before the line that says why a step failed."""
 
 TIDY_SECONDS = 3.0
-"""How long a process that was told to end may tidy up. Then it ends, even if it still waits for a server."""
+"""Time that a process that was told to end may tidy up. Then it ends, even if it still waits for a server."""
 
 _SIGNALLED = {
     signal.SIGINT: "interrupted. Run the same command again to go on where it stopped",

@@ -33,11 +33,11 @@ from modelcar.oci.tar_writer import Reader
 from modelcar.progress import Progress
 
 PARALLEL_FILES = 8
-"""As `hf download` has it."""
+"""Number of files at once, as in `hf download`."""
 
 ATTEMPTS = 2
 SECONDS_BETWEEN_LOOKS = 0.1
-"""While another download holds a file."""
+"""Time between two looks while another download holds a file."""
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,16 @@ class Answer:
         headers: Its headers, but those that frame its body.
         body: Its body.
         framing: How its end is told: by its `length`, in `chunks`, as the connection `close`s, or not at all (`none`).
+        informing: The statuses of answers that come before it and say that more will follow.
+        version: The version of HTTP that it names.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     framing: str = "length"
+    informing: tuple[int, ...] = ()
+    version: str = "1.1"
 
     def with_headers(self, **changed: str | None) -> "Answer":
         """Returns it with other headers; None takes one out."""
@@ -64,7 +68,8 @@ class Answer:
         # The answer to HEAD tells the length of what it does not bring.
         has_length = any(name.lower() == "content-length" for name, _ in self.headers)
         headers += [] if has_length else _FRAMES[self.framing](len(self.body))
-        head = "\r\n".join([f"HTTP/1.1 {self.status} {phrase}", *headers, "", ""])
+        lines = [line for status in self.informing for line in (f"HTTP/1.1 {status} Soon", "Link: </style.css>", "")]
+        head = "\r\n".join([*lines, f"HTTP/{self.version} {self.status} {phrase}", *headers, "", ""])
         body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(self.body), self.body) if self.framing == "chunks" else self.body
         return head.encode("latin-1") + (b"" if bare else body)
 

@@ -210,6 +210,10 @@ class FaultProxy:
         """Say of uploads that they have one byte more than they have; Quay does, and writes the unit `bytes=`."""
         self._add(_Fault(_Kind.RANGE, "GET", "/blobs/uploads/", times, 0, 1, (("Range", unit),)))
 
+    def understate_range(self, by: int, *, times: int | None = 1) -> None:
+        """Say of uploads that they have fewer bytes than they have: so does what still writes those that came last."""
+        self._add(_Fault(_Kind.RANGE, "GET", "/blobs/uploads/", times, 0, -by, (("Range", ""),)))
+
     def drop(self, *, method: str = "", path: str = "", times: int | None = 1, skip: int = 0) -> None:
         """Close the connection without forwarding and without an answer."""
         self._add(_Fault(_Kind.DROP, method, path, times, skip))
@@ -380,7 +384,8 @@ class FaultProxy:
                     yield name, value
             elif name.lower() == "range" and _Kind.RANGE in faults:
                 start, _, last = value.partition("-")
-                yield name, f"{faults[_Kind.RANGE].headers[0][1]}{start}-{int(last) + 1}"
+                fault = faults[_Kind.RANGE]
+                yield name, f"{fault.headers[0][1]}{start}-{max(int(last) + int(fault.number), 0)}"
             elif name.lower() not in _HOP_BY_HOP:
                 yield name, value
         if _Kind.LOCATION in faults:

@@ -17,7 +17,7 @@ from tests.parts import hub_json
 from tests.parts.hub_faults import Faults, RangeLie, Refusal
 from tests.parts.hub_http import Served, Server
 from tests.parts.hub_routes import Answer, Request, Routes
-from tests.parts.hub_store import Source, Store, folder_sources
+from tests.parts.hub_store import Absent, Source, Store, folder_sources
 from tests.parts.wire import Wire
 from tests.parts.xet import XetStorage
 
@@ -120,6 +120,7 @@ class Hub:
         sources = folder_sources(files) if isinstance(files, Path) else dict(files)
         if card is not None:
             readme = sources.get("README.md", "")
+            assert not isinstance(readme, Absent)
             text = readme.read_bytes() if isinstance(readme, Path) else readme
             sources["README.md"] = hub_json.write_card(card, text.encode() if isinstance(text, str) else text)
         return self.store.commit(

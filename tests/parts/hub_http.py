@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tests.parts.hub_faults import RangeLie, Refusal
 from tests.parts.hub_routes import Answer, header_lines
-from tests.parts.wire import PIECE_BYTES, Wire
+from tests.parts.wire import PIECE_BYTES, Wire, send
 
 if TYPE_CHECKING:
     from tests.parts.hub import Hub
@@ -219,8 +219,7 @@ def _transfer(
             stop = wrong if wrong is not None and position < wrong < span.stop else span.stop
             if wires:
                 stop = min(stop, position + PIECE_BYTES)
-                for wire in wires:
-                    wire.send(stop - position)
+                send(wires, stop - position)
             length = os.sendfile(connection.fileno(), content.fileno(), position, stop - position)
         if not length:
             raise OSError("a content became shorter while it was served")

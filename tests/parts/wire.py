@@ -2,8 +2,12 @@
 
 import threading
 import time
+from collections.abc import Iterable
 
 PIECE_BYTES = 1 << 18
+
+CATCH_UP_SECONDS = 0.01
+"""Time that a wire makes up for, which was lost because a thread woke up late."""
 
 
 class Wire:
@@ -19,10 +23,16 @@ class Wire:
         self._lock = threading.Lock()
         self._idle_from = 0.0
 
-    def send(self, length: int) -> None:
-        """Waits until so many bytes have been through."""
+    def reserve(self, length: int) -> float:
+        """Takes the next turn for so many bytes; returns the seconds until they are through."""
         with self._lock:
             now = time.monotonic()
-            self._idle_from = max(self._idle_from, now) + length / self._rate
-            left = self._idle_from - now
-        time.sleep(left)
+            self._idle_from = max(self._idle_from, now - CATCH_UP_SECONDS) + length / self._rate
+            return self._idle_from - now
+
+
+def send(wires: Iterable[Wire], length: int) -> None:
+    """Waits until so many bytes have been through wires that follow each other."""
+    seconds = max((wire.reserve(length) for wire in wires), default=0.0)
+    if seconds > 0:
+        time.sleep(seconds)

@@ -29,6 +29,7 @@ from tests.parts.registries import (
     registry_with_basic_auth,
     registry_with_token_auth,
 )
+from tests.parts.shaping_proxy import ShapingProxy
 from tests.parts.skopeo.program import run_skopeo
 
 ROOT = Path(__file__).parents[2]
@@ -418,3 +419,15 @@ def test_missing_program_is_named(tmp_path: Path) -> None:
         running(["no-such-server"], log=tmp_path / "log"),
     ):
         pass
+
+
+def test_bytes_come_no_faster_than_a_line_and_its_links(tmp_path: Path) -> None:
+    with (
+        registry_plain(tmp_path) as registry,
+        ShapingProxy(registry.host, rate=8 << 20, connection_rate=4 << 20) as far,
+    ):
+        upload = requests.post(f"http://{far.host}/v2/far/away/blobs/uploads/", timeout=600).headers["Location"]
+        assert upload.startswith(f"http://{far.host}/")
+        begun = time.monotonic()
+        assert requests.patch(upload, data=bytes(3 << 20), timeout=600).headers["Range"] == f"0-{(3 << 20) - 1}"
+        assert time.monotonic() - begun > 0.7

@@ -22,7 +22,7 @@ from modelcar.errors import ClusterError
 from modelcar.progress import duration
 
 _LOOKED_AT = 100
-"""Runs among which one is found by its name, or by how its id begins."""
+"""Number of the runs among which one is found by its name, or by how its id begins."""
 
 
 @takes_options
@@ -72,12 +72,12 @@ def cancel(
     """
     client = server.connect()
     run_id = find_run(client, run)
-    with client.explained(f"show the run {run_id}"):
+    with client.api_errors(f"show the run {run_id}"):
         found = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)
     if found.state in ENDED:
         print(f"{found.display_name} has ended already: {_state(found)}")
         return
-    with client.explained(f"end the run {run_id}"):
+    with client.api_errors(f"end the run {run_id}"):
         client.runs.run_service_terminate_run(run_id, _request_timeout=ANSWER_SECONDS)
     print(f"{found.display_name} is being ended. To see it: modelcar status {run_id} --follow")
 

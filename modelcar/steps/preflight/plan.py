@@ -110,12 +110,12 @@ def plan(
     base = goal = None
     parts: list[Layer] = []
     cut, reader_of = _cut(snapshot, source, request, problems)
-    with _noted(problems):
+    with _collect_errors(problems):
         parts = layout.part(cut, reader_of, request.max_layer_size)
     parts = parts or layout.part(cut, reader_of, _NO_LIMIT)
-    with _noted(problems):
+    with _collect_errors(problems):
         base = open_base_image(request.base_image)
-    with _noted(problems):
+    with _collect_errors(problems):
         goal = _destination(request, snapshot)
     planned = Plan(
         snapshot=cut,
@@ -158,7 +158,7 @@ def _destination(request: ImageRequest, snapshot: Snapshot) -> Reference | None:
 
 
 @contextmanager
-def _noted(problems: list[ModelcarError]) -> Iterator[None]:
+def _collect_errors(problems: list[ModelcarError]) -> Iterator[None]:
     """Goes on after what cannot be done, so that all of it is told at once."""
     try:
         yield

@@ -17,7 +17,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.image.existing import UNREAD
 from modelcar.oci.reference import Reference
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 from modelcar.steps.preflight import checks, nodes
 from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding, Verdict
@@ -26,10 +26,10 @@ from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequ
 from modelcar.steps.preflight.service import check_serve_as
 
 CHECK_SECONDS = 60.0
-"""How long each check may take. A registry that cannot be reached is tried several times, for half a minute."""
+"""Time that each check may take. A registry that cannot be reached is tried several times, for half a minute."""
 
 _UNSURE = ("claim", "nodes", "build pod", "serving nodes", "commit")
-"""Checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
+"""Names of the checks without whose answer a run goes on: the cluster, or a mirror of the Hub, need not tell."""
 
 Result = TypeVar("Result")
 
@@ -61,7 +61,7 @@ class Preflight:
         """Reasons why the run cannot succeed."""
         return [finding for finding in self.findings if finding.verdict == "refusal"]
 
-    def note(self, record: Record) -> None:
+    def note(self, record: StepRecord) -> None:
         """Leaves the forecast for the report, which holds it against what was used."""
         record.image, record.unchanged = str(self.unchanged or ""), self.unchanged is not None
         if self.plan is not None:

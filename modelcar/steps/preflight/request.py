@@ -18,7 +18,7 @@ BuildMode = Literal["pod", "nested", "job"]
 BUILD_MODES = ("auto", *get_args(BuildMode))
 
 NODE_NEED, NODE_NEED_BYTES = "1Gi", 1 << 30
-"""Of ephemeral storage. The weights never touch the node; what does are the packages that a step installs when it
+"""Ephemeral storage. The weights never touch the node; what does are the packages that a step installs when it
 starts (below 100 MiB, twice while pip works) and its log, of which the kubelet keeps 50 MiB. Who uses more than the
 limit is evicted, so there is room to spare."""
 

@@ -8,20 +8,20 @@ from modelcar.hub.serving import MOUNT
 from modelcar.hub.snapshot import Serving
 
 MODELS = "/models"
-"""Where the model is in the image."""
+"""Folder of the model in the image."""
 
 MAX_CONTEXT = 32_768
 """Tokens of context that are asked for unless somebody says otherwise: more may not fit beside the weights."""
 
 SHARED_MEMORY_MB = 16_384
-"""For several GPUs, which talk through shared memory; Vertex AI's own default is 64 MB.
+"""Memory for several GPUs, which talk through shared memory; Vertex AI's own default is 64 MB.
 
 https://cloud.google.com/vertex-ai/docs/predictions/deploy-genai
 """
 
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1800, 7200
 PULL_BYTES_PER_SECOND = 50e6
-"""At so slow a pull a deployment still ends in time. An assumption: Google states no speed."""
+"""Speed of a pull at which a deployment still ends in time. An assumption: Google states no speed."""
 
 _DECIDED = ("--model", "--tensor-parallel-size", "--host", "--port")
 

@@ -11,7 +11,7 @@ from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.errors import on_one_line
 from modelcar.image import annotations
 from modelcar.progress import duration
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 from modelcar.serving.documents import ServingDocuments, serving_documents
 from modelcar.serving.platform import Platform, PlatformName
 from modelcar.serving.runtime import Runtime
@@ -23,7 +23,7 @@ SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
 
 
 FAILED = ("FAILED", "CANCELED", "CANCELLED")
-"""What Kubeflow says of a run's tasks as a whole. It says RUNNING where a pod was ended before it could tell."""
+"""Kubeflow's words for a run's tasks as a whole. It says RUNNING where a pod was ended before it could tell."""
 
 
 CANCELLED = FAILED[1:]
@@ -72,7 +72,7 @@ class Found:
         runtime: The serving runtime that is there for it; None where none is known.
     """
 
-    records: Sequence[Record] = ()
+    records: Sequence[StepRecord] = ()
     failures: Sequence[Failure] = ()
     notes: list[str] = field(default_factory=list)
     complete: bool = False
@@ -191,7 +191,7 @@ def _success(run: EndedRun, found: Found) -> Iterator[str]:
         yield f"The steps left no record of the image's digest; its tag is {markdown.text(goal)}." if goal else ""
 
 
-def _served(record: Record | None) -> dict[str, str]:
+def _served(record: StepRecord | None) -> dict[str, str]:
     """Says how the model is served, where a step served it."""
     if record is None or not record.service:
         return {}
@@ -223,7 +223,7 @@ def _file(text: str, kind: str) -> str:
     return text or f"# There is no {kind} to apply: the report says why.\n"
 
 
-def _steps(records: Sequence[Record]) -> Iterator[html_page.Part]:
+def _steps(records: Sequence[StepRecord]) -> Iterator[html_page.Part]:
     if not records:
         return
     yield "## Steps"
@@ -275,7 +275,7 @@ def _unexplained(run: EndedRun) -> str:
     return f"Nothing that is left of the run says why.{said}{look}"
 
 
-def _figures(records: Sequence[Record]) -> dict[str, float]:
+def _figures(records: Sequence[StepRecord]) -> dict[str, float]:
     if not records:
         return {}
     figures = {
@@ -289,7 +289,7 @@ def _figures(records: Sequence[Record]) -> dict[str, float]:
     )
 
 
-def node_need(records: Sequence[Record]) -> int:
+def node_need(records: Sequence[StepRecord]) -> int:
     """Returns the node disk that preflight expected the build to need, in bytes."""
     return max((record.node_need for record in records), default=0)
 

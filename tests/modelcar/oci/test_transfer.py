@@ -122,7 +122,7 @@ class TestTurns:
             clock[0] += 1.0
             turn.moved(int(rate(turn.limit)))
             clock[0] += 1.1
-            turn.moved(int(rate(turn.limit)))
+            turn.moved(int(1.1 * rate(turn.limit)))
             limits.append(turn.limit)
         return limits
 
@@ -131,10 +131,18 @@ class TestTurns:
         assert limits == sorted(limits)
         assert limits[-1] == 16
 
+    def test_a_fast_line_is_filled_soon(self, clock: list[float]) -> None:
+        turn, begun = Turns(), clock[0]
+        while turn.limit < 16:
+            turn._held, turn._waiting = turn.limit, 1
+            clock[0] += 0.1
+            turn.moved(int(turn.limit * 10e6))
+        assert clock[0] - begun < 2
+
     def test_no_more_than_that_bring_something(self, clock: list[float]) -> None:
         limits = self.busy(Turns(), clock, lambda layers: min(layers, 6) * 10e6, 8)
-        assert max(limits) <= 9
-        assert limits[-1] == 6
+        assert max(limits) <= 16
+        assert limits[-1] == 8, "twice as many as before brought more, and twice as many again nothing"
 
     def test_as_many_as_at_first_where_the_registry_is_the_limit(self, clock: list[float]) -> None:
         limits = self.busy(Turns(), clock, lambda _: 100e6, 8)

@@ -20,7 +20,7 @@ from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
 from modelcar.progress import duration
 from modelcar.records.disk_usage import Point
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 from modelcar.steps.report import report
 from modelcar.steps.report.disk_chart import curves, peak
 from modelcar.steps.report.page import EndedRun, Found, write
@@ -33,12 +33,12 @@ GIB = 1 << 20
 """In KiB, as points have it."""
 
 
-def record(step: str, start: float, end: float, claim_used: tuple[int, ...] = (), **known: Any) -> Record:
+def record(step: str, start: float, end: float, claim_used: tuple[int, ...] = (), **known: Any) -> StepRecord:
     points = [
         Point(seconds=(end - start) * n / max(len(claim_used) - 1, 1), claim=100 * GIB - used, node=GIB - n)
         for n, used in enumerate(claim_used)
     ]
-    return Record(step=step, start=1_780_000_000 + start, end=1_780_000_000 + end, disk=points, **known)
+    return StepRecord(step=step, start=1_780_000_000 + start, end=1_780_000_000 + end, disk=points, **known)
 
 
 RECORDS = (
