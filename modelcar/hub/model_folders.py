@@ -17,7 +17,7 @@ _SIDECAR = ".onnx.json"
 _SAME_SIZE = 0.02
 
 Families = Mapping[str, Sequence[Picked]]
-"""What was picked in the folders of each root."""
+"""Choices made in the folders of each root."""
 
 
 def pick_in_folder(groups: Sequence[WeightGroup]) -> Picked:

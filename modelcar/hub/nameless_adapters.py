@@ -18,7 +18,7 @@ _ADAPTER_TENSORS = re.compile(
 """Names of PEFT, diffusers, kohya's scripts and LyCORIS."""
 
 ReadPart = Callable[[PublishedFile, int, int], bytes | None]
-"""Gives a file's bytes from one offset to before another; None if the Hub has none."""
+"""Reader of a file's bytes from one offset to before another; None if the Hub has none."""
 
 
 def is_nameless_adapter(files: Collection[PublishedFile], read: ReadPart) -> bool:
