@@ -173,7 +173,7 @@ def _why_other_set(best: WeightGroup) -> str:
 
 def _drop_other_forms(picked: Picked) -> None:
     """Leaves out, beside a model's own weights, what holds them in another form and has another name."""
-    _drop_exports(picked)
+    _drop_older_keras(picked)
     main = next((group for group in picked.kept if group.slot == MAIN and group.format in TORCH_LIKE), None)
     if main is None or not main.complete:
         return
@@ -192,7 +192,7 @@ def _drop_other_forms(picked: Picked) -> None:
     picked.kept = kept
 
 
-def _drop_exports(picked: Picked) -> None:
+def _drop_older_keras(picked: Picked) -> None:
     """Leaves out a SavedModel's older twin in HDF5, whatever that is called: servers load the SavedModel."""
     saved = [group for group in picked.kept if group.base == "saved_model" and group.complete]
     older = [

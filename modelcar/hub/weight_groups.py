@@ -119,9 +119,10 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
     """
     beside = {file.path: file for file in files}
     sets: dict[tuple[str, str, Format, str, int], list[tuple[PublishedFile, int | None]]] = defaultdict(list)
+    external = {path for paths in facts.external.values() for path in paths}
     for file in files:
         found = facts.boosted.get(file.path) or weights_format(file.path, beside)
-        if found is not None:
+        if found is not None and file.path not in external:
             key, number = _key(file, found, beside)
             sets[key].append((file, number))
     if not sets:
@@ -130,7 +131,7 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
             if may_be_weights(file.path, file.size):
                 sets[_folder(PurePosixPath(file.path)), "", Format.UNKNOWN, "", 0].append((file, None))
     groups = [_group(key, members, facts.model) for key, members in sets.items()]
-    groups = [_with_extras(group, beside) for group in groups]
+    groups = [_with_extras(group, beside, facts) for group in groups]
     indexes = [file for file in files if is_index(file.path)]
     return sorted(
         _indexed(_joined(groups, indexes, facts), indexes, facts),
@@ -216,24 +217,29 @@ def _gaps(numbers: set[int], count: int, base: str) -> Iterator[str]:
         yield f"shard {named}{more} of {count} of {base or 'the model'} is missing"
 
 
-def _with_extras(group: WeightGroup, beside: Mapping[str, PublishedFile]) -> WeightGroup:
-    """Adds what an ONNX graph keeps outside, which only the graph itself names: by the names that exporters give it."""
+def _with_extras(group: WeightGroup, beside: Mapping[str, PublishedFile], facts: Facts) -> WeightGroup:
+    """Adds what an ONNX graph keeps outside: what the graph names or, where it was not read, by exporters' names."""
     if group.format is not Format.ONNX:
         return group
-    paths = [str(PurePosixPath(file.path)) for file in group.weights]
-    extras = []
-    for path in paths:
+    extras: list[PublishedFile] = []
+    problems = list(group.problems)
+    for path in (file.path for file in group.weights):
+        named = facts.external.get(path, frozenset())
+        extras += [beside[name] for name in sorted(named) if name in beside]
+        if missing := sorted(named - beside.keys()):
+            problems.append(f"{path} keeps its weights in {_shown(missing)} not there")
         stem = path.removesuffix(".onnx")
         extras += [
             file
             for other, file in beside.items()
             if other != path
+            and file not in extras
             and (
                 other.startswith((f"{path}_data", f"{path}.data", f"{stem}_data"))
                 or other in (f"{stem}.data", f"{path}.json")
             )
         ]
-    return replace(group, extras=tuple(extras))
+    return replace(group, extras=tuple(extras), problems=tuple(problems))
 
 
 def _indexed(groups: Iterable[WeightGroup], indexes: Sequence[PublishedFile], facts: Facts) -> Iterator[WeightGroup]:
@@ -293,6 +299,12 @@ def _index_name(index: PublishedFile) -> tuple[str, str, str]:
     return stem, inner.suffix, (variant.lstrip(".") or own).lower()
 
 
+def _shown(missing: Sequence[str]) -> str:
+    """Names what is missing, as the beginning of "…, which are not there"."""
+    more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+    return f"{', '.join(missing[:_MISSING_SHOWN])}{more}, which {'is' if len(missing) == 1 else 'are'}"
+
+
 def _held_against(group: WeightGroup, index: PublishedFile, named: frozenset[str], there: set[str]) -> WeightGroup:
     extras = (*group.extras, index)
     mine = {file.path for file in group.weights}
@@ -302,8 +314,6 @@ def _held_against(group: WeightGroup, index: PublishedFile, named: frozenset[str
     # Where the index can be read it knows better than the numbering.
     problems = [problem for problem in group.problems if " of " not in problem or "is missing" not in problem]
     if missing:
-        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
-        shown = ", ".join(missing[:_MISSING_SHOWN])
-        problems.append(f"{index.path} names {shown}{more}, which {'is' if len(missing) == 1 else 'are'} not there")
+        problems.append(f"{index.path} names {_shown(missing)} not there")
     weights = tuple(file for file in group.weights if file.path in named)
     return replace(group, weights=weights, extras=extras, problems=tuple(problems), named=True)

@@ -278,6 +278,13 @@ MODELS = {
         "assert session.run(None, {'x': numpy.ones((1, 300), dtype=numpy.float32)})[0].sum() == 300",
         ("model.onnx", "model.onnx_data"),
     ),
+    "ONNX with external data that is called as pickles are": Tiny(
+        ("onnx", "onnxruntime"),
+        ONNX + 'onnx.save(model, "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)',
+        "import numpy, onnxruntime; session = onnxruntime.InferenceSession('model.onnx'); "
+        "assert session.run(None, {'x': numpy.ones((1, 300), dtype=numpy.float32)})[0].sum() == 300",
+        ("model.onnx", "weights.bin"),
+    ),
     "OpenVINO": Tiny(
         ("openvino",),
         OPENVINO + 'openvino.save_model(model, "openvino_model.xml", compress_to_fp16=False)',

@@ -150,6 +150,25 @@ def test_code_that_servers_have_themselves_is_not_asked_for() -> None:
     assert "do not need" in found.limits[0]
 
 
+@pytest.mark.parametrize(
+    ("files", "config", "said"),
+    [
+        ({}, {}, "There is no tokenizer"),
+        ({"tokenizer.model": 9}, {}, ""),
+        ({"tiktoken.model": 9}, {}, ""),
+        ({"qwen.tiktoken": 9}, {}, ""),
+        ({"tekken.json": 9}, {}, ""),
+        ({}, {"speculators_model_type": "eagle3"}, "It drafts for another model"),
+        ({}, {"architectures": ["LlamaForCausalLMEagle3"]}, "It drafts for another model"),
+    ],
+)
+def test_what_a_server_lacks_is_said(files: dict[str, int], config: Json, said: str) -> None:
+    found = serving({"model.safetensors": 10**9, "config.json": 900, **files}, config)
+
+    assert (" ".join(found.limits)).startswith(said)
+    assert bool(found.limits) == bool(said)
+
+
 def test_mistral_tokenizer_is_asked_for_where_there_is_no_other() -> None:
     files = {"model.safetensors": 10**9, "config.json": 1, "tekken.json": 1}
 

@@ -21,10 +21,16 @@ SHOWN = NAMES[::16]
 """Those whose plan is shown by the command itself, which takes longer."""
 
 
-def model_id(name: str) -> str:
-    """Give a list's repository an id that the Hub may have."""
-    match = re.fullmatch(r"(?P<id>[\w.-]+/[\w.-]+)( .*)?", name)
-    return match["id"] if match and match["id"] not in NAMES[: NAMES.index(name)] else f"lists/{NAMES.index(name)}"
+def _ids() -> dict[str, str]:
+    """Give each list an id that the Hub may have, and that no other has."""
+    ids: dict[str, str] = {}
+    for number, name in enumerate(NAMES):
+        match = re.fullmatch(r"(?P<id>[\w.-]+/[\w.-]+)( .*)?", name)
+        ids[name] = match["id"] if match and match["id"] not in ids.values() else f"lists/{number}"
+    return ids
+
+
+IDS = _ids()
 
 
 def publish(hub: Hub, name: str) -> None:
@@ -38,9 +44,11 @@ def publish(hub: Hub, name: str) -> None:
     sources: dict[str, Source] = {
         path: Absent(int(size), sha256(path.encode()).hexdigest()) for path, size in files.items()
     }
+    if "README.md" in files:
+        sources["README.md"] = ""
     documents = {**({"config.json": config} if config else {}), **(shape.documents if shape else {})}
     sources |= {path: json.dumps(value) for path, value in documents.items() if path in files}
-    hub.publish(model_id(name), sources, card={**card} if card else None)
+    hub.publish(IDS[name], sources, card={**card} if card else None)
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +74,12 @@ def weights(paths: dict[str, int]) -> dict[str, int]:
 
 @pytest.mark.parametrize("start", range(8))
 def test_what_is_read_on_the_way_leads_to_the_same_choice(start: int) -> None:
+    hub = HubClient()
     for name in NAMES[start::8]:
         shape = SHAPES.get(name)
         choice = choose_shape(name, shape) if shape else choose_known(name)
 
-        selected = Selection(model_id(name), variant=shape.variant if shape else "").resolve(HubClient())
+        selected = Selection(IDS[name], variant=shape.variant if shape else "").resolve(hub)
 
         assert sorted(file.path for file in selected.choice.taken) == sorted(file.path for file in choice.taken), name
         assert [str(problem) for problem in selected.choice.problems] == [str(one) for one in choice.problems], name
@@ -81,7 +90,7 @@ def test_plan_shows_the_choice(name: str) -> None:
     shape = SHAPES.get(name)
     choice = choose_shape(name, shape) if shape else choose_known(name)
 
-    done = modelcar("plan", model_id(name), "--here", "--json", *(("--variant", shape.variant) if shape else ()))
+    done = modelcar("plan", IDS[name], "--here", "--json", *(("--variant", shape.variant) if shape else ()))
     told: dict[str, Any] = json.loads(done.stdout)
 
     assert weights({file["path"]: file["bytes"] for file in told["files"]}) == weights(

@@ -54,6 +54,42 @@ def test_lora_without_a_configuration_is_known_by_its_tensors(hub: Hub, tensors:
     assert "diffusers" in serving.limits[0]
 
 
+def graph(*locations: str) -> bytes:
+    """Give an ONNX graph's bytes, as far as they name files with its weights."""
+    entries = [b"\x0a\x08location\x12" + bytes([len(name)]) + name.encode() for name in locations]
+    return b"\x08\x08" + b"".join(b"\x6a" + bytes([len(entry)]) + entry for entry in entries) + b"\x70\x01"
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "model.bin", "data/all.weights", "onnx__MatMul_12", "w.pb"])
+def test_weights_that_a_graph_names_go_with_it_and_are_no_pickles(hub: Hub, name: str) -> None:
+    files = {
+        "config.json": "{}",
+        "model.onnx": graph(name),
+        "model_int8.onnx": graph("other.bin"),
+        "other.bin": WEIGHTS,
+    }
+    hub.publish(REPO, {**files, name: WEIGHTS})
+
+    selected = resolve(variant="default")
+
+    assert not selected.problems
+    assert selected.choice.model_class == "onnx"
+    assert paths(selected) == {"config.json", "model.onnx", name}
+
+
+def test_weights_that_a_graph_names_and_nobody_published_are_missed(hub: Hub) -> None:
+    hub.publish(REPO, {"model.onnx": graph("model.onnx_data", "more.bin"), "more.bin": WEIGHTS})
+
+    with pytest.raises(WeightsError, match=r"model.onnx keeps its weights in model.onnx_data, which is not there"):
+        resolve().check()
+
+
+def test_names_in_a_graph_that_lead_out_of_the_repository_are_none(hub: Hub) -> None:
+    hub.publish(REPO, {"model.onnx": graph("../../etc/passwd", "/etc/passwd", "\x7f" * 3) + b"\x0a\x08location\x12"})
+
+    resolve()
+
+
 def test_other_tensors_make_no_adapter(hub: Hub) -> None:
     hub.publish(REPO, {"style.safetensors": safetensors("blocks.0.explorable.weight", "encoder.bias")})
 
