@@ -14,6 +14,7 @@ from modelcar.hub import formats, variants
 from modelcar.hub.facts import Facts
 from modelcar.hub.gguf_choice import gguf_name
 from modelcar.hub.layouts import pick
+from modelcar.hub.lora import is_of_adapter
 from modelcar.hub.model_class import ModelClass, classify
 from modelcar.hub.picking import Picked
 from modelcar.hub.snapshot import PublishedFile
@@ -109,7 +110,8 @@ def choose(
     every = sorted(files, key=lambda file: file.path)
     _check_patterns(every, include, exclude)
     left = {file.path: reason for file in every if (reason := _unwanted(file.path, include, exclude))}
-    wanted = [file for file in every if file.path not in left]
+    # What somebody put beside the model is taken with whatever is taken of that.
+    wanted = [file for file in every if file.path not in left and not is_of_adapter(file.path)]
     if everything:
         groups = group_weights(wanted, facts)
         return _finished(every, left, Picked(kept=groups), facts)
@@ -134,7 +136,7 @@ def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], excl
 def _unwanted(path: str, include: Sequence[str], exclude: Sequence[str]) -> str:
     if _any_match(path, exclude):
         return "excluded"
-    if not include or _any_match(path, include):
+    if not include or is_of_adapter(path) or _any_match(path, include):
         return ""
     goes_along = formats.supports_weights(path) and not formats.is_index(path)
     return "" if goes_along else "not included"
@@ -261,7 +263,7 @@ def _finished(
     if not taken:
         raise SelectionError("the patterns leave no file to take", "Widen --include or narrow --exclude")
     kept = tuple(picked.kept)
-    paths = {file.path for file in taken}
+    paths = {file.path for file in taken if not is_of_adapter(file.path)}
     model_class = classify(kept, paths, facts)
     options = _options(picked)
     return Choice(

@@ -74,6 +74,7 @@ class Selection:
         transport: What brings the files' bytes: `http`, `xet` or `auto` (modelcar.hub.xet).
         model_layout: `flat`: the files lie in the image's /models; `versioned`: in /models/1, as servers of versions
             want it.
+        adapters: LoRA adapters to put beside the model, each written as a model is.
     """
 
     model: str
@@ -86,6 +87,7 @@ class Selection:
     variant: str = ""
     transport: str = "http"
     model_layout: str = "flat"
+    adapters: Sequence[str] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Selection":

@@ -130,7 +130,7 @@ def _adapter(model: Served) -> Serving:
             limits=(limit,),
         )
     rank = settings.get("r")
-    ranks = ("--max-lora-rank", str(_lora_rank(rank))) if isinstance(rank, int) and rank > 16 else ()
+    ranks = ("--max-lora-rank", str(lora_rank(rank))) if isinstance(rank, int) and rank > 16 else ()
     return Serving(
         model_class=model.model_class,
         model_format="vLLM",
@@ -148,7 +148,7 @@ def _adapter_settings(model: Served) -> Mapping[str, object]:
     return model.facts.document(str(folder / "adapter_config.json"))
 
 
-def _lora_rank(rank: int) -> int:
+def lora_rank(rank: int) -> int:
     """Returns the least rank that vLLM takes and that is enough."""
     return next((one for one in (32, 64, 128, 256, 320, 512) if one >= rank), 512)
 

@@ -66,7 +66,7 @@ def overrides_model(
         What is wrong, and the remedy; None if nothing is known to be.
     """
     kind = next((one for one in _KINDS if any(name in image for name in one.names)), None)
-    program = [str(word) for word in container.get("command") or entry_point]
+    program = command_of(container) or list(entry_point)
     started, name = " ".join(program), image.rpartition("/")[2].partition("@")[0].partition(":")[0]
     more = ""
     if _serves_a_folder(kind, started):
@@ -81,6 +81,12 @@ def overrides_model(
     return what, f"Give serving_container {json.dumps(_remedy(kind, program))}{more}"
 
 
+def command_of(container: Mapping[str, Any]) -> list[str]:
+    """Returns a container's command; empty where it has none, or one that Vertex AI will not take."""
+    command = container.get("command")
+    return [str(word) for word in command] if isinstance(command, list) else []
+
+
 def _serves_a_folder(kind: _Kind | None, started: str) -> bool:
     if STORAGE_URI in started:
         return False
@@ -90,7 +96,7 @@ def _serves_a_folder(kind: _Kind | None, started: str) -> bool:
 
 
 def _is_told(kind: _Kind, container: Mapping[str, Any], args: Sequence[str]) -> bool:
-    if kind.option and any(word.partition("=")[0] == kind.option for word in args):
+    if kind.option and any(str(word).partition("=")[0] == kind.option for word in args):
         return True
     variables = container.get("env")
     given = variables if isinstance(variables, list) else []

@@ -136,8 +136,8 @@ def check_target(target: str, location: str = "") -> Reference:
     # A multi-region is called us, europe or asia, with which its regions' names begin.
     if location and is_regional and not f"{location}-".startswith(f"{place}-"):
         print(
-            f"warning: {reference.registry} is in another region than the endpoint, {location}: each start of a server "
-            f"pulls the model across regions, which costs time and traffic. Better: {location}-docker.pkg.dev",
+            f"warning: {reference.registry} is in another region than the endpoint, {location}: the model crosses "
+            f"regions on its way to a server, which costs time and traffic. Better: {location}-docker.pkg.dev",
             flush=True,
         )
     return reference

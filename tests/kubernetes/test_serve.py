@@ -203,14 +203,33 @@ def test_pull_without_a_login_is_named_and_the_old_service_goes_on(
     assert serve_image(project, images["one"]).answer
 
 
-def test_server_that_ends_is_the_runtime_s_fault(
-    project: Cluster, images: dict[str, str], namespace: Namespace, gpus: None, monkeypatch: pytest.MonkeyPatch
+GREEDY = "import time; held = [bytearray(b'x' * (1 << 20)) for _ in range(4096)]; time.sleep(999)"
+BROKEN = "import sys; print('no such architecture'); sys.exit(3)"
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        (BROKEN, r"for runtime: kserve-container ended.*no such architecture"),
+        (GREEDY, r"for memory: kserve-container was killed"),
+    ],
+    ids=["runtime", "memory"],
+)
+def test_server_that_does_not_start_is_told_with_the_cause(
+    program: str,
+    says: str,
+    project: Cluster,
+    images: dict[str, str],
+    namespace: Namespace,
+    gpus: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(obstacle, "MAX_RESTARTS", 1)
-    broken = "import sys; print('no such architecture'); sys.exit(3)"
-    runtime.change_program(namespace, images["server"], broken)
+    few = {"cpu": "100m", "memory": "256Mi", "nvidia.com/gpu": "1"}
+    monkeypatch.setattr(ServedModel, "resources", {"requests": few, "limits": few})
+    runtime.change_program(namespace, images["server"], program)
 
-    with pytest.raises(ClusterError, match=r"for runtime: kserve-container ended.*no such architecture"):
+    with pytest.raises(ClusterError, match=says):
         serve_image(project, images["one"])
 
 

@@ -14,7 +14,7 @@ from modelcar.hub.client import Hub
 from modelcar.hub.selection import Selection
 from modelcar.hub.serving import MOUNT
 from modelcar.image.base_contents import examine_base
-from modelcar.image.entry_points import overrides_model
+from modelcar.image.entry_points import PLACE, overrides_model
 from modelcar.image.request import ImageRequest
 from modelcar.markdown import code, sentence, table, text
 from modelcar.oci.reference import Reference
@@ -137,7 +137,7 @@ class VertexPreflight:
 
 def preflight(request: VertexRequest) -> VertexPreflight:
     """Plans a run on Vertex AI and checks what can be checked without moving a byte of weights."""
-    server = Server(tuple(request.serving_args), request.serving_container)
+    server = Server(tuple(map(str, request.serving_args)), request.serving_container)
     findings = list(_parameters(request))
     planned: Plan | None = None
     try:
@@ -218,7 +218,7 @@ def _parameters(request: VertexRequest) -> Iterator[Finding]:
     except ModelcarError as error:
         yield Finding.of("target", error)
         return
-    yield from _region("target", target.registry, request.location, "each start of a server pulls the model from there")
+    yield from _region("target", target.registry, request.location, "the model crosses regions on its way to a server")
     if request.run_location and request.run_location != request.location:
         yield Finding(
             "location",
@@ -285,7 +285,7 @@ def _served(request: VertexRequest, planned: Plan, server: Server) -> Iterator[F
     if overridden := overrides_model(request.serving_image, server.container, server.args, _entry_point(planned)):
         yield Finding("server", "warning", *overridden)
     for limit in serving.limits:
-        yield Finding("server", "warning", limit.replace(MOUNT, "/models"))
+        yield Finding("server", "warning", limit.replace(MOUNT, PLACE))
 
 
 def _serving_image(request: VertexRequest, planned: Plan) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kubernetes import client, utils
 
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.machine import MachineError
+from tests.kubernetes.waiting import until
 from tests.parts.certificates import CertificateAuthority
 from tests.parts.go_programs import go_programs, module_folder
 
@@ -123,8 +125,19 @@ def _create_presets(cluster: LocalCluster, source: Path) -> None:
     api = client.CustomObjectsApi(cluster.api)
     for file in sorted((source / "config" / "llmisvcconfig").glob("config-*.yaml")):
         preset = yaml.load(file.read_text(), yaml.CSafeLoader)
-        group, version = preset["apiVersion"].split("/")
-        api.create_namespaced_custom_object(group, version, NAMESPACE, "llminferenceserviceconfigs", preset)
+        where = (*preset["apiVersion"].split("/"), NAMESPACE, "llminferenceserviceconfigs")
+        until(lambda where=where, preset=preset: _created(api, where, preset), "KServe's kinds to be served")
+
+
+def _created(api: Any, where: tuple[str, ...], preset: dict[str, Any]) -> bool:
+    """Creates an object; not yet where its kind is not served yet."""
+    try:
+        api.create_namespaced_custom_object(*where, preset)
+    except client.ApiException as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _write_certificate(folder: Path, authority: CertificateAuthority) -> None:

@@ -80,6 +80,9 @@ def test_a_run_that_can_succeed_is_planned_with_its_server(asked: dict[str, Any]
         ({"max_layer_size": 1_000_000}, "model: model.safetensors makes a layer of"),
         ({"registered_name": 'a "name"'}, "cannot be a model's name in Vertex AI"),
         ({"serving_container": {"image": 1}}, "serving_container is no container that Vertex AI takes"),
+        ({"serving_container": {"command": 5}}, "serving_container is no container that Vertex AI takes: command"),
+        ({"serving_container": {"command": "vllm"}}, "serving_container is no container that Vertex AI takes: command"),
+        ({"serving_container": {"env": 5}}, "serving_container is no container that Vertex AI takes: env"),
         ({"model": "org/none"}, "model: "),
     ],
 )
