@@ -3,6 +3,8 @@
 import inspect
 import textwrap
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ from kfp import dsl
 from kfp.dsl.pipeline_context import Pipeline
 from kfp.dsl.python_component import PythonComponent
 
-from modelcar.bootstrap.command import self_contained_command
+from modelcar.bootstrap.command import self_contained_command, sharing_command
 
 BASE_IMAGE = "registry.access.redhat.com/ubi9/python-311:9.8-1779945715"
-"""Has Python and pip, runs as any UID in group 0, needs no login and is not rate limited."""
+"""An image that has Python and pip, runs as any UID in group 0, needs no login and is not rate limited."""
 
 VERTEX_IMAGE = "python:3.11.14"
-"""What kfp takes by default: Vertex AI pulls images from Artifact Registry and Docker Hub alone."""
+"""kfp's default: Vertex AI pulls images from Artifact Registry and Docker Hub alone."""
 
 
 class NeverCached(PythonComponent):  # type: ignore[misc]
@@ -33,6 +35,36 @@ class NeverCached(PythonComponent):  # type: ignore[misc]
         return task.set_caching_options(False) if Pipeline.get_default_pipeline() is not None else task
 
 
+class SelfContained(NeverCached):
+    """A component that carries our code, which is packed when kfp first asks what the component is.
+
+    Attributes:
+        sharing: The same component without it, for pipelines that `compile_pipeline` gives the code of all their steps.
+    """
+
+    def __init__(self, component: PythonComponent, requirements: str) -> None:
+        """Takes the component that kfp made, and the lines of a requirements.txt with all that its code needs."""
+        super().__init__(component.component_spec, component.python_func)
+        container = self.component_spec.implementation.container
+        self._command, self._requirements = container.command, requirements
+        container.command = sharing_command(self._command, requirements)
+        self.sharing = NeverCached(self.component_spec, self.python_func)
+        # What was read of it so far is the same with the code.
+        del self.component_spec
+
+    @cached_property
+    def component_spec(self) -> Any:
+        """The component's specification, with the code.
+
+        Raises:
+            BuildError: The code is too long to travel in a command.
+        """
+        spec = deepcopy(self.sharing.component_spec)
+        code = textwrap.dedent(inspect.getsource(self.python_func))
+        spec.implementation.container.command = self_contained_command(self._command, self._requirements, code)
+        return spec
+
+
 def self_contained(folder: str, base_image: str = BASE_IMAGE, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Makes a function a component that carries our code and its packages with it.
 
@@ -40,18 +72,11 @@ def self_contained(folder: str, base_image: str = BASE_IMAGE, **options: Any) ->
         folder: `__file__` of the component; beside it lies requirements.txt, in which every package is pinned.
         base_image: The image that it runs in.
         **options: Passed on to `dsl.component`.
-
-    Raises:
-        BuildError: The code is too long to travel in a command.
     """
 
     def wrap(function: Callable[..., Any]) -> Any:
         component = dsl.component(function, base_image=base_image, install_kfp_package=False, **options)
-        container = component.component_spec.implementation.container
-        packages = f"{_pinned(Path(folder).parent / 'requirements.txt')}\nkfp=={kfp.__version__}"
-        code = textwrap.dedent(inspect.getsource(function))
-        container.command = self_contained_command(container.command, packages, code)
-        return NeverCached(component.component_spec, component.python_func)
+        return SelfContained(component, f"{_pinned(Path(folder).parent / 'requirements.txt')}\nkfp=={kfp.__version__}")
 
     return wrap
 

@@ -1,6 +1,6 @@
 """Failures that a user can act on, each a single line that names what happened and the remedy."""
 
-LONGEST = 1000
+MAX_ERROR_CHARS = 1000
 """Characters of what an error says happened. Names and servers' words are in it, which may be of any length."""
 
 
@@ -25,7 +25,7 @@ class ModelcarError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        what = self.what if len(self.what) <= LONGEST else f"{self.what[:LONGEST]}…"
+        what = self.what if len(self.what) <= MAX_ERROR_CHARS else f"{self.what[:MAX_ERROR_CHARS]}…"
         sentence = what if not self.remedy else f"{what.rstrip('.')}. {self.remedy}"
         return on_one_line(sentence)
 

@@ -18,7 +18,7 @@ from modelcar.errors import CredentialsError, ModelcarError
 from modelcar.retries import retrying
 
 USERNAME = "oauth2accesstoken"
-"""With it Artifact Registry takes an access token for a password.
+"""User name with which Artifact Registry takes an access token for a password.
 
 https://cloud.google.com/artifact-registry/docs/docker/authentication#token
 """
@@ -114,7 +114,9 @@ def read(url: str, **parameters: str) -> dict[str, Any]:
         raise GoogleCloudUnwellError(f"cannot read {url}: {error}", "Check the network and the proxies") from None
     if response.status_code != requests.codes.ok:
         kind = GoogleCloudUnwellError if response.status_code in _TRANSIENT else GoogleCloudError
-        raise kind(f"Google Cloud answered {response.status_code} to GET {url}: {_words(response)}", _remedy(response))
+        raise kind(
+            f"Google Cloud answered {response.status_code} to GET {url}: {_server_message(response)}", _remedy(response)
+        )
     try:
         answer = response.json()
     except ValueError:
@@ -139,7 +141,7 @@ def _account() -> Any:
     return account
 
 
-def _words(response: requests.Response) -> str:
+def _server_message(response: requests.Response) -> str:
     """Returns an API's message (https://google.aip.dev/193), shortened."""
     try:
         return str(response.json()["error"]["message"])[:300]

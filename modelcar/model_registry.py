@@ -31,17 +31,18 @@ if TYPE_CHECKING:
     from modelcar.model_registry_api import ModelRegistryApi
 
 VERSION_DIGITS = 12
-"""Of the commit, in a version's name: as git shortens it, and long enough to be unique."""
+"""Digits of the commit in a version's name: as many as git shortens it to, and enough to be unique."""
 
 DEFAULT_FORMAT = "vLLM"
-"""Of an image of an earlier version, which does not say what was found."""
+"""Model format of an image of an earlier version, which does not say what was found."""
 
 ANSWER_SECONDS = 60.0
-"""For all of an entry, which is some requests of a few milliseconds each; the client itself would wait for minutes."""
+"""Time for all of an entry, which is some requests of a few milliseconds each; the client itself would wait for
+minutes."""
 
 
 MODEL_TYPE = "model_type"
-"""Read by OpenShift AI's dashboard from 3.4 on."""
+"""Property that OpenShift AI's dashboard reads from 3.4 on."""
 
 GENERATIVE = ("vLLM", "huggingface")
 """Formats whose models answer in text."""
@@ -148,7 +149,7 @@ def ask(url: str, question: "Callable[[ModelRegistryApi], Coroutine[Any, Any, An
             return await question(api)
 
     # In a thread of its own, for a notebook runs an event loop already.
-    with _named(url), ThreadPoolExecutor(1) as thread:
+    with _model_registry_errors(url), ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(answered())).result()
 
 
@@ -329,7 +330,7 @@ def _given_token() -> str:
 
 
 @contextmanager
-def _named(url: str) -> Iterator[None]:
+def _model_registry_errors(url: str) -> Iterator[None]:
     import aiohttp
     from model_registry.exceptions import StoreError
     from mr_openapi.exceptions import ApiException, ForbiddenException, NotFoundException, UnauthorizedException

@@ -14,7 +14,7 @@ import tenacity
 from modelcar.errors import ModelcarError
 
 ATTEMPTS = 6
-LONGEST_WAIT_SECONDS = 60.0
+MAX_WAIT_SECONDS = 60.0
 """The longest pause of our own choice."""
 
 MAX_RETRY_AFTER_SECONDS = 900.0
@@ -29,7 +29,7 @@ def _may_pass(error: BaseException) -> bool:
 
 def pause_before(attempt: int, error: ModelcarError | None = None) -> float:
     """Seconds to wait: what the server asked for, or at random within a growing bound, so that clients spread out."""
-    backoff = random.uniform(0, min(0.5 * 2**attempt, LONGEST_WAIT_SECONDS))  # noqa: S311
+    backoff = random.uniform(0, min(0.5 * 2**attempt, MAX_WAIT_SECONDS))  # noqa: S311
     return max(min(error.retry_after if error else 0.0, MAX_RETRY_AFTER_SECONDS), backoff)
 
 
@@ -80,33 +80,10 @@ retrying = tenacity.retry(
     stop=tenacity.stop_after_attempt(ATTEMPTS),
     retry_error_callback=_give_up,
 )
-"""Decorates a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
+"""Decorator of a function that can be called again after an error that may pass (ModelcarError.may_pass)."""
 
 
-def getting_further(work: Callable[[], None], reached: Callable[[], int]) -> None:
-    """Calls again what goes on where it ended, although it fails, as long as it gets further each few times.
-
-    Args:
-        work: What to call.
-        reached: How far it has got.
-
-    Raises:
-        ModelcarError: Several attempts got no further, or it would not help to try again.
-    """
-    attempt, best = 0, reached()
-    while True:
-        try:
-            return work()
-        except ModelcarError as error:
-            now = reached()
-            attempt = 1 if now > best else attempt + 1
-            best = max(best, now)
-            if not error.may_pass or attempt >= ATTEMPTS:
-                raise
-            time.sleep(pause_before(attempt, error))
-
-
-def going_on(read: Callable[[int], Iterator[bytes]], offset: int) -> Iterator[bytes]:
+def resume_reading(read: Callable[[int], Iterator[bytes]], offset: int) -> Iterator[bytes]:
     """Reads a stream to its end although connections break: each attempt begins where the one before it ended.
 
     Args:

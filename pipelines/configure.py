@@ -23,7 +23,7 @@ Value = Any
 CLAIM, HF_TOKEN, SIGNING = "modelcar", "huggingface-token", "modelcar-signing-key"
 TARGET, MIRROR = "modelcar-target-registry", "modelcar-mirror-registry"
 MODEL_REGISTRY, SOURCE = "modelcar-model-registry", "modelcar-source"
-"""Names of the claim and of the Secrets, as manifests/ has them and the pipelines' forms."""
+"""The claim and the Secrets, as manifests/ has them and the pipelines' forms."""
 
 
 def never_cached(task: Task, retries: int, hours: int) -> None:
@@ -92,6 +92,11 @@ def with_hf_token(task: Task, secret: Value) -> None:
 def with_source_login(task: Task, secret: Value) -> None:
     """Mounts a Secret with the login and the address of an S3 server, if there is one of that name."""
     kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS_MOUNT}/source", optional=True)
+
+
+def on_source_claim(task: Task, claim: Value) -> None:
+    """Mounts the claim that holds the model itself, pvc://claim/folder, on a task that reads it."""
+    kubernetes.mount_pvc(task, pvc_name=claim, mount_path=str(pod.SOURCE_CLAIM))
 
 
 def with_model_registry_token(task: Task, secret: Value) -> None:

@@ -84,4 +84,4 @@ class Delivery:
 
 
 EMBEDDED = Delivery()
-"""In the steps' commands."""
+"""Delivery in the steps' commands."""

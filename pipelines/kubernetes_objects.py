@@ -13,16 +13,16 @@ import yaml
 
 import modelcar
 from modelcar.errors import BuildError
-from modelcar.pipelines.compilation import PIPELINES, Backend, compile_one
+from modelcar.pipelines.compilation import ON_KUBERNETES, Backend, compile_one
 from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 API_VERSION = "pipelines.kubeflow.org/v2beta1"
 DIGITS = 12
-"""Of the hash of a pipeline's YAML, in the names of its versions."""
+"""Digits of the hash of a pipeline's YAML, in the names of its versions."""
 
 _SYNC = {"argocd.argoproj.io/sync-options": "ServerSideApply=true,Prune=false"}
-"""For Argo CD: the objects are too large for the annotation of a client-side apply (256 KiB), and a version must stay
-when the next one takes its place in Git, since schedules may be made of it."""
+"""Options for Argo CD: the objects are too large for the annotation of a client-side apply (256 KiB), and a version
+must stay when the next one takes its place in Git, since schedules may be made of it."""
 
 _KUSTOMIZATION = """\
 # The pipelines, for a pipeline server that keeps them in Kubernetes (pipelineStore: kubernetes).
@@ -69,7 +69,7 @@ def write_objects(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as place:
-            compiled = [compile_one(name, Path(place), delivery, backend, queue) for name in PIPELINES]
+            compiled = [compile_one(name, Path(place), delivery, backend, queue) for name in ON_KUBERNETES]
             files = [_write(file, folder) for file in compiled]
         kustomization = folder / "kustomization.yaml"
         resources = "\n".join(f"  - {file.name}" for file in files)

@@ -21,8 +21,8 @@ NEVER = "false"
 """The condition of that branch."""
 
 MAX_CONTAINER_BYTES = 120 << 10
-"""Of a step's container as JSON: its driver gets it as one argument, of which Linux takes 128 KiB, with some letters
-written as six."""
+"""Size of a step's container as JSON: its driver gets it as one argument, of which Linux takes 128 KiB, with some
+letters written as six."""
 
 _NAME = "Code of the steps (never runs)"
 

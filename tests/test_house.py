@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ FLOORS = {
     "records": {"errors", "pod", "progress", "retries"},
     "hub": {"errors", "given", "pod", "progress", "retries"},
     "oci": {"errors", "google_cloud", "pod", "progress", "retries"},
+    "sources": {"hub", "oci"},
     "claim": {"hub", "oci"},
     "attestation": {"hub", "oci"},
     "image": {"attestation", "claim"},
@@ -31,7 +33,7 @@ FLOORS = {
     "model_registry": {"image", "model_registry_api"},
     "cluster": {"bootstrap", "markdown", "records"},
     "serving": {"cluster", "image"},
-    "steps": {"cluster", "html_page", "model_registry", "serving"},
+    "steps": {"cluster", "html_page", "model_registry", "serving", "sources"},
     "components": {"steps"},
     "pipelines": {"components"},
     "cli": {"pipelines"},
@@ -49,6 +51,11 @@ FACES = ("components/*/component.py", "pipelines/*/pipeline.py")
 
 
 RIDDLES = re.compile(r"(What|Whether|Where|How|Who|Which|Why|When|The way)\b")
+NO_NOUN = re.compile(
+    r"(Of|For|In|As|After|Before|Below|Between|By|With|Without|At|On|From|Among|And|Not|No|Less|We|It|To|Also|Only|Both|"
+    r"Is|Has|Are|Makes|Brings|Takes|Gives|Kept|Ends|Stands|Said|Read|Put|Raise|Answered|Decorates|Says|Lets)\b"
+)
+"""Openings of a constant's docstring that leave out what it is."""
 
 
 @cache
@@ -149,6 +156,20 @@ def test_docstrings_open_with_a_verb_or_a_noun(file: Path) -> None:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     texts = [ast.get_docstring(node) for node in ast.walk(tree(file)) if isinstance(node, documented)]
     assert [text.splitlines()[0] for text in texts if text and RIDDLES.match(text)] == []
+
+
+@pytest.mark.parametrize("file", sources().values(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_docstrings_of_constants_open_with_a_noun(file: Path) -> None:
+    texts = [text for node in ast.walk(tree(file)) for text in _texts_of_constants(getattr(node, "body", None))]
+    assert [text.splitlines()[0] for text in texts if RIDDLES.match(text) or NO_NOUN.match(text)] == []
+
+
+def _texts_of_constants(body: object) -> Iterator[str]:
+    """The strings that stand below assignments."""
+    for pair in pairwise(body if isinstance(body, list) else []):
+        match pair:
+            case ast.Assign() | ast.AnnAssign(), ast.Expr(ast.Constant(str(text))):
+                yield text
 
 
 def test_names_of_tests_can_be_read() -> None:

@@ -24,7 +24,7 @@ SIGN = "https://sigstore.dev/cosign/sign/v1"
 """The predicate type of a signature in a bundle."""
 
 MAX_SIGNATURE_BYTES = 1 << 20
-"""Of the text that is signed; it has some hundred."""
+"""Bytes of the text that is signed, which has some hundred."""
 
 _ARTIFACT = "application/vnd.dev.cosign.artifact{}.v1+json"
 

@@ -20,14 +20,14 @@ from modelcar.oci.referrers import Attached
 from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository
 
 MAX_DOCUMENTS = 1000
-"""How many attached documents are read. An image has some five, and as many more for each key that signed it."""
+"""Attached documents that are read. An image has some five, and as many more for each key that signed it."""
 
 _OPENERS = {
     dsse.MEDIA_TYPE: dsse.opened,
     bundle.MEDIA_TYPE: bundle.opened,
     model_signing.MEDIA_TYPE: bundle.opened,
 }
-"""How to open signed statements, by the media type of what they are in."""
+"""Openers of signed statements, by the media type of what they are in."""
 
 _KNOWN = (cosign.SIMPLE_SIGNING, dsse.IN_TOTO, sbom.MEDIA_TYPE, *_OPENERS)
 

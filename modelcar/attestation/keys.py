@@ -27,12 +27,12 @@ KEY_FILE, PASSWORD_FILE = "cosign.key", "cosign.password"
 """Keys of the Secret that `cosign generate-key-pair k8s://namespace/name` makes."""
 
 MOUNT = "signing"
-"""Where, below modelcar.oci.credentials.SECRETS, the pipelines mount that Secret."""
+"""Folder below modelcar.pod.SECRETS in which the pipelines mount that Secret."""
 
 PASSWORD = "COSIGN_PASSWORD"  # noqa: S105
 
 _COSIGN = re.compile(r"-----BEGIN ENCRYPTED (?:COSIGN|SIGSTORE) PRIVATE KEY-----([^-]+)-----END ")
-_MOST_MEMORY = 512 << 20
+_MAX_MEMORY_BYTES = 512 << 20
 _CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 """The curves that everybody knows who checks our signatures, and the hash of each."""
 
@@ -224,7 +224,7 @@ def _decrypted(body: str, password: bytes) -> bytes:
         n=cost.cost,
         r=cost.block,
         p=cost.parallel,
-        maxmem=_MOST_MEMORY,
+        maxmem=_MAX_MEMORY_BYTES,
         dklen=SecretBox.KEY_SIZE,
     )
     try:

@@ -17,13 +17,13 @@ from modelcar.oci.referrers import Attachment, Content
 
 PREDICATE = "https://model_signing/signature/v1.0"
 MEDIA_TYPE = "application/vnd.io.modelcar.model-signature.v1+json"
-"""Of the attachment. Its content is a Sigstore bundle, but what says so cosign takes for a signature of the image."""
+"""Type of the attachment. It holds a Sigstore bundle, but what says so cosign takes for a signature of the image."""
 
 FILE_NAME = "model.sig"
-"""As the tool itself names it; whoever pulls the attachment gets a file of this name."""
+"""Name that the tool itself gives it; whoever pulls the attachment gets a file of this name."""
 
 IGNORED = (".git", ".gitattributes", ".github", ".gitignore")
-"""What the tool leaves out by default, where it signs and where it verifies."""
+"""Files that the tool leaves out by default, where it signs and where it verifies."""
 
 Json = dict[str, Any]
 

@@ -19,7 +19,7 @@ from modelcar.hub.snapshot import Origin, PublishedFile, Snapshot
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:io.modelcar:image:v2"
-"""Raise the number at its end when the statement changes its form."""
+"""Form of the statement. The number at its end is raised when that changes."""
 
 BUILDER_NAME = "modelcar-pipelines"
 BUILDER = f"pkg:pypi/{BUILDER_NAME}"

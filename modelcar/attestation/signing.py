@@ -15,7 +15,7 @@ from modelcar.oci.referrers import Attachment
 from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository, Stored
 
 SHOWN_SECONDS = 30.0
-"""How long a registry may take to show a tag that it took. Azure's shows some only seconds later (Azure/acr#880)."""
+"""Time that a registry may take to show a tag that it took. Azure's shows some only seconds later (Azure/acr#880)."""
 
 _LOOK_AGAIN_SECONDS = 1.0
 _IMAGES_AT_ONCE = 4

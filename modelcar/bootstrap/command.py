@@ -60,7 +60,8 @@ class Bootstrapped(NamedTuple):
     """A command that brings our code with it, in its parts.
 
     Attributes:
-        archive: The code (`archive`), or that the run holds it (`reference`); empty if the requirements name it.
+        archive: The code (`archive`), or that the run holds it (`reference`; before the pipeline is compiled
+            `unpack.IN_RUN`); empty if the requirements name it.
         requirements: Lines of a requirements.txt in which every package is pinned.
         version: The version of our code.
         command: What is run once all is there.
@@ -109,6 +110,16 @@ def self_contained_command(command: Sequence[str], requirements: str, code: str 
         BuildError: A part of it is longer than Linux lets an argument be.
     """
     return Bootstrapped(archive(code), requirements, modelcar.__version__, list(command)).whole()
+
+
+def sharing_command(command: Sequence[str], requirements: str) -> list[str]:
+    """Returns a command that brings its packages, and takes our code from where `compile_pipeline` will put it.
+
+    Args:
+        command: What is run once they are there.
+        requirements: Lines of a requirements.txt in which every package is pinned.
+    """
+    return Bootstrapped(unpack.IN_RUN, requirements, modelcar.__version__, list(command)).whole()
 
 
 def command_for_other_pod(command: Sequence[str]) -> list[str]:

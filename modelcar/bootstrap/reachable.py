@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 _WHOLE = "*"
-"""Stands for all names of a module that is used as a value."""
+"""Mark for all names of a module that is used as a value."""
 
 _PURE_DECORATORS = {"cache", "contextmanager", "dataclass", "lru_cache", "total_ordering", "unique"}
 """Decorators that register what they decorate nowhere."""

@@ -23,11 +23,12 @@ B85, OURS = "${}<>&", ",./:[]"
 writes it has six letters for each of <, > and &."""
 
 IN_RUN = "in-run:"
-"""Stands, with the digest of an archive, in the place of an archive that the run's Workflow holds."""
+"""Mark, with an archive's digest after it, in the place of an archive that the run's Workflow holds; without a digest,
+as long as the pipeline is not compiled."""
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PAUSES = 1.0, 2.0, 4.0, 8.0, 16.0
-"""Between the attempts to read the Workflow, in seconds."""
+"""Seconds between the attempts to read the Workflow."""
 
 
 class Unreadable(Exception):
@@ -43,6 +44,11 @@ def main(place: str, count: str, *arguments: str) -> None:
         *arguments: They, and what is of no interest here.
     """
     text = "".join(arguments[: int(count)])
+    if text == IN_RUN:
+        sys.exit(
+            "error: this pipeline was compiled without the code of its steps. Compile it with "
+            "modelcar.pipelines.compilation.compile_pipeline"
+        )
     if text.startswith(IN_RUN):
         text = archive_in_run(text.removeprefix(IN_RUN))
     archive = io.BytesIO(base64.b85decode(text.translate(str.maketrans(OURS, B85))))

@@ -20,7 +20,7 @@ DIGESTS = DOWNLOAD_NOTE.with_name("layers.json")
 """File with the digests of layers that the pass over the arriving bytes gave (modelcar.image.layer_digests)."""
 
 PARTIAL = f"{DOWNLOAD_NOTE.parent}/partial"
-"""Where files lie that have not arrived as a whole."""
+"""Folder of the files that have not arrived as a whole."""
 
 Elsewhere = dict[PublishedFile, list[str]]
 """Files that other commits' downloads have, and the names of these downloads' directories."""

@@ -11,11 +11,11 @@ from kubernetes import client
 
 from modelcar import pod
 from modelcar.claim import listing
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError
 
 IMAGE = "registry.access.redhat.com/ubi9/python-311"
-"""That of the pipelines' steps, which nodes that ran one have."""
+"""Image of the pipelines' steps, which nodes that ran one have."""
 
 START_SECONDS, POLL_SECONDS = 300.0, 1.0
 _NAME = "modelcar-downloads-"
@@ -33,14 +33,14 @@ def ask_claim(cluster: Cluster, claim: str, words: list[str], image: str = "") -
     Raises:
         ClusterError: The pod may not be made, does not start, or failed.
     """
-    with explained_api(f"look at the claim {claim}", "Let your account create pods: oc auth can-i create pods"):
+    with api_errors(f"look at the claim {claim}", "Let your account create pods: oc auth can-i create pods"):
         cluster.core.read_namespaced_persistent_volume_claim(claim, cluster.namespace, _request_timeout=REQUEST_SECONDS)
         made = cluster.core.create_namespaced_pod(
             cluster.namespace, _pod(claim, words, image or IMAGE), _request_timeout=REQUEST_SECONDS
         )
     name = made.metadata.name
     try:
-        with explained_api(f"say how the pod {name} is doing"):
+        with api_errors(f"say how the pod {name} is doing"):
             return _answer(cluster, name)
     finally:
         with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):

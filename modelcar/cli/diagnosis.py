@@ -19,7 +19,7 @@ from modelcar.cli import folders
 from modelcar.cli.server.client import Client
 from modelcar.cli.server.login import LOG_IN, find_cluster
 from modelcar.cli.settings import setting
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError, ModelcarError
 from modelcar.image import builder
 from modelcar.oci import credentials
@@ -144,7 +144,7 @@ def _model_registry(url: str) -> Iterator[Finding]:
 
 def _cluster(cluster: Cluster) -> Iterator[Finding]:
     host = cluster.api.configuration.host
-    with explained_api("say who you are", LOG_IN):
+    with api_errors("say who you are", LOG_IN):
         review: Any = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
             client.V1SelfSubjectReview(), _request_timeout=REQUEST_SECONDS
         )
@@ -182,7 +182,7 @@ def _project(cluster: Cluster, namespace: str) -> Iterator[Finding]:
 
 
 def _account(cluster: Cluster) -> Finding:
-    with explained_api(f"look for the service account {BUILD_ACCOUNT}"):
+    with api_errors(f"look for the service account {BUILD_ACCOUNT}"):
         try:
             cluster.core.read_namespaced_service_account(
                 BUILD_ACCOUNT, cluster.namespace, _request_timeout=REQUEST_SECONDS

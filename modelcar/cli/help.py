@@ -39,7 +39,7 @@ _VALUES = {
     "REVISION": ("revision",),
     "FORM": ("form",),
 }
-"""Names of the values that options take, by the last word of the option's name."""
+"""Values that options take, by the last word of the option's name."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -18,7 +18,7 @@ from modelcar import pod
 from modelcar.cli.run_display import LineWriter, RunDisplay
 from modelcar.cli.step_process import steps_of_our_own
 from modelcar.errors import ModelcarError
-from modelcar.records.step_record import Record, last_error, records_in
+from modelcar.records.step_record import StepRecord, last_error, records_in
 from modelcar.records.termination_message import EndedError
 
 _ARTIFACTS = {
@@ -85,7 +85,7 @@ def run(pipeline: Any, arguments: dict[str, Any], setting: Setting) -> Result:
         records = Path(place, "records")
         records.touch()
 
-        def last_record() -> Record | None:
+        def last_record() -> StepRecord | None:
             return next(reversed(records_in(records.read_text())), None)
 
         display = RunDisplay(setting.log, last_record, verbose=setting.verbose)
@@ -140,7 +140,7 @@ def _fit_for_this_machine(spec: Any) -> None:
                     task.trigger_policy.condition = task.trigger_policy.condition.replace(name, found)
 
 
-def _result(records: Sequence[Record]) -> Result:
+def _result(records: Sequence[StepRecord]) -> Result:
     made = [record.image for record in records if record.image]
     model, _, version = next((record.entry for record in records if record.entry), "").rpartition(" ")
     unchanged = any(record.step == "preflight" and record.unchanged for record in records)

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from modelcar.progress import duration
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 
 _STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _PROGRESS = re.compile(r"[a-z]+: .+ of .+\(\d+%\)")
@@ -28,7 +28,7 @@ class RunDisplay:
         verbose: Whether all that kfp and the steps say is shown.
     """
 
-    def __init__(self, out: IO[str], last_record: Callable[[], Record | None], *, verbose: bool) -> None:
+    def __init__(self, out: IO[str], last_record: Callable[[], StepRecord | None], *, verbose: bool) -> None:
         self._out = out
         self._is_terminal = out.isatty() and not verbose
         self._last_record = last_record
@@ -129,7 +129,7 @@ def out_for(*, to_stderr: bool) -> IO[str]:
     return sys.stderr if to_stderr else sys.stdout
 
 
-def _note(record: Record) -> str:
+def _note(record: StepRecord) -> str:
     if record.step == "preflight":
         what = "all of it is there already" if record.unchanged else decimal(record.size)
         return f"{what}, commit {record.commit}" if record.commit else what

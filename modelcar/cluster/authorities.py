@@ -26,7 +26,7 @@ exec "$@"
 """
 
 
-def mounted_ones(paths: Iterable[str]) -> dict[str, str]:
+def mounted_authorities(paths: Iterable[str]) -> dict[str, str]:
     """This process's variables that name certificates which another pod has as well.
 
     Args:
@@ -37,7 +37,7 @@ def mounted_ones(paths: Iterable[str]) -> dict[str, str]:
     return {name: file for name, file in named.items() if any(PurePosixPath(file).is_relative_to(f) for f in folders)}
 
 
-def joining(command: Sequence[str], paths: Iterable[str]) -> list[str]:
+def trust_cluster_authorities(command: Sequence[str], paths: Iterable[str]) -> list[str]:
     """A command that trusts the cluster's authorities besides its image's own, if the launcher saw to that here.
 
     Args:
@@ -45,7 +45,7 @@ def joining(command: Sequence[str], paths: Iterable[str]) -> list[str]:
         paths: What is mounted in its pod from the same volumes as here.
     """
     folders = tuple(paths)
-    by_launcher = "SSL_CERT_FILE" in os.environ and "SSL_CERT_FILE" not in mounted_ones(folders)
+    by_launcher = "SSL_CERT_FILE" in os.environ and "SSL_CERT_FILE" not in mounted_authorities(folders)
     if by_launcher and str(MOUNTED.parent) in folders:
         return ["sh", "-ec", _JOIN, str(MOUNTED), *command]
     return list(command)

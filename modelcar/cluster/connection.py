@@ -106,7 +106,7 @@ class Cluster:
 
 
 @contextmanager
-def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
+def api_errors(doing: str, remedy: str = "") -> Iterator[None]:
     """Turns the API server's refusals into one line.
 
     Args:
@@ -122,7 +122,7 @@ def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
         yield
     except client.ApiException as error:
         raise ClusterError(
-            f"the cluster refused to {doing} ({error.status} {error.reason}): {said(error)}",
+            f"the cluster refused to {doing} ({error.status} {error.reason}): {server_message(error)}",
             remedy,
             may_pass=error.status == 429 or (error.status or 0) >= 500,
         ) from None
@@ -130,7 +130,7 @@ def explained_api(doing: str, remedy: str = "") -> Iterator[None]:
         raise ClusterError(f"the cluster's API server cannot be reached to {doing}: {error}", may_pass=True) from None
 
 
-def said(error: "client.ApiException") -> str:
+def server_message(error: "client.ApiException") -> str:
     """The API server's own words."""
     try:
         return str(json.loads(error.body or "")["message"])

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelcar.cluster import authorities
-from modelcar.cluster.connection import Cluster, explained_api
+from modelcar.cluster.connection import Cluster, api_errors
+from modelcar.cluster.queue import QUEUE
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.retries import retrying
-
-QUEUE = "kueue.x-k8s.io/queue-name"
-"""Kueue's label for the queue that a workload waits in; see https://kueue.sigs.k8s.io/docs/tasks/run/jobs."""
 
 _MAIN = "main"
 """Argo's name for the container of the step itself."""
@@ -109,7 +107,7 @@ class Executor:
         mounts = [mount for mount in self._container.get("volumeMounts", []) if mount["name"] in volumes]
         used = {mount["name"] for mount in mounts}
         env = [entry for entry in self._container.get("env", []) if not entry["name"].startswith(_BACKENDS_OWN)]
-        certificates = authorities.mounted_ones(mount["mountPath"] for mount in mounts)
+        certificates = authorities.mounted_authorities(mount["mountPath"] for mount in mounts)
         env += [{"name": name, "value": file} for name, file in certificates.items()]
         return TaskConfig(
             env=env, volumes=[volume for name, volume in volumes.items() if name in used], volume_mounts=mounts
@@ -123,5 +121,5 @@ class Executor:
 
 @retrying
 def _own_pod(cluster: Cluster) -> Any | None:
-    with explained_api("show this step's own pod"):
+    with api_errors("show this step's own pod"):
         return cluster.own_pod()

@@ -15,7 +15,7 @@ from modelcar.cluster.pod_log import PodLog
 from modelcar.cluster.run_state import RunState
 from modelcar.cluster.watch import watched
 from modelcar.errors import ClusterError, ModelcarError
-from modelcar.records.step_record import Record, records_in
+from modelcar.records.step_record import StepRecord, records_in
 from modelcar.retries import retrying
 
 _TICK_SECONDS = 1.0
@@ -23,7 +23,7 @@ _LAST_LINES_SECONDS = 10.0
 _CONTROLLER = "batch.kubernetes.io/controller-uid"
 
 
-def run(cluster: Cluster, executor: Executor, work: Work, schedule_seconds: float) -> Record:
+def follow_job(cluster: Cluster, executor: Executor, work: Work, schedule_seconds: float) -> StepRecord:
     """Has a Job do the work, and waits for it.
 
     Its log follows into this step's log. Afterwards the Job is gone; when it failed, it stays, for the report, but
@@ -57,7 +57,7 @@ def run(cluster: Cluster, executor: Executor, work: Work, schedule_seconds: floa
     return record
 
 
-def _followed(cluster: Cluster, job: Any, schedule_seconds: float) -> Record:
+def _followed(cluster: Cluster, job: Any, schedule_seconds: float) -> StepRecord:
     try:
         return _Following(cluster, job, schedule_seconds).to_the_end()
     except ModelcarError as error:
@@ -89,7 +89,7 @@ class _Following:
         self._watch("pods", cluster.core.list_namespaced_pod, label_selector=pods)
         self._watch("events", cluster.core.list_namespaced_event, field_selector="type=Warning")
 
-    def to_the_end(self) -> Record:
+    def to_the_end(self) -> StepRecord:
         """Waits until the work is done, or cannot be done."""
         begun = last_well = time.monotonic()
         while True:
@@ -133,7 +133,7 @@ class _Following:
         events = [event for event in self._seen["events"] if event.involved_object.uid in names]
         return RunState(self._seen["pods"], self._seen["jobs"], events)
 
-    def _result(self) -> Record | None:
+    def _result(self) -> StepRecord | None:
         for pod in self._seen["pods"]:
             if pod.status.phase == "Succeeded":
                 self._finish_logs()

@@ -8,29 +8,30 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from modelcar.bootstrap.command import command_for_other_pod
-from modelcar.cluster.authorities import joining
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
-from modelcar.cluster.executor import QUEUE, Executor
+from modelcar.cluster.authorities import trust_cluster_authorities
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
+from modelcar.cluster.executor import Executor
+from modelcar.cluster.queue import QUEUE
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.retries import retrying
 
 CONTAINER = "main"
-"""As Argo names a step's own container, so that whoever reads pods finds it."""
+"""Argo's name for a step's own container, so that whoever reads pods finds it."""
 
 OUR_LABELS = {"app.kubernetes.io/name": "modelcar", "app.kubernetes.io/managed-by": "modelcar-pipelines"}
 
 DELETE_SECONDS = (0.3, 0.7)
-"""For the deletion on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
+"""Time-outs of the deletion on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
 
 _HASH_DIGITS = 16
 _REPLACEMENTS = 5
 _UNREACHABLE_SECONDS = 60
 _KEPT_SECONDS = 24 * 3600
 Privilege = Literal["none", "nested", "privileged"]
-"""What a Job's container may do more than the step's own: nothing; make user namespaces within one of the pod's own
-(OpenShift's SCC `nested-container`, from 4.20 on); or everything, as the node's root."""
+"""Rights that a Job's container has beyond the step's own: none; to make user namespaces within one of the pod's own
+(OpenShift's SCC `nested-container`, from 4.20 on); or all, as the node's root."""
 
 _GIVEN_UP = "modelcar-pipelines/given-up"
 """Annotation of a Job that failed and shall make no further pod. Kueue suspends Jobs as well, until it admits them."""
@@ -123,7 +124,9 @@ def _pod(work: Work, executor: Executor) -> Json:
     container = {
         "name": CONTAINER,
         "image": work.image or executor.image,
-        "command": joining(command_for_other_pod(work.command), (mount["mountPath"] for mount in task.volume_mounts)),
+        "command": trust_cluster_authorities(
+            command_for_other_pod(work.command), (mount["mountPath"] for mount in task.volume_mounts)
+        ),
         "env": task.env,
         "resources": task.resources,
         "volumeMounts": task.volume_mounts,
@@ -187,7 +190,7 @@ def start(cluster: Cluster, work: Work, executor: Executor) -> Any:
     body = manifest(work, executor)
     name = body["metadata"]["name"]
     remedy = "Let this step's service account work with Jobs (manifests/namespace)"
-    with explained_api(f"start the Job {name}", remedy):
+    with api_errors(f"start the Job {name}", remedy):
         try:
             job = cluster.batch.create_namespaced_job(cluster.namespace, body, _request_timeout=REQUEST_SECONDS)
         except client.ApiException as error:
@@ -226,9 +229,13 @@ def condition(job: Any, kind: str) -> Any | None:
 
 
 def suspend(cluster: Cluster, name: str) -> None:
-    """Keeps a Job from making another pod, and leaves it and its failed pod for the report."""
-    with suppress(ClusterError), explained_api(f"suspend the Job {name}"):
-        body = {"metadata": {"annotations": {_GIVEN_UP: "true"}}, "spec": {"suspend": True}}
+    """Keeps a Job from making another pod, and leaves it and its failed pod for the report.
+
+    It leaves its queue as well: Kueue starts again what is suspended in one, as soon as there is room for it.
+    """
+    with suppress(ClusterError), api_errors(f"suspend the Job {name}"):
+        metadata = {"annotations": {_GIVEN_UP: "true"}, "labels": {QUEUE: None}}
+        body = {"metadata": metadata, "spec": {"suspend": True}}
         cluster.batch.patch_namespaced_job(name, cluster.namespace, body, _request_timeout=REQUEST_SECONDS)
 
 
@@ -240,7 +247,7 @@ def delete(cluster: Cluster, name: str, seconds: tuple[float, float] = REQUEST_S
     """
     from kubernetes import client
 
-    with explained_api(f"delete the Job {name}", f"Delete it: kubectl delete job {name} -n {cluster.namespace}"):
+    with api_errors(f"delete the Job {name}", f"Delete it: kubectl delete job {name} -n {cluster.namespace}"):
         try:
             cluster.batch.delete_namespaced_job(
                 name, cluster.namespace, propagation_policy="Background", _request_timeout=seconds
@@ -264,7 +271,7 @@ def delete_jobs(cluster: Cluster, run_id: str) -> list[str]:
         ClusterError: The cluster refused.
     """
     ours = ",".join(f"{name}={value}" for name, value in {RUN_LABEL: run_id, **OUR_LABELS}.items())
-    with explained_api("list the run's Jobs"):
+    with api_errors("list the run's Jobs"):
         found = cluster.batch.list_namespaced_job(
             cluster.namespace, label_selector=ours, _request_timeout=REQUEST_SECONDS
         )

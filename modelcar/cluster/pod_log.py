@@ -7,7 +7,7 @@ from typing import Any
 
 import urllib3
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, said
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, server_message
 
 _PAUSE_SECONDS = 1.0
 _REFUSED_PAUSE_SECONDS = 15.0
@@ -54,7 +54,7 @@ class PodLog(threading.Thread):
                 self._copy()
             except client.ApiException as error:
                 if error.status == HTTPStatus.FORBIDDEN and not is_refused:
-                    self._write(f"the log of pod {self._pod} cannot be followed: {said(error)}")
+                    self._write(f"the log of pod {self._pod} cannot be followed: {server_message(error)}")
                     is_refused = True
             except (urllib3.exceptions.HTTPError, OSError):
                 pass

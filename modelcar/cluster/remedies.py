@@ -86,7 +86,7 @@ def for_image(image: str, pod: Any) -> str:
 
 
 _NOT_MAPPED = re.compile(r"id-?mapp?(ed)? mount|MOUNT_ATTR_IDMAP", re.IGNORECASE)
-"""In what runc, crun and containerd say of a file system without idmapped mounts."""
+"""Words of runc, crun and containerd of a file system without idmapped mounts."""
 
 
 def for_start(message: str, pod: Any) -> str:

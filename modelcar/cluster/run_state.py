@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelcar.cluster.connection import Cluster, explained_api
+from modelcar.cluster.connection import Cluster, api_errors
 from modelcar.errors import ClusterError
-from modelcar.records.step_record import Record, records_in
+from modelcar.records.step_record import StepRecord, records_in
 
 RUN_LABEL = "pipeline/runid"
 """Kubeflow Pipelines puts it on each pod of a run, and we on each Job."""
@@ -17,14 +17,14 @@ NODE_NAME = "workflows.argoproj.io/node-name"
 """Place where Argo notes which task a pod belongs to: `<workflow>.root.<group>.<task>.executor(<attempt>)`."""
 
 STEP_LABEL = "app.kubernetes.io/component"
-"""Of a Job: the step that started it."""
+"""Label of a Job: the step that started it."""
 
 JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 ANSWER_SECONDS = (2, 5)
 """A report that waits is no report: how long for a connection, and for an answer."""
 
 PAGE = 500
-MOST_PAGES = 10
+MAX_PAGES = 10
 _ATTEMPT = re.compile(r"\(\d+\)$")
 _DRIVER = "-driver"
 _EXECUTOR = "executor"
@@ -45,6 +45,11 @@ class Step:
     pods: list[Any] = field(default_factory=list)
     jobs: list[Any] = field(default_factory=list)
     job_pods: list[Any] = field(default_factory=list)
+
+    @property
+    def ended_well(self) -> bool:
+        """Tells whether an attempt at it has; that its driver has says nothing of the step."""
+        return any(pod.status.phase == "Succeeded" for pod in self.pods if not is_driver(pod))
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class RunState:
         }
         for kind, (call, selector) in calls.items():
             try:
-                with explained_api(f"list {kind} in {cluster.namespace}"):
+                with api_errors(f"list {kind} in {cluster.namespace}"):
                     lists[kind] = _pages(call, cluster.namespace, selector)
             except ClusterError as error:
                 hidden.append(str(error))
@@ -128,9 +133,9 @@ class RunState:
                 found.append((owners[owner], event))
         return found
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[StepRecord]:
         """Returns what the run's steps left in their termination logs, by the time they began."""
-        found: list[Record] = []
+        found: list[StepRecord] = []
         for step in self.steps():
             inner = _records(step.job_pods)
             # A step that only waited for its Job has nothing to add to what the Job tells.
@@ -150,6 +155,11 @@ def when(event: Any) -> Any:
     return event.last_timestamp or event.event_time or event.metadata.creation_timestamp
 
 
+def is_driver(pod: Any) -> bool:
+    """Tells whether a pod is Kubeflow's own, which prepares a step."""
+    return _ATTEMPT.sub("", (pod.metadata.annotations or {}).get(NODE_NAME, "")).endswith(_DRIVER)
+
+
 def task_in(node_name: str) -> str:
     """The task's name in Argo's name of a node."""
     *above, last = _ATTEMPT.sub("", node_name).split(".")
@@ -157,7 +167,7 @@ def task_in(node_name: str) -> str:
     return task.removesuffix(_DRIVER)
 
 
-def _records(pods: list[Any]) -> list[Record]:
+def _records(pods: list[Any]) -> list[StepRecord]:
     return [
         record
         for pod in pods
@@ -184,7 +194,7 @@ def _task_of_job(job: Any, tasks: dict[str, str]) -> str:
 def _pages(call: Callable[..., Any], namespace: str, selector: dict[str, str]) -> list[Any]:
     found: list[Any] = []
     token = None
-    for _page in range(MOST_PAGES):
+    for _page in range(MAX_PAGES):
         answer = call(namespace, limit=PAGE, _continue=token, _request_timeout=ANSWER_SECONDS, **selector)
         found += answer.items
         token = answer.metadata._continue

@@ -8,18 +8,18 @@ from typing import Any
 import tenacity
 import urllib3
 
-from modelcar.cluster.connection import REQUEST_SECONDS, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, api_errors
 from modelcar.errors import ClusterError
 
 SECONDS_OF_A_WATCH = 240
-"""After these the server ends a watch, and a new one begins. It may hold no longer than what lies between us allows."""
+"""Age at which the server ends a watch, and a new one begins: what lies between us may allow no longer one."""
 
 PATIENCE_SECONDS = 900.0
 """Time that an API server may be away once it was there: upgrades restart each of a cluster's, one after the other."""
 
 _SPARE_SECONDS = 30
 _PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 15.0
+_MAX_PAUSE_SECONDS = 15.0
 
 
 def watched(call: Callable[..., Any], **which: Any) -> Iterator[list[Any]]:
@@ -64,14 +64,14 @@ def _changes(call: Callable[..., Any], which: dict[str, Any], version: str) -> I
 
 
 def _listed(call: Callable[..., Any], which: dict[str, Any]) -> Any:
-    with explained_api(f"say how the Job is doing ({call.__name__.replace('_', ' ')})"):
+    with api_errors(f"say how the Job is doing ({call.__name__.replace('_', ' ')})"):
         return call(_request_timeout=REQUEST_SECONDS, **which)
 
 
 # A server that starts refuses what it will allow in a moment: it has not read the roles yet.
 _listed_again = tenacity.retry(
     retry=tenacity.retry_if_exception_type(ClusterError),
-    wait=tenacity.wait_random_exponential(multiplier=_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS),
+    wait=tenacity.wait_random_exponential(multiplier=_PAUSE_SECONDS, max=_MAX_PAUSE_SECONDS),
     stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
     reraise=True,
 )(_listed)

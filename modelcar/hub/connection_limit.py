@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from math import ceil
 
-FIRST, LEAST, MOST = 16, 2, 32
+FIRST, MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 2, 32
 """Connections: at the beginning, at least (unless the Hub refuses a second one), at most."""
 
 INTERVAL_SECONDS = 0.2
@@ -15,10 +15,10 @@ LOSSES = 5
 """Intervals in a row with a loss before the limit is lowered."""
 
 PROBE_SECONDS = 10.0
-"""After so long at one limit, a larger one is tried once more."""
+"""Time at one limit after which a larger one is tried once more."""
 
-CALM_SECONDS, MOST_CALM_SECONDS = 30.0, 480.0
-"""After a refusal the limit is not raised for so long; twice as long after each further one."""
+CALM_SECONDS, MAX_CALM_SECONDS = 30.0, 480.0
+"""Time after a refusal in which the limit is not raised; twice as long after each further one."""
 
 
 class ConnectionLimit:
@@ -83,7 +83,7 @@ class ConnectionLimit:
         now = self._clock()
         self.value = max(1, min(self.value - 1, most))
         self._lowered_at, self._probe_at = now, now + self._calm
-        self._calm = min(2 * self._calm, MOST_CALM_SECONDS)
+        self._calm = min(2 * self._calm, MAX_CALM_SECONDS)
         self._climbing, self._usual, self._losses, self._warming_up = False, 0.0, 0, True
 
     def _adapt(self, speed: float, now: float) -> None:
@@ -96,7 +96,7 @@ class ConnectionLimit:
             self._stay(speed, now)
 
     def _climb(self, speed: float, now: float) -> None:
-        if speed >= GAIN * self._usual and self.value < MOST:
+        if speed >= GAIN * self._usual and self.value < MAX_CONNECTIONS:
             self._raise_from(speed, 2 * self.value)
             return
         if speed < GAIN * self._usual:
@@ -106,9 +106,9 @@ class ConnectionLimit:
     def _stay(self, speed: float, now: float) -> None:
         self._losses = self._losses + 1 if speed < LOSS * self._usual else 0
         if self._losses >= LOSSES:
-            self.value = max(min(LEAST, self.value), self.value * 3 // 4)
+            self.value = max(min(MIN_CONNECTIONS, self.value), self.value * 3 // 4)
             self._usual, self._losses, self._warming_up = 0.0, 0, True
-        elif now >= self._probe_at and self.value < MOST:
+        elif now >= self._probe_at and self.value < MAX_CONNECTIONS:
             self._climbing = True
             self._raise_from(self._usual or speed, ceil(1.5 * self.value))
         elif not self._losses:
@@ -116,4 +116,4 @@ class ConnectionLimit:
 
     def _raise_from(self, speed: float, value: int) -> None:
         self._usual, self._smaller, self._warming_up = speed, self.value, True
-        self.value = min(value, MOST)
+        self.value = min(value, MAX_CONNECTIONS)

@@ -12,7 +12,7 @@ from typing import Any
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 HEAD_BYTES = 64 << 10
-"""As much of a file's beginning as says what the model is."""
+"""Size of that beginning of a file which says what the model is."""
 
 MAX_HEADER_BYTES = 256 << 20
 MAX_ENTRIES = 1 << 20
@@ -31,7 +31,7 @@ BLOCKS = {
     **{23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2)},
     **{34: (256, 54), 35: (256, 66), 39: (32, 17)},
 }
-"""Of a tensor's types: how many elements a block has, and how many bytes (ggml.h, ggml-common.h)."""
+"""Elements and bytes of a block of each type of tensor (ggml.h, ggml-common.h)."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _HUB_NAMES = {
     "openrail": "LicenseRef-OpenRAIL",
     "openrail++": "LicenseRef-CreativeML-Open-RAIL-plus-plus-M",
 }
-"""Names of https://huggingface.co/docs/hub/repositories-licenses that SPDX writes otherwise, or not at all."""
+"""Licences of https://huggingface.co/docs/hub/repositories-licenses that SPDX writes otherwise, or not at all."""
 
 _UNSAID = ("", "unknown", "none", "null")
 

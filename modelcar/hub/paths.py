@@ -12,7 +12,7 @@ DOWNLOAD_NOTE = Path(".modelcar", "snapshot.json")
 """Place where a download leaves its record, within the snapshot's directory."""
 
 
-LONGEST_NAME, LONGEST_PATH = 255, 2048
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 2048
 """Bytes. Linux takes 4096 for a path; before this one stand the claim's or the builder's directories."""
 
 
@@ -37,8 +37,8 @@ def safe_path(path: str) -> str:
     parts = path.split("/")
     if (
         any(part in ("", ".", "..") for part in parts)
-        or any(_bytes(part) > LONGEST_NAME for part in parts)
-        or _bytes(path) > LONGEST_PATH
+        or any(_bytes(part) > MAX_NAME_BYTES for part in parts)
+        or _bytes(path) > MAX_PATH_BYTES
         or "\\" in path
         or any(unicodedata.category(character) in _UNPRINTED for character in path)
         or _CHANGES_DIRECTION.search(path)
@@ -78,7 +78,7 @@ def _folded(path: str) -> str:
 
 
 def _shown(path: str) -> str:
-    return path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
+    return path if len(path) <= MAX_NAME_BYTES else f"{path[:MAX_NAME_BYTES]}…"
 
 
 def check_places(paths: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.retries import retrying
 
 MIN_READ_BYTES = 1 << 20
-"""As much of a small file as is read, whatever its size is said to be."""
+"""Bytes of a small file that are read, whatever its size is said to be."""
 
 _TIMEOUT_SECONDS = (15, 60)
 

@@ -30,7 +30,7 @@ ARCHIVES = (".nemo", ".mar", ".pt2", ".zip", ".tar", ".npz", ".keras")
 """Archives, which may hold pickles."""
 
 HEAD_BYTES = 4096
-"""As much of a file's beginning as is looked at."""
+"""Size of that beginning of a file which is looked at."""
 
 _TORCH_BINS = re.compile(
     r"((diffusion_)?pytorch_|open_clip_pytorch_)?(model|weights)([-_.].*)?\.bin|pytorch_.*\.bin|adapter_model.*\.bin"
@@ -59,14 +59,14 @@ _COMPRESSED = (
     b"\x28\xb5\x2f\xfd",
 )
 _ZIP_HEADER = struct.Struct("<4s5H3L2H")
-"""Of a member: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7."""
+"""Header of a member: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7."""
 
 _PICKLED_MEMBERS = ("*.pkl", "*.pickle", "*/data.pkl", "*.pth", "*.pt", "*.ckpt", "*.joblib")
 _IMPORTS = ("GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")
 MAX_MEMBERS = 64
 
 ReadPart = Callable[[int, int], bytes | None]
-"""Gives a file's bytes from one offset to before another; None if the Hub has none."""
+"""A function that gives a file's bytes from one offset to before another; None if the Hub has none."""
 
 
 class ByName(Enum):

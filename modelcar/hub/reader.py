@@ -30,7 +30,7 @@ MIN_BYTES_PER_SECOND, REQUEST_SECONDS = 10_000, 120.0
 """A request may take so long, and as much longer as its bytes take at this speed."""
 
 MIN_XET_BYTES = 8 << 20
-"""Less than that is not worth a question to Xet's storage."""
+"""Size below which a file is not worth a question to Xet's storage."""
 
 LINK_SECONDS = 10.0
 """Time that one part of a file waits while another asks the Hub for the storage's link."""

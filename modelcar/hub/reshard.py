@@ -23,7 +23,7 @@ from modelcar.hub.variants import parse_stem
 from modelcar.progress import Progress
 
 RESERVED_BYTES = 64 << 10
-"""Of a layer, for what an archive adds to a file."""
+"""Bytes of a layer that are kept for what an archive adds to a file."""
 
 _ADDED_BYTES = 4096
 """Bytes that a part's header may have more than the file's: a GGUF's three keys, and padding."""

@@ -14,7 +14,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 
 SUFFIX = ".safetensors"
 LENGTH_BYTES = 8
-LARGEST_HEADER = 16 << 20
+MAX_HEADER_BYTES = 16 << 20
 """Bytes. The library takes 100 MB; were all 94,000 tensors of DeepSeek-V3 in one file, they would need 11 MB."""
 
 BITS = {
@@ -22,12 +22,12 @@ BITS = {
     **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64},
     **dict.fromkeys(("F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
 }
-"""Of an element of each type that the library (0.8) knows."""
+"""Size of an element of each type that the library (0.8) knows."""
 
 _METADATA = "__metadata__"
 _FIELDS = {"dtype", "shape", "data_offsets"}
-_LARGEST_NUMBER = 2**64 - 1
-_LONGEST_ENTRY = 4096
+_MAX_NUMBER = 2**64 - 1
+_MAX_ENTRY_CHARS = 4096
 """Characters that describe a tensor; its name is not among them."""
 
 _SHOWN = 60
@@ -66,7 +66,7 @@ class PassingHeader:
                     self._await_header(int.from_bytes(kept, "little"))
 
     def _await_header(self, length: int) -> None:
-        if not 0 < length <= min(self._size - LENGTH_BYTES, LARGEST_HEADER):
+        if not 0 < length <= min(self._size - LENGTH_BYTES, MAX_HEADER_BYTES):
             self.problem = f"says that its header has {length} bytes"
         self._length = self._awaited = length
 
@@ -126,7 +126,7 @@ class _Text:
     def flat_object(self) -> str:
         """The next value, an object without objects in it, as it is written."""
         self.symbol("{")
-        end = self._text.find("}", self._at, self._at + _LONGEST_ENTRY) + 1
+        end = self._text.find("}", self._at, self._at + _MAX_ENTRY_CHARS) + 1
         if not end:
             raise ValueError("a tensor's description does not end")
         start, self._at = self._at - 1, end
@@ -186,7 +186,7 @@ def _span(name: str, described: str) -> tuple[int, int]:
         raise ValueError(f"shape and offsets of {_shown(name)} are no lists of whole numbers")
     begin, end = offsets
     if (
-        math.prod(filter(None, shape)) * bits > _LARGEST_NUMBER
+        math.prod(filter(None, shape)) * bits > _MAX_NUMBER
         or begin > end
         or math.prod(shape) * bits != 8 * (end - begin)
     ):
@@ -196,7 +196,7 @@ def _span(name: str, described: str) -> tuple[int, int]:
 
 def _are_numbers(values: object) -> bool:
     # True is an int to Python.
-    return isinstance(values, list) and all(type(value) is int and value <= _LARGEST_NUMBER for value in values)
+    return isinstance(values, list) and all(type(value) is int and value <= _MAX_NUMBER for value in values)
 
 
 def _shown(text: str) -> str:

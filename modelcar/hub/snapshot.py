@@ -10,11 +10,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from modelcar.hub.paths import LONGEST_NAME, check_places, safe_path
+from modelcar.hub.paths import MAX_NAME_BYTES, check_places, safe_path
 
 READ_BYTES = 1 << 20
 ALL_FILES = "*"
-"""Among the files that may hold pickles: all of them."""
+"""Pattern for all files that may hold pickles."""
 
 
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
@@ -86,6 +86,7 @@ class Card(BaseModel):
         config: The Hub's excerpt of config.json.
         gguf: The Hub's excerpt of a GGUF header.
         base_models: Hub ids of the models it was made from.
+        is_adapter: Whether it says that the model is an adapter, such as a LoRA.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,6 +96,7 @@ class Card(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     gguf: dict[str, Any] = Field(default_factory=dict)
     base_models: tuple[str, ...] = ()
+    is_adapter: bool = False
 
 
 class Serving(BaseModel):
@@ -162,7 +164,7 @@ class Snapshot(BaseModel):
         card: What the Hub says of it beside its files; no part of what is noted.
     """
 
-    model: Annotated[str, Field(max_length=LONGEST_NAME)]
+    model: Annotated[str, Field(max_length=MAX_NAME_BYTES)]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
     created: datetime
     source: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 Fetch = Callable[["Window"], Iterator[bytes]]
-"""Brings a window's bytes from `Window.position` to `Window.end`, in chunks of at most 1 MiB."""
+"""A function that brings a window's bytes from `Window.position` to `Window.end`, in chunks of at most 1 MiB."""
 
 
 @dataclass(eq=False)

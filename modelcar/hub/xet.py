@@ -24,7 +24,7 @@ RETRY_SECONDS = 60
 """Time for which a storage that fails is asked again, before the rest comes over plain HTTP."""
 
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Where a pod's limit of memory is to be read, in cgroup v2 and v1."""
+"""Files that hold a pod's limit of memory, in cgroup v2 and v1."""
 
 
 class XetError(HubUnwellError):

@@ -24,7 +24,7 @@ FOLDER = _OURS + "folder"
 """The folder of /models that the files lie in, such as a version's number; unsaid where they lie in /models itself."""
 
 MAX_VALUE_CHARS = 4096
-"""Of a value. What a model card says has no end, and registries take manifests of 4 MiB."""
+"""Length of a value. What a model card says has no end, and registries take manifests of 4 MiB."""
 
 
 def describe(snapshot: Snapshot, recipe: str) -> dict[str, str]:

@@ -21,7 +21,8 @@ from modelcar.oci import spec
 from modelcar.oci.registry import Repository
 
 MAX_READ_BYTES = 64 << 20
-"""Of a layer, before a run. A layer that a model lies in begins with it: that is how `COPY … /models` is written."""
+"""Bytes of a layer that are read before a run. A layer that a model lies in begins with it: that is how
+`COPY … /models` is written."""
 
 MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO = 1 << 30, 200
 """A layer that unpacks to more than both is no file system's, but made to keep us busy. Text shrinks some 10 times."""

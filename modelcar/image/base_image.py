@@ -21,7 +21,7 @@ calls the home of images that were made on the spot."""
 
 DEFAULT_NAME = f"{DEFAULT_REPOSITORY}:1"
 LINK_AND_WAIT = "ln -sf /proc/$$/root/models /mnt/models && sleep infinity"
-"""What KServe has a model's image do; the default base does so of itself, too."""
+"""Command that KServe gives a model's image; the default base does so of itself, too."""
 
 
 _CONFIGS = (spec.CONFIG, "application/vnd.docker.container.image.v1+json")

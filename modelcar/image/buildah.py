@@ -45,7 +45,7 @@ _NOT_FOR_BUILDAH = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODEL_REGISTRY_TOKEN"
 
 _NEARLY_FULL_BYTES = 4 << 20
 _PASSES = 2
-"""How often buildah writes each of a layer's bytes: to its temporary file and to the registry."""
+"""Times that buildah writes each of a layer's bytes: to its temporary file and to the registry."""
 
 
 @dataclass(frozen=True)

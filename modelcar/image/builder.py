@@ -14,8 +14,8 @@ _SYS_ADMIN = 1 << 21
 
 
 INSIDE_A_NAMESPACE = ("unshare", "--map-root-user")
-"""Makes a user the root of a user namespace of its own. buildah does that itself as well, but only for users that
-/etc/passwd knows, and OpenShift's random ones are not always there."""
+"""Command that makes a user the root of a user namespace of its own. buildah does that itself as well, but only for
+users that /etc/passwd knows, and OpenShift's random ones are not always there."""
 
 
 def is_there() -> bool:

@@ -25,7 +25,7 @@ _SUFFIX = ".partial"
 _MAX_TAG_CHARS = 128
 _CONFIG = b"{}"
 _IMMUTABLE = frozenset({400, 403, 405, 409, 412})
-"""What registries answer to a tag that must not be written again: ECR 400, Artifactory 403, Azure 405, Quay 409, Harbor
+"""Answers of registries to a tag that must not be written again: ECR 400, Artifactory 403, Azure 405, Quay 409, Harbor
 412.
 """
 

@@ -17,7 +17,7 @@ from modelcar.image.model_image import ModelImage
 from modelcar.oci.registry import Repository
 
 UNREAD = "What is in its layers is not proved: no signing key vouches for it. `modelcar verify` reads them"
-"""Said of an image that is there already, where there is no key."""
+"""Remark on an image that is there already, where there is no key."""
 
 
 class Existing:

@@ -11,11 +11,12 @@ from modelcar.oci import spec, tar_reader
 from modelcar.oci.registry import Repository
 
 MAX_LAYER_BYTES = 64 << 20
-"""Of a layer in which a README is looked for: small files lie together in layers of a few megabytes."""
+"""Size of a layer in which a README is looked for: small files lie together in layers of a few megabytes."""
 
 MAX_README_BYTES = 1 << 20
 MAX_README_CHARS = 60_000
-"""Of the README that is kept: MySQL, which the Model Registry may keep it in, takes 65,535 bytes in a text column."""
+"""Length of the README that is kept: MySQL, which the Model Registry may keep it in, takes 65,535 bytes in a text
+column."""
 
 MAX_WORDS, MAX_WORD_CHARS = 50, 100
 

@@ -15,7 +15,7 @@ from modelcar.oci.tar_reader import Member, members
 from modelcar.progress import Count
 
 MAX_PROBLEMS = 10
-"""Of a layer. One is enough to refuse it."""
+"""Number for a layer. One is enough to refuse it."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ MODELS = "models"
 """The directory in the image that KServe serves from (https://kserve.github.io/website, modelcars)."""
 
 RECIPE_VERSION = 2
-"""Raise when the same files would give other layers, configs or manifests than before."""
+"""Version of the recipe, raised when the same files would give other layers, configs or manifests than before."""
 
 
 def recipe(layers: Sequence[Layer], base_digest: str, snapshot: Snapshot) -> str:

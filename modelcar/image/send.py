@@ -20,7 +20,7 @@ from modelcar.oci.parallel import run_together
 from modelcar.oci.registry import Repository
 from modelcar.oci.tar_writer import Layer
 from modelcar.oci.transfer import copy_blob, send_layer
-from modelcar.oci.turns import MOST, Turns
+from modelcar.oci.turns import MAX_LAYERS, Turns
 from modelcar.progress import Count, Progress
 
 
@@ -82,7 +82,7 @@ def send_base(base: BaseImage, push: Push) -> None:
 
 def _turns(repositories: Sequence[Repository]) -> Turns:
     """Makes the turns of a run: of layers that go to two registries, half as many fit into memory."""
-    turns = Turns(MOST // max(len(repositories), 1))
+    turns = Turns(MAX_LAYERS // max(len(repositories), 1))
     for repository in repositories:
         repository.on_pressure(turns.slow_down)
     return turns

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from modelcar.errors import WrongBytesError
 from modelcar.oci.tar_writer import Piece
-from modelcar.retries import going_on
+from modelcar.retries import resume_reading
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Blob:
             WrongBytesError: There are more or fewer than its size.
         """
         position = start
-        for data in going_on(self._read, start):
+        for data in resume_reading(self._read, start):
             if position + len(data) > self.size:
                 raise WrongBytesError(f"a blob has more than its {self.size} bytes", "Its registry is damaged")
             yield Piece(position, data, None)

@@ -19,7 +19,7 @@ __all__ = ["Connection", "Scope"]
 
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
-"""How long an answer that moves no blob may take in all, besides a second for each 16 KiB of it."""
+"""Time that an answer that moves no blob may take in all, besides a second for each 16 KiB of it."""
 
 BLOB_SECONDS = 300.0
 """The same for an answer that does: a registry may first fetch it from elsewhere."""

@@ -12,7 +12,7 @@ STALE_SECONDS = 60.0
 """An upload that was begun longer ago, and has waited for its turn since, is begun anew: registries drop old ones."""
 
 MAX_BEGINNINGS = 4
-"""How often an upload is begun that a registry loses each time."""
+"""Attempts at an upload that a registry loses each time."""
 
 
 class Destination:

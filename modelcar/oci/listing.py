@@ -14,7 +14,7 @@ from modelcar.oci.connection import Connection, Scope
 
 _MAX_PAGES = 100
 _UNKNOWN_SUBJECT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "MANIFEST_INVALID"})
-"""Of a registry that lists referrers, but does not know the image that was asked for."""
+"""Answers of a registry that lists referrers, but does not know the image that was asked for."""
 
 _ANSWERS = frozenset(code for code in range(200, 500) if not status.may_pass(code))
 

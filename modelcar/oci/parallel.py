@@ -6,16 +6,16 @@ from typing import TypeVar
 
 from modelcar.errors import ModelcarError
 from modelcar.oci.registry import Repository
-from modelcar.oci.turns import MOST, PREPARED
+from modelcar.oci.turns import MAX_LAYERS, PREPARED
 
-WORKERS = MOST + PREPARED
+WORKERS = MAX_LAYERS + PREPARED
 """Threads. How many of them move bytes is decided by the turns that they hold."""
 
 INTERRUPT_SECONDS = 0.3
-"""How long the others may go on with what they send, once the work has ended."""
+"""Time that the others may go on with what they send, once the work has ended."""
 
 GRACE_SECONDS = 2.0
-"""How long the others may take to tidy up, once one has failed, before their connections are cut."""
+"""Time that the others may take to tidy up, once one has failed, before their connections are cut."""
 
 Result = TypeVar("Result")
 

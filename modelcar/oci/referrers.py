@@ -15,13 +15,14 @@ from modelcar.oci.body import MAX_MANIFEST_BYTES
 from modelcar.oci.registry import Repository, Stored
 
 SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
-"""Ends of the tags under which cosign keeps them."""
+"""Endings of the tags under which cosign keeps them."""
 
 MAX_LISTED_CHARS = 1 << 14
-"""Of the annotations that the list repeats: it has the limit of a manifest, and is in memory as a whole."""
+"""Length of the annotations that the list repeats: it has the limit of a manifest, and is in memory as a whole."""
 
 _NO_PLATFORM = spec.Platform(architecture="unknown", os="unknown")
-"""Of what runs nowhere, as buildx writes it too. OpenShift's API server refuses an index with an entry without one."""
+"""Platform of what runs nowhere, as buildx writes it too. OpenShift's API server refuses an index with an entry without
+one."""
 
 
 @dataclass(frozen=True)

@@ -23,18 +23,18 @@ from modelcar.oci.upload import Upload
 from modelcar.retries import pause, retrying
 
 MAX_SMALL_BLOB_BYTES = 16 << 20
-"""Of a config, or another document that is read as a whole."""
+"""Size of a config, or of another document that is read as a whole."""
 
 VISIBLE_SECONDS = 120.0
-"""How long a tag that was written may be seen as it was before: Azure's replicas need seconds, up to a minute."""
+"""Time that a tag that was written may be seen as it was before: Azure's replicas need seconds, up to a minute."""
 
 _OTHERS_SECONDS = 5.0
-"""How long one that another run may have written is looked at."""
+"""Time that one that another run may have written is looked at."""
 
 _SMALL_AT_ONCE = 4
-_LONGEST_PAUSE = 15.0
+_MAX_PAUSE_SECONDS = 15.0
 _NOT_THERE_YET = frozenset({"BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
-"""What registries answer to a manifest whose blobs they do not see yet, though they took them.
+"""Errors with which registries answer to a manifest whose blobs they do not see yet, though they took them.
 
 docker-registry reads its own note of a blob while another upload of the same blob writes it; storage behind others is
 consistent only after a while.
@@ -221,7 +221,7 @@ class Repository:
                 why = "Did another run write this tag?" if foreign else "It took the tag: look again in some minutes"
                 raise WrongBytesError(f"{self._name(tag)} is {shown}, not {stored.digest}", why)
             waited += pause(wait)
-            wait = min(2 * wait, _LONGEST_PAUSE)
+            wait = min(2 * wait, _MAX_PAUSE_SECONDS)
 
     def _held(self, tag: str) -> str:
         """Returns the digest that a tag is seen to hold; what we may write and not read holds what we wrote."""

@@ -17,10 +17,10 @@ from modelcar.oci.sockets import LiveSockets, TooSlowError
 from modelcar.oci.trust import WatchedAdapter, tls_context
 
 MAX_ANSWER_BYTES = 4 << 20
-"""No answer that is not a blob needs more: tokens and errors take some KiB, a manifest has the same limit."""
+"""Size of an answer that is not a blob: tokens and errors take some KiB, a manifest has the same limit."""
 
 ANSWER_SECONDS = 120.0
-"""How long the body of such an answer may take, once it has begun."""
+"""Time that the body of such an answer may take, once it has begun."""
 
 MAX_REDIRECTS = 10
 _SAME_METHOD = (307, 308)

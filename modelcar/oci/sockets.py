@@ -21,7 +21,7 @@ from modelcar.oci.addresses import Guard
 
 MIN_BYTES_PER_SECOND = 16 << 10
 SEND_SECONDS = 60.0
-"""How long a block of at most 1 MiB may take to be sent."""
+"""Time that a block of at most 1 MiB may take to be sent."""
 
 
 class TooSlowError(TimeoutError):

@@ -27,7 +27,7 @@ CREATED, BASE_NAME, BASE_DIGEST = _OCI + "created", _OCI + "base.name", _OCI + "
 
 _DIGEST = r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
 Digest = Annotated[str, Field(pattern=f"^{_DIGEST}$")]
-"""We write SHA-256 alone; others may use SHA-512, which the specification registers as well."""
+"""A digest. We write SHA-256 alone; others may use SHA-512, which the specification registers as well."""
 
 
 class _Document(BaseModel):

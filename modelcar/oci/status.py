@@ -12,13 +12,13 @@ NO_REFUSAL = frozenset(range(200, 400)) - {301, 302, 303, 307, 308}
 """Answers to bytes or a manifest after which containers/image goes on: their digest shows whether they were kept."""
 
 REFUSED = frozenset({401, 403})
-"""Who asks may not; Artifactory also says so of what is not there."""
+"""Statuses for who may not; Artifactory also gives them to what is not there."""
 
 ABSENT = frozenset({404, 410})
-"""What was asked for is not there."""
+"""Statuses for what is not there."""
 
 LOST = frozenset({400, 404, 409, 410, 412, 416, 422})
-"""Answered to an upload: it is not known (any more), or does not go on there. A new one may succeed."""
+"""Answers to an upload: it is not known (any more), or does not go on there. A new one may succeed."""
 
 NOT_SUPPORTED = frozenset({405, 411, 415, 501})
 """The registry knows no such request."""

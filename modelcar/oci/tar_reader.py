@@ -15,7 +15,7 @@ from modelcar.errors import WrongBytesError
 from modelcar.oci.tar_writer import BLOCK, directory_header, file_header, tar_order
 
 MAX_RECORDS_BYTES = 64 << 10
-"""Of a member's PAX records. A path has at most some thousand."""
+"""Size of a member's PAX records. A path has at most some thousand."""
 
 MAX_SIZE_DIGITS = 18
 _PATH = re.compile(rb"[0-9]{1,5} path=([^\n]*)\n")

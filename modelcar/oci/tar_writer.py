@@ -20,7 +20,7 @@ DIRECTORY_MODE = 0o775
 FILE_MODE = 0o664
 """Group 0 may do what the owner may, and anyone may read: OpenShift runs containers as a random UID in group 0."""
 
-LARGEST_USTAR_SIZE = 8**11 - 1
+MAX_USTAR_SIZE = 8**11 - 1
 _NAME, _PREFIX = 100, 155
 
 
@@ -164,19 +164,19 @@ def _header(name: str, size: int, mode: int, kind: bytes) -> bytes:
         prefix, rest = split or ("", name)
         return _block(rest.encode(), size, mode, kind, prefix.encode())
     parent, _, file = name.rpartition("/")
-    extended = b"".join(_record(key, value) for key, value in sorted(records.items()))
+    extended = b"".join(_pax_record(key, value) for key, value in sorted(records.items()))
     label = "/".join(filter(None, (parent, "PaxHeaders.0", file)))
     return (
         _block(_ascii(label)[:_NAME].rstrip(b"/"), len(extended), 0, b"x")
         + _pad(extended)
-        + _block(_ascii(name)[:_NAME], size if size <= LARGEST_USTAR_SIZE else 0, mode, kind)
+        + _block(_ascii(name)[:_NAME], size if size <= MAX_USTAR_SIZE else 0, mode, kind)
     )
 
 
 def _pax_records(name: str, size: int) -> Iterable[tuple[str, str]]:
     if not name.isascii() or len(name) > _NAME:
         yield "path", name
-    if size > LARGEST_USTAR_SIZE:
+    if size > MAX_USTAR_SIZE:
         yield "size", str(size)
 
 
@@ -189,7 +189,7 @@ def _split(name: str) -> tuple[str, str] | None:
     return (name[:cut], rest) if 0 < cut <= _PREFIX and 0 < len(rest) <= _NAME else None
 
 
-def _record(key: str, value: str) -> bytes:
+def _pax_record(key: str, value: str) -> bytes:
     """A PAX record: its own length in decimal, which counts itself, then `key=value`."""
     rest = f" {key}={value}\n".encode()
     length = len(rest)

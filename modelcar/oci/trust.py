@@ -24,7 +24,7 @@ CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 _BLOCK_BYTES = 1 << 20
 _CONNECTIONS = 64
-"""Kept open to each host: the most layers in flight, with what is asked meanwhile."""
+"""Connections that are kept open to each host: the most layers in flight, with what is asked meanwhile."""
 
 
 _SINGLE = ("Location", "Content-Type", "Docker-Content-Digest", "Range", "Content-Range", "Retry-After")

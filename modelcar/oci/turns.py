@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Protocol
 
-FIRST, LEAST, MOST = 4, 2, 16
+FIRST, MIN_LAYERS, MAX_LAYERS = 4, 2, 16
 """Layers in flight: at the start, and the bounds."""
 
 PREPARED = 4
@@ -77,7 +77,7 @@ class Turns:
         first: Layers in flight at the start.
     """
 
-    def __init__(self, most: int = MOST, first: int = FIRST) -> None:
+    def __init__(self, most: int = MAX_LAYERS, first: int = FIRST) -> None:
         self.limit = min(first, most)
         self._most = most
         self._free = threading.Condition()
@@ -96,7 +96,7 @@ class Turns:
     @property
     def chunks(self) -> int:
         """Fewer the more layers there are: sixteen, and what is read ahead for them, stay below 256 MiB of memory."""
-        return CHUNKS if self.limit <= MOST // 2 else 1
+        return CHUNKS if self.limit <= MAX_LAYERS // 2 else 1
 
     def __enter__(self) -> "Turns":
         with self._free:
@@ -132,7 +132,7 @@ class Turns:
         with self._free:
             self._climbing = False
             if self._rest <= _REST_WINDOWS - 1:
-                self.limit = max(self.limit // 2, LEAST)
+                self.limit = max(self.limit // 2, MIN_LAYERS)
                 self._raised_from, self._rest, self._before = 0, _REST_WINDOWS, 0.0
 
     def _measure(self, rate: float) -> None:

@@ -22,10 +22,11 @@ from modelcar.oci.connection import WRITE_SECONDS, Connection, Scope
 from modelcar.retries import pause
 
 PATIENCE_SECONDS = 60.0
-"""How long a registry that did not answer the end of an upload is asked whether it has the blob, whatever its size."""
+"""Time that a registry that did not answer the end of an upload is asked whether it has the blob, whatever its size."""
 
 COMMIT_BYTES_PER_SECOND = 10e6
-"""And one second more for this many bytes: some copy a blob to its place once they have it all (S3 at some 50 MB/s)."""
+"""Bytes for each of which it is asked a second longer: some copy a blob to its place once they have it all (S3 at some
+50 MB/s)."""
 
 REFUSAL_SECONDS = 120.0
 """The longest such patience after a 500 or 503, which mostly mean what they say."""
@@ -34,13 +35,13 @@ SETTLE_SECONDS = 0.2
 """The time between two questions how much of a broken upload a registry has."""
 
 MAX_OFFSETS = 50
-"""How often it is asked so, while its answers differ."""
+"""Times that it is asked so, while its answers differ."""
 
 _MOVED = (307, 308)
 """Answers by which a request is to be sent once more elsewhere, as it is (RFC 9110, 15.4)."""
 
 _MAX_MOVES = 3
-_LONGEST_PAUSE = 15.0
+_MAX_PAUSE_SECONDS = 15.0
 _TOLD_SECONDS = 10.0
 _FIRST_PAUSE = 0.25
 _POSITION = re.compile("[0-9]{1,18}")
@@ -238,7 +239,7 @@ class Upload:
             late = late or _may_be_late(error)
             if not (late or status.limits_us(error.status)):
                 raise error
-            wait = max(min(2 * wait, _LONGEST_PAUSE), error.retry_after)
+            wait = max(min(2 * wait, _MAX_PAUSE_SECONDS), error.retry_after)
             if waited + wait > max(self._patience(error), 3 * error.retry_after):
                 # What was tried for so long is not tried anew.
                 error.may_pass = isinstance(error, UploadLostError)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 NODE = Path("/")
 """A container's own root is on the node's file system, the one that the kubelet guards."""
 
-MOST_POINTS = 60
+MAX_POINTS = 60
 FIRST_INTERVAL = 0.5
 """Seconds between two looks at the beginning. It doubles whenever the points become too many."""
 
@@ -78,7 +78,7 @@ class DiskWatch:
     def _watch(self) -> None:
         while not self._ended.wait(self._interval):
             self._points.append(self._look())
-            if len(self._points) >= MOST_POINTS:
+            if len(self._points) >= MAX_POINTS:
                 self._points = thinned(self._points)
                 self._interval *= 2
 

@@ -15,14 +15,14 @@ from modelcar.errors import on_one_line
 from modelcar.records.disk_usage import DiskWatch, Point, thinned
 from modelcar.records.termination_message import ERROR, leave
 
-LONGEST = 1500
+MAX_RECORD_BYTES = 1500
 """Bytes of a record. The kubelet takes 4096 from a container, but cuts what it took to 12 KiB / the number of the pod's
 containers. A pipeline's pod has four to six of those, and before the record there may be an error line."""
 
-LONGEST_ERROR = 300
+MAX_RECORDED_ERROR_CHARS = 300
 
 
-class Record(BaseModel):
+class StepRecord(BaseModel):
     """Record of a step's work. Steps fill in what they know.
 
     Attributes:
@@ -74,7 +74,7 @@ class Record(BaseModel):
         """Seconds that it took."""
         return max(self.end - self.start, 0.0)
 
-    def overlaps(self, other: "Record") -> bool:
+    def overlaps(self, other: "StepRecord") -> bool:
         """Tells whether both were at work at some time."""
         return self.start <= other.end and other.start <= self.end
 
@@ -90,7 +90,7 @@ class Record(BaseModel):
     def _write_disk(self, points: list[Point]) -> list[list[float | int | None]]:
         return [[point.seconds, point.claim, point.node] for point in points]
 
-    def adopt(self, done: "Record") -> None:
+    def adopt(self, done: "StepRecord") -> None:
         """Takes over what a Job did in this step's stead."""
         self.image, self.moved_bytes, self.unchanged = done.image, done.moved_bytes, done.unchanged
         later = max(done.start - self.start, 0.0)
@@ -99,13 +99,13 @@ class Record(BaseModel):
     def line(self) -> str:
         """The record as one line, with as many points as there is room for."""
         record = self
-        while len(text := record.model_dump_json(exclude_defaults=True)) > LONGEST and len(record.disk) > 1:
+        while len(text := record.model_dump_json(exclude_defaults=True)) > MAX_RECORD_BYTES and len(record.disk) > 1:
             record = record.model_copy(update={"disk": thinned(record.disk) if len(record.disk) > 2 else []})
         return text
 
 
 @contextmanager
-def recorded(step: str) -> Iterator[Record]:
+def recorded(step: str) -> Iterator[StepRecord]:
     """Writes down what a step does, also when it fails. Goes around `exit_with_one_line`, whose line comes first.
 
     Example: `with recorded("build") as record, exit_with_one_line(): …`
@@ -113,7 +113,7 @@ def recorded(step: str) -> Iterator[Record]:
     Args:
         step: The step's name.
     """
-    record = Record(step=step, start=round(time.time(), 1))
+    record = StepRecord(step=step, start=round(time.time(), 1))
     watch = DiskWatch(pod.CLAIM)
     try:
         with watch:
@@ -122,7 +122,7 @@ def recorded(step: str) -> Iterator[Record]:
         record.failed = True
         if isinstance(error, Exception):
             # Nothing named it, so the log has its traceback and nobody else has said anything.
-            record.error = on_one_line(f"{type(error).__name__}: {error}")[:LONGEST_ERROR]
+            record.error = on_one_line(f"{type(error).__name__}: {error}")[:MAX_RECORDED_ERROR_CHARS]
         raise
     finally:
         record.end = round(time.time(), 1)
@@ -131,9 +131,9 @@ def recorded(step: str) -> Iterator[Record]:
         leave(record.line())
 
 
-def records_in(text: str) -> list[Record]:
+def records_in(text: str) -> list[StepRecord]:
     """The records in a termination log, each failed one with the error that stands before it."""
-    found: list[Record] = []
+    found: list[StepRecord] = []
     error = ""
     for line in text.splitlines():
         if line.startswith(ERROR):
@@ -152,11 +152,11 @@ def last_error(text: str) -> str:
     return errors[-1] if errors else ""
 
 
-def _read(line: str) -> Record | None:
+def _read(line: str) -> StepRecord | None:
     if not line.startswith("{"):
         return None
     try:
-        return Record.model_validate_json(line)
+        return StepRecord.model_validate_json(line)
     except ValidationError:
         # Something else that a container wrote, or a record that was cut.
         return None

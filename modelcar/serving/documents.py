@@ -19,7 +19,7 @@ PROFILE, PROFILE_NAMESPACE = "opendatahub.io/hardware-profile-name", "opendatahu
 object does not name itself (opendatahub-operator, internal/webhook/hardwareprofile)."""
 
 SHARED_PROFILES = "redhat-ods-applications"
-"""Where the profiles are that the dashboard offers in all projects."""
+"""Namespace of the profiles that the dashboard offers in all projects."""
 
 
 @dataclass(frozen=True)

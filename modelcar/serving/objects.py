@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError, PlanError
 from modelcar.serving.platform import KSERVE
 from modelcar.serving.served_model import MAX_NAME_CHARS
@@ -32,7 +32,7 @@ def find_object(cluster: Cluster, kind: str, name: str) -> Json | None:
     """
     from kubernetes import client
 
-    with explained_api(f"read the {kind} {name}", RIGHTS_REMEDY):
+    with api_errors(f"read the {kind} {name}", RIGHTS_REMEDY):
         try:
             found: Json = call(cluster, "GET", kind, name)
         except client.ApiException as error:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import PlanError
 
 PlatformName = Literal["rhoai-2.25", "rhoai-3", "kserve"]
 PLATFORMS: tuple[str, ...] = get_args(PlatformName)
 SERVING = ("auto", *PLATFORMS)
 DEFAULT: PlatformName = "rhoai-3"
-"""What is written for where there is no cluster to ask."""
+"""Platform to write for where there is no cluster to ask."""
 
 KSERVE = "serving.kserve.io"
 OPENSHIFT_AI = "datasciencecluster.opendatahub.io"
@@ -59,7 +59,7 @@ def find_platform(cluster: Cluster) -> Platform:
     """
     from kubernetes import client
 
-    with explained_api("list its API groups"):
+    with api_errors("list its API groups"):
         listed = client.ApisApi(cluster.api).get_api_versions(_request_timeout=REQUEST_SECONDS).groups
         groups = {group.name: {one.version for one in group.versions} for group in listed}
         has_llm = "v1alpha2" in groups.get(KSERVE, ()) and _has_llm(cluster)

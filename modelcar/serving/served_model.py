@@ -19,7 +19,7 @@ BESIDE_WEIGHTS = 8 * GIB
 MAX_NAME_CHARS = 40
 """KServe makes host and service names of it, of at most 63 characters, with the namespace or `-predictor` behind it."""
 
-_LARGEST_NUMBER, _MAX_GPUS = 1 << 50, 1 << 10
+_MAX_NUMBER, _MAX_GPUS = 1 << 50, 1 << 10
 """An image may say anything of itself: what no server has counts as not said."""
 
 GENERATIVE = ("vLLM", "huggingface")
@@ -142,7 +142,7 @@ def served_model(image: str, model: str, noted: Mapping[str, str], model_format:
     needed = memory_needed(int(weights) if weights.isascii() and weights.isdigit() and len(weights) < 18 else 0)
     guess = ServedModel(image, model, gpus=gpus_needed(needed), memory_bytes=needed or ServedModel.memory_bytes)
     found = annotations.serving_of_image(noted)
-    if found is None or not 0 <= found.memory_bytes < _LARGEST_NUMBER or not 0 <= found.gpus < _MAX_GPUS:
+    if found is None or not 0 <= found.memory_bytes < _MAX_NUMBER or not 0 <= found.gpus < _MAX_GPUS:
         return replace(guess, model_format=model_format or guess.model_format)
     limits = found.limits
     if not (model_format or found.model_format):

@@ -25,8 +25,8 @@ from modelcar.oci.tar_writer import Layer
 from modelcar.progress import Count, Progress
 
 MAX_BYTES_AHEAD = 64 << 20
-"""Of a layer that is read twice: once to find whether the registry has it, and once to send it. The download notes the
-digest of each file that is a layer by itself, so these are files that share one."""
+"""Bytes of a layer that may be read twice: once to find whether the registry has it, and once to send it. The download
+notes the digest of each file that is a layer by itself, so these are files that share one."""
 
 
 @dataclass(frozen=True)

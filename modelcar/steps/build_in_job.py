@@ -7,16 +7,16 @@ import sys
 
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
-from modelcar.cluster.follow import run
+from modelcar.cluster.follow import follow_job
 from modelcar.cluster.job import Privilege, Work
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import ClusterError
-from modelcar.records.step_record import Record, recorded
+from modelcar.records.step_record import StepRecord, recorded
 from modelcar.records.termination_message import exit_with_one_line
 from modelcar.steps.build import BuildRequest, build
 
 SERVICE_ACCOUNT = "modelcar-build"
-"""As the manifests name it."""
+"""Name in the manifests."""
 
 DEADLINE_HOURS = 12
 SCHEDULE_MINUTES = 30
@@ -32,7 +32,7 @@ def build_in_job(
     privilege: Privilege = "none",
     deadline_hours: float = DEADLINE_HOURS,
     schedule_minutes: float = SCHEDULE_MINUTES,
-) -> Record:
+) -> StepRecord:
     """Has a Job build the image of a downloaded model and push it.
 
     Args:
@@ -65,7 +65,7 @@ def build_in_job(
         privilege,
         round(deadline_hours * 3600),
     )
-    return run(cluster, Executor.find(cluster), work, schedule_minutes * 60)
+    return follow_job(cluster, Executor.find(cluster), work, schedule_minutes * 60)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from modelcar.oci.turns import Turns
 from modelcar.progress import Progress, silent
 
 MAX_MANIFESTS, MAX_DOCUMENT_BYTES = 256, 64 << 20
-"""Of an image. Docker's official images have some forty manifests, attestations included, of a few KiB each."""
+"""Bounds of an image. Docker's official images have some forty manifests, attestations included, of a few KiB each."""
 
 _IMAGES_AT_ONCE = 4
 """Images whose attachments are carried at the same time: the manifest of one, of up to 4 MiB, is in memory for each."""

@@ -19,7 +19,7 @@ PIPELINE_RUN = "pipeline_run"
 VALIDATED_ON = "validated_on"
 
 _PARTS = 3
-"""Of an entry: model, version, artifact. Each can be there only once, so each can be another run's."""
+"""Parts of an entry: model, version, artifact. Each can be there only once, so each can be another run's."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from modelcar.cluster import remedies
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.cluster.watch import watched
 from modelcar.errors import ClusterError
 from modelcar.oci.reference import Reference
@@ -77,7 +77,7 @@ def warm(
     say(f"pulling {reference} onto {len(names)} node{'s' * (len(names) > 1)}: {', '.join(names)}")
     try:
         for number, node in enumerate(names):
-            with explained_api("create a pod", "Let your account create pods: oc auth can-i create pods"):
+            with api_errors("create a pod", "Let your account create pods: oc auth can-i create pods"):
                 pod = _pod(f"modelcar-warm-{mark}-{number}", mark, reference, node, pull_secret, timeout)
                 cluster.core.create_namespaced_pod(cluster.namespace, pod, _request_timeout=REQUEST_SECONDS)
         pulls.follow(cluster, mark, timeout)
@@ -136,7 +136,7 @@ def _outcome(pod: Any, node: str, seconds: float) -> WarmNode | None:
 
 def _ready_nodes(cluster: Cluster, labels: Mapping[str, str]) -> list[str]:
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    with explained_api("list the nodes", "Ask for the ClusterRole modelcar-node-reader (manifests/cluster)"):
+    with api_errors("list the nodes", "Ask for the ClusterRole modelcar-node-reader (manifests/cluster)"):
         listed = cluster.core.list_node(label_selector=selector, _request_timeout=REQUEST_SECONDS).items
     ready = [
         node.metadata.labels.get("kubernetes.io/hostname", node.metadata.name)
@@ -183,7 +183,7 @@ def _pod(name: str, mark: str, image: str, node: str, pull_secret: str, timeout:
 
 
 def _remove(cluster: Cluster, mark: str) -> None:
-    with explained_api("remove the pods that pulled", f"Remove them: oc delete pods -l {LABEL}={mark}"):
+    with api_errors("remove the pods that pulled", f"Remove them: oc delete pods -l {LABEL}={mark}"):
         cluster.core.delete_collection_namespaced_pod(
             cluster.namespace, label_selector=f"{LABEL}={mark}", _request_timeout=REQUEST_SECONDS
         )

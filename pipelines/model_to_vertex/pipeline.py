@@ -9,7 +9,7 @@ from modelcar.components.preflight_on_vertex import preflight_on_vertex
 from modelcar.components.prepare_upload import prepare_upload
 from modelcar.components.report_on_vertex import report_on_vertex
 from modelcar.components.stream_on_vertex import stream_on_vertex
-from modelcar.pipelines.wiring import task_of
+from modelcar.pipelines.wiring import self_contained_task_of
 
 SERVING_IMAGE = "us-docker.pkg.dev/vertex-ai/vertex-vision-model-garden-dockers/pytorch-vllm-serve:20260320_0916_RC01"
 """vLLM as Vertex AI's Model Garden serves it. Unlike vLLM's own image it answers Vertex AI's `predict` requests, and it
@@ -23,10 +23,11 @@ SERVING_CONTAINER = {
     "predictRoute": "/generate",
     "healthRoute": "/ping",
 }
-"""As Model Garden's own deployments run that image, but for the model, which is in it (docs/vertex.md)."""
+"""Settings with which Model Garden's own deployments run that image, but for the model, which is in it
+(docs/vertex.md)."""
 
 PROJECT, LOCATION = "{{$.pipeline_google_cloud_project_id}}", "{{$.pipeline_google_cloud_location}}"
-"""What Vertex Pipelines replaces by the project and the region of the run."""
+"""Placeholders that Vertex Pipelines replaces by the project and the region of the run."""
 
 
 def _never_cached(task: dsl.PipelineTask, retries: int = 0) -> None:
@@ -58,6 +59,7 @@ def model_to_vertex(
     max_layer_size: int = 9_900_000_000,
     reshard: bool = False,
     if_exists: str = "update",
+    allow_base_models: bool = False,
     hf_token_secret: str = "",
     project: str = PROJECT,
     location: str = LOCATION,
@@ -88,24 +90,25 @@ def model_to_vertex(
         max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless you raised it.
         reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For a tag that holds something else. update: one of the same model moves; replace: any; refuse: none.
+        allow_base_models: Also take a serving image with files in /models, which are then served with the model.
         hf_token_secret: Secret of Secret Manager with a Hugging Face token, for gated and private models. Empty: none.
         project: Project of the Model Registry and of the secret. By default the one that this runs in.
         location: Region of the Model Registry, which has to be the one that this runs in, as it is by default.
     """
     given = dict(locals())
-    reported = task_of(report_on_vertex, given)
+    reported = self_contained_task_of(report_on_vertex, given)
     _never_cached(reported.set_display_name("Report"))
 
     with dsl.ExitHandler(reported, name="Preflight to upload"):
-        planned = task_of(preflight_on_vertex, given, run_location=LOCATION)
+        planned = self_contained_task_of(preflight_on_vertex, given, run_location=LOCATION)
         _never_cached(planned.set_display_name("Preflight"))
         server = {name: planned.outputs[name] for name in ("serving_args", "serving_container")}
 
-        streamed = task_of(stream_on_vertex, given, **server)
+        streamed = self_contained_task_of(stream_on_vertex, given, **server)
         _never_cached(streamed.set_display_name("Stream"), retries=3)
 
         image = {name: streamed.outputs[name] for name in ("commit", "image")}
-        prepared = task_of(prepare_upload, given, **image, **server)
+        prepared = self_contained_task_of(prepare_upload, given, **image, **server)
         _never_cached(prepared.set_display_name("Compare with the Model Registry"), retries=3)
 
         what = {

@@ -156,7 +156,7 @@ def test_a_service_accounts_token_is_read_again_for_each_request(
     client = Client.connect(pipelines.url, ca=authority.cert_file)
     pipelines.token = "another one"
     file.write_text(pipelines.token)
-    with client.explained("list runs"):
+    with client.api_errors("list runs"):
         client.runs.run_service_list_runs()
     assert pipelines.seen[-1] == (RUNS, "Bearer another one")
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from tests.kubernetes.kfp import playground
 from tests.kubernetes.kfp.programs import object_store_program, pipelines_programs
 from tests.kubernetes.kfp.python import environment
-from tests.kubernetes.kserve.controller import program as kserve_program
+from tests.kubernetes.kserve.controller import programs as kserve_programs
+from tests.kubernetes.kueue import program as kueue_program
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.machine import MachineError
 from tests.kubernetes.programs.build import kubectl_program, programs
@@ -30,7 +31,8 @@ def parts() -> None:
     built = (
         *programs(),
         kubectl_program(),
-        kserve_program(),
+        kserve_programs(),
+        kueue_program(),
         pipelines_programs(),
         object_store_program(),
         environment(),

@@ -101,7 +101,7 @@ def test_authorities_that_the_launcher_joined_are_let_in(
     project: Namespace, cluster: AnyCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/tmp/joined-by-the-launcher")
-    command = authorities.joining(PROGRAM, ["/kfp/certs"])
+    command = authorities.trust_cluster_authorities(PROGRAM, ["/kfp/certs"])
     assert command[:2] == ["sh", "-ec"]
 
     assert refused(project, build_job(cluster.image, command=command)) == ""

@@ -11,8 +11,8 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure, failures
 from modelcar.cluster.job import OUR_LABELS
 from modelcar.cluster.run_state import RUN_LABEL, RunState
-from modelcar.records.disk_usage import MOST_POINTS, Point
-from modelcar.records.step_record import Record
+from modelcar.records.disk_usage import MAX_POINTS, Point
+from modelcar.records.step_record import StepRecord
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
@@ -285,8 +285,8 @@ def test_own_error_comes_with_the_record(run: Run, image: str) -> None:
 
 
 def test_longest_record_survives_in_a_pod_with_four_containers(run: Run, image: str) -> None:
-    record = Record(step="build", start=1_780_000_000.1, end=1_780_009_000.1, failed=True)
-    record.disk = [Point(seconds=n * 150.1, claim=10**9 - n, node=10**8 - n) for n in range(MOST_POINTS)]
+    record = StepRecord(step="build", start=1_780_000_000.1, end=1_780_009_000.1, failed=True)
+    record.disk = [Point(seconds=n * 150.1, claim=10**9 - n, node=10**8 - n) for n in range(MAX_POINTS)]
     text = f"error: {'a long error. ' * 60}\n{record.line()}\n"
     beside = {"image": image, "command": ["sh", "-c", "sleep 1"]}
     spec = {

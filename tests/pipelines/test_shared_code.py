@@ -1,6 +1,8 @@
 """The code of a pipeline's steps in one place: for any pipeline that has steps of ours."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from modelcar.components.stream import stream
 from modelcar.errors import BuildError
 from modelcar.pipelines.compilation import Backend, compile_pipeline
 from modelcar.pipelines.delivery import Delivery
+from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 from modelcar.pipelines.shared_code import MAX_CONTAINER_BYTES, share_code
 
 
@@ -59,6 +62,33 @@ def test_a_pipeline_of_ones_own_has_the_code_once(tmp_path: Path) -> None:
     text = "".join(part.split(":", 3)[3] for part in held)
     assert held == marked_parts(text)
     assert told == {reference(text)}
+
+
+def test_our_pipelines_are_compiled_without_packing_the_code_of_each_step(tmp_path: Path) -> None:
+    """Each takes a third of a second, and every command that knows the pipelines would wait for all."""
+    script = (
+        "import sys; from pathlib import Path; from modelcar.bootstrap import command; counts = []\n"
+        "for name in ('model_to_registry', 'model_to_registry_streaming'):\n"
+        "    from modelcar.pipelines.compilation import compile_one\n"
+        "    __import__(f'modelcar.pipelines.{name}'); counts.append(command.archive.cache_info().misses)\n"
+        "    compile_one(name, Path(sys.argv[1])); counts.append(command.archive.cache_info().misses)\n"
+        "print(counts)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
+    assert done.stdout == "[0, 1, 1, 2]\n"
+
+
+def test_our_pipeline_as_a_step_gets_its_code(tmp_path: Path) -> None:
+    @dsl.pipeline(name="around")
+    def around() -> None:
+        model_to_registry_streaming(model="a/b", target="quay.io/a/b:1")
+        theirs()
+
+    executors = compiled(around, tmp_path)["deploymentSpec"]["executors"]
+    held = executors.pop("exec-code")["container"]["command"][1:]
+    steps = [Bootstrapped.parse(one["container"]["command"]) for one in executors.values()]
+    text = "".join(part.split(":", 3)[3] for part in held)
+    assert {step.archive for step in steps if step} == {reference(text)}
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from modelcar.steps.preflight.preflight import Preflight, preflight
 from modelcar.steps.preflight.request import RunRequest
 
 _SEEN_FROM_HERE = {"target": "target_secret", "mirror": "mirror_secret", "Model Registry": "model_registry_secret"}
-"""What a run on a cluster reaches from another place than we do, and with the login of which Secret."""
+"""Services that a run on a cluster reaches from another place than we do, and the Secrets with whose login."""
 
 
 @takes_parameters()

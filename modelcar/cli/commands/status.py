@@ -14,7 +14,7 @@ from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import run_table, show_end
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
-from modelcar.cli.server.logs import show_logs
+from modelcar.cli.server.logs import as_dicts, show_logs
 from modelcar.cli.server.run_list import find_run, last_runs
 from modelcar.cli.server.run_view import ENDED, state_of, view
 from modelcar.cli.words import in_options
@@ -22,7 +22,7 @@ from modelcar.errors import ClusterError
 from modelcar.progress import duration
 
 _LOOKED_AT = 100
-"""Runs among which one is found by its name, or by how its id begins."""
+"""Number of the runs among which one is found by its name, or by how its id begins."""
 
 
 @takes_options
@@ -51,14 +51,14 @@ def status(
         return
     seen = view(client, run_id)
     if as_json:
-        print(run_as_json(seen))
+        print(json.dumps(json.loads(run_as_json(seen)) | ({"logs": as_dicts(client, seen)} if logs else {})))
         return
     Console(highlight=False).print(run_table(seen))
     show_end(seen, sys.stdout)
-    if logs:
-        show_logs(client, run_id)
     if seen.error:
-        print(in_options(str(ClusterError(seen.error, seen.remedy))))
+        print(in_options(str(ClusterError(seen.error, seen.remedy))), flush=True)
+    if logs:
+        show_logs(client, seen)
 
 
 @takes_options
@@ -72,12 +72,12 @@ def cancel(
     """
     client = server.connect()
     run_id = find_run(client, run)
-    with client.explained(f"show the run {run_id}"):
+    with client.api_errors(f"show the run {run_id}"):
         found = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)
     if found.state in ENDED:
         print(f"{found.display_name} has ended already: {_state(found)}")
         return
-    with client.explained(f"end the run {run_id}"):
+    with client.api_errors(f"end the run {run_id}"):
         client.runs.run_service_terminate_run(run_id, _request_timeout=ANSWER_SECONDS)
     print(f"{found.display_name} is being ended. To see it: modelcar status {run_id} --follow")
 

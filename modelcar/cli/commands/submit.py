@@ -96,7 +96,7 @@ def _create(client: Client, version: Version, asked: Wanted, name: str, run: Run
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=asked.arguments),
         service_account=run.service_account or None,
     )
-    with client.explained(f"create the run {body.display_name}"):
+    with client.api_errors(f"create the run {body.display_name}"):
         return client.runs.run_service_create_run(body, _request_timeout=ANSWER_SECONDS)
 
 

@@ -90,7 +90,7 @@ class Client:
     @cached_property
     def multi_user(self) -> bool:
         """True if it serves many projects, and so wants to know which is meant."""
-        with self.explained("say that it is well"):
+        with self.api_errors("say that it is well"):
             said = kfp_server_api.HealthzServiceApi(self.api).healthz_service_get_healthz(
                 _request_timeout=ANSWER_SECONDS
             )
@@ -142,7 +142,7 @@ class Client:
         return kfp_server_api.RecurringRunServiceApi(self.api)
 
     @contextmanager
-    def explained(self, doing: str) -> Iterator[None]:
+    def api_errors(self, doing: str) -> Iterator[None]:
         """Turns what goes wrong into one line.
 
         Args:
@@ -165,7 +165,7 @@ class Client:
 
     def _refused(self, doing: str, error: kfp_server_api.ApiException) -> ClusterError:
         status = error.status or 0
-        if status in _LOGGED_OUT and _server_said(error) == "":
+        if status in _LOGGED_OUT and _server_message(error) == "":
             who = "does not accept this login" if self.has_token else "wants a login"
             where = f" for project {self.cluster.namespace}" if self.cluster else ""
             return ClusterError(
@@ -179,12 +179,12 @@ class Client:
         if status == 400 and "HTTPS server" in str(error.body):
             secure = self.address.replace("http://", "https://", 1)
             return ClusterError(f"{self.address} speaks TLS", f"Write --server {secure}")
-        if status == 404 and not _server_said(error):
+        if status == 404 and not _server_message(error):
             return ClusterError(
                 f"there is no pipelines' API at {self.address} (404)",
                 "Name its address (OpenShift AI: the route ds-pipeline-…), or leave --server out",
             )
-        said = _server_said(error) or str(error.reason)
+        said = _server_message(error) or str(error.reason)
         return ClusterError(
             f"the pipelines' API refused to {doing} ({status}): {said}", may_pass=status == 429 or status >= 500
         )
@@ -256,7 +256,7 @@ def _remedy_for_login(has_token: bool) -> str:
     return f"{token}. {LOG_IN}. For a service account: export KFP_EXISTING_TOKEN=$(oc create token NAME)"
 
 
-def _server_said(error: kfp_server_api.ApiException) -> str:
+def _server_message(error: kfp_server_api.ApiException) -> str:
     """The API's own words; empty where they are those of a proxy before it."""
     try:
         body = json.loads(error.body)

@@ -10,15 +10,15 @@ from typing import Any
 from kubernetes import client
 
 from modelcar import pod
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError
 
 GROUP, VERSION, PLURAL = "datasciencepipelinesapplications.opendatahub.io", "v1", "datasciencepipelinesapplications"
 PORT = 8443
-"""Of the proxy before the API, which asks for a token that may use this DSPA."""
+"""Port of the proxy before the API, which asks for a token that may use this DSPA."""
 
 DEFAULT_NAME = "dspa"
-"""How OpenShift AI's dashboard names the pipeline server that it makes in a project."""
+"""Name that OpenShift AI's dashboard gives the pipeline server that it makes in a project."""
 
 _PORT_FORWARD = (
     "With Kubeflow alone, forward its port and name it: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, "
@@ -94,7 +94,7 @@ def _dspas(cluster: Cluster) -> list[Any] | None:
     remedy = (
         f"Log in again, or name the server: --server https://… (it is the route ds-pipeline-… in {cluster.namespace})"
     )
-    with explained_api(f"look for a pipeline server in {cluster.namespace}", remedy):
+    with api_errors(f"look for a pipeline server in {cluster.namespace}", remedy):
         try:
             answer = api.list_namespaced_custom_object(
                 GROUP, VERSION, cluster.namespace, PLURAL, _request_timeout=REQUEST_SECONDS

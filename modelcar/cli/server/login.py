@@ -19,10 +19,10 @@ from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 
 TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"  # noqa: S105
-"""As kfp's own command calls it."""
+"""Variable of kfp's own command."""
 
 TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105
-"""As kfp's client calls it: a file that the kubelet keeps fresh."""
+"""Variable of kfp's client, for a file that the kubelet keeps fresh."""
 
 LOG_IN = "Log in: oc login --server https://api.<cluster>:6443"
 
@@ -35,7 +35,7 @@ _AUTHORITIES = ("kube-root-ca.crt", "openshift-service-ca.crt", "odh-trusted-ca-
 services, and the organisation's where OpenShift AI was told of them."""
 
 _MOUNTED = (Path("/etc/pki/tls/custom-certs/ca-bundle.crt"), Path("/dsp-custom-certs/dsp-ca.crt"))
-"""Where OpenShift AI mounts authorities: the first into workbenches (odh-notebook-controller, which merges
+"""Files in which OpenShift AI mounts authorities: the first into workbenches (odh-notebook-controller, which merges
 `odh-trusted-ca-bundle` and the cluster's own), the second into what the pipeline server runs."""
 
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIPELINES_SSL_SA_CERTS")
@@ -44,7 +44,7 @@ _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIPELINES_SSL_SA_CERTS")
 _ANSWER_SECONDS = (5, 10)
 
 Token = Callable[[], str]
-"""Gives the token of this moment: those of service accounts are replaced while a long run is followed."""
+"""Giver of the token of this moment: those of service accounts are replaced while a long run is followed."""
 
 
 def find_cluster(namespace: str = "", remedy: str = LOG_IN) -> Cluster | None:

@@ -8,7 +8,7 @@ from modelcar.errors import ClusterError
 _UUID_LENGTH = 36
 
 _LOOKED_AT = 100
-"""Runs among which one is found by its name, or by how its id begins."""
+"""Number of the runs among which one is found by its name, or by how its id begins."""
 
 
 def find_run(client: Client, wanted: str) -> str:
@@ -32,7 +32,7 @@ def find_run(client: Client, wanted: str) -> str:
 
 def last_runs(client: Client, count: int) -> list[Any]:
     """Returns the last runs, the newest first."""
-    with client.explained("list runs"):
+    with client.api_errors("list runs"):
         answer = client.runs.run_service_list_runs(
             namespace=client.namespace, page_size=count, sort_by="created_at desc", _request_timeout=ANSWER_SECONDS
         )

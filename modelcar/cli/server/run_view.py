@@ -14,10 +14,11 @@ from rich.filesize import decimal
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import failures
-from modelcar.cluster.run_state import NODE_NAME, RunState
+from modelcar.cluster.queue import queue_of_pod
+from modelcar.cluster.run_state import RunState, is_driver
 from modelcar.cluster.run_state import Step as StepState
 from modelcar.pipelines.shared_code import NEVER
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 
 WAITING, RUNNING, DONE, FAILED, SKIPPED, CANCELLED = ("waiting", "running", "done", "failed", "skipped", "cancelled")
 
@@ -39,7 +40,7 @@ CONTAINER = "main"
 """The container that does a step's work: Argo's in the step's own pod, ours in a Job's."""
 
 _PROGRESS = re.compile(r"^\s*[\w-]+: (?P<done>[\d.,]+ \w+ of .+)$")
-"""Of a line that modelcar.progress prints."""
+"""Form of a line that modelcar.progress prints."""
 
 _LAST_LINES = 10
 _POD_SECONDS = (2, 5)
@@ -126,7 +127,7 @@ def view(client: Client, run_id: str) -> RunView:
     Raises:
         ClusterError: The pipelines' API refused or cannot be reached.
     """
-    with client.explained(f"show the run {run_id}"):
+    with client.api_errors(f"show the run {run_id}"):
         run = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)
         titles = _titles(_spec_of(client, run))
         told = {detail.display_name: detail for detail in (run.run_details and run.run_details.task_details) or []}
@@ -193,7 +194,7 @@ def _step(
     title: str,
     told: Mapping[str, Any],
     pods: Mapping[str, StepState],
-    records: Sequence[Record],
+    records: Sequence[StepRecord],
 ) -> Step:
     detail = told.get(name)
     state = _STATES.get(detail.state, WAITING) if detail else WAITING
@@ -233,17 +234,12 @@ def _pods(step: StepState | None) -> tuple[Any | None, Any | None]:
     """The last attempt's own pod, and the pod that does its work, which may be a Job's."""
     if step is None:
         return None, None
-    attempts = [pod for pod in step.pods if not _is_driver(pod)]
+    attempts = [pod for pod in step.pods if not is_driver(pod)]
     own = attempts[-1] if attempts else None
     return own, step.job_pods[-1] if step.job_pods else own
 
 
-def _is_driver(pod: Any) -> bool:
-    """Tells whether it is Kubeflow's pod, which prepares the step's."""
-    return bool(re.search(r"-driver(\(\d+\))?$", (pod.metadata.annotations or {}).get(NODE_NAME, "")))
-
-
-def _note(cluster: Cluster, pod: Any, state: str, record: Record | None) -> str:
+def _note(cluster: Cluster, pod: Any, state: str, record: StepRecord | None) -> str:
     if state == RUNNING:
         return _progress(cluster, pod)
     if state == WAITING:
@@ -270,7 +266,7 @@ def _progress(cluster: Cluster, pod: Any) -> str:
 
 def _note_hindered_drivers(steps: list[Step], pods: Sequence[Any]) -> None:
     """Notes at the first step that waits why a pod of Kubeflow's own, which comes before it, does not run yet."""
-    hindered = [why for pod in pods if _is_driver(pod) and pod.status.phase == "Pending" and (why := _hindrance(pod))]
+    hindered = [why for pod in pods if is_driver(pod) and pod.status.phase == "Pending" and (why := _hindrance(pod))]
     waiting = next((place for place, step in enumerate(steps) if step.state == WAITING), None)
     if hindered and waiting is not None and not steps[waiting].note:
         steps[waiting] = replace(steps[waiting], note=f"Kubeflow's own pod before it does not start: {hindered[0]}")
@@ -278,6 +274,8 @@ def _note_hindered_drivers(steps: list[Step], pods: Sequence[Any]) -> None:
 
 def _hindrance(pod: Any) -> str:
     """Returns why a pod does not run yet, in the scheduler's or the kubelet's words."""
+    if queue := queue_of_pod(pod):
+        return f"waits in the queue {queue} to be admitted"
     for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         waiting = status.state and status.state.waiting
         if waiting and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
@@ -295,14 +293,14 @@ def _taken(steps: Sequence[Step]) -> Iterator[Step]:
         yield max((step for step in steps if step.title == title), key=lambda step: _FURTHEST.index(step.state))
 
 
-def _made(records: Sequence[Record]) -> dict[str, Any]:
+def _made(records: Sequence[StepRecord]) -> dict[str, Any]:
     images = [record.image for record in records if record.image]
     model, _, version = next((record.entry for record in reversed(records) if record.entry), "").rpartition(" ")
     unchanged = any(record.step == "preflight" and record.unchanged for record in records)
     return {"image": images[-1] if images else "", "model": model, "version": version, "unchanged": unchanged}
 
 
-def _reason(run: Any, state: RunState, records: Sequence[Record], steps: Sequence[Step]) -> dict[str, Any]:
+def _reason(run: Any, state: RunState, records: Sequence[StepRecord], steps: Sequence[Step]) -> dict[str, Any]:
     node_need = max((record.node_need for record in records), default=0)
     found = failures(state, node_need)
     if found:

@@ -37,7 +37,7 @@ def check_cron(cron: str) -> None:
 
 def all_schedules(client: Client) -> list[Any]:
     """Returns the schedules there are, the newest first."""
-    with client.explained("list schedules"):
+    with client.api_errors("list schedules"):
         answer = client.schedules.recurring_run_service_list_recurring_runs(
             namespace=client.namespace,
             page_size=_MAX_SCHEDULES,
@@ -104,7 +104,7 @@ def create_schedule(client: Client, wanted: Any, *, replace: bool) -> tuple[Any,
             f"there is a schedule {wanted.display_name} already, of another kind: {cron_of(old[0])}",
             "Add --replace to replace it, or --name NAME for another one",
         )
-    with client.explained(f"schedule {wanted.display_name}"):
+    with client.api_errors(f"schedule {wanted.display_name}"):
         created = client.schedules.recurring_run_service_create_recurring_run(wanted, _request_timeout=ANSWER_SECONDS)
     # Only now: if the server refuses the new one, the old one is there still.
     for one in old:
@@ -114,7 +114,7 @@ def create_schedule(client: Client, wanted: Any, *, replace: bool) -> tuple[Any,
 
 def pause_schedule(client: Client, schedule: Any) -> None:
     """Pauses a schedule."""
-    with client.explained(f"pause {schedule.display_name}"):
+    with client.api_errors(f"pause {schedule.display_name}"):
         client.schedules.recurring_run_service_disable_recurring_run(
             schedule.recurring_run_id, _request_timeout=ANSWER_SECONDS
         )
@@ -122,7 +122,7 @@ def pause_schedule(client: Client, schedule: Any) -> None:
 
 def resume_schedule(client: Client, schedule: Any) -> None:
     """Resumes a schedule that was paused."""
-    with client.explained(f"resume {schedule.display_name}"):
+    with client.api_errors(f"resume {schedule.display_name}"):
         client.schedules.recurring_run_service_enable_recurring_run(
             schedule.recurring_run_id, _request_timeout=ANSWER_SECONDS
         )
@@ -130,7 +130,7 @@ def resume_schedule(client: Client, schedule: Any) -> None:
 
 def delete_schedule(client: Client, schedule: Any) -> None:
     """Deletes a schedule; its runs stay."""
-    with client.explained(f"delete the schedule {schedule.display_name}"):
+    with client.api_errors(f"delete the schedule {schedule.display_name}"):
         client.schedules.recurring_run_service_delete_recurring_run(
             schedule.recurring_run_id, _request_timeout=ANSWER_SECONDS
         )

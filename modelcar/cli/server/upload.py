@@ -77,20 +77,20 @@ def named(name: str) -> str:
 
 def find_experiment(client: Client, name: str) -> str:
     """The id of an experiment, which is created if there is none of that name."""
-    with client.explained(f"find the experiment {name}"):
+    with client.api_errors(f"find the experiment {name}"):
         answer = client.experiments.experiment_service_list_experiments(
             filter=named(name), namespace=client.namespace, _request_timeout=ANSWER_SECONDS
         )
         for one in answer.experiments or []:
             return str(one.experiment_id)
     wanted_one = kfp_server_api.V2beta1Experiment(display_name=name, namespace=client.namespace)
-    with client.explained(f"create the experiment {name}"):
+    with client.api_errors(f"create the experiment {name}"):
         made = client.experiments.experiment_service_create_experiment(wanted_one, _request_timeout=ANSWER_SECONDS)
         return str(made.experiment_id)
 
 
 def _find_pipeline(client: Client, name: str) -> str:
-    with client.explained("list pipelines"):
+    with client.api_errors("list pipelines"):
         answer = client.pipelines.pipeline_service_list_pipelines(
             namespace=client.namespace, filter=named(name), _request_timeout=ANSWER_SECONDS
         )
@@ -100,7 +100,7 @@ def _find_pipeline(client: Client, name: str) -> str:
 def _create_pipeline(client: Client, name: str) -> str:
     wanted = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=client.namespace)
     try:
-        with client.explained(f"create the pipeline {name}"):
+        with client.api_errors(f"create the pipeline {name}"):
             made = client.pipelines.pipeline_service_create_pipeline(wanted, _request_timeout=ANSWER_SECONDS)
             return str(made.pipeline_id)
     except ClusterError:
@@ -111,7 +111,7 @@ def _create_pipeline(client: Client, name: str) -> str:
 
 
 def _find_version(client: Client, pipeline_id: str, name: str) -> str:
-    with client.explained("list versions of the pipeline"):
+    with client.api_errors("list versions of the pipeline"):
         answer = client.pipelines.pipeline_service_list_pipeline_versions(
             pipeline_id, filter=named(name), _request_timeout=ANSWER_SECONDS
         )
@@ -120,7 +120,7 @@ def _find_version(client: Client, pipeline_id: str, name: str) -> str:
 
 def _upload_version(client: Client, pipeline_id: str, name: str, file: Path) -> str:
     try:
-        with client.explained(f"take version {name} of the pipeline"):
+        with client.api_errors(f"take version {name} of the pipeline"):
             made = client.uploads.upload_pipeline_version(
                 str(file), name=name, pipelineid=pipeline_id, _request_timeout=ANSWER_SECONDS
             )

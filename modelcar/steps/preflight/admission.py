@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api, said
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors, server_message
 from modelcar.cluster.job import NESTED_POD_SECURITY, NESTED_SECURITY, Privilege
 from modelcar.errors import ClusterError
 from modelcar.steps.preflight.finding import Finding
@@ -93,7 +93,7 @@ def check_jobs(cluster: Cluster) -> Finding:
 def check_pod(cluster: Cluster, pod: TrialPod) -> Finding:
     """Checks that the cluster would take a pod: its account, its privilege, the namespace's quotas and limits."""
     try:
-        with explained_api("try the build's pod"):
+        with api_errors("try the build's pod"):
             return _tried(cluster, pod)
     except ClusterError as error:
         return Finding.of(_ABOUT_POD, error, "warning" if error.may_pass else "refusal")
@@ -109,7 +109,7 @@ def _tried(cluster: Cluster, pod: TrialPod) -> Finding:
     except client.ApiException as error:
         if error.status not in (403, 422):
             raise
-        return _refused(cluster.namespace, pod, _TRIAL_NAME.sub("", said(error)))
+        return _refused(cluster.namespace, pod, _TRIAL_NAME.sub("", server_message(error)))
     account = pod.service_account or "default"
     if pod.privilege == "nested" and made.spec.host_users is not False:
         return Finding(
@@ -207,7 +207,7 @@ def _may(cluster: Cluster, group: str, resource: str, subresource: str, verb: st
         "verb": verb,
     }
     review = {"spec": {"resourceAttributes": attributes}}
-    with explained_api("say what this run may do"):
+    with api_errors("say what this run may do"):
         answer = cluster.auth.create_self_subject_access_review(review, _request_timeout=REQUEST_SECONDS)
     return bool(answer.status.allowed)
 
@@ -216,7 +216,7 @@ def _user(cluster: Cluster) -> tuple[str, str]:
     """Returns our own user, for a person and as an option of `oc`."""
     from kubernetes import client
 
-    with explained_api("say who this run is"):
+    with api_errors("say who this run is"):
         review: Any = client.AuthenticationV1Api(cluster.api).create_self_subject_review(
             client.V1SelfSubjectReview(), _request_timeout=REQUEST_SECONDS
         )

@@ -5,7 +5,7 @@ import math
 from rich.filesize import decimal
 
 from modelcar.claim.space import SPARE_BYTES
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.steps.preflight.finding import Finding
 
 _ABOUT = "claim"
@@ -28,7 +28,7 @@ def check(cluster: Cluster, name: str, needed: int) -> Finding:
     from kubernetes import client
     from kubernetes.utils.quantity import parse_quantity
 
-    with explained_api(f"read the claim {name}"):
+    with api_errors(f"read the claim {name}"):
         try:
             found = cluster.core.read_namespaced_persistent_volume_claim(
                 name, cluster.namespace, _request_timeout=REQUEST_SECONDS

@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError
 from modelcar.steps.preflight.finding import Finding
 
@@ -23,7 +23,7 @@ PAGE = 500
 """Objects asked for at a time; as many as kubectl asks for."""
 
 NODES_AT_ONCE, PARALLEL_REQUESTS = 16, 8
-MOST_LOOKED_AT = 96
+MAX_NODES_LOOKED_AT = 96
 """Nodes whose pods are looked at. Where so many have no room, it is no news that others may have."""
 
 EPHEMERAL_STORAGE = "ephemeral-storage"
@@ -133,7 +133,7 @@ class Node:
 def check(cluster: Cluster, need: Need) -> list[Finding]:
     """Checks whether a node would run a pod. Where nodes may not be listed, that is a warning."""
     try:
-        with explained_api("list the nodes"):
+        with api_errors("list the nodes"):
             nodes = [Node.read(node) for node in listed(cluster.core.list_node)]
     except ClusterError as error:
         return [_unseen(error, "")]
@@ -164,7 +164,7 @@ def look_at(cluster: Cluster, nodes: Sequence[Node], need: Need) -> list[Node]:
     Raises:
         ClusterError: The API server refused, or cannot be reached.
     """
-    ordered = sorted(nodes, key=lambda node: (-node.allocatable[EPHEMERAL_STORAGE], node.name))[:MOST_LOOKED_AT]
+    ordered = sorted(nodes, key=lambda node: (-node.allocatable[EPHEMERAL_STORAGE], node.name))[:MAX_NODES_LOOKED_AT]
     known: list[Node] = []
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         while len(known) < len(ordered) and not any(node.has_room(need) for node in known):
@@ -182,7 +182,7 @@ def read_reserved(cluster: Cluster, node: str) -> Resources:
     """
     total = Resources()
     selector = f"{_RESERVING},spec.nodeName={node}"
-    with explained_api("list the pods of all namespaces"):
+    with api_errors("list the pods of all namespaces"):
         for pod in listed(cluster.core.list_pod_for_all_namespaces, field_selector=selector, resource_version="0"):
             total.update(requests_of(pod["spec"]))
     return total

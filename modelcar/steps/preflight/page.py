@@ -12,13 +12,13 @@ from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.plan import Plan
 from modelcar.steps.preflight.preflight import Preflight
 
-MOST_ROWS = 25
-"""Of a table; a model of hundreds of shards has no more to tell."""
+MAX_ROWS = 25
+"""Rows of a table; a model of hundreds of shards has no more to tell."""
 
 LOG_COLUMNS = 140
 
 _SIGNS = {"ok": "✔", "warning": "⚠", "refusal": "✘"}
-"""In fonts that every machine has; those in colour are boxes where there is no font of emoji."""
+"""Signs in fonts that every machine has; those in colour are boxes where there is no font of emoji."""
 
 
 def page(found: Preflight) -> str:
@@ -138,6 +138,6 @@ def _summary(found: Preflight, plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _shortened(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    more = len(rows) - MOST_ROWS
-    shown = table(heads, rows[:MOST_ROWS])
+    more = len(rows) - MAX_ROWS
+    shown = table(heads, rows[:MAX_ROWS])
     return f"{shown}\n\nand {more} more" if more > 0 else shown

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError, PlanError
 from modelcar.oci.reference import Reference
 from modelcar.serving.objects import KINDS, RIGHTS_REMEDY, check_service, find_object
@@ -65,7 +65,7 @@ def _refused(cluster: Cluster) -> Iterator[tuple[str, str]]:
     for verb, plural in needs:
         asked = {"group": KSERVE, "resource": plural, "verb": verb, "namespace": cluster.namespace}
         review = {"spec": {"resourceAttributes": asked}}
-        with explained_api("say what this account may do"):
+        with api_errors("say what this account may do"):
             answer = cluster.auth.create_self_subject_access_review(review, _request_timeout=REQUEST_SECONDS)
         if not answer.status.allowed:
             yield verb, plural

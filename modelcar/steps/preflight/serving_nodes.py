@@ -7,7 +7,7 @@ from typing import Any
 import urllib3
 from rich.filesize import decimal
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.errors import ClusterError
 from modelcar.progress import duration
 from modelcar.serving.pulls import read_pull
@@ -30,7 +30,7 @@ USUAL_LINE = 125_000_000
 """Bytes a second of a line of 1 Gbit/s, where nothing is known of the nodes' own."""
 
 MIN_PULL_BYTES = 20_000_000
-"""Smaller pulls say nothing of a line's speed."""
+"""Size below which a pull says nothing of a line's speed."""
 
 _ABOUT, _ABOUT_PULL = "serving nodes", "pull time"
 
@@ -63,7 +63,7 @@ def check_serving_nodes(cluster: Cluster, image_bytes: int, gpus: int) -> Iterat
     """
     yield from _pull_time(cluster, image_bytes)
     try:
-        with explained_api("list the nodes"):
+        with api_errors("list the nodes"):
             found = [Node.read(node) for node in listed(cluster.core.list_node)]
     except ClusterError:
         what = f"serving takes a node with {decimal(int(image_bytes * PULL_FACTOR))} of disk, twice the image's size"
@@ -104,7 +104,7 @@ def _room(stores: Sequence[_Store], image_bytes: int, count: int) -> Finding:
 def _pull_time(cluster: Cluster, image_bytes: int) -> Iterator[Finding]:
     """Yields how long a node will pull, by the fastest pull that this project's events tell of."""
     try:
-        with explained_api("list events"):
+        with api_errors("list events"):
             events = cluster.core.list_namespaced_event(
                 cluster.namespace, field_selector="reason=Pulled", limit=PAGE, _request_timeout=REQUEST_SECONDS
             ).items

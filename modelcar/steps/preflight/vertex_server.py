@@ -6,22 +6,20 @@ from typing import Any
 
 from modelcar.hub.serving import MOUNT
 from modelcar.hub.snapshot import Serving
-
-MODELS = "/models"
-"""Where the model is in the image."""
+from modelcar.image.entry_points import PLACE, command_of
 
 MAX_CONTEXT = 32_768
 """Tokens of context that are asked for unless somebody says otherwise: more may not fit beside the weights."""
 
 SHARED_MEMORY_MB = 16_384
-"""For several GPUs, which talk through shared memory; Vertex AI's own default is 64 MB.
+"""Memory for several GPUs, which talk through shared memory; Vertex AI's own default is 64 MB.
 
 https://cloud.google.com/vertex-ai/docs/predictions/deploy-genai
 """
 
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1800, 7200
 PULL_BYTES_PER_SECOND = 50e6
-"""At so slow a pull a deployment still ends in time. An assumption: Google states no speed."""
+"""Speed of a pull at which a deployment still ends in time. An assumption: Google states no speed."""
 
 _DECIDED = ("--model", "--tensor-parallel-size", "--host", "--port")
 
@@ -58,7 +56,7 @@ class Wishes:
 
 def is_vllm(image: str, container: Mapping[str, Any]) -> bool:
     """Tells whether a server is vLLM, by its image's name or its command."""
-    return "vllm" in " ".join([image, *map(str, container.get("command", ()))]).lower()
+    return "vllm" in " ".join([image, *command_of(container)]).lower()
 
 
 def complete(server: Server, wishes: Wishes, serving: Serving | None, config: Mapping[str, Any], size: int) -> Server:
@@ -111,6 +109,6 @@ def _options(serving: Serving | None) -> Iterator[Sequence[str]]:
             if option[0] not in _DECIDED:
                 yield option
             option = []
-        option.append(word.replace(MOUNT, MODELS))
+        option.append(word.replace(MOUNT, PLACE))
     if option and option[0] not in _DECIDED:
         yield option

@@ -14,7 +14,7 @@ from rich.filesize import decimal
 from modelcar.html_page import Picture
 from modelcar.progress import duration
 from modelcar.records.disk_usage import KIB, Point
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 
 HEIGHT = 340
 WIDTHS = {"on-screens": 860, "on-phones": 400}
@@ -26,7 +26,7 @@ LEAST_BYTES = 1_000_000
 
 EXPLANATION = "What was in use beyond what was in use before: on the claim before the run, on the node before the step."
 NOISE = 0.02
-"""Of the picture's height; less than that below zero is not worth an axis that goes there."""
+"""Share of the picture's height; less than that below zero is not worth an axis that goes there."""
 
 TICKS = 5
 TICK_WIDTH = 130
@@ -70,7 +70,7 @@ class Scale:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
 
 
-def curves(records: Sequence[Record]) -> list[Curve]:
+def curves(records: Sequence[StepRecord]) -> list[Curve]:
     """The records' series as changes. The claim is one disk for all steps; the node may be another for each."""
     begun = records[0].start if records else 0.0
     claim_before: int | None = None
@@ -87,13 +87,13 @@ def curves(records: Sequence[Record]) -> list[Curve]:
     return found
 
 
-def peak(record: Record, disk: Disk) -> int | None:
+def peak(record: StepRecord, disk: Disk) -> int | None:
     """The most bytes of a disk that a step used more than when it began; None if that was not seen."""
     values = [value for _point, value in _values(record.disk, disk)]
     return max(values[0] - min(values), 0) * KIB if values else None
 
 
-def pictures(records: Sequence[Record]) -> Iterator[Picture]:
+def pictures(records: Sequence[StepRecord]) -> Iterator[Picture]:
     """The picture, if any step has left a record of the disks.
 
     Args:
@@ -106,7 +106,7 @@ def pictures(records: Sequence[Record]) -> Iterator[Picture]:
         yield Picture(svg, EXPLANATION)
 
 
-def _picture(records: Sequence[Record], shown: Sequence[Curve], width: int, kind: str) -> ElementTree.Element:
+def _picture(records: Sequence[StepRecord], shown: Sequence[Curve], width: int, kind: str) -> ElementTree.Element:
     begun = records[0].start
     end = max([record.end - begun for record in records] + [curve.points[-1][0] for curve in shown])
     values = [count for curve in shown for _seconds, count in curve.points]
@@ -138,7 +138,7 @@ def _picture(records: Sequence[Record], shown: Sequence[Curve], width: int, kind
     return svg
 
 
-def _bands(svg: ElementTree.Element, records: Sequence[Record], scale: Scale) -> None:
+def _bands(svg: ElementTree.Element, records: Sequence[StepRecord], scale: Scale) -> None:
     begun = records[0].start
     for record in records:
         left, right = scale.x(record.start - begun), scale.x(max(record.end, record.start) - begun)

@@ -10,16 +10,16 @@ from modelcar.errors import on_one_line
 from modelcar.steps.serve.state import SERVER, ServiceState, condition
 
 Kind = Literal["pull", "disk", "memory", "GPU", "runtime", "cluster"]
-"""What is in the way; `cluster` is what none of the others is, such as a quota or a policy."""
+"""Kind of what is in the way; `cluster` is what none of the others is, such as a quota or a policy."""
 
 PULL_PATIENCE_SECONDS = 180.0
-"""How long a pull may fail, or a container not be made: the kubelet tries again."""
+"""Time that a pull may fail, or a container not be made: the kubelet tries again."""
 
 ROOM_PATIENCE_SECONDS = 900.0
-"""How long pods may wait for a node: one that is made for them (autoscaling) takes minutes, with GPUs ten."""
+"""Time that pods may wait for a node: one that is made for them (autoscaling) takes minutes, with GPUs ten."""
 
 SILENCE_PATIENCE_SECONDS = 180.0
-"""How long KServe may make nothing of a service, and a Deployment no pod."""
+"""Time that KServe may make nothing of a service, and a Deployment no pod."""
 
 MAX_RESTARTS = 3
 """Times that a server may end and be started again. A first time is common: it looked before the model was linked."""

@@ -10,7 +10,7 @@ from modelcar.errors import ClusterError, on_one_line
 from modelcar.steps.serve.state import SERVER
 
 ANSWER_SECONDS = 120.0
-"""For one answer. A server's first is its slowest."""
+"""Time for one answer. A server's first is its slowest."""
 
 PROMPT, TOKENS = "The capital of France is", 16
 MAX_ANSWER_CHARS = 200
@@ -19,7 +19,7 @@ MAX_ZEROS = 1 << 22
 
 _PORT = 8080
 _OPENAI = ("/v1", "/openai/v1")
-"""Where vLLM answers, and where KServe's own server of language models does."""
+"""Paths at which vLLM answers, and KServe's own server of language models."""
 
 
 def ask(pod: Any, name: str) -> str:

@@ -23,11 +23,11 @@ from modelcar.steps.serve.service import Service
 from modelcar.steps.serve.state import SERVER, ServiceState
 
 READY_SECONDS = 7200
-"""How long a service may take until it is ready: 140 GB took 4,600 s in a benchmark of KServe's."""
+"""Time that a service may take until it is ready: 140 GB took 4,600 s in a benchmark of KServe's."""
 
 _PAUSE_SECONDS = 2.0
 _AWAY_SECONDS = 300.0
-"""How long the API server may be away while a service is followed."""
+"""Time that the API server may be away while a service is followed."""
 
 _LOG_LINES = 5
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from modelcar.cluster.connection import Cluster, explained_api
+from modelcar.cluster.connection import Cluster, api_errors
 from modelcar.serving.objects import NOT_FOUND, RIGHTS_REMEDY, Json, call, find_object
 
 FIELD_MANAGER = "modelcar"
-"""By which the API server tells our fields from others' (server-side apply)."""
+"""Name by which the API server tells our fields from others' (server-side apply)."""
 
 UNDO_SECONDS = (0.5, 1.0)
-"""For what is put back on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
+"""Time-outs for what is put back on the way out: a step that is cancelled is killed after 0.2 to 1.0 s."""
 
 _OURS_TO_KEEP = ("minReplicas", "maxReplicas")
 """Fields of a service that is there which a new image changes nothing about: somebody may have scaled it."""
@@ -70,7 +70,7 @@ class Service:
 
     def _apply(self, document: Json, there: Json | None) -> bool:
         kind, name = document["kind"], document["metadata"]["name"]
-        with explained_api(f"apply the {kind} {name}", RIGHTS_REMEDY):
+        with api_errors(f"apply the {kind} {name}", RIGHTS_REMEDY):
             query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
             done = call(self._cluster, "PATCH", kind, name, body=document, content=_APPLY_PATCH, query=query)
         return there is None or done["metadata"].get("generation") != there["metadata"].get("generation")

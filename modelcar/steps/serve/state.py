@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, explained_api
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.serving.pulls import read_pull
 
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
@@ -51,7 +51,7 @@ class ServiceState:
             "label_selector": f"{SERVICE_LABEL}={name}",
             "_request_timeout": REQUEST_SECONDS,
         }
-        with explained_api(f"say what became of {name}", "Let the run's account serve: oc apply -k manifests/serving"):
+        with api_errors(f"say what became of {name}", "Let the run's account serve: oc apply -k manifests/serving"):
             deployments = client.AppsV1Api(cluster.api).list_namespaced_deployment(cluster.namespace, **which).items
             pods = cluster.core.list_namespaced_pod(cluster.namespace, **which).items
             ours = [pod for pod in pods if is_of(pod, uri) and not pod.metadata.deletion_timestamp]

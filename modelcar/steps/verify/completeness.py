@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 
 _SHARD = re.compile(r"(?P<stem>.*?)-?\d{5}-of-(?P<count>\d{5})(?P<end>\..+)")
-"""The way transformers, diffusers and llama.cpp number the files of one set: `model-00001-of-00004.safetensors`."""
+"""Form in which transformers, diffusers and llama.cpp number a set's files: `model-00001-of-00004.safetensors`."""
 
 _WEIGHTS = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack", ".ckpt")
 

@@ -13,7 +13,7 @@ from modelcar.steps.verify.result import Link, broken, not_proved, proved
 
 MAX_PLATFORMS = 64
 MAX_LAYERS = 1000
-"""Of all platforms together. Docker's storage stacks some 125 in an image."""
+"""Layers of all platforms together. Docker's storage stacks some 125 in an image."""
 
 _SAID = (
     annotations.MODEL,

@@ -8,7 +8,7 @@ from modelcar.errors import on_one_line
 from modelcar.oci.reference import Reference
 
 MAX_DETAIL_CHARS = 2000
-"""Of what a link says. Annotations and names are in it, which may be of any length."""
+"""Length of what a link says. Annotations and names are in it, which may be of any length."""
 
 ESSENTIAL = ("image", "base image", "layers", "files", "recipe")
 """The links without which nothing is whole, whatever the others say."""

@@ -10,7 +10,7 @@ import pytest
 
 from modelcar import pod
 from modelcar.bootstrap import unpack
-from modelcar.bootstrap.command import archive, marked_parts, reference
+from modelcar.bootstrap.command import Bootstrapped, archive, marked_parts, reference, sharing_command
 from tests.parts.run_workflow import RunWorkflow, run_workflow
 
 Cluster = Callable[[Sequence[str]], RunWorkflow]
@@ -115,6 +115,14 @@ def assert_refused(says: str) -> None:
     assert says in said
     assert said.endswith("get workflows.argoproj.io, or compile with --image or --package")
     assert "\n" not in said
+
+
+def test_a_pipeline_compiled_without_code_says_how_it_is_compiled(tmp_path: Path) -> None:
+    command = sharing_command(["true"], "six==1.17.0")
+    step = Bootstrapped.parse(command)
+    assert step is not None
+    with pytest.raises(SystemExit, match=r"^error: this pipeline was compiled without .*\.compile_pipeline$"):
+        unpack.main(str(tmp_path), "1", step.archive, *step.command)
 
 
 @pytest.mark.parametrize("lost", ["KUBERNETES_SERVICE_PORT", "KFP_POD_NAME"])

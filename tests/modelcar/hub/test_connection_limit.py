@@ -7,7 +7,7 @@ from modelcar.hub.connection_limit import (
     FIRST,
     INTERVAL_SECONDS,
     LOSSES,
-    MOST,
+    MAX_CONNECTIONS,
     PROBE_SECONDS,
     ConnectionLimit,
 )
@@ -33,7 +33,7 @@ class Line:
 
 
 def test_grows_while_each_connection_brings_more() -> None:
-    assert Line(20e6, 10e9).run(5) == MOST
+    assert Line(20e6, 10e9).run(5) == MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize("needed", [1, 3, 8, 12, 16])
@@ -48,7 +48,7 @@ def test_grows_later_when_the_line_does() -> None:
     before = line.run(5)
     line.total = 10e9
 
-    assert line.run(4 * PROBE_SECONDS) == MOST > before
+    assert line.run(4 * PROBE_SECONDS) == MAX_CONNECTIONS > before
 
 
 def test_shrinks_when_the_total_becomes_slower() -> None:
@@ -56,7 +56,7 @@ def test_shrinks_when_the_total_becomes_slower() -> None:
     line.run(5)
     line.each, line.total = 1e6, 10e6
 
-    assert line.run((LOSSES + 2) * INTERVAL_SECONDS) < MOST
+    assert line.run((LOSSES + 2) * INTERVAL_SECONDS) < MAX_CONNECTIONS
 
 
 def test_reader_that_is_slower_changes_nothing() -> None:
@@ -77,7 +77,7 @@ def test_refusal_lowers_it_to_those_that_receive_and_then_grows_no_more() -> Non
     line.run(5)
     line.limit.refuse(line.now, receiving=5)
     line.limit.refuse(line.now - 1, receiving=1)
-    assert line.limit.value == MOST // 2
+    assert line.limit.value == MAX_CONNECTIONS // 2
     line.now += 0.1
     line.limit.refuse(line.now, receiving=5)
     line.now += 0.1

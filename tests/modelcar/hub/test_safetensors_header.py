@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from modelcar.claim.downloads import read_snapshot
 from modelcar.claim.folder import Folder
 from modelcar.errors import WeightsError
-from modelcar.hub.safetensors_header import BITS, LARGEST_HEADER, PassingHeader
+from modelcar.hub.safetensors_header import BITS, MAX_HEADER_BYTES, PassingHeader
 from modelcar.image.layout import on_disk, part
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
@@ -146,8 +146,8 @@ def test_no_bytes_end_it_badly(content: bytes, piece: int) -> None:
 
 def test_a_header_that_is_too_large_is_not_even_kept() -> None:
     passing = PassingHeader(1 << 40)
-    passing.take(struct.pack("<Q", LARGEST_HEADER + 1) + bytes(100))
-    assert passing.problem == f"says that its header has {LARGEST_HEADER + 1} bytes"
+    passing.take(struct.pack("<Q", MAX_HEADER_BYTES + 1) + bytes(100))
+    assert passing.problem == f"says that its header has {MAX_HEADER_BYTES + 1} bytes"
 
 
 def test_a_published_broken_file_is_named_and_becomes_no_image(

@@ -30,7 +30,7 @@ IN_FLIGHT = """
 import re, sys
 from pathlib import Path
 from modelcar.oci import turns
-turns.Turns.__init__.__defaults__ = (turns.MOST, turns.MOST)
+turns.Turns.__init__.__defaults__ = (turns.MAX_LAYERS, turns.MAX_LAYERS)
 held, enter = [], turns.Turns.__enter__
 turns.Turns.__enter__ = lambda self: (enter(self), held.append(self._held))[0]
 """

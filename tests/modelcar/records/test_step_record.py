@@ -11,8 +11,8 @@ import pytest
 from modelcar import pod
 from modelcar.errors import BuildError
 from modelcar.records import disk_usage
-from modelcar.records.disk_usage import MOST_POINTS, DiskWatch, Point, thinned
-from modelcar.records.step_record import LONGEST, Record, last_error, recorded, records_in
+from modelcar.records.disk_usage import MAX_POINTS, DiskWatch, Point, thinned
+from modelcar.records.step_record import MAX_RECORD_BYTES, StepRecord, last_error, recorded, records_in
 from modelcar.records.termination_message import exit_with_one_line
 from tests.conftest import Mount
 
@@ -28,7 +28,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def fill(record: Record, points: int) -> None:
+def fill(record: StepRecord, points: int) -> None:
     record.disk = [Point(seconds=n * 240.5, claim=10_485_760_000 - n, node=104_857_600) for n in range(points)]
 
 
@@ -100,14 +100,16 @@ def test_what_is_no_record_is_passed_over(text: str) -> None:
 
 
 def test_long_record_fits_into_the_status_of_a_pod() -> None:
-    record = Record(step="build", start=1_780_000_000.1, image="registry.example/" + "x" * 255 + "@sha256:" + "0" * 64)
-    fill(record, MOST_POINTS)
+    record = StepRecord(
+        step="build", start=1_780_000_000.1, image="registry.example/" + "x" * 255 + "@sha256:" + "0" * 64
+    )
+    fill(record, MAX_POINTS)
     peak = Point(seconds=240.5 * 31, claim=5, node=7)
     record.disk = [*record.disk[:31], peak, *record.disk[32:]]
 
     line = record.line()
 
-    assert len(line.encode()) <= LONGEST
+    assert len(line.encode()) <= MAX_RECORD_BYTES
     (found,) = records_in(line)
     assert len(found.disk) > 10
     assert found.disk[0] == record.disk[0]
@@ -117,14 +119,14 @@ def test_long_record_fits_into_the_status_of_a_pod() -> None:
 
 
 def test_record_without_any_room_drops_the_points() -> None:
-    record = Record(step="x" * (LONGEST - 40), start=1.0)
+    record = StepRecord(step="x" * (MAX_RECORD_BYTES - 40), start=1.0)
     fill(record, 5)
 
     assert json.loads(record.line()).get("disk", []) == []
 
 
 def test_step_tells_of_its_job_as_of_itself() -> None:
-    step, job = Record(step="build", start=100.0), Record(step="build", start=130.0, image="i", moved_bytes=7)
+    step, job = StepRecord(step="build", start=100.0), StepRecord(step="build", start=130.0, image="i", moved_bytes=7)
     job.disk = [Point(seconds=0, claim=1, node=2), Point(seconds=2.5, claim=3, node=4)]
 
     step.adopt(job)
@@ -168,7 +170,7 @@ def test_long_watch_keeps_few_points(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         time.sleep(0.5)
 
     seconds = [point.seconds for point in watch.points]
-    assert 10 < len(seconds) <= MOST_POINTS
+    assert 10 < len(seconds) <= MAX_POINTS
     assert seconds == sorted(seconds)
 
 

@@ -20,7 +20,7 @@ from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
 from modelcar.progress import duration
 from modelcar.records.disk_usage import Point
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 from modelcar.steps.report import report
 from modelcar.steps.report.disk_chart import curves, peak
 from modelcar.steps.report.page import EndedRun, Found, write
@@ -33,12 +33,12 @@ GIB = 1 << 20
 """In KiB, as points have it."""
 
 
-def record(step: str, start: float, end: float, claim_used: tuple[int, ...] = (), **known: Any) -> Record:
+def record(step: str, start: float, end: float, claim_used: tuple[int, ...] = (), **known: Any) -> StepRecord:
     points = [
         Point(seconds=(end - start) * n / max(len(claim_used) - 1, 1), claim=100 * GIB - used, node=GIB - n)
         for n, used in enumerate(claim_used)
     ]
-    return Record(step=step, start=1_780_000_000 + start, end=1_780_000_000 + end, disk=points, **known)
+    return StepRecord(step=step, start=1_780_000_000 + start, end=1_780_000_000 + end, disk=points, **known)
 
 
 RECORDS = (
@@ -185,6 +185,29 @@ def test_a_run_that_was_ended_is_not_called_done() -> None:
         assert done.markdown.startswith("# The run was ended\n\nThe run was cancelled, or a step's pod was deleted")
     for records in (RECORDS, (record("preflight", 0, 5, unchanged=True, image=IMAGE),)):
         assert not write(running, Found(records, complete=True)).failed
+
+
+@pytest.mark.parametrize(
+    ("serve_as", "done", "failed"),
+    [
+        # Without a Model Registry, register has nothing to do, and leaves no record.
+        ("", {"preflight", "stream", "mirror", "register"}, False),
+        ("", {"preflight", "stream", "mirror"}, True),
+        ("", {"preflight", "stream"}, True),
+        ("tiny", {"preflight", "stream", "mirror", "register"}, True),
+        ("tiny", {"preflight", "stream", "mirror", "register", "serve"}, False),
+    ],
+)
+def test_run_whose_last_step_ended_well_is_done(serve_as: str, done: set[str], failed: bool) -> None:
+    """Kubeflow 2.14 says RUNNING of it, if the condition that comes last was not met."""
+    records = [record("preflight", 0, 5), record("stream", 60, 70, image=IMAGE)]
+    run = EndedRun("run-1", "RUNNING", model="a/b", serve_as=serve_as)
+
+    report = write(run, Found(records, complete=True, done=frozenset(done)))
+
+    assert report.failed is failed
+    assert report.image == ("" if failed else IMAGE)
+    assert report.markdown.startswith("# The run was ended" if failed else "# a/b is there")
 
 
 def test_unexplained_failure_says_where_to_look() -> None:

@@ -23,11 +23,11 @@ from modelcar.errors import ClusterError, CredentialsError, ModelRegistryError, 
 from modelcar.image import builder as buildah
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
-from modelcar.records.step_record import Record
+from modelcar.records.step_record import StepRecord
 from modelcar.steps.preflight import preflight as preflight_module
 from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.finding import Finding
-from modelcar.steps.preflight.page import MOST_ROWS, page
+from modelcar.steps.preflight.page import MAX_ROWS, page
 from modelcar.steps.preflight.preflight import Preflight, preflight
 from modelcar.steps.preflight.request import RunRequest
 from modelcar.steps.register import register
@@ -148,7 +148,7 @@ def finished(
 
 def test_forecast_is_left_for_the_report(finished: RunRequest) -> None:
     found = preflight(finished)
-    record = Record(step="preflight", start=0)
+    record = StepRecord(step="preflight", start=0)
     found.note(record)
 
     assert found.plan is not None
@@ -603,7 +603,7 @@ def test_long_tables_are_shortened(hub: Hub, plain_registry: Registry) -> None:
         preflight(RunRequest(model="example/many", target=f"{plain_registry.host}/flight/many:1", streaming=True))
     )
 
-    assert f"and {400 - MOST_ROWS} more" in shown
+    assert f"and {400 - MAX_ROWS} more" in shown
     assert len(shown.splitlines()) < 100
 
 
