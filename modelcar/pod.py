@@ -15,6 +15,9 @@ CLAIM_MOUNT = Path("/modelcar")
 CLAIM = Path(os.environ.get(LOCAL_CLAIM, CLAIM_MOUNT))
 """Place where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
 
+SOURCE_CLAIM = Path("/modelcar-source")
+"""Place where a claim is mounted that holds the model itself (pvc://claim/folder); nothing else is ever there."""
+
 SECRETS_MOUNT = Path("/var/run/secrets/modelcar")
 """Place where the pipelines mount Secrets, a folder each: target, mirror, huggingface, model-registry, signing."""
 

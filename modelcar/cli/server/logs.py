@@ -8,12 +8,14 @@ import urllib3
 from kubernetes import client as kubernetes_client
 
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
-from modelcar.cli.server.run_view import CONTAINER, RunView, Step, view
+from modelcar.cli.server.run_view import CONTAINER, RunView, Step
 from modelcar.cli.server.task_pods import get, pods_of_tasks
 from modelcar.errors import ClusterError
 
 KEPT = "/apis/v1alpha1/runs/{run}/nodes/{pod}/log"
 """Path at which the pipelines' API gives a pod's log, kept in the object store once the pod is gone."""
+
+_ERROR = '{"error_message":'
 
 
 def logs_of(client: Client, run: RunView, step: str = "") -> Iterator[tuple[Step, str]]:
@@ -46,17 +48,22 @@ def logs_of(client: Client, run: RunView, step: str = "") -> Iterator[tuple[Step
         )
 
 
-def show_logs(client: Client, run_id: str, step: str = "", *, as_json: bool = False) -> None:
+def as_dicts(client: Client, run: RunView, step: str = "") -> list[dict[str, str]]:
+    """Returns the logs of a run's steps as JSON has them.
+
+    Raises:
+        ClusterError: There is none to be had.
+    """
+    return [{"step": one.name, "title": one.title, "log": text} for one, text in logs_of(client, run, step)]
+
+
+def show_logs(client: Client, run: RunView, step: str = "") -> None:
     """Prints the logs of a run's steps, each line with its step before it.
 
     Raises:
         ClusterError: There is none to be had.
     """
-    found = logs_of(client, view(client, run_id), step)
-    if as_json:
-        print(json.dumps([{"step": one.name, "title": one.title, "log": text} for one, text in found]))
-        return
-    for one, text in found:
+    for one, text in logs_of(client, run, step):
         for line in text.splitlines():
             print(f"[{one.title}] {line}")
 
@@ -80,4 +87,19 @@ def _log(client: Client, run: str, pod: str) -> str | None:
 def _kept(client: Client, run: str, pod: str) -> str | None:
     """Returns what the server kept of a log; None where it kept none."""
     kept = get(client, KEPT.format(run=quote(run), pod=quote(pod)))
-    return kept.decode(errors="replace") or None
+    return _without_error(kept.decode(errors="replace"))
+
+
+def _without_error(text: str) -> str | None:
+    """Returns what came of a log; None for an error alone, which the server gives as one, behind what came before it.
+
+    It says 200 before it looks for the log (kubeflow/pipelines, backend/src/apiserver/server/run_log_server.go).
+    """
+    log, found, rest = text.rpartition(_ERROR)
+    if found:
+        try:
+            json.loads(found + rest)
+        except ValueError:
+            return text
+        text = log
+    return text or None

@@ -16,12 +16,13 @@ from modelcar.cluster.executor import Executor
 from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryError, SelectionError, TagError
 from modelcar.hub.choice import MAX_OPTIONS_SHOWN
 from modelcar.hub.paths import find_twins
-from modelcar.hub.source import Source, open_source
+from modelcar.hub.source import Source
 from modelcar.image.base_contents import BaseContents, examine_base
 from modelcar.image.existing import Existing
 from modelcar.image.tag_policy import IF_EXISTS, check_tag, holding
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
+from modelcar.sources.opening import open_source
 from modelcar.steps.preflight import admission, claims
 from modelcar.steps.preflight.build_mode import PRIVILEGES
 from modelcar.steps.preflight.finding import Finding
