@@ -44,6 +44,7 @@ _CRDS = (
     "llmisvc/serving.kserve.io_llminferenceserviceconfigs",
     "localmodel/serving.kserve.io_localmodelcaches",
 )
+_LWS_MODULE, _LWS = "sigs.k8s.io/lws", "leaderworkerset.x-k8s.io_leaderworkersets"
 
 
 def programs() -> Path:
@@ -93,10 +94,13 @@ def kserve(cluster: LocalCluster) -> Iterator[None]:
 
 
 def resource_definitions() -> list[dict[str, Any]]:
-    """KServe's own definitions of its resources."""
+    """KServe's own definitions of its resources, and those of others' without which it does nothing."""
     folder = module_folder(HERE, MODULE) / "config" / "crd" / "full"
+    files = [folder / f"{one}.yaml" for one in _CRDS]
+    # Looked up for each LLMInferenceService, though only those that span several nodes have one.
+    files.append(module_folder(HERE, _LWS_MODULE) / "config" / "crd" / "bases" / f"{_LWS}.yaml")
     # They are so large that Python alone would read them for minutes.
-    return [yaml.load((folder / f"{one}.yaml").read_text(), yaml.CSafeLoader) for one in _CRDS]
+    return [yaml.load(file.read_text(), yaml.CSafeLoader) for file in files]
 
 
 def _settings(source: Path) -> list[dict[str, Any]]:
