@@ -325,7 +325,7 @@ def test_our_code_goes_with_it_where_the_step_was_given_it(tmp_path: Path, monke
     carried = pod_of(job)[1]["command"]
 
     assert plain[:4] == ["python3", "-P", "-m", "modelcar.steps.build_in_job"]
-    assert BuildRequest.model_validate_json(plain[3]).image.target == "quay.io/x/y:1"
+    assert BuildRequest.model_validate_json(plain[4]).image.target == "quay.io/x/y:1"
     parts = Bootstrapped.parse(carried)
     assert parts is not None
     assert parts.command == plain
