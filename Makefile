@@ -40,9 +40,6 @@ test: setup check ## run the checks and all tests that need no cluster
 test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
 	test -d .venv-models || $(PYTHON) -m venv .venv-models
 	.venv-models/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/models.in
-	.venv-models/bin/python -c 'import llama_cpp' 2>/dev/null || \
-	  .venv-models/bin/python -m pip install --quiet --disable-pip-version-check llama-cpp-python || \
-	  echo "llama-cpp-python, which is compiled, was not built: its tests are skipped"
 	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.

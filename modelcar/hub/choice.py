@@ -210,7 +210,7 @@ def _leave_out(
 ) -> None:
     """Leaves out the files of dropped groups, and what lies beside those alone."""
     kept_paths = {file.path for group in picked.kept for file in group.files}
-    kept_folders = _with_parents(group.folder for group in picked.kept)
+    kept_folders = _with_parents([*picked.folders, *(group.folder for group in picked.kept)])
     reasons: dict[str, str] = {}
     for group, reason in picked.dropped:
         reasons.setdefault(group.folder, reason)
@@ -259,7 +259,7 @@ def _finished(
 ) -> Choice:
     taken = tuple(file for file in every if file.path not in left)
     if not taken and not any(reason in ("excluded", "not included") for reason in left.values()):
-        raise no_weights()
+        raise no_weights(every)
     if not taken:
         raise SelectionError("the patterns leave no file to take", "Widen --include or narrow --exclude")
     kept = tuple(picked.kept)
@@ -272,7 +272,7 @@ def _finished(
         model_class,
         kept,
         options,
-        tuple(_problems(kept, picked, has_chosen=has_chosen)),
+        tuple(_problems(every, kept, picked, has_chosen=has_chosen)),
     )
 
 
@@ -292,9 +292,11 @@ def _options(picked: Picked) -> tuple[Option, ...]:
     return tuple(sorted(found, key=lambda option: (-option.size, option.name)))
 
 
-def _problems(kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool) -> Iterator[ModelcarError]:
+def _problems(
+    every: Sequence[PublishedFile], kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool
+) -> Iterator[ModelcarError]:
     if not kept:
-        yield no_weights()
+        yield no_weights(every)
     for group in kept:
         for problem in group.problems:
             yield WeightsError(
@@ -305,8 +307,19 @@ def _problems(kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool) 
         yield must_choose(_options(picked))
 
 
-def no_weights() -> WeightsError:
-    """Returns the refusal of a repository without weights."""
+def no_weights(files: Iterable[PublishedFile] = ()) -> WeightsError:
+    """Returns the refusal of a repository without weights.
+
+    Args:
+        files: What is there instead.
+    """
+    sharded = next((file.path for file in files if file.path.endswith(".distcp")), "")
+    if sharded:
+        folder = shlex.quote(str(PurePosixPath(sharded).parent))
+        return WeightsError(
+            f"there are no weights here that a server loads, only the shards of a training program in {folder}",
+            f"Put them together first: accelerate merge-weights {folder} merged",
+        )
     return WeightsError(
         "there are no weights here: no file of the repository is of a format that models are served from",
         "Look at its page on the Hub: weights may be in a branch (--revision), or in another repository",

@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import requests
 import yaml
 from kubernetes import client
 
@@ -25,7 +25,7 @@ _MODULE = "sigs.k8s.io/kueue"
 _SOURCE = Path(__file__).parent / "programs" / "kueue"
 _GROUP = ("kueue.x-k8s.io", "v1beta2")
 _NAMESPACE, _SECRET, _PROCESS = "kueue-system", "kueue-webhook-server-cert", "kueue"
-_WEBHOOK_PORT, _HEALTH_PORT, _VISIBILITY_PORT = 9446, 9086, 9087
+_WEBHOOK_PORT, _HEALTH_PORT = 9446, 9086
 _LEFT_OUT = {"Deployment", "APIService", "ConfigMap"}
 """Kinds of its own configuration that are for a pod of its, or for what nobody asks here."""
 
@@ -167,10 +167,11 @@ def _start(cluster: LocalCluster, built: Path, folder: Path, namespace: str) -> 
         "leaderElection": {"leaderElect": False},
         "managedJobsNamespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
         "integrations": {"frameworks": ["batch/job", "pod"]},
+        # A server of its own, for which nobody asks here.
+        "featureGates": {"VisibilityOnDemand": False},
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    # It serves a list of what waits as well, for which nobody asks.
-    options = [f"--config={folder / 'settings.yaml'}", f"--visibility-server-port={_VISIBILITY_PORT}"]
+    options = [f"--config={folder / 'settings.yaml'}"]
     variables = [f"KUBECONFIG={cluster.kubeconfig}", f"HOME={folder}", f"TMPDIR={folder}"]
     cluster.control.start(_PROCESS, ["env", f"--chdir={folder}", *variables, str(built), *options])
     deadline = time.monotonic() + START_SECONDS
@@ -181,16 +182,13 @@ def _start(cluster: LocalCluster, built: Path, folder: Path, namespace: str) -> 
 
 
 def _is_ready(cluster: LocalCluster, certificates: Path) -> bool:
-    """Tells whether it serves; meanwhile gives it the certificate that it made, which a pod has mounted."""
+    """Tells whether its webhooks serve; until then gives it the certificate that it made, which a pod has mounted."""
     secret: Any = client.CoreV1Api(cluster.api).read_namespaced_secret(_SECRET, _NAMESPACE)
     for name, content in (secret.data or {}).items():
         (certificates / name).write_bytes(base64.b64decode(content))
-    with requests.Session() as session:
-        session.trust_env = False
-        try:
-            return session.get(f"http://{cluster.network.control}:{_HEALTH_PORT}/readyz", timeout=2).ok
-        except requests.RequestException:
-            return False
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((cluster.network.control, _WEBHOOK_PORT)) == 0
 
 
 def _empty(namespace: Namespace) -> None:

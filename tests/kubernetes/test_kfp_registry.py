@@ -11,7 +11,7 @@ import requests
 from modelcar.cluster.queue import QUEUE
 from tests.kubernetes.conftest import KUEUE_QUEUE
 from tests.kubernetes.kfp import project
-from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.kfp.objects import STORE_SECRET
 from tests.kubernetes.kfp.runs import ENDED, Pipeline, Run
 from tests.kubernetes.kfp.surroundings import MIRROR_SECRET, TARGET_SECRET, Surroundings
@@ -102,8 +102,14 @@ def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
 
     both = {TARGET_SECRET, MIRROR_SECRET}
     assert secrets == {
-        "preflight": {*both, "huggingface-token", "modelcar-model-registry", "modelcar-signing-key"},
-        "download": {"huggingface-token"},
+        "preflight": {
+            *both,
+            "huggingface-token",
+            "modelcar-model-registry",
+            "modelcar-signing-key",
+            "modelcar-source",
+        },
+        "download": {"huggingface-token", "modelcar-source"},
         "build": {TARGET_SECRET, "modelcar-signing-key"},
         "mirror": both,
         "register": {*both, "modelcar-model-registry"},
@@ -112,16 +118,26 @@ def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
 
 
 def test_a_retried_run_downloads_only_what_is_missing(
-    pipeline: Pipeline, parameters: dict[str, Any], kfp_surroundings: Surroundings, tmp_path: Path, labelled: str
+    kfp_backend: Backend,
+    pipeline: Pipeline,
+    parameters: dict[str, Any],
+    kfp_surroundings: Surroundings,
+    tmp_path: Path,
+    labelled: str,
 ) -> None:
-    hub = kfp_surroundings.hub
+    hub, claim = kfp_surroundings.hub, kfp_backend.cluster.look_into(f"{PROJECT}-{project.CLAIM}")
     model = tiny_llama(tmp_path / "model", seed=3)
     hub.publish("example/interrupted", model)
-    late = sorted(model.glob("model-*.safetensors"))[-1]
-    hub.status(f"/{late.name}", 404, times=None)
+    *others, late = sorted(model.glob("model-*.safetensors"))
+    # Tried again until the others are there; then it fails for good.
+    hub.status(f"/{late.name}", 503, times=None)
     target = f"{kfp_surroundings.target.host}/team/interrupted:1.0"
     given = {**parameters, "model": "example/interrupted", "target": target, "mirror_target": ""}
     run = pipeline.start("interrupted", given)
+    place = "example--interrupted/*"
+    run.wait_for(lambda _: all(list(claim.glob(f"{place}/{shard.name}")) for shard in others))
+    hub.faults.clear()
+    hub.status(f"/{late.name}", 404, times=None)
     assert run.ended() == "FAILED"
     assert late.name in run.log("download")
     assert run.pods("report")[-1].status.phase == "Succeeded"

@@ -95,6 +95,7 @@ def test_a_run_is_followed_to_its_end_and_the_second_moves_nothing(here: Here) -
     assert len(first.stdout.splitlines()) == 1
     assert f"[Download] {MODEL} at commit" in first.stderr
     assert "[Build and push] build: " in first.stderr
+    assert f"[Report] # {MODEL} is there" in first.stderr
     told = json.loads(first.stdout)
     assert told["state"] == "SUCCEEDED"
     assert told["image"].startswith(f"{here.servers.target.host}/{DONE}/model@sha256:")

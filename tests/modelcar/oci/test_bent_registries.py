@@ -663,7 +663,7 @@ class TestSources:
         return list(requests.get(url + first, headers={"Accept": spec.MANIFEST}, timeout=600).json()["layers"])
 
     def test_sparse_index(
-        self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str,
+        self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str, waits: list[float],
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         """oc-mirror leaves out platforms, and keeps the index as it is."""
