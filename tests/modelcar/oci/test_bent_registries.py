@@ -92,7 +92,7 @@ def run(bent: BentRegistry, repository: str, expected: str) -> Run:
         done = stream(MODEL, f"{bent.host}/{repository}:{tag}", **options)
         assert done.image.digest == expected
         seen = requests.get(
-            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=9
+            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=600
         )
         assert seen.headers["Docker-Content-Digest"] == expected
         return done
@@ -495,7 +495,7 @@ class TestAbsence:
             found = requests.get(
                 f"http://{bent.registry}/v2/{repository}/manifests/{expected}",
                 headers={"Accept": spec.INDEX},
-                timeout=9,
+                timeout=600,
             )
             kept = (("Content-Type", found.headers["Content-Type"]),)
             return Answer(found.status_code, kept, found.content) if answer.status == 404 else answer
@@ -506,7 +506,7 @@ class TestAbsence:
 
         tag = expected.replace(":", "-")
         listed = requests.get(
-            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=9
+            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=600
         ).json()
         assert all("artifactType" in entry for entry in listed["manifests"])
 
@@ -546,7 +546,7 @@ class TestSubjects:
         assert said in capsys.readouterr().out
         tag = expected.replace(":", "-") + ".sig"
         there = requests.get(
-            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.MANIFEST}, timeout=9
+            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.MANIFEST}, timeout=600
         )
         assert there.ok is signed
 
@@ -642,7 +642,7 @@ class TestSources:
             f"{registry.url}/v2/{repository}/manifests/{version}",
             data=content,
             headers={"Content-Type": kind},
-            timeout=9,
+            timeout=600,
         )
         assert answer.ok, answer.text
 
@@ -664,11 +664,11 @@ class TestSources:
 
     def test_sparse_index(
         self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str,
-        capsys: pytest.CaptureFixture[str],
+        capsys: pytest.CaptureFixture[str], waits: list[float],
     ) -> None:  # fmt: skip
         """oc-mirror leaves out platforms, and keeps the index as it is."""
         index = requests.get(
-            f"{plain_registry.url}/v2/bent/source/manifests/{expected}", headers={"Accept": spec.INDEX}, timeout=9
+            f"{plain_registry.url}/v2/bent/source/manifests/{expected}", headers={"Accept": spec.INDEX}, timeout=600
         ).json()
         gone = index["manifests"][-1]["digest"]
         bent.bend("GET", f"/manifests/{gone}", error(404, "MANIFEST_UNKNOWN"), asks=False)
