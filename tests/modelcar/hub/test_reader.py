@@ -233,7 +233,7 @@ def test_link_that_ends_is_fetched_anew_for_what_is_left(hub: Hub, file: HubFile
 def test_server_that_falls_silent_is_asked_again(hub: Hub, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "SILENCE_SECONDS", 0.5)
     monkeypatch.setattr(reader, "LINK_SECONDS", 0.5)
-    storage = f"127.0.0.1:{hub._servers[1].server_port}"
+    storage = hub.storage
     with FaultProxy(storage) as cdn, FaultProxy(hub.url.removeprefix("http://"), {storage: cdn.host}) as front:
         monkeypatch.setenv("HF_ENDPOINT", f"http://{front.host}")
         for skip in (0, 2, 3):
