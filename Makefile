@@ -41,13 +41,10 @@ test: setup check ## run the checks and all tests that need no cluster
 test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
 	test -d .venv-models || $(PYTHON) -m venv .venv-models
 	.venv-models/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/models.in
-	.venv-models/bin/python -c 'import llama_cpp' 2>/dev/null || \
-	  .venv-models/bin/python -m pip install --quiet --disable-pip-version-check llama-cpp-python || \
-	  echo "llama-cpp-python, which is compiled, was not built: its tests are skipped"
 	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
-cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
+cluster-parts: setup ## install and build what the test cluster is made of (some half an hour, once)
 	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \
@@ -74,7 +71,7 @@ test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machi
 
 soak: setup ## run 200 schedules of random faults over each step, the loads, and 10,000 mutations of an image (some hours)
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak tests/modelcar/oci/test_ways_of_registries.py \
-	  tests/modelcar/oci/test_processes.py --soak-runs 200
+	  tests/modelcar/oci/test_processes.py tests/modelcar/oci/test_openshift_rules.py --soak-runs 200
 	$(BIN)/python -m pytest -n 2 tests/promises/test_mutated_images.py --mutations 10000
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile soak $$(grep -rl '^from hypothesis import.*given' tests)
 

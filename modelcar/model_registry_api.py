@@ -4,14 +4,18 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from model_registry.core import ModelRegistryAPIClient
 from mr_openapi import ApiClient, ModelRegistryServiceApi
-from mr_openapi.exceptions import NotFoundException
+from mr_openapi.exceptions import ApiException, NotFoundException
 
 VERSIONS = ("v1", "v1alpha3")
-"""Newest first. Servers have v1 from August 2026 on and drop v1alpha3 about May 2027; to us both are the same."""
+"""Versions, the newest first. Servers have v1 from August 2026 on and answer 410 for v1alpha3 nine months later; v1 is
+the same without experiments (kubeflow/model-registry, proposals/KEP-0004-api-v1-graduation)."""
+
+_NOT_SERVED = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 _ROOT = "/api/model_registry"
 _PREFIX = re.compile(rf"^{_ROOT}/v1[a-z0-9]*/")
@@ -46,13 +50,15 @@ class ModelRegistryApi(ModelRegistryAPIClient):  # type: ignore[misc]
         """
         for version in VERSIONS:
             self.version = version
-            try:
-                async with self.get_client() as client:
+            async with self.get_client() as client:
+                try:
                     await client.get_registered_models(page_size="1")
-                return
-            except NotFoundException:
-                if version == VERSIONS[-1]:
-                    raise
+                except ApiException as error:
+                    if error.status not in _NOT_SERVED:
+                        raise
+                else:
+                    return
+        raise NotFoundException(HTTPStatus.NOT_FOUND)
 
 
 class _VersionedClient(ApiClient):  # type: ignore[misc]

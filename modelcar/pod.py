@@ -15,6 +15,9 @@ CLAIM_MOUNT = Path("/modelcar")
 CLAIM = Path(os.environ.get(LOCAL_CLAIM, CLAIM_MOUNT))
 """Place where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
 
+SOURCE_CLAIM = Path("/modelcar-source")
+"""Place where a claim is mounted that holds the model itself (pvc://claim/folder); nothing else is ever there."""
+
 SECRETS_MOUNT = Path("/var/run/secrets/modelcar")
 """Place where the pipelines mount Secrets, a folder each: target, mirror, huggingface, model-registry, signing."""
 
@@ -44,6 +47,12 @@ POD_NAME = "KFP_POD_NAME"
 
 SIGNING_KEY = "MODELCAR_SIGNING_KEY"
 """Names a file with a signing key, in place of the one in the mounted Secret."""
+
+SIGSTORE = "MODELCAR_SIGSTORE"
+"""Names a folder with a Sigstore's addresses and trusted root, in place of the mounted Secret."""
+
+IDENTITY_TOKEN = Path("/var/run/sigstore/cosign/oidc-token")
+"""Place where a projected volume gives a token for Sigstore; cosign's own."""
 
 REQUIREMENTS = "MODELCAR_REQUIREMENTS"
 """Names the packages that a step's command installed, for a step that passes our code on; else unset."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelcar.cluster.executor import QUEUE
+from modelcar.cluster.queue import QUEUE
 from modelcar.errors import BuildError
 from modelcar.pipelines.delivery import EMBEDDED, Delivery
 from modelcar.pipelines.shared_code import share_code
@@ -20,6 +20,11 @@ from modelcar.pipelines.shared_code import share_code
 BUILDING, STREAMING = "model_to_registry", "model_to_registry_streaming"
 PIPELINES = (BUILDING, STREAMING)
 """The pipelines that one can choose from, as their folders are called."""
+
+CLAIM = "claim_to_registry"
+"""The streaming pipeline for a model on a claim, which is mounted into its steps."""
+
+ON_KUBERNETES = (*PIPELINES, CLAIM)
 
 VERTEX = "model_to_vertex"
 """The pipeline for Vertex AI, which needs Google's components: modelcar-pipelines[vertex]."""
@@ -59,7 +64,7 @@ def compile_all(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        names = [*PIPELINES, VERTEX] if find_spec("google_cloud_pipeline_components") else PIPELINES
+        names = [*ON_KUBERNETES, VERTEX] if find_spec("google_cloud_pipeline_components") else ON_KUBERNETES
         return [compile_one(name, folder, delivery, backend, queue) for name in names]
     except OSError as error:
         raise BuildError(f"cannot write to {folder}: {error.strerror}", "Name another folder with --output") from None

@@ -94,6 +94,11 @@ def with_source_login(task: Task, secret: Value) -> None:
     kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=f"{pod.SECRETS_MOUNT}/source", optional=True)
 
 
+def on_source_claim(task: Task, claim: Value) -> None:
+    """Mounts the claim that holds the model itself, pvc://claim/folder, on a task that reads it."""
+    kubernetes.mount_pvc(task, pvc_name=claim, mount_path=str(pod.SOURCE_CLAIM))
+
+
 def with_model_registry_token(task: Task, secret: Value) -> None:
     """Gives the task a token for the Model Registry."""
     with_token(task, "model-registry", secret, "token", pod.MODEL_REGISTRY_TOKEN_FILE)

@@ -13,7 +13,7 @@ import yaml
 
 import modelcar
 from modelcar.errors import BuildError
-from modelcar.pipelines.compilation import PIPELINES, Backend, compile_one
+from modelcar.pipelines.compilation import ON_KUBERNETES, Backend, compile_one
 from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 API_VERSION = "pipelines.kubeflow.org/v2beta1"
@@ -69,7 +69,7 @@ def write_objects(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as place:
-            compiled = [compile_one(name, Path(place), delivery, backend, queue) for name in PIPELINES]
+            compiled = [compile_one(name, Path(place), delivery, backend, queue) for name in ON_KUBERNETES]
             files = [_write(file, folder) for file in compiled]
         kustomization = folder / "kustomization.yaml"
         resources = "\n".join(f"  - {file.name}" for file in files)

@@ -6,8 +6,11 @@ from typing import Any
 from kfp import dsl
 
 from modelcar.components.mirror import mirror
+from modelcar.components.preflight import preflight
 from modelcar.components.register import register
+from modelcar.components.report import report
 from modelcar.components.serve import serve
+from modelcar.components.stream import stream
 from modelcar.pipelines import configure
 
 
@@ -63,3 +66,37 @@ def deliver(given: Mapping[str, Any], image: Any) -> tuple[dsl.PipelineTask, ...
         )
         configure.serve(served, *logins)
     return mirrored, registered, served
+
+
+def stream_and_deliver(given: Mapping[str, Any]) -> dsl.PipelineTask:
+    """Makes the tasks of a pipeline that streams: preflight, stream and what follows, and a report, whatever happens.
+
+    Args:
+        given: The pipeline's parameters, by name; with a `source_claim`, that claim is mounted where the model is read.
+
+    Returns:
+        The report's task, which knows the image in the end.
+    """
+    reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+    configure.report(reported)
+    secrets = {name: given[name] for name in ("hf_token_secret", "source_secret", "target_secret", "mirror_secret")}
+    signing = given["signing_secret"]
+
+    with dsl.ExitHandler(reported, name="Preflight to register"):
+        planned = task_of(preflight, given, streaming=True)
+        configure.preflight(
+            planned, **secrets, model_registry_secret=given["model_registry_secret"], signing_secret=signing
+        )
+
+        with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
+            streamed = task_of(stream, given, model=planned.outputs["model"])
+            configure.stream(streamed, **secrets, signing_secret=signing)
+
+            delivered = deliver(given, streamed.outputs["image"])
+
+    if "source_claim" in given:
+        for task in (planned, streamed):
+            configure.on_source_claim(task, given["source_claim"])
+    for task in (reported, planned, streamed, *delivered):
+        configure.pulled_with(task, given["image_pull_secret"])
+    return reported

@@ -16,6 +16,7 @@ def download(
     variant: str = "",
     transport: str = "http",
     model_layout: str = "flat",
+    adapters: List[str] = [],
 ) -> NamedTuple("Outputs", [("directory", str), ("commit", str), ("size", int), ("record_digest", str)]):
     """Download a model from Hugging Face to the claim, and check every file against the hash the Hub published.
 
@@ -23,7 +24,8 @@ def download(
     token for gated and private models is read from HF_TOKEN, another Hub from HF_ENDPOINT.
 
     Args:
-        model: Id of the model on the Hub, organisation/name.
+        model: Id of the model on the Hub, organisation/name; or s3://bucket/folder, oci://registry/repository:tag or
+            pvc://claim/folder, for one that is not there.
         revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
         include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
             taken. Licence, README, configuration and tokenizer stay.
@@ -37,6 +39,8 @@ def download(
             protocol, where it has the file; takes up to a quarter of the memory) or auto (xet where memory allows it).
         model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
             Triton and TensorFlow Serving want it).
+        adapters: LoRA adapters to put into the image beside the model, in /models/lora-adapters; each written as a
+            model is.
 
     Returns:
         directory: Directory on the claim that holds the files.

@@ -22,6 +22,7 @@ def preflight(
     allow_pickle: List[str] = [],
     variant: str = "",
     model_layout: str = "flat",
+    adapters: List[str] = [],
     base_image: str = "",
     allow_base_models: bool = False,
     builder: str = "auto",
@@ -43,9 +44,11 @@ def preflight(
     build_memory: str = "1Gi",
     job_service_account: str = "modelcar-build",
     job_image: str = "",
+    source_claim: str = "",
 ) -> NamedTuple(
     "Outputs",
     [
+        ("model", str),
         ("node_selector", dict),
         ("ephemeral_storage", str),
         ("build_mode", str),
@@ -59,7 +62,8 @@ def preflight(
     such as the cluster's nodes, is a warning. The token for gated models is read from HF_TOKEN.
 
     Args:
-        model: Id of the model on the Hub, organisation/name.
+        model: Id of the model on the Hub, organisation/name; or s3://bucket/folder, oci://registry/repository:tag or
+            pvc://claim/folder, for one that is not there; or its entry, model-registry://name/version.
         target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
         mirror_target: Image to copy it to. Empty: no copy.
         model_registry: Address of the Model Registry. Empty: no entry.
@@ -74,6 +78,8 @@ def preflight(
             folder. Empty: the loaders' own default; where there is none, the run is refused with a list.
         model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
             Triton and TensorFlow Serving want it).
+        adapters: LoRA adapters to put into the image beside the model, in /models/lora-adapters; each written as a
+            model is.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         allow_base_models: Also take a base image that holds /models itself, which is refused otherwise: what it has
             there is served with the model.
@@ -99,8 +105,10 @@ def preflight(
         build_memory: Memory that the build requests.
         job_service_account: Service account of the Job's pod; it must be allowed to run such pods.
         job_image: Image of the Job. Empty: the steps' own.
+        source_claim: Claim that is mounted for a model on it. Empty: none is.
 
     Returns:
+        model: The model; for an entry of the Model Registry, what the entry names.
         plan: Files, bytes, layers, what claim and node need, and what was checked.
         plan_page: The same as a web page.
         node_selector: Labels of the nodes for the build task.
@@ -128,8 +136,9 @@ def preflight(
         # The artifact of a step that fails is not kept; its log is.
         show(found)
         found.check()
-    outputs = namedtuple("Outputs", ["node_selector", "ephemeral_storage", "build_mode", "unchanged", "image"])
+    outputs = namedtuple("Outputs", ["model", "node_selector", "ephemeral_storage", "build_mode", "unchanged", "image"])
     return outputs(
+        found.source,
         node_selector,
         found.run.node_storage,
         found.build_mode,

@@ -26,6 +26,7 @@ def preflight_on_vertex(
     max_layer_size: int = 9_900_000_000,
     reshard: bool = False,
     if_exists: str = "update",
+    allow_base_models: bool = False,
     hf_token_secret: str = "",
     registered_name: str = "",
     serving_args: List[str] = [],
@@ -56,6 +57,7 @@ def preflight_on_vertex(
         max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless it was raised.
         reshard: Cut safetensors and GGUF files that are larger than that into files that are not, tensor by tensor.
         if_exists: What happens to a tag that holds something else already: update, replace or refuse.
+        allow_base_models: Also take a serving image that holds /models itself, which is refused otherwise.
         hf_token_secret: Secret Manager's secret with a Hugging Face token, for gated and private models. Empty: none.
         registered_name: Name in the Model Registry. Empty: the model's id.
         serving_args: Arguments of the server.

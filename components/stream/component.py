@@ -18,6 +18,7 @@ def stream(
     variant: str = "",
     transport: str = "http",
     model_layout: str = "flat",
+    adapters: List[str] = [],
     base_image: str = "",
     allow_base_models: bool = False,
     max_layer_size: int = 20_000_000_000,
@@ -30,7 +31,8 @@ def stream(
     that the target's tag holds already are not read again. The token for gated models is read from HF_TOKEN.
 
     Args:
-        model: Id of the model on the Hub, organisation/name.
+        model: Id of the model on the Hub, organisation/name; or s3://bucket/folder, oci://registry/repository:tag or
+            pvc://claim/folder, for one that is not there.
         target: Image to write, registry/repository:tag. Empty: OpenShift's own registry, in the run's own project.
         mirror_target: Image to write as well, in the same pass over the bytes. Empty: none.
         revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
@@ -46,6 +48,8 @@ def stream(
             protocol, where it has the file; takes up to a quarter of the memory) or auto (xet where memory allows it).
         model_layout: flat (the files lie in the image's /models) or versioned (in /models/1, as OpenVINO Model Server,
             Triton and TensorFlow Serving want it).
+        adapters: LoRA adapters to put into the image beside the model, in /models/lora-adapters; each written as a
+            model is.
         base_image: Image under the model; empty for the small one that KServe's modelcars need.
         allow_base_models: Also take a base image that holds /models itself, which is refused otherwise: what it has
             there is served with the model.

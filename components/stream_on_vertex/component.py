@@ -24,6 +24,7 @@ def stream_on_vertex(
     serving_args: List[str] = [],
     serving_container: Dict[str, Any] = {},
     if_exists: str = "update",
+    allow_base_models: bool = False,
 ) -> NamedTuple("Outputs", [("image", str), ("commit", str), ("read_bytes", int), ("unchanged", bool)]):
     """Put a model from the Hub on top of a serving image in Artifact Registry, while its bytes arrive: no disk.
 
@@ -50,6 +51,8 @@ def stream_on_vertex(
         serving_container: More of Vertex AI's ModelContainerSpec, by its own names; likewise.
         if_exists: What happens to a tag that holds something else already: update (one with the same model moves, any
             other is refused), replace (it moves whatever it holds) or refuse.
+        allow_base_models: Also take a serving image that holds /models itself, which is refused otherwise: what it has
+            there would be served with the model.
 
     Returns:
         image: The image at the target, pinned to its digest.

@@ -44,7 +44,9 @@ _HERE = {
 _Model = Annotated[
     str,
     typer.Argument(
-        metavar="[MODEL]", help="Model on Hugging Face, organisation/name; or s3://bucket/folder; or a folder, ./model."
+        metavar="[MODEL]",
+        help="Model on Hugging Face, organisation/name; or a folder, ./model; or s3://bucket/folder, oci://image, "
+        "pvc://claim/folder, model-registry://name/version.",
     ),
 ]
 

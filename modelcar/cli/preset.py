@@ -16,13 +16,15 @@ from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
 from modelcar.cli.settings import image_below, setting
 from modelcar.cli.usage import PresetError, UsageError
-from modelcar.errors import SourceError
-from modelcar.hub.source import is_folder, is_own, open_source
+from modelcar.errors import SourceError, UnsafeNameError
 from modelcar.oci.reference import Reference
-from modelcar.pipelines.compilation import BUILDING, STREAMING
+from modelcar.pipelines.compilation import BUILDING, CLAIM, STREAMING
+from modelcar.sources.folder import claim_and_folder
+from modelcar.sources.opening import ENTRY, is_folder, is_own, open_source
 
 FOLDER = Path("presets")
 VARIABLE = "MODELCAR_PRESETS"
+_ON_CLAIM = "pvc://"
 SHIPPED = Path(__file__).with_name("presets")
 """Those that come with modelcar."""
 
@@ -89,9 +91,18 @@ def wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
         typed: The parameters of the command line, which win over those of the preset.
 
     Raises:
-        UsageError: There is no such preset, or it is wrong, or no model was named.
+        UsageError: There is no such preset, or it is wrong, or no model was named, or it is on a claim.
         UnsafeNameError: An image's name is none.
     """
+    asked = _wanted(request, typed)
+    if (model := asked.arguments["model"]).startswith(_ON_CLAIM):
+        raise UsageError(
+            f"{model} is on a claim, which pods of its cluster see alone", f"Run it there: modelcar submit {model}"
+        )
+    return asked
+
+
+def _wanted(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
     base = find(request.preset) if request.preset else Preset("", Path())
     streaming = base.streaming if request.streaming is None else request.streaming
     pipeline = STREAMING if streaming else BUILDING
@@ -117,10 +128,15 @@ def wanted_on_cluster(request: RequestOptions, typed: dict[str, Any]) -> Wanted:
     Raises:
         UsageError: The model is a folder of this machine, which no cluster sees.
     """
-    asked = wanted(request, typed)
-    if is_folder(model := asked.arguments["model"]):
+    asked = _wanted(request, typed)
+    model = asked.arguments["model"]
+    if is_folder(model):
         raise UsageError(f"{model} is a folder of this machine", "Run it here: modelcar run, or put it into S3: s3://…")
-    return asked
+    if not model.startswith(_ON_CLAIM):
+        return asked
+    # A model that lies on a claim is streamed from there: to download it to a claim would be to copy it.
+    theirs = {name: value for name, value in asked.arguments.items() if STREAMING in parameters()[name].pipelines}
+    return Wanted(CLAIM, {**theirs, "source_claim": claim_and_folder(model)[0]})
 
 
 def _set_once(named: dict[str, Any]) -> dict[str, Any]:
@@ -141,8 +157,11 @@ def check_model(model: str) -> None:
     """
     if is_own(model):
         try:
-            open_source(model)
-        except SourceError as error:
+            if model.startswith(_ON_CLAIM):
+                claim_and_folder(model)
+            elif not model.startswith(ENTRY):
+                open_source(model)
+        except (SourceError, UnsafeNameError) as error:
             raise UsageError(error.what, error.remedy) from None
         return
     from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]

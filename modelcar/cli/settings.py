@@ -113,7 +113,14 @@ def check_name(name: str) -> None:
 
 def image_below(prefix: str, model: str, revision: str = "") -> str:
     """Returns the image of a model below a registry's prefix: its name, and its revision as the tag."""
-    name = re.sub(r"[^a-z0-9]+", "-", model.rstrip("/").rpartition("/")[2].lower()).strip("-") or "model"
+    scheme, found, place = model.partition("://")
+    last = place.partition("?")[0] if found else model
+    if scheme == "model-registry":
+        last = last.rpartition("/")[0] or last
+    elif found:
+        # The tag or digest of an image, the revision of a model.
+        last = re.sub(r"(?<=[^/])[:@][^/]*$", "", last)
+    name = re.sub(r"[^a-z0-9]+", "-", last.rstrip("/").rpartition("/")[2].lower()).strip("-") or "model"
     tag = re.sub(r"[^\w.-]+", "-", revision or "main").strip(".-")[:128] or "main"
     return f"{prefix.rstrip('/')}/{name}:{tag}"
 

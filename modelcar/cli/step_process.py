@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-TIDY_SECONDS = 1.2
+TIDY_SECONDS = 1.0
 """Time in which a step that was told to end may tidy up: somebody who typed Ctrl-C waits for it."""
 
 

@@ -5,13 +5,11 @@ from typing import Any
 
 from modelcar.cluster import authorities
 from modelcar.cluster.connection import Cluster, api_errors
+from modelcar.cluster.queue import QUEUE
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.retries import retrying
-
-QUEUE = "kueue.x-k8s.io/queue-name"
-"""Kueue's label for the queue that a workload waits in; see https://kueue.sigs.k8s.io/docs/tasks/run/jobs."""
 
 _MAIN = "main"
 """Argo's name for the container of the step itself."""

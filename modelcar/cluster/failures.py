@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelcar.cluster import remedies
+from modelcar.cluster.queue import place_in, queue_of_pod
 from modelcar.cluster.run_state import RunState, Step, task_in
 from modelcar.errors import on_one_line
 from modelcar.progress import duration
@@ -231,6 +232,9 @@ def _unschedulable(case: _Case) -> Failure | None:
     condition = case.condition("PodScheduled")
     if not condition or condition.status != "False":
         return None
+    if queue := queue_of_pod(case.pod):
+        what = f"waited in the queue {queue} and was not admitted"
+        return case.fails("SchedulingGated", what, place_in(case.pod.metadata.namespace))
     message = on_one_line(condition.message or "") or case.said("FailedScheduling")
     what = f"found no node to run on: {_scheduler_said(message)} ({remedies.wants(case.pod)})"
     return case.fails(condition.reason or "Unschedulable", what, remedies.for_scheduling(message, case.pod))

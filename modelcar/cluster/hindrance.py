@@ -6,6 +6,7 @@ from typing import Any
 
 from modelcar.cluster.failures import failures
 from modelcar.cluster.job import condition, queue_of
+from modelcar.cluster.queue import place_in
 from modelcar.cluster.run_state import RunState
 from modelcar.errors import ClusterError, ModelcarError
 
@@ -56,8 +57,8 @@ def hindrance(state: RunState, waited: float, schedule_seconds: float) -> Hindra
     failed = condition(job, "Failed")
     last = max(state.pods, key=lambda pod: pod.metadata.creation_timestamp, default=None)
     if waits_in := queue_of(job):
-        see = f"See its place: oc describe workload -n {job.metadata.namespace}"
-        return Hindrance(ClusterError(f"the Job waits in the queue {waits_in} to be admitted", see), schedule_seconds)
+        waiting = f"the Job waits in the queue {waits_in} to be admitted"
+        return Hindrance(ClusterError(waiting, place_in(job.metadata.namespace)), schedule_seconds)
     found = next(iter(failures(state)), None)
     if found is None:
         return _silent(job, failed, last, waited)

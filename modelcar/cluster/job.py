@@ -10,7 +10,8 @@ from typing import Any, Literal
 from modelcar.bootstrap.command import command_for_other_pod
 from modelcar.cluster.authorities import trust_cluster_authorities
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
-from modelcar.cluster.executor import QUEUE, Executor
+from modelcar.cluster.executor import Executor
+from modelcar.cluster.queue import QUEUE
 from modelcar.cluster.run_state import RUN_LABEL
 from modelcar.cluster.task import Json, TaskConfig
 from modelcar.errors import ClusterError
@@ -31,6 +32,13 @@ _KEPT_SECONDS = 24 * 3600
 Privilege = Literal["none", "nested", "privileged"]
 """Rights that a Job's container has beyond the step's own: none; to make user namespaces within one of the pod's own
 (OpenShift's SCC `nested-container`, from 4.20 on); or all, as the node's root."""
+
+# -P: in an image that begins in /, the claim's directory would be found first, for it is called modelcar.
+BUILD_PROGRAM = ("python3", "-P", "-m", "modelcar.steps.build_in_job")
+"""Program of a build in a Job, before its request; manifests/cluster lets privileged pods run no other."""
+
+BUILD_NAME = "modelcar-build"
+"""Beginning of the names of builds' Jobs and pods, and of no others; manifests/cluster lets nobody into such a pod."""
 
 _GIVEN_UP = "modelcar-pipelines/given-up"
 """Annotation of a Job that failed and shall make no further pod. Kueue suspends Jobs as well, until it admits them."""
@@ -228,9 +236,13 @@ def condition(job: Any, kind: str) -> Any | None:
 
 
 def suspend(cluster: Cluster, name: str) -> None:
-    """Keeps a Job from making another pod, and leaves it and its failed pod for the report."""
+    """Keeps a Job from making another pod, and leaves it and its failed pod for the report.
+
+    It leaves its queue as well: Kueue starts again what is suspended in one, as soon as there is room for it.
+    """
     with suppress(ClusterError), api_errors(f"suspend the Job {name}"):
-        body = {"metadata": {"annotations": {_GIVEN_UP: "true"}}, "spec": {"suspend": True}}
+        metadata = {"annotations": {_GIVEN_UP: "true"}, "labels": {QUEUE: None}}
+        body = {"metadata": metadata, "spec": {"suspend": True}}
         cluster.batch.patch_namespaced_job(name, cluster.namespace, body, _request_timeout=REQUEST_SECONDS)
 
 

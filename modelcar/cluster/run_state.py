@@ -46,6 +46,11 @@ class Step:
     jobs: list[Any] = field(default_factory=list)
     job_pods: list[Any] = field(default_factory=list)
 
+    @property
+    def ended_well(self) -> bool:
+        """Tells whether an attempt at it has; that its driver has says nothing of the step."""
+        return any(pod.status.phase == "Succeeded" for pod in self.pods if not is_driver(pod))
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -148,6 +153,11 @@ def job_of(pod: Any) -> str:
 def when(event: Any) -> Any:
     """Returns the time at which an event happened last."""
     return event.last_timestamp or event.event_time or event.metadata.creation_timestamp
+
+
+def is_driver(pod: Any) -> bool:
+    """Tells whether a pod is Kubeflow's own, which prepares a step."""
+    return _ATTEMPT.sub("", (pod.metadata.annotations or {}).get(NODE_NAME, "")).endswith(_DRIVER)
 
 
 def task_in(node_name: str) -> str:

@@ -3,6 +3,9 @@
 Source: vLLM's lists of supported models, https://docs.vllm.ai/en/latest/models/supported_models.html.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 NATIVE = frozenset((
     "falcon", "deepseek_v2", "deepseek_v3", "phi", "phi3", "phimoe", "mpt", "stablelm", "gpt_bigcode", "starcoder2",
     "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "llama", "mistral", "mixtral", "olmo", "glm", "glm4", "dbrx",
@@ -28,6 +31,17 @@ _HF_TASKS = frozenset((
     "depth-estimation", "zero-shot-image-classification", "audio-classification", "image-feature-extraction",
 ))  # fmt: skip
 _POOLED_TASKS = frozenset(("feature-extraction", "sentence-similarity", "text-classification", "text-ranking"))
+
+
+def is_draft(architectures: Sequence[str], config: Mapping[str, Any]) -> bool:
+    """Tells whether a model drafts for another one: Eagle, Medusa, MLP speculators.
+
+    Args:
+        architectures: Its classes in transformers.
+        config: Its configuration.
+    """
+    named = f"{' '.join(architectures)} {config.get('model_type')}".lower()
+    return "speculators_model_type" in config or any(word in named for word in ("eagle", "medusa", "speculator"))
 
 
 def is_for_transformers(architecture: str, task: str) -> bool:

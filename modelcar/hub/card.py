@@ -10,24 +10,29 @@ from modelcar.hub.snapshot import Card
 
 MAX_CHARS = 1000
 _RELATIONS = ("adapter", "finetune", "merge", "quantized")
+_ADAPTER_TAGS = frozenset(("lora", "template:sd-lora", "template:diffusion-lora", "dora", "lycoris", "peft"))
+"""Tags of repositories of adapters: the Hub's own templates, and what training programs write."""
 
 
 def described_by_card(info: ModelInfo) -> dict[str, Any]:
     """Returns the fields of a Snapshot that the model card decides."""
     card = _mapping(info.card_data.to_dict() if info.card_data else None)  # type: ignore[no-untyped-call]
     bases = _names(card.get("base_model"))
+    relation = _relation(card, info.tags or ())
+    tags = {tag.lower() for tag in (*(info.tags or ()), *_names(card.get("tags"))) if isinstance(tag, str)}
     return {
         "licence": spdx_expression(card.get("license"), card.get("license_name")),
         "licence_name": _text(card.get("license_name")),
         "licence_link": _text(card.get("license_link")),
         "base_models": bases,
-        "base_model_relation": _relation(card, info.tags or ()) if bases else "",
+        "base_model_relation": relation if bases else "",
         "card": Card(
             library=_text(info.library_name or card.get("library_name")),
             task=_text(info.pipeline_tag or card.get("pipeline_tag")),
             config=_mapping(info.config),
             gguf=_mapping(getattr(info, "gguf", None)),
             base_models=bases,
+            is_adapter=relation == "adapter" or bool(tags & _ADAPTER_TAGS),
         ),
     }
 

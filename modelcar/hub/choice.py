@@ -14,6 +14,7 @@ from modelcar.hub import formats, variants
 from modelcar.hub.facts import Facts
 from modelcar.hub.gguf_choice import gguf_name
 from modelcar.hub.layouts import pick
+from modelcar.hub.lora import is_of_adapter
 from modelcar.hub.model_class import ModelClass, classify
 from modelcar.hub.picking import Picked
 from modelcar.hub.snapshot import PublishedFile
@@ -109,7 +110,8 @@ def choose(
     every = sorted(files, key=lambda file: file.path)
     _check_patterns(every, include, exclude)
     left = {file.path: reason for file in every if (reason := _unwanted(file.path, include, exclude))}
-    wanted = [file for file in every if file.path not in left]
+    # What somebody put beside the model is taken with whatever is taken of that.
+    wanted = [file for file in every if file.path not in left and not is_of_adapter(file.path)]
     if everything:
         groups = group_weights(wanted, facts)
         return _finished(every, left, Picked(kept=groups), facts)
@@ -134,7 +136,7 @@ def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], excl
 def _unwanted(path: str, include: Sequence[str], exclude: Sequence[str]) -> str:
     if _any_match(path, exclude):
         return "excluded"
-    if not include or _any_match(path, include):
+    if not include or is_of_adapter(path) or _any_match(path, include):
         return ""
     goes_along = formats.supports_weights(path) and not formats.is_index(path)
     return "" if goes_along else "not included"
@@ -208,7 +210,7 @@ def _leave_out(
 ) -> None:
     """Leaves out the files of dropped groups, and what lies beside those alone."""
     kept_paths = {file.path for group in picked.kept for file in group.files}
-    kept_folders = _with_parents(group.folder for group in picked.kept)
+    kept_folders = _with_parents([*picked.folders, *(group.folder for group in picked.kept)])
     reasons: dict[str, str] = {}
     for group, reason in picked.dropped:
         reasons.setdefault(group.folder, reason)
@@ -257,11 +259,11 @@ def _finished(
 ) -> Choice:
     taken = tuple(file for file in every if file.path not in left)
     if not taken and not any(reason in ("excluded", "not included") for reason in left.values()):
-        raise no_weights()
+        raise no_weights(every)
     if not taken:
         raise SelectionError("the patterns leave no file to take", "Widen --include or narrow --exclude")
     kept = tuple(picked.kept)
-    paths = {file.path for file in taken}
+    paths = {file.path for file in taken if not is_of_adapter(file.path)}
     model_class = classify(kept, paths, facts)
     options = _options(picked)
     return Choice(
@@ -270,7 +272,7 @@ def _finished(
         model_class,
         kept,
         options,
-        tuple(_problems(kept, picked, has_chosen=has_chosen)),
+        tuple(_problems(every, kept, picked, has_chosen=has_chosen)),
     )
 
 
@@ -290,9 +292,11 @@ def _options(picked: Picked) -> tuple[Option, ...]:
     return tuple(sorted(found, key=lambda option: (-option.size, option.name)))
 
 
-def _problems(kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool) -> Iterator[ModelcarError]:
+def _problems(
+    every: Sequence[PublishedFile], kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool
+) -> Iterator[ModelcarError]:
     if not kept:
-        yield no_weights()
+        yield no_weights(every)
     for group in kept:
         for problem in group.problems:
             yield WeightsError(
@@ -303,8 +307,19 @@ def _problems(kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool) 
         yield must_choose(_options(picked))
 
 
-def no_weights() -> WeightsError:
-    """Returns the refusal of a repository without weights."""
+def no_weights(files: Iterable[PublishedFile] = ()) -> WeightsError:
+    """Returns the refusal of a repository without weights.
+
+    Args:
+        files: What is there instead.
+    """
+    sharded = next((file.path for file in files if file.path.endswith(".distcp")), "")
+    if sharded:
+        folder = shlex.quote(str(PurePosixPath(sharded).parent))
+        return WeightsError(
+            f"there are no weights here that a server loads, only the shards of a training program in {folder}",
+            f"Put them together first: accelerate merge-weights {folder} merged",
+        )
     return WeightsError(
         "there are no weights here: no file of the repository is of a format that models are served from",
         "Look at its page on the Hub: weights may be in a branch (--revision), or in another repository",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from modelcar.hub.facts import Facts
+from modelcar.hub.lora import is_of_adapter, with_adapters
 from modelcar.hub.model_class import classify
 from modelcar.hub.moved_files import in_folder
 from modelcar.hub.quantization import quantization_scheme
@@ -22,9 +23,11 @@ def describe_files(whole: Snapshot, files: Iterable[PublishedFile], facts: Facts
         facts: What the repository's small files say.
     """
     taken = tuple(files)
-    groups = group_weights(taken, facts)
-    paths = {file.path for file in taken}
+    own = [file for file in taken if not is_of_adapter(file.path)]
+    groups = group_weights(own, facts)
+    paths = {file.path for file in own}
     serving = serving_of(Served(classify(groups, paths, facts), groups, paths, facts))
+    serving = with_adapters(serving, (file.path for file in taken), facts)
     if taken and taken[0].folder:
         serving = in_folder(serving, taken[0].folder)
     scheme = quantization_scheme(facts, groups)

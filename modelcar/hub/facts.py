@@ -22,7 +22,7 @@ MAX_READ_BYTES = 96 << 20
 _READERS = 8
 _TOP_FILES = (
     "config.json", "model_index.json", "modules.json", "adapter_config.json", "hf_quant_config.json",
-    "quantize_config.json", "quant_config.json",
+    "quantize_config.json", "quant_config.json", "params.json",
 )  # fmt: skip
 _CONFIGS = ("config.json", "adapter_config.json", "genai_config.json")
 
@@ -40,12 +40,14 @@ class Facts:
         card: What the Hub says of it.
         documents: The small files that could be read, by their paths, as JSON.
         boosted: Formats of models of boosted trees whose names do not tell, by their paths.
+        external: Files that ONNX graphs keep their weights in, by the graphs' paths.
     """
 
     model: str = ""
     card: Card = field(default_factory=Card)
     documents: Mapping[str, Any] = field(default_factory=dict)
     boosted: Mapping[str, Format] = field(default_factory=dict)
+    external: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def document(self, path: str) -> Json:
         """Returns a file that holds a JSON object; empty if it could not be read."""

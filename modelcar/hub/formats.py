@@ -18,6 +18,7 @@ class Format(StrEnum):
     NEMO = "NeMo"
     TENSORRT = "TensorRT engine"
     CTRANSLATE2 = "CTranslate2"
+    MLC = "MLC"
     GGUF = "GGUF"
     GGML = "GGML"
     LLAMAFILE = "llamafile"
@@ -47,7 +48,7 @@ OTHER_FRAMEWORKS = frozenset(
 OTHER_RUNTIMES = frozenset(
     {
         *(Format.GGUF, Format.GGML, Format.LLAMAFILE, Format.ONNX, Format.OPENVINO, Format.TENSORRT),
-        *(Format.CTRANSLATE2, Format.NEMO),
+        *(Format.CTRANSLATE2, Format.NEMO, Format.MLC),
     }
 )
 QUANTIZED_BY_LLAMA_CPP = frozenset({Format.GGUF, Format.GGML, Format.LLAMAFILE})
@@ -75,7 +76,7 @@ _BY_SUFFIX = {
     ".skops": Format.SKOPS,
     **dict.fromkeys((".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"), Format.PICKLE),
     **dict.fromkeys((".pdparams", ".pdiparams"), Format.PADDLE),
-    **dict.fromkeys((".torchscript", ".ts"), Format.TORCHSCRIPT),
+    **dict.fromkeys((".torchscript", ".ts", ".jit"), Format.TORCHSCRIPT),
     ".npz": Format.NUMPY,
     ".whl": Format.SPACY,
 }
@@ -86,6 +87,9 @@ _FOLDERS = {
     "model_weights": Format.NEMO,
 }
 _MLMODELC_ARCHIVE = ".mlmodelc.zip"
+_TF_ARCHIVE = re.compile(r"((tf_?)?saved_?model|tf_?(js|lite|model))(_\w+)?\.(tar\.gz|tgz|zip)", re.I)
+_MLC_SHARD = re.compile(r"params_shard_\d+\.bin")
+_MLC_CACHES = ("ndarray-cache.json", "tensor-cache.json")
 
 _GGML_NAMES = re.compile(r"ggml-.*\.bin|.*\.ggml(v\d)?\..*\.bin|.*\.ggmlv\d.*\.bin")
 _TF_CHECKPOINT = re.compile(r".+\.(ckpt(-\d+)?|data-\d{5}-of-\d{5}|ckpt(-\d+)?\.(index|meta))")
@@ -99,12 +103,12 @@ _TRAINING_FOLDERS = re.compile(
 """Folders that training programs leave. `ckpt-0/` and the like are looked at again where nothing else is there."""
 
 _TRAINING_FILES = re.compile(
-    r"training_args\.(bin|json|yaml)|(optimizer|optim|scheduler|lr_scheduler|scaler|grad_scaler|sampler|dl_sampler)"
-    r"([-_.]?\d+)?(\.\w+)?\.(pt|pth|bin|pkl|safetensors)|rng_state(_\d+)?\.pth|random_states?_\d+\.pkl"
+    r"training_args\.(bin|json|yaml)|(optimizer|optim|scheduler|lr_scheduler|grad_scaler|sampler|dl_sampler)"
+    r"([-_.]?\d+)?(\.\w+)?\.(pt|pth|bin|pkl|safetensors)|scaler([-_.]?\d+)?\.(pt|pth|bin)|rng_state(_\d+)?\.pth|random_states?_\d+\.pkl"
     r"|(\w+_)?zero_pp_rank_\d+_mp_rank_\d+_\w+\.pt|zero_to_fp32\.py|trainer_state\.json"
     r"|(train|eval|all|test|predict)_results\.(json|txt)|events\.out\.tfevents\..*|trainer_log\.jsonl|\.DS_Store"
     r"|.*\.(imatrix|imatrix_dat)|imatrix.*\.(dat|gguf)|.*[-_.]imatrix\.(dat|gguf)|ggml-vocab-.*\.gguf"
-    r"|custom_checkpoint_\d+\.pkl|profiler?_state\.pt"
+    r"|custom_checkpoint_\d+\.pkl|profiler?_state\.pt|.+[-_]optimizer([-_]\w+)?\.(pt|pth|bin|ckpt)"
 )
 TRAINING = "of use for training only"
 _BOOKKEEPING = (".gitattributes", ".gitignore", ".gitkeep", ".gitmodules", ".dockerignore")
@@ -175,6 +179,8 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
     name, suffix = pure.name, pure.suffix.lower()
     if name.endswith(_MLMODELC_ARCHIVE):
         return Format.COREML
+    if _TF_ARCHIVE.fullmatch(name):
+        return Format.TENSORFLOW
     if name.endswith(".pth.tar"):
         return Format.TORCH
     if GGUF_PIECE.search(name):
@@ -262,6 +268,8 @@ def _bin_format(pure: PurePosixPath, beside: Collection[str]) -> Format | None:
         return Format.GGML
     if pure.name == "model.bin" and _has_vocabulary(pure.parent, beside):
         return Format.CTRANSLATE2
+    if _MLC_SHARD.fullmatch(pure.name) and any(str(pure.with_name(cache)) in beside for cache in _MLC_CACHES):
+        return Format.MLC
     if pure.name in ("lookups.bin",) or pure.parent.name == "vocab":
         return None
     return Format.TORCH

@@ -16,20 +16,21 @@ from modelcar.hub.formats import (
 )
 from modelcar.hub.gguf_choice import pick_gguf
 from modelcar.hub.model_class import is_adapter_group
+from modelcar.hub.model_folders import pick_in_folder, pick_in_folders
 from modelcar.hub.picking import (
     OTHER_FRAMEWORK,
     OTHER_RUNTIME,
     OTHER_VARIANT,
+    SAME,
     TORCH_LIKE,
-    Alternatives,
     Picked,
     comparable,
     folders_of,
     in_any,
+    is_equal_size,
     is_size_twin,
-    pick_in_folder,
 )
-from modelcar.hub.weight_groups import MAIN, WeightGroup
+from modelcar.hub.weight_groups import MAIN, WeightGroup, is_model_name
 
 _MIN_MAIN_SHARE = 0.15
 """Share of the largest weights' size. PyTorch files below that are tables beside a model in another format, not the
@@ -43,6 +44,9 @@ _COMPONENT = re.compile(
     r"|image_noising_scheduler|qformer|text_model|super_res_\w+|unet_\w+)(_\d)?"
 )
 """The names that diffusers' pipelines give their parts; a part's second copy has `_2` behind it, never `_1_0`."""
+
+_WITHOUT_WEIGHTS = re.compile(r"(tokenizer|scheduler|feature_extractor|image_processor|processor)(_\d)?")
+"""Parts of diffusers' pipelines that are configured, and not trained."""
 
 _OLDER = re.compile(
     r".*(_\d+_\d+|[-_](old|backup|bak|orig|original|fp16|fp32|bf16|fp8|int8|int4|nf4))|(old|backup)[-_].*"
@@ -103,6 +107,9 @@ def _pick_pipeline(groups: Sequence[WeightGroup], paths: Collection[str], facts:
             picked.drop(members, "no part of the pipeline that model_index.json names")
         elif not named and not _is_component(top, in_torch, paths):
             picked.drop(members, "no part of the pipeline")
+        elif _WITHOUT_WEIGHTS.fullmatch(top) and all(group.format in TORCH_LIKE for group in members):
+            picked.drop(members, f"diffusers loads no weights from {top}")
+            picked.folders.append(folder)
         elif (runtime := in_any(folder.partition("/")[2], RUNTIME_FOLDERS)) and top in in_torch:
             picked.drop(members, RUNTIME_FOLDERS[runtime])
         else:
@@ -179,8 +186,19 @@ def _pick_main(groups: Sequence[WeightGroup], paths: Collection[str], facts: Fac
     elif len(folders) == 1:
         picked.add(_pick_beside(next(iter(folders)), models, facts))
     else:
-        picked.add(_pick_among_folders(folders, models))
+        picked.add(_pick_in_folders(folders, models, paths))
+    _drop_pickled_parts(picked)
     return picked
+
+
+def _drop_pickled_parts(picked: Picked) -> None:
+    """Leaves out pickles that a folder of their own name has taken the place of: `GPT.pt` beside `gpt/`."""
+    safe = [group for group in picked.kept if group.format is Format.SAFETENSORS and group.complete]
+    for group in [one for one in picked.kept if one.format is Format.TORCH]:
+        own = str(PurePosixPath(group.folder) / group.base).lower()
+        if any(one.folder.lower() == own and comparable(one, group) for one in safe):
+            picked.kept.remove(group)
+            picked.drop([group], SAME)
 
 
 def _without_unnamed(groups: Sequence[WeightGroup], facts: Facts, picked: Picked) -> Sequence[WeightGroup]:
@@ -239,12 +257,14 @@ def _why_not_folder(
         return OTHER_FRAMEWORK
     if all(group.format is Format.GGUF for group in members):
         return OTHER_RUNTIME
+    if all(any(_is_export(group, one) for one in kept) for group in members):
+        return OTHER_RUNTIME
     main_size = sum(group.size for group in kept)
     inside = pick_in_folder(members).kept
     size = sum(group.size for group in inside)
     slots = {group.slot for group in kept} | {MAIN, "consolidated"}
     same_slots = {group.slot for group in inside} <= slots
-    if same_slots and is_size_twin(size, main_size):
+    if same_slots and _is_twin_folder(folder, size, main_size, facts):
         return "the same weights as those of the main folder"
     comparable_size = main_size <= 8 * size and size <= 8 * main_size
     if same_slots and comparable_size and variants.names_variant(PurePosixPath(folder).name):
@@ -253,6 +273,24 @@ def _why_not_folder(
     if same_slots and comparable_size and ours and ours == theirs:
         return "another form of the same model"
     return ""
+
+
+def _is_export(group: WeightGroup, original: WeightGroup) -> bool:
+    """Tells whether weights are another's, made for another runtime, as Ultralytics exports them into folders."""
+    same_name = (group.base, group.variant) == (original.base, original.variant)
+    return group.format in OTHER_RUNTIMES and same_name and comparable(group, original)
+
+
+def _is_twin_folder(folder: str, size: int, main_size: int, facts: Facts) -> bool:
+    """Tells whether a folder holds the main one's weights: of that size or, if its name says so, of another precision.
+
+    A size alone tells little: the parts of a model may have sizes like that, too.
+    """
+    if is_equal_size(size, main_size):
+        return True
+    name = PurePosixPath(folder).name
+    says_so = is_model_name(name, facts.model) or variants.names_variant(name)
+    return says_so and is_size_twin(size, main_size)
 
 
 def _choose_mistral_form(picked: Picked, folder: str, facts: Facts) -> None:
@@ -269,61 +307,32 @@ def _choose_mistral_form(picked: Picked, folder: str, facts: Facts) -> None:
     picked.drop(main, "vLLM loads this model from consolidated.safetensors only")
 
 
-def _pick_among_folders(folders: Mapping[str, list[WeightGroup]], groups: Sequence[WeightGroup]) -> Picked:
+def _pick_in_folders(
+    folders: Mapping[str, list[WeightGroup]], groups: Sequence[WeightGroup], paths: Collection[str]
+) -> Picked:
     """Chooses where each of several folders holds weights, and the top none: alternatives, or parts of one model."""
-    picked = Picked()
-    rest = [group for group in groups if group.folder not in folders]
-    picked.drop(rest, OTHER_RUNTIME)
-    inside = {folder: pick_in_folder(members) for folder, members in folders.items()}
-    if _are_alternatives(inside):
-        _choose_folder(inside, picked)
-    else:
-        for one in inside.values():
-            picked.add(one)
+    picked = pick_in_folders([group for members in folders.values() for group in members], paths)
+    has_alternatives = any(one.must_choose for one in picked.alternatives)
+    for folder, members in folders_of(group for group in groups if group.folder not in folders).items():
+        size = sum(group.size for group in members)
+        is_twin = any(is_size_twin(size, sum(group.size for group in one)) for one in folders.values())
+        if has_alternatives or is_twin or in_any(folder, RUNTIME_FOLDERS) or any(map(_is_foreign, members)):
+            picked.drop(members, OTHER_RUNTIME)
+        else:
+            picked.add(pick_in_folder(members))
     return picked
 
 
-def _are_alternatives(folders: Collection[str]) -> bool:
-    """Tells whether folders hold one model in several variants, as all of their names say but one."""
-    named = [folder for folder in folders if variants.folder_variant(folder)]
-    return len(folders) > 1 and len(named) >= len(folders) - 1
-
-
-def _choose_folder(inside: Mapping[str, Picked], picked: Picked) -> None:
-    """Takes one of several folders. Each brings its own parts and its own dropped groups."""
-    # A folder below another belongs to it: `model/` beside `model/text_encoder/`.
-    roots = [folder for folder in inside if not any(folder.startswith(f"{other}/") for other in inside)]
-    families = {root: [one for folder, one in inside.items() if f"{folder}/".startswith(f"{root}/")] for root in roots}
-    named = {root: [group for one in family for group in one.kept] for root, family in families.items()}
-    usable = [root for root in roots if all(group.complete for group in named[root])] or roots
-    best = min(usable, key=_folder_order)
-    for root, family in families.items():
-        for one in family:
-            picked.dropped += one.dropped
-            if root == best:
-                picked.kept += one.kept
-                picked.alternatives += one.alternatives
-            else:
-                picked.drop(one.kept, OTHER_VARIANT)
-    picked.alternatives.append(Alternatives(named, must_choose=len(usable) > 1))
-
-
-def _folder_order(folder: str) -> tuple[int, int, tuple[int, str], str]:
-    """Prefers what runs on a server's GPU in few bits, then by popularity; of checkpoints the last."""
-    words = re.split(r"[-_/]", folder.lower())
-    device = 0 if {"cuda", "gpu"} & set(words) else 1 if {"cpu"} & set(words) else 2
-    if not {"cuda", "gpu", "cpu", "directml", "dml", "mobile", "npu", "qnn"} & set(words):
-        device = 0
-    bits = 0 if "int4" in words or "q4" in words else 1
-    step = re.search(r"(?:checkpoint|global_step|step|epoch|iter|ckpt)[-_]?(\d+)", folder)
-    return device, bits - (int(step[1]) if step else 0), variants.rank(variants.folder_variant(folder)), folder
+def _is_foreign(group: WeightGroup) -> bool:
+    """Tells whether weights are for a runtime that loads nothing else; ONNX graphs and tables serve beside PyTorch."""
+    return group.format in OTHER_FRAMEWORKS | OTHER_RUNTIMES - {Format.ONNX}
 
 
 def _pick_other_format(groups: Sequence[WeightGroup]) -> Picked:
     """Chooses where no PyTorch library's weights are there: one format, then one variant or folder of it."""
     best = min((group.format for group in groups if _is_large(group, groups)), key=list(Format).index)
     same = [group for group in groups if group.format is best]
-    picked = pick_gguf(same) if best in QUANTIZED_BY_LLAMA_CPP else _pick_graphs(same)
+    picked = pick_gguf(same) if best in QUANTIZED_BY_LLAMA_CPP else pick_in_folders(same)
     for group in groups:
         if group.format is best:
             continue
@@ -345,16 +354,3 @@ def _is_large(group: WeightGroup, groups: Sequence[WeightGroup]) -> bool:
     usable = [one for one in groups if one.complete] or groups
     largest = max(one.size for one in usable)
     return group in usable and group.size >= largest * _MIN_MAIN_SHARE / 2
-
-
-def _pick_graphs(groups: Sequence[WeightGroup]) -> Picked:
-    """Chooses among ONNX graphs, OpenVINO models, engines and the like: a folder, then a variant."""
-    folders = folders_of(groups)
-    inside = {folder: pick_in_folder(members) for folder, members in folders.items()}
-    picked = Picked()
-    if _are_alternatives(inside):
-        _choose_folder(inside, picked)
-        return picked
-    for one in inside.values():
-        picked.add(one)
-    return picked

@@ -54,6 +54,11 @@ _OF_FORMAT = {
 _OWN_LIBRARIES = ("timm", "open_clip", "speechbrain", "pyannote-audio", "ultralytics", "keras", "nemo")
 """Libraries that load weights in their own way, whatever configuration lies beside them."""
 
+_ON_TRANSFORMERS = frozenset((
+    "", "vllm", "trl", "unsloth", "peft", "setfit", "sentence-transformers", "transformers.js", "optimum", "model2vec",
+))  # fmt: skip
+"""Libraries whose models transformers may load; others have a form of their own, if no configuration says else."""
+
 _TELLING_KEYS = {
     "model_type",
     "architectures",
@@ -64,6 +69,7 @@ _TELLING_KEYS = {
 }
 """Keys of a configuration that transformers wrote."""
 
+_MIN_MAIN_SHARE = 0.15
 _TORCH_LIKE = (Format.SAFETENSORS, Format.TORCH)
 _PICKLING_LIBRARIES = ("", "sklearn", "scikit-learn", "skops")
 _ADAPTER_BASES = ("adapter_model", "pytorch_lora_weights", "lora", "adapter")
@@ -80,10 +86,10 @@ def classify(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) 
     """
     if not kept:
         return ModelClass.NONE
-    largest = max(kept, key=lambda group: group.size)
+    largest = main_group(kept)
     if largest.format not in _TORCH_LIKE:
         return _of_other_format(largest, facts)
-    if is_adapter(kept, paths):
+    if is_adapter(kept, paths, facts):
         return ModelClass.ADAPTER
     if "model_index.json" in paths:
         return ModelClass.DIFFUSERS
@@ -107,8 +113,19 @@ def classify(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) 
     return ModelClass.NEMO if facts.card.library == "nemo" else ModelClass.OTHER
 
 
-def is_adapter(groups: Sequence[WeightGroup], paths: Collection[str]) -> bool:
+def main_group(groups: Sequence[WeightGroup]) -> WeightGroup:
+    """Returns the weights that a model is known by: the largest, or those at the top beside parts in folders."""
+    largest = max(groups, key=lambda group: group.size)
+    beside = [group for group in groups if not group.folder and group.format in _TORCH_LIKE and group.slot == MAIN]
+    if largest.format not in _TORCH_LIKE or not beside or beside[0].size < _MIN_MAIN_SHARE * largest.size:
+        return largest
+    return beside[0]
+
+
+def is_adapter(groups: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> bool:
     """Tells whether weights are those of adapters alone."""
+    if facts.card.is_adapter and not {"config.json", "model_index.json"} & set(paths):
+        return all(group.format in _TORCH_LIKE and not group.is_sharded for group in groups)
     own = [group for group in groups if not is_adapter_group(group, paths)]
     return bool(groups) and not own
 
@@ -154,10 +171,13 @@ def _is_transformers(kept: Sequence[WeightGroup], paths: Collection[str], facts:
         return False
     if facts.model_type or facts.architectures or facts.card.library == "transformers":
         return True
-    largest = max(kept, key=lambda group: group.size)
+    if facts.card.library not in _ON_TRANSFORMERS:
+        return False
+    largest = main_group(kept)
     config = facts.documents.get("config.json")
     if config is not None and not facts.config.keys() & _TELLING_KEYS and not largest.folder:
         return False
-    configured = any(str(PurePosixPath(largest.folder) / name) in paths for name in ("config.json",))
-    tokenizes = "tokenizer_config.json" in paths or "tokenizer.json" in paths
+    configured = str(PurePosixPath(largest.folder) / "config.json") in paths
+    folder = PurePosixPath(largest.folder)
+    tokenizes = any(str(folder / name) in paths for name in ("tokenizer_config.json", "tokenizer.json"))
     return configured and (largest.slot == MAIN or tokenizes)

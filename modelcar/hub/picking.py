@@ -1,6 +1,5 @@
-"""The choice among groups of weights: one complete group for each part of a model."""
+"""The choice among the groups of one folder: one complete group for each part of a model."""
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,11 @@ COMPARABLE = 8
 _TELLING_BYTES = 100_000
 """Size below which sizes tell nothing: a header or a container is as large as the weights."""
 
-_VERSION = re.compile(r"(?<![a-z0-9.])v?\d+(?:\.\d+)+(?![a-z0-9])|(?<![a-z0-9])\d+[-_]?steps?", re.IGNORECASE)
-"""Version of a model, `v0.9.1`, or the steps that it was distilled to, `8step`; a number alone may count parts."""
-
-_MIN_VERSION_BYTES = 100_000_000
 _TWIN_RATIOS = (1.0, 2.0, 0.5, 4.0, 0.25)
 _TWIN_TOLERANCE = 0.03
+EQUAL_TOLERANCE = 0.005
+"""Share by which sizes of the same tensors in the same precision differ: that of their headers."""
+
 _AUDIOCRAFT = ("state_dict", "compression_state_dict")
 _FORMAT_ORDER = {found: place for place, found in enumerate(Format)}
 
@@ -56,11 +54,13 @@ class Picked:
         kept: The groups to take.
         dropped: Those to leave out, each with the reason.
         alternatives: Groups between which somebody may choose.
+        folders: Folders whose other files are taken although no weights in them are.
     """
 
     kept: list[WeightGroup] = field(default_factory=list)
     dropped: list[tuple[WeightGroup, str]] = field(default_factory=list)
     alternatives: list[Alternatives] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
     def drop(self, groups: Iterable[WeightGroup], reason: str) -> None:
         """Leaves groups out."""
@@ -71,6 +71,7 @@ class Picked:
         self.kept += other.kept
         self.dropped += other.dropped
         self.alternatives += other.alternatives
+        self.folders += other.folders
 
     def offered(self) -> list[Alternatives]:
         """Returns the alternatives of which one is taken in the end."""
@@ -78,8 +79,8 @@ class Picked:
         return [one for one in self.alternatives if any(id(g) in kept for gs in one.named.values() for g in gs)]
 
 
-def pick_in_folder(groups: Sequence[WeightGroup]) -> Picked:
-    """Chooses among the groups of one folder: one for each slot, in the preferred format and precision."""
+def pick_in_slots(groups: Sequence[WeightGroup]) -> Picked:
+    """Chooses one group for each slot, in the preferred format and precision."""
     picked = Picked()
     slots: dict[str, list[WeightGroup]] = defaultdict(list)
     for group in groups:
@@ -88,8 +89,6 @@ def pick_in_folder(groups: Sequence[WeightGroup]) -> Picked:
         picked.add(_pick_in_slot(members))
     _drop_other_forms(picked)
     _drop_split_decoders(picked)
-    _choose_among_prefixes(picked)
-    _choose_among_versions(picked)
     return picked
 
 
@@ -104,6 +103,11 @@ def is_size_twin(one: int, other: int) -> bool:
     if not one or not other:
         return False
     return any(abs(one / other / ratio - 1) <= _TWIN_TOLERANCE for ratio in _TWIN_RATIOS)
+
+
+def is_equal_size(one: int, other: int, tolerance: float = EQUAL_TOLERANCE) -> bool:
+    """Tells whether sizes are those of the same tensors in the same precision."""
+    return abs(one - other) <= tolerance * max(one, other)
 
 
 def by_format(groups: Iterable[WeightGroup]) -> list[WeightGroup]:
@@ -152,7 +156,7 @@ def _pick_variant(same: Sequence[WeightGroup], picked: Picked) -> WeightGroup:
     picked.drop([group for group in best_sets.values() if group is not chosen], OTHER_VARIANT)
     if len(best_sets) > 1:
         named = {variant or DEFAULT: [group] for variant, group in best_sets.items()}
-        has_default = "" in usable and chosen.format in TORCH_LIKE
+        has_default = "" in usable and chosen.format in TORCH_LIKE | {Format.TENSORFLOW}
         picked.alternatives.append(Alternatives(named, must_choose=not has_default and len(usable) > 1))
     return chosen
 
@@ -169,6 +173,7 @@ def _why_other_set(best: WeightGroup) -> str:
 
 def _drop_other_forms(picked: Picked) -> None:
     """Leaves out, beside a model's own weights, what holds them in another form and has another name."""
+    _drop_older_keras(picked)
     main = next((group for group in picked.kept if group.slot == MAIN and group.format in TORCH_LIKE), None)
     if main is None or not main.complete:
         return
@@ -187,6 +192,18 @@ def _drop_other_forms(picked: Picked) -> None:
     picked.kept = kept
 
 
+def _drop_older_keras(picked: Picked) -> None:
+    """Leaves out a SavedModel's older twin in HDF5, whatever that is called: servers load the SavedModel."""
+    saved = [group for group in picked.kept if group.base == "saved_model" and group.complete]
+    older = [
+        group
+        for group in picked.kept
+        if group.weights[0].path.endswith((".h5", ".keras", ".hdf5")) and any(comparable(group, one) for one in saved)
+    ]
+    picked.kept = [group for group in picked.kept if group not in older]
+    picked.drop(older, "the same weights as the SavedModel beside it")
+
+
 def _why_other_form(group: WeightGroup, main: WeightGroup) -> str:
     if group.slot == "consolidated":
         return "the same weights as the other safetensors beside it" if group.format is Format.SAFETENSORS else ORIGINAL
@@ -196,52 +213,18 @@ def _why_other_form(group: WeightGroup, main: WeightGroup) -> str:
         return OTHER_RUNTIME
     if group.base in _AUDIOCRAFT and main.format is Format.SAFETENSORS:
         return ORIGINAL
-    if main.format is Format.SAFETENSORS and group.format in TORCH_LIKE and is_size_twin(group.size, main.size):
+    if group.format in TORCH_LIKE and _is_same_model(group, main):
         return "the same weights, under another name"
     if group.base.lower().startswith(("model_", "model-", "pytorch_model_")) and variants.names_variant(group.base):
         return OTHER_VARIANT
     return ""
 
 
-def _choose_among_prefixes(picked: Picked) -> None:
-    """Finds single files of which one's name begins with another's: one model, with more or less packed in."""
-    single = [group for group in picked.kept if group.format in TORCH_LIKE | {Format.ONNX} and group.slot != MAIN]
-    if len(single) < 2:
-        return
-    largest = max(group.size for group in single)
-    large = [group for group in single if group.size * 5 >= largest]
-    for group in sorted(large, key=lambda group: len(group.base)):
-        family = [one for one in large if _extends(one.base, group.base) and one.format is group.format]
-        if len(family) < 2 or group not in picked.kept:
-            continue
-        picked.kept = [one for one in picked.kept if one is group or one not in family]
-        picked.drop([one for one in family if one is not group], "another packing of the same weights")
-        named = {PurePosixPath(one.weights[0].path).stem: [one] for one in family}
-        picked.alternatives.append(Alternatives(named, must_choose=True))
-
-
-def _choose_among_versions(picked: Picked) -> None:
-    """Finds single files of one size whose names differ by a version, or by a number of steps, alone: one is taken."""
-    families: dict[tuple[Format, str], list[WeightGroup]] = defaultdict(list)
-    for group in picked.kept:
-        family = _VERSION.sub("*", group.base)
-        if family != group.base and group.format in TORCH_LIKE and not group.is_sharded and group.slot != MAIN:
-            families[group.format, family].append(group)
-    for family_members in families.values():
-        sizes = [group.size for group in family_members]
-        if len(sizes) < 2 or min(sizes) < _MIN_VERSION_BYTES or max(sizes) > min(sizes) * (1 + _TWIN_TOLERANCE):
-            continue
-        newest = max(family_members, key=lambda group: [int(number) for number in re.findall(r"\d+", group.base)])
-        picked.kept = [one for one in picked.kept if one is newest or one not in family_members]
-        picked.drop([one for one in family_members if one is not newest], "another version of the same model")
-        named = {PurePosixPath(one.weights[0].path).stem: [one] for one in family_members}
-        picked.alternatives.append(Alternatives(named, must_choose=True))
-
-
-def _extends(name: str, prefix: str) -> bool:
-    """Tells whether a name is a longer form of another; a number alone behind it counts parts, not packings."""
-    rest = name.removeprefix(prefix) if name.startswith(prefix) else ""
-    return name == prefix or (rest[:1] in ("-", "_", ".") and re.fullmatch(r"[-_.]v?\d+", rest) is None)
+def _is_same_model(group: WeightGroup, main: WeightGroup) -> bool:
+    """Tells whether a file is the whole model once more: sizes alone do not tell, for a text encoder may have twice."""
+    if group.named_as_model:
+        return comparable(group, main)
+    return main.format is Format.SAFETENSORS and is_equal_size(group.size, main.size)
 
 
 def _drop_split_decoders(picked: Picked) -> None:

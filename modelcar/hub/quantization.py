@@ -1,7 +1,8 @@
 """The scheme in which a model is quantized, such as `w4a16`, `fp8`, `mxfp4` or `Q4_K_M`.
 
 Sources: compressed-tensors (`config_groups`), ModelOpt (`hf_quant_config.json`), AutoAWQ and AutoGPTQ (their own files
-beside config.json), bitsandbytes, MLX (`quantization` in config.json) and llama.cpp's names of types.
+beside config.json), bitsandbytes, MLX (`quantization` in config.json), Mistral (`quantization` in params.json, as vLLM
+reads it in transformers_utils/configs/mistral.py) and llama.cpp's names of types.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,16 @@ def quantization_scheme(facts: Facts, weights: Sequence[WeightGroup]) -> str:
         return name if name != ggufs[0].base else ""
     if any(group.format in (Format.ONNX, Format.OPENVINO) for group in weights):
         return max(weights, key=lambda group: group.size).variant
+    if any(group.slot == "consolidated" for group in weights) and (scheme := _of_params(facts)):
+        return scheme[:MAX_CHARS]
     return (_of_config(facts) or _of_own_files(facts))[:MAX_CHARS]
+
+
+def _of_params(facts: Facts) -> str:
+    settings = mapping(facts.document("params.json").get("quantization"))
+    if text(settings.get("qformat_weight")).lower().startswith("fp8"):
+        return "fp8"
+    return _of_compressed_tensors(settings) if "config_groups" in settings else ""
 
 
 def _of_config(facts: Facts) -> str:

@@ -1,6 +1,6 @@
 """Selection of a model's files, as somebody asked for it, and what came of the asking."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import PurePosixPath
@@ -19,6 +19,8 @@ from modelcar.hub.facts import Facts, read_facts
 from modelcar.hub.formats import MIN_UNKNOWN_BYTES, MMPROJ
 from modelcar.hub.gguf_header import read_gguf_header
 from modelcar.hub.model_class import ModelClass
+from modelcar.hub.nameless_adapters import is_nameless_adapter
+from modelcar.hub.onnx_graphs import read_external_data
 from modelcar.hub.peek import Peek
 from modelcar.hub.snapshot import ALL_FILES, PublishedFile, Snapshot
 from modelcar.hub.source import Source
@@ -72,6 +74,7 @@ class Selection:
         transport: What brings the files' bytes: `http`, `xet` or `auto` (modelcar.hub.xet).
         model_layout: `flat`: the files lie in the image's /models; `versioned`: in /models/1, as servers of versions
             want it.
+        adapters: LoRA adapters to put beside the model, each written as a model is.
     """
 
     model: str
@@ -84,6 +87,7 @@ class Selection:
     variant: str = ""
     transport: str = "http"
     model_layout: str = "flat"
+    adapters: Sequence[str] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Selection":
@@ -111,7 +115,7 @@ class Selection:
             whole.files, self.include, self.exclude, everything=self.everything, variant=self.variant, facts=facts
         )
         snapshot = describe_files(whole, choice.taken, facts).model_copy(update={"allow_pickle": self._allowed})
-        found = find_pickles(choice.taken, peek)
+        found = find_pickles(choice.taken, peek, {path for paths in facts.external.values() for path in paths})
         problems = [*self._problems_of_choice(choice, hub, whole), *_refused_pickles(found, snapshot)]
         return Selected(snapshot, choice, tuple(found), tuple(problems))
 
@@ -129,8 +133,11 @@ class Selection:
 
 
 def facts_of(whole: Snapshot, peek: Peek) -> Facts:
-    """Reads what a commit's small files, and a GGUF's header, say of how the model is put together."""
+    """Reads what a commit's small files, and the headers of some weights, say of how the model is put together."""
     facts = read_facts(whole.model, whole.files, whole.card, peek.read)
+    facts = replace(facts, external=read_external_data(whole.files, peek.read))
+    if not facts.card.is_adapter and is_nameless_adapter(whole.files, peek.read_part):
+        return replace(facts, card=facts.card.model_copy(update={"is_adapter": True}))
     if boosted := find_boosted(whole.files, peek.read_part):
         return replace(facts, boosted=boosted)
     ggufs = [file for file in whole.files if file.path.endswith(".gguf") and not MMPROJ.search(file.path)]
@@ -145,18 +152,22 @@ def facts_of(whole: Snapshot, peek: Peek) -> Facts:
     return replace(facts, card=facts.card.model_copy(update={"gguf": said}))
 
 
-def find_pickles(files: Sequence[PublishedFile], peek: Peek) -> dict[PublishedFile, bool]:
+def find_pickles(
+    files: Sequence[PublishedFile], peek: Peek, external: Collection[str] = ()
+) -> dict[PublishedFile, bool]:
     """Finds the files that hold pickles: by their names, or by their bytes where those do not decide.
 
     Args:
         files: The files that are taken.
         peek: Reads their first bytes.
+        external: Paths of ONNX graphs' weights, which may be called as pickles are.
 
     Returns:
         Those that hold one or may, each with whether its bytes were seen to be a pickle's.
     """
     beside = {file.path for file in files}
     named = {file.path: pickles.by_name(file.path, beside) for file in files}
+    named |= dict.fromkeys(beside & set(external), pickles.ByName.PERHAPS)
     doubtful = [file for file in files if _is_doubtful(file, named[file.path])]
     doubtful.sort(key=lambda file: (named[file.path] is not pickles.ByName.MAYBE, -file.size))
     with ThreadPoolExecutor(_READERS) as pool:

@@ -1,13 +1,14 @@
 """Serving of a model: by which runtime, with which arguments, on what hardware, and what it cannot do."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from modelcar.hub.architectures import is_for_transformers, is_pooled
+from modelcar.hub.architectures import is_draft, is_for_transformers, is_pooled
 from modelcar.hub.facts import Facts, text
 from modelcar.hub.formats import GGUF_PIECE, Format
-from modelcar.hub.model_class import ModelClass
+from modelcar.hub.model_class import ModelClass, main_group
 from modelcar.hub.remote_code import code_needed
 from modelcar.hub.snapshot import Serving
 from modelcar.hub.weight_groups import WeightGroup
@@ -28,6 +29,10 @@ _NODE_GPUS = 8
 VERSIONED = "model_layout=versioned"
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model")
+
+
+_TOKENIZER = re.compile(r"token|vocab|merges|spiece|spm|sentencepiece|tekken|.*tiktoken|.*\.(model|spm|bpe)$")
+"""Names of files that a tokenizer is read from, whichever library made it."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ class Served:
 
     @property
     def main(self) -> WeightGroup:
-        """Its largest weights."""
-        return max(self.weights, key=lambda group: group.size)
+        """The weights that it is known by."""
+        return main_group(self.weights)
 
 
 def serving_of(model: Served) -> Serving:
@@ -114,7 +119,7 @@ def _adapter(model: Served) -> Serving:
     folders = sorted({group.folder for group in model.weights})
     name = model.facts.model.rpartition("/")[2] or "adapter"
     modules = tuple(f"{folder or name}={MOUNT}/{folder}".rstrip("/") for folder in folders)
-    if any(group.base == "pytorch_lora_weights" for group in model.weights):
+    if not any(PurePosixPath(path).name == "adapter_config.json" for path in model.paths):
         limit = f"It is an adapter of diffusers: it is loaded onto {base or 'its base model'}."
         return Serving(
             model_class=model.model_class,
@@ -125,7 +130,7 @@ def _adapter(model: Served) -> Serving:
             limits=(limit,),
         )
     rank = settings.get("r")
-    ranks = ("--max-lora-rank", str(_lora_rank(rank))) if isinstance(rank, int) and rank > 16 else ()
+    ranks = ("--max-lora-rank", str(lora_rank(rank))) if isinstance(rank, int) and rank > 16 else ()
     return Serving(
         model_class=model.model_class,
         model_format="vLLM",
@@ -143,7 +148,7 @@ def _adapter_settings(model: Served) -> Mapping[str, object]:
     return model.facts.document(str(folder / "adapter_config.json"))
 
 
-def _lora_rank(rank: int) -> int:
+def lora_rank(rank: int) -> int:
     """Returns the least rank that vLLM takes and that is enough."""
     return next((one for one in (32, 64, 128, 256, 320, 512) if one >= rank), 512)
 
@@ -320,6 +325,11 @@ def _on_vllm(
     if gpus > _NODE_GPUS:
         said.append(f"{gpus} GPUs of 80 GB are more than a node has: take fewer of more memory, or several nodes.")
     trusted, others, about_code = code_needed(model.facts)
+    lacking = []
+    if is_draft(model.facts.architectures, model.facts.config):
+        said.append("It drafts for another model, and serves nothing by itself: --speculative-config names it there.")
+    elif model_format == "vLLM" and not any(_TOKENIZER.match(PurePosixPath(path).name) for path in model.paths):
+        lacking.append("There is no tokenizer among its files: --tokenizer has to name another model's.")
     if model.main.folder:
         said.append(f"Its configuration is in a folder: point the server at {MOUNT}/{model.main.folder}.")
     parallel = ("--tensor-parallel-size", str(gpus)) if gpus > 1 and model_format == "vLLM" else ()
@@ -334,7 +344,7 @@ def _on_vllm(
         memory_bytes=memory,
         trust_remote_code=trusted,
         code_from=others,
-        limits=(*said, *about_code),
+        limits=(*said, *about_code, *lacking),
     )
 
 

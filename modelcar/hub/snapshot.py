@@ -86,6 +86,7 @@ class Card(BaseModel):
         config: The Hub's excerpt of config.json.
         gguf: The Hub's excerpt of a GGUF header.
         base_models: Hub ids of the models it was made from.
+        is_adapter: Whether it says that the model is an adapter, such as a LoRA.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,6 +96,7 @@ class Card(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     gguf: dict[str, Any] = Field(default_factory=dict)
     base_models: tuple[str, ...] = ()
+    is_adapter: bool = False
 
 
 class Serving(BaseModel):

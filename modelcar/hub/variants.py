@@ -13,18 +13,21 @@ _SHARD = re.compile(
     r"^(?P<stem>.+?)(?P<joint>[-_.])(?P<number>\d{1,6})[-_]of[-_](?P<count>\d{1,6})(?P<tail>(?:\.[\w-]+)?)$"
 )
 _LOOSE_SHARD = re.compile(
-    r"^(?P<stem>model|pytorch_model|consolidated|weights|rank|tensor)(?P<joint>[-_.]?)(?P<number>\d{1,5})$"
+    r"^(?P<stem>model|pytorch_model|consolidated|weights|rank|tensor|params_shard)(?P<joint>[-_.]?)(?P<number>\d{1,5})$"
 )
 
 _TOKENS = (
     r"b?fp?(?:8|16|32|64)|fp4|nf4|fp8[-_]?(?:e4m3(?:fn)?|e5m2|scaled|dynamic|static)*|e4m3(?:fn)?(?:_scaled)?|e5m2"
     r"|u?int[248]|q?u?int8(?:_\w+)?|[2-8](?:\.\d+)?(?:-?bits?|bpw)|half|full|q[2-8](?:f(?:16|32))?(?:_\w+)?|bnb4?|quant(?:ized)?"
     r"|w[248]a(?:16|8|4)|awq|gptq|exl[23]|hqq|nvfp4|mxfp4|mxfp8|o[1-4]|opt(?:imized)?|dynamic|pruned|ema|emaonly|non[-_]ema|ema[-_]only"
-    r"|scaled|opset\d+|cpu|gpu|cuda|directml|dml|mobile|web|npu|qnn|trt|rtn|block|acc|level|android|ios|avx\d*(?:_\w+)?|vnni|arm64|slim|merged_q4"
+    r"|scaled|opset\d+|cpu|gpu|cuda|directml|dml|mobile|web|npu|qnn|trt|rtn|block|acc|level|android|ios|avx\d*(?:_\w+)?|vnni|arm64|slim|merged_q4|(?:tp|pp)\d+"
 )
 _VARIANT_SUFFIX = re.compile(rf"^(?P<base>.+?)[-_.](?P<variant>(?:{_TOKENS})(?:[-_.](?:{_TOKENS}|\d+))*)$", re.I)
 _VARIANT_TOKEN = re.compile(rf"^(?:{_TOKENS})$", re.I)
 _PARAMETERS = re.compile(r"^\d+(?:\.\d+)?[bm]$", re.I)
+_PACKING = re.compile(r"^(?:split_einsum(?:_v2)?|compiled|packages)$", re.I)
+"""Packings of Core ML: https://github.com/apple/ml-stable-diffusion#weight-compression-6-bits-and-higher"""
+
 _SIZE_WORD = re.compile(r"^(?:tiny|mini|nano|small|base|medium|large|xl|xxl|huge|giant)$", re.I)
 _CHECKPOINT_TOKEN = re.compile(r"^(?:checkpoint|global_step|ckpt|step|epoch|iter)[-_]?\d+$", re.I)
 _YOLO = re.compile(
@@ -121,7 +124,7 @@ def names_variant(word: str) -> bool:
     tokens = (word, *filter(None, re.split(r"[-_]", word)))
     # "base" or "large" within a longer name is a part of it; "7b" is always a size.
     return any(_VARIANT_TOKEN.match(token) or _PARAMETERS.match(token) for token in tokens) or bool(
-        _SIZE_WORD.match(word)
+        _SIZE_WORD.match(word) or _PACKING.match(word)
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -34,6 +34,14 @@ _MAIN_STEMS = frozenset((
 _DOTTED_VARIANT = re.compile(r"(?P<base>model|pytorch_model|diffusion_pytorch_model)\.(?P<variant>[A-Za-z]\w*)$")
 """`pytorch_model.generator`: transformers and diffusers put whatever variant there is behind a dot."""
 
+_WHOLE = frozenset((
+    "model", "models", "weights", "checkpoint", "checkpoints", "ckpt", "pytorch", "torch", "safetensors", "hf",
+    "transformers", "original", "final", "best", "last", "latest", "merged", "full", "ema", "pruned",
+    "release", "exported", "main",
+))  # fmt: skip
+"""Words of names that mean the whole model, whatever it is called."""
+
+_MIN_NAME_CHARS = 6
 _MISSING_SHOWN = 3
 
 
@@ -50,6 +58,7 @@ class WeightGroup:
         extras: Files that go with them alone: their index, a graph's external data.
         problems: What is wrong with the group, each the end of the sentence "the weights …".
         named: Whether an index that could be read names exactly these files.
+        named_as_model: Whether its name says that it is the whole model: the repository's own name, or `checkpoint`.
     """
 
     folder: str
@@ -60,6 +69,7 @@ class WeightGroup:
     extras: tuple[PublishedFile, ...] = ()
     problems: tuple[str, ...] = ()
     named: bool = False
+    named_as_model: bool = False
 
     @cached_property
     def size(self) -> int:
@@ -109,18 +119,19 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
     """
     beside = {file.path: file for file in files}
     sets: dict[tuple[str, str, Format, str, int], list[tuple[PublishedFile, int | None]]] = defaultdict(list)
+    external = {path for paths in facts.external.values() for path in paths}
     for file in files:
         found = facts.boosted.get(file.path) or weights_format(file.path, beside)
-        if found is not None:
-            key, number = _key(file, found)
+        if found is not None and file.path not in external:
+            key, number = _key(file, found, beside)
             sets[key].append((file, number))
     if not sets:
         # Grok's `ckpt-0/tensor00000_000` and the like: only their first bytes can tell what they are.
         for file in files:
             if may_be_weights(file.path, file.size):
                 sets[_folder(PurePosixPath(file.path)), "", Format.UNKNOWN, "", 0].append((file, None))
-    groups = [_group(key, members) for key, members in sets.items()]
-    groups = [_with_extras(group, beside) for group in groups]
+    groups = [_group(key, members, facts.model) for key, members in sets.items()]
+    groups = [_with_extras(group, beside, facts) for group in groups]
     indexes = [file for file in files if is_index(file.path)]
     return sorted(
         _indexed(_joined(groups, indexes, facts), indexes, facts),
@@ -128,15 +139,21 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
     )
 
 
-def _key(file: PublishedFile, found: Format) -> tuple[tuple[str, str, Format, str, int], int | None]:
+def _key(
+    file: PublishedFile, found: Format, beside: Collection[str]
+) -> tuple[tuple[str, str, Format, str, int], int | None]:
     pure = PurePosixPath(file.path)
     if root := package_root(file.path):
         place = PurePosixPath(root)
-        return (_folder(place), place.name, found, "", 0), None
+        packed = parse_stem(place.stem)
+        form = packed.variant or ("compiled" if place.suffix == ".mlmodelc" else "")
+        return (_folder(place), packed.base, found, form, 0), None
     folder, stem = _folder(pure), pure.name.removesuffix(pure.suffix)
     if found is Format.TENSORFLOW and pure.suffix not in (".h5", ".keras", ".hdf5"):
         stem = pure.name.partition(".")[0]
         return (folder, stem, found, "", 0), None
+    if found is Format.TENSORFLOW and pure.suffix != ".keras" and f"{pure.with_suffix('.keras')}" in beside:
+        return (folder, stem, found, "h5", 0), None
     if found is Format.TORCH and pure.name.endswith(".pth.tar"):
         stem = pure.name.removesuffix(".pth.tar")
     if found is Format.GGUF and (piece := GGUF_PIECE.search(pure.name)) is not None:
@@ -155,11 +172,28 @@ def _folder(pure: PurePosixPath) -> str:
     return "" if str(pure.parent) == "." else str(pure.parent)
 
 
-def _group(key: tuple[str, str, Format, str, int], members: Sequence[tuple[PublishedFile, int | None]]) -> WeightGroup:
+def _group(
+    key: tuple[str, str, Format, str, int], members: Sequence[tuple[PublishedFile, int | None]], model: str
+) -> WeightGroup:
     folder, base, found, variant, count = key
     weights = tuple(file for file, _ in members)
     problems = [*_spoilt(found, weights), *_gaps({number for _, number in members if number is not None}, count, base)]
-    return WeightGroup(folder, base, found, variant, weights, problems=tuple(problems))
+    whole = is_model_name(base, model)
+    return WeightGroup(folder, base, found, variant, weights, problems=tuple(problems), named_as_model=whole)
+
+
+def is_model_name(name: str, model: str) -> bool:
+    """Tells whether a file's or a folder's name means the whole model: the repository's own name, or a word for it.
+
+    Args:
+        name: The name, without shard, variant and suffix.
+        model: The model's id on the Hub.
+    """
+    words = set(filter(None, re.split(r"[-_. ]", name.lower())))
+    if words and words <= _WHOLE:
+        return True
+    plain, own = (re.sub(r"[^a-z0-9]", "", one.lower()) for one in (name, model.rpartition("/")[2]))
+    return min(len(plain), len(own)) >= _MIN_NAME_CHARS and (plain.startswith(own) or own.startswith(plain))
 
 
 def _spoilt(found: Format, weights: Sequence[PublishedFile]) -> Iterator[str]:
@@ -183,24 +217,29 @@ def _gaps(numbers: set[int], count: int, base: str) -> Iterator[str]:
         yield f"shard {named}{more} of {count} of {base or 'the model'} is missing"
 
 
-def _with_extras(group: WeightGroup, beside: Mapping[str, PublishedFile]) -> WeightGroup:
-    """Adds what an ONNX graph keeps outside, which only the graph itself names: by the names that exporters give it."""
+def _with_extras(group: WeightGroup, beside: Mapping[str, PublishedFile], facts: Facts) -> WeightGroup:
+    """Adds what an ONNX graph keeps outside: what the graph names or, where it was not read, by exporters' names."""
     if group.format is not Format.ONNX:
         return group
-    paths = [str(PurePosixPath(file.path)) for file in group.weights]
-    extras = []
-    for path in paths:
+    extras: list[PublishedFile] = []
+    problems = list(group.problems)
+    for path in (file.path for file in group.weights):
+        named = facts.external.get(path, frozenset())
+        extras += [beside[name] for name in sorted(named) if name in beside]
+        if missing := sorted(named - beside.keys()):
+            problems.append(f"{path} keeps its weights in {_shown(missing)} not there")
         stem = path.removesuffix(".onnx")
         extras += [
             file
             for other, file in beside.items()
             if other != path
+            and file not in extras
             and (
                 other.startswith((f"{path}_data", f"{path}.data", f"{stem}_data"))
                 or other in (f"{stem}.data", f"{path}.json")
             )
         ]
-    return replace(group, extras=tuple(extras))
+    return replace(group, extras=tuple(extras), problems=tuple(problems))
 
 
 def _indexed(groups: Iterable[WeightGroup], indexes: Sequence[PublishedFile], facts: Facts) -> Iterator[WeightGroup]:
@@ -260,6 +299,12 @@ def _index_name(index: PublishedFile) -> tuple[str, str, str]:
     return stem, inner.suffix, (variant.lstrip(".") or own).lower()
 
 
+def _shown(missing: Sequence[str]) -> str:
+    """Names what is missing, as the beginning of "…, which are not there"."""
+    more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+    return f"{', '.join(missing[:_MISSING_SHOWN])}{more}, which {'is' if len(missing) == 1 else 'are'}"
+
+
 def _held_against(group: WeightGroup, index: PublishedFile, named: frozenset[str], there: set[str]) -> WeightGroup:
     extras = (*group.extras, index)
     mine = {file.path for file in group.weights}
@@ -269,8 +314,6 @@ def _held_against(group: WeightGroup, index: PublishedFile, named: frozenset[str
     # Where the index can be read it knows better than the numbering.
     problems = [problem for problem in group.problems if " of " not in problem or "is missing" not in problem]
     if missing:
-        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
-        shown = ", ".join(missing[:_MISSING_SHOWN])
-        problems.append(f"{index.path} names {shown}{more}, which {'is' if len(missing) == 1 else 'are'} not there")
+        problems.append(f"{index.path} names {_shown(missing)} not there")
     weights = tuple(file for file in group.weights if file.path in named)
     return replace(group, weights=weights, extras=extras, problems=tuple(problems), named=True)

@@ -32,19 +32,20 @@ class EndedError(SystemExit):
 
 
 @contextmanager
-def exit_with_one_line(patience: float = 0.0, before: str = "") -> Iterator[None]:
+def exit_with_one_line(patience: float = 0.0, before: str = "", tidy: float = TIDY_SECONDS) -> Iterator[None]:
     """Ends the process with one line and a non-zero exit, never a traceback, when a step fails in a way it can name.
 
     The line goes to stderr and to the container's termination log. SIGINT (Ctrl-C) and SIGTERM (a pod that is being
-    deleted) become an ordinary exit, so that whatever was begun is tidied up; but only for TIDY_SECONDS.
+    deleted) become an ordinary exit, so that whatever was begun is tidied up; but only for a while.
 
     Args:
         patience: Seconds that the tidying up may take before the line is written in any case. Default: none, as a pod
             may have less than one.
         before: What goes before a signal's line, such as what clears a terminal's line. Default: nothing.
+        tidy: Seconds after which the process ends in any case.
     """
     _open_missing_streams()
-    with _Signals(patience, before) as signals:
+    with _Signals(patience, before, tidy) as signals:
         try:
             try:
                 yield
@@ -73,8 +74,8 @@ class _Signals:
     does.
     """
 
-    def __init__(self, patience: float, before: str) -> None:
-        self._patience, self._before = patience, before
+    def __init__(self, patience: float, before: str, tidy: float) -> None:
+        self._patience, self._before, self._tidy = patience, before, tidy
         self.number = int(signal.SIGINT)
         self._lock = threading.Lock()
         self._said = False
@@ -121,7 +122,7 @@ class _Signals:
                 last_words = threading.Timer(self._patience, self.say)
                 last_words.daemon = True
                 last_words.start()
-                time.sleep(TIDY_SECONDS)
+                time.sleep(self._tidy)
                 os._exit(128 + self.number)
         os.close(read_end)
 

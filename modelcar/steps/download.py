@@ -27,10 +27,11 @@ from modelcar.errors import StoppedError, WrongBytesError
 from modelcar.hub.file_check import matches
 from modelcar.hub.selection import Selection, tell
 from modelcar.hub.snapshot import PublishedFile, Snapshot
-from modelcar.hub.source import Source, open_source
+from modelcar.hub.source import Source
 from modelcar.image import layer_digests, layout, proof, recipe
 from modelcar.oci.tar_writer import Reader
 from modelcar.progress import Progress
+from modelcar.sources.opening import open_source
 
 PARALLEL_FILES = 8
 """Number of files at once, as in `hf download`."""
@@ -76,7 +77,7 @@ def download(selection: Selection, claim: Path) -> Downloaded:
         WrongBytesError: A file has other bytes than were published, twice.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    hub = open_source(selection.model, selection.transport)
+    hub = open_source(selection.model, selection.transport, selection.adapters)
     selected = selection.resolve(hub)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice

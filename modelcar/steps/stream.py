@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from modelcar.hub.selection import Selection, tell
-from modelcar.hub.source import open_source
 from modelcar.image.base_contents import examine_base
 from modelcar.image.model_image import ModelImage
 from modelcar.image.push import Push, publish
 from modelcar.image.request import ImageRequest
 from modelcar.image.send import Sent, send_layers
 from modelcar.oci.reference import Reference
+from modelcar.sources.opening import open_source
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def stream(selection: Selection, request: ImageRequest) -> Streamed:
         WrongBytesError: A file is not what the Hub published.
         WeightsError: A file was published broken, or is a pickle and may not be.
     """
-    source = open_source(selection.model, selection.transport)
+    source = open_source(selection.model, selection.transport, selection.adapters)
     selected = selection.resolve(source)
     selected.check()
     snapshot, choice = selected.snapshot, selected.choice

@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from modelcar import google_cloud
 from modelcar.errors import PlanError
+from modelcar.image.entry_points import overrides_model
 from modelcar.oci.reference import Reference
 
 MODEL, COMMIT, DIGEST, CONTAINER = "modelcar-model", "modelcar-commit", "modelcar-digest", "modelcar-container"
@@ -28,21 +29,13 @@ MAX_LABEL_CHARS = 63
 https://cloud.google.com/vertex-ai/docs/predictions/model-labels
 """
 
+MODEL_ID = "MODEL_ID"
+"""Variable of the container with the model's id on the Hub, unless somebody gives it another value."""
+
 MAX_DISPLAY_NAME_CHARS = 128
 PAGE = "100"
 
 Missing = Literal["model", "version", "nothing"]
-
-_OVERRIDING = {
-    "/vertex-ai/vertex-vision-model-garden-dockers/": '["python", "-m", "vllm.entrypoints.api_server"]',
-    "/gcr.io/huggingface-text-generation-inference": '["text-generation-launcher"]',
-    "/gcr.io/huggingface-text-embeddings-inference": '["text-embeddings-router"]',
-}
-"""Images whose entry point, as published, serves what AIP_STORAGE_URI names, with a command that serves /models.
-
-https://github.com/GoogleCloudPlatform/vertex-ai-samples (gcs_download_launcher.sh),
-https://github.com/huggingface/Google-Cloud-Containers (entrypoint.sh)
-"""
 
 _HASH_DIGITS = 16
 
@@ -143,8 +136,8 @@ def check_target(target: str, location: str = "") -> Reference:
     # A multi-region is called us, europe or asia, with which its regions' names begin.
     if location and is_regional and not f"{location}-".startswith(f"{place}-"):
         print(
-            f"warning: {reference.registry} is in another region than the endpoint, {location}: each start of a server "
-            f"pulls the model across regions, which costs time and traffic. Better: {location}-docker.pkg.dev",
+            f"warning: {reference.registry} is in another region than the endpoint, {location}: the model crosses "
+            f"regions on its way to a server, which costs time and traffic. Better: {location}-docker.pkg.dev",
             flush=True,
         )
     return reference
@@ -153,9 +146,8 @@ def check_target(target: str, location: str = "") -> Reference:
 def check_server(serving_image: str, args: Sequence[str], container: Mapping[str, Any]) -> None:
     """Checks, before a byte moves, that the server will be started as it is meant, and warns where it may not be.
 
-    Vertex AI is always given a folder for a model's files, and sets AIP_STORAGE_URI for it. The entry point of Model
-    Garden's images downloads that folder and puts it in the place of `--model`
-    (https://github.com/GoogleCloudPlatform/vertex-ai-samples, gcs_download_launcher.sh), unless a command replaces it.
+    Vertex AI is always given a folder for a model's files, which some images would serve in the place of the model
+    (modelcar.image.entry_points).
 
     Args:
         serving_image: The image under the model.
@@ -171,22 +163,8 @@ def check_server(serving_image: str, args: Sequence[str], container: Mapping[str
             f"serving_args begin with a program, {args[0]!r}, and serving_container has a command already",
             "Leave the program out of serving_args, or give serving_container without its command",
         )
-    if finding := overrides_model(serving_image, container):
+    if finding := overrides_model(serving_image, container, args):
         print("warning: {}. {}".format(*finding), flush=True)
-
-
-def overrides_model(serving_image: str, container: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Tells whether an image's entry point, as published, puts another folder in the place of /models.
-
-    Returns:
-        What is wrong, and the remedy; None if nothing is known to be.
-    """
-    command = next((found for name, found in _OVERRIDING.items() if name in serving_image), "")
-    if container.get("command") or not command:
-        return None
-    image = serving_image.rpartition("/")[2].partition(":")[0]
-    what = f"the entry point of {image} serves a folder that it downloads, and not /models, whatever --model says"
-    return what, f"Give serving_container a command: {command}"
 
 
 def describe(
@@ -286,8 +264,10 @@ def _container(model: str, image: str, args: Sequence[str], container: Mapping[s
     ours = {"imageUri", "args"} & container.keys()
     if ours:
         raise PlanError(f"serving_container names {', '.join(sorted(ours))}, which other parameters decide")
-    # Model Garden's own deployments name the model so.
-    env = [{"name": "MODEL_ID", "value": model}, *container.get("env", [])]
+    env = container.get("env", [])
+    if isinstance(env, list) and not any(isinstance(one, dict) and one.get("name") == MODEL_ID for one in env):
+        # Model Garden's own deployments name the model so.
+        env = [{"name": MODEL_ID, "value": model}, *env]
     try:
         return Container.model_validate({**container, "imageUri": image, "args": list(args), "env": env})
     except ValidationError as error:

@@ -28,6 +28,7 @@ def model_to_registry(
     variant: str = "",
     transport: str = "http",
     model_layout: str = "flat",
+    adapters: List[str] = [],
     base_image: str = "",
     allow_base_models: bool = False,
     builder: str = "auto",
@@ -64,7 +65,7 @@ def model_to_registry(
     Running it again does only what is missing: unchanged files, layers and entries stay as they are.
 
     Args:
-        model: Model on Hugging Face, organisation/name; or s3://bucket/folder for one of your own.
+        model: Model on Hugging Face, organisation/name; or s3://bucket/folder, oci://image, model-registry://name/1.
         target: Image to write, such as quay.io/my-team/granite:3.3-2b. Empty: OpenShift's registry, in this project.
         mirror_target: Image to copy it to, in the cluster's own registry for instance. Empty: no copy.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
@@ -76,6 +77,7 @@ def model_to_registry(
         variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
+        adapters: LoRA adapters, as a JSON list, to put into the image beside the model; each written as a model is.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         allow_base_models: Also take a base image with files in /models, which are then served with the model.
         builder: buildah, direct (no buildah, no scratch space) or auto (buildah where the step's image has it).
@@ -103,7 +105,7 @@ def model_to_registry(
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
-        signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
+        signing_secret: Secret with cosign.key and cosign.password, or a Sigstore's files. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
 
     Returns:
@@ -128,7 +130,7 @@ def model_to_registry(
         )
 
         with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
-            downloaded = task_of(download, given)
+            downloaded = task_of(download, given, model=planned.outputs["model"])
             configure.download(downloaded, claim, hf_token_secret, source_secret)
             files = {name: downloaded.outputs[name] for name in ("directory", "record_digest")}
 

@@ -5,11 +5,7 @@ from typing import List, NamedTuple
 
 from kfp import dsl
 
-from modelcar.components.preflight import preflight
-from modelcar.components.report import report
-from modelcar.components.stream import stream
-from modelcar.pipelines import configure
-from modelcar.pipelines.wiring import deliver, task_of
+from modelcar.pipelines.wiring import stream_and_deliver
 
 
 @dsl.pipeline(name="model-to-registry-streaming", display_name="Model to registry, streaming")
@@ -26,6 +22,7 @@ def model_to_registry_streaming(
     variant: str = "",
     transport: str = "http",
     model_layout: str = "flat",
+    adapters: List[str] = [],
     base_image: str = "",
     allow_base_models: bool = False,
     max_layer_size: int = 20_000_000_000,
@@ -52,7 +49,7 @@ def model_to_registry_streaming(
     Running it again does only what is missing: finished layers and entries stay as they are.
 
     Args:
-        model: Model on Hugging Face, organisation/name; or s3://bucket/folder for one of your own.
+        model: Model on Hugging Face, organisation/name; or s3://bucket/folder, oci://image, model-registry://name/1.
         target: Image to write, such as quay.io/my-team/granite:3.3-2b. Empty: OpenShift's registry, in this project.
         mirror_target: Image to write as well, in the cluster's own registry for instance. Empty: no mirror.
         model_registry: Address of the Model Registry, such as https://registry-rest.apps.example.com. Empty: no entry.
@@ -64,6 +61,7 @@ def model_to_registry_streaming(
         variant: Which of several alternatives to take, such as Q4_K_M, fp16, onnx or a folder. Empty: the usual one.
         transport: For the files' bytes. http: several connections; xet: the Hub's protocol; auto: xet if memory allows.
         model_layout: flat: the files lie in /models; versioned: in /models/1, for OpenVINO Model Server and Triton.
+        adapters: LoRA adapters, as a JSON list, to put into the image beside the model; each written as a model is.
         base_image: Image to put the model on, such as a serving image. Empty: the small one for KServe modelcars.
         allow_base_models: Also take a base image with files in /models, which are then served with the model.
         max_layer_size: Largest layer that the registries take, in bytes. Quay's default limit is 20000000000.
@@ -81,30 +79,12 @@ def model_to_registry_streaming(
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
-        signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
+        signing_secret: Secret with cosign.key and cosign.password, or a Sigstore's files. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
 
     Returns:
         image: The image to serve, pinned to its digest: the mirror's where there is one. Empty if the run failed.
     """
-    given = dict(locals())
-    reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    configure.report(reported)
-
-    with dsl.ExitHandler(reported, name="Preflight to register"):
-        planned = task_of(preflight, given, streaming=True)
-        configure.preflight(
-            planned, hf_token_secret, target_secret, mirror_secret, model_registry_secret, signing_secret, source_secret
-        )
-
-        with dsl.If(planned.outputs["unchanged"] == False, name="Something to do"):  # noqa: E712
-            streamed = task_of(stream, given)
-            configure.stream(streamed, hf_token_secret, target_secret, mirror_secret, signing_secret, source_secret)
-
-            delivered = deliver(given, streamed.outputs["image"])
-
-    for task in (reported, planned, streamed, *delivered):
-        configure.pulled_with(task, image_pull_secret)
-
+    reported = stream_and_deliver(dict(locals()))
     # What is made within an exit handler cannot be a pipeline's output; the report knows it, and is none of its tasks.
     return namedtuple("Outputs", ["image"])(reported.outputs["image"])

@@ -59,6 +59,7 @@ def model_to_vertex(
     max_layer_size: int = 9_900_000_000,
     reshard: bool = False,
     if_exists: str = "update",
+    allow_base_models: bool = False,
     hf_token_secret: str = "",
     project: str = PROJECT,
     location: str = LOCATION,
@@ -89,6 +90,7 @@ def model_to_vertex(
         max_layer_size: Largest layer to make, in bytes. Artifact Registry's quota is 9900000000 unless you raised it.
         reshard: Cut larger safetensors and GGUF files into smaller ones, tensor by tensor. Such files are read twice.
         if_exists: For a tag that holds something else. update: one of the same model moves; replace: any; refuse: none.
+        allow_base_models: Also take a serving image with files in /models, which are then served with the model.
         hf_token_secret: Secret of Secret Manager with a Hugging Face token, for gated and private models. Empty: none.
         project: Project of the Model Registry and of the secret. By default the one that this runs in.
         location: Region of the Model Registry, which has to be the one that this runs in, as it is by default.

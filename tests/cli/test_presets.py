@@ -7,9 +7,11 @@ import pytest
 
 from modelcar.cli.options import RequestOptions
 from modelcar.cli.parameters import parameters
-from modelcar.cli.preset import SHIPPED, Preset, find, presets, wanted
+from modelcar.cli.preset import SHIPPED, Preset, find, presets, wanted, wanted_on_cluster
+from modelcar.cli.settings import image_below
 from modelcar.cli.usage import UsageError
-from modelcar.pipelines.compilation import BUILDING, STREAMING
+from modelcar.pipelines.claim_to_registry import claim_to_registry
+from modelcar.pipelines.compilation import BUILDING, CLAIM, STREAMING
 from tests.parts.command import modelcar
 
 
@@ -91,6 +93,52 @@ def test_the_command_line_wins(folder: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == "--claim is not used by this pipeline\n"
     assert wanted(RequestOptions("mine", False), {}).pipeline == BUILDING
     assert wanted(RequestOptions("mine", False), {}).arguments["claim"] == "mine"
+
+
+def test_a_model_on_a_claim_is_streamed_from_there_by_its_cluster(folder: Path) -> None:
+    given = {"model": "pvc://team-models/out/granite", "target": "quay.io/a/b:1", "claim": "modelcar"}
+    asked = wanted_on_cluster(RequestOptions("", None), given)
+    assert asked.pipeline == CLAIM
+    assert asked.arguments == {
+        "model": "pvc://team-models/out/granite",
+        "target": "quay.io/a/b:1",
+        "source_claim": "team-models",
+    }
+    assert set(asked.arguments) <= set(claim_to_registry.component_spec.inputs)
+    with pytest.raises(UsageError, match=r"pods of its cluster see alone\. Run it there: modelcar submit pvc://team"):
+        wanted(RequestOptions("", None), given)
+
+
+@pytest.mark.parametrize(
+    "model", ["pvc://UPPER/x", "pvc://a/../b", "oci://no", "s3://B/x", "ftp://x/y", "s3://bucket/x?y=1"]
+)
+def test_what_is_no_source_is_wrong_usage(model: str, folder: Path) -> None:
+    for asking in (wanted, wanted_on_cluster):
+        with pytest.raises(UsageError):
+            asking(RequestOptions("", None), {"model": model})
+
+
+@pytest.mark.parametrize("model", ["oci://quay.io/a/b:1", "model-registry://granite/1", "hf://a/b:v1", "s3://bucket/x"])
+def test_other_sources_are_run_as_models_of_the_hub_are(model: str, folder: Path) -> None:
+    assert wanted(RequestOptions("", None), {"model": model}).pipeline == BUILDING
+    assert wanted_on_cluster(RequestOptions("", True), {"model": model}).pipeline == STREAMING
+
+
+@pytest.mark.parametrize(
+    ("model", "image"),
+    [
+        ("a/Granite-3", "granite-3:main"),
+        ("oci://quay.io:5000/a/b:1", "b:main"),
+        ("oci://quay.io/a/b@sha256:00", "b:main"),
+        ("model-registry://team/granite/1.0", "granite:main"),
+        ("hf://a/b:v1", "b:main"),
+        ("s3://bucket/x/tuned/?endpoint=http%3A%2F%2Fs3", "tuned:main"),
+        ("pvc://claim/out", "out:main"),
+        ("pvc://claim", "claim:main"),
+    ],
+)
+def test_an_image_is_named_after_its_model(model: str, image: str) -> None:
+    assert image_below("quay.io/team/", model) == f"quay.io/team/{image}"
 
 
 def test_without_a_model_there_is_nothing_to_run(folder: Path) -> None:

@@ -11,11 +11,13 @@ from rich.console import Console
 from tests.kubernetes.kfp import playground
 from tests.kubernetes.kfp.programs import object_store_program, pipelines_programs
 from tests.kubernetes.kfp.python import environment
-from tests.kubernetes.kserve.controller import program as kserve_program
+from tests.kubernetes.kserve.controller import programs as kserve_programs
+from tests.kubernetes.kueue import program as kueue_program
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.machine import MachineError
 from tests.kubernetes.programs.build import kubectl_program, programs
 from tests.parts.go_programs import BuildError
+from tests.parts.sigstore import sigstore_programs
 
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -30,9 +32,11 @@ def parts() -> None:
     built = (
         *programs(),
         kubectl_program(),
-        kserve_program(),
+        kserve_programs(),
+        kueue_program(),
         pipelines_programs(),
         object_store_program(),
+        *sigstore_programs(),
         environment(),
     )
     console.print(*built, sep="\n")

@@ -15,10 +15,13 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.kubernetes.file_layer import FileLayer
 from tests.kubernetes.node import SANDBOX_IMAGE
@@ -119,6 +122,40 @@ def write_python_image(path: Path, name: str) -> Path:
     layer = FileLayer()
     _add_package(layer, "pip")
     return write_images(path, Image(name, [tiny_layer(), _python_layer(), layer.finished()]))
+
+
+def write_image_with(path: Path, name: str, *packages: str) -> Path:
+    """Writes an image like `localhost/modelcar:test` into an archive, with more packages of this environment.
+
+    Args:
+        path: The file.
+        name: The image's name with the tag.
+        *packages: Packages that it has as well, with all that they need.
+
+    Returns:
+        The path.
+    """
+    layer = FileLayer()
+    there = {*_packages()}
+    bundled = [file for package in _needed(packages) - there for file in _add_package(layer, package)]
+    add_libraries(layer, bundled, {library.resolve() for library in bundled})
+    return write_images(path, Image(name, [*python_layers(), layer.finished(), _code_layer()]))
+
+
+def _needed(packages: Iterable[str]) -> set[str]:
+    """Returns packages with all that they need, as far as they are installed here."""
+    found: set[str] = set()
+    left = [canonicalize_name(one) for one in packages]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for line in importlib.metadata.requires(name) or ():
+            wanted = Requirement(line)
+            if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+                left.append(canonicalize_name(wanted.name))
+    return found
 
 
 def tiny_layer() -> bytes:

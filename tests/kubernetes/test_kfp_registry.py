@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 import requests
 
-from modelcar.cluster.executor import QUEUE
+from modelcar.cluster.queue import QUEUE
 from tests.kubernetes.conftest import KUEUE_QUEUE
 from tests.kubernetes.kfp import project
-from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.kfp.objects import STORE_SECRET
 from tests.kubernetes.kfp.runs import ENDED, Pipeline, Run
 from tests.kubernetes.kfp.surroundings import MIRROR_SECRET, TARGET_SECRET, Surroundings
 from tests.parts.models import tiny_llama
-from tests.parts.registries import BasicAuthRegistry
 
 MODEL = "example/whole-way"
 NODE_LABEL = "ai-build-node"
@@ -62,24 +61,13 @@ def first(pipeline: Pipeline, parameters: dict[str, Any], labelled: str) -> Run:
     return pipeline.start("first", parameters).succeeds()
 
 
-def digest(registry: BasicAuthRegistry, repository: str, tag: str) -> str:
-    answer = requests.head(
-        f"{registry.url}/v2/{repository}/manifests/{tag}",
-        headers={"Accept": "application/vnd.oci.image.index.v1+json"},
-        auth=(registry.username, registry.password),
-        verify=str(registry.ca_file),
-        timeout=10,
-    )
-    return str(answer.headers["Docker-Content-Digest"])
-
-
 def test_the_model_is_in_both_registries_and_has_an_entry(first: Run, kfp_surroundings: Surroundings) -> None:
-    pushed = digest(kfp_surroundings.target, "team/whole-way", "1.0")
+    pushed = kfp_surroundings.target.digest("team/whole-way", "1.0")
     found = requests.get(
         f"{kfp_surroundings.entries.url}/api/model_registry/v1alpha3/model_artifacts", timeout=10
     ).json()["items"]
 
-    assert digest(kfp_surroundings.mirror, "models/whole-way", "1.0") == pushed
+    assert kfp_surroundings.mirror.digest("models/whole-way", "1.0") == pushed
     assert [item["uri"] for item in found if pushed in item["uri"]], found
 
 
@@ -114,8 +102,14 @@ def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
 
     both = {TARGET_SECRET, MIRROR_SECRET}
     assert secrets == {
-        "preflight": {*both, "huggingface-token", "modelcar-model-registry", "modelcar-signing-key"},
-        "download": {"huggingface-token"},
+        "preflight": {
+            *both,
+            "huggingface-token",
+            "modelcar-model-registry",
+            "modelcar-signing-key",
+            "modelcar-source",
+        },
+        "download": {"huggingface-token", "modelcar-source"},
         "build": {TARGET_SECRET, "modelcar-signing-key"},
         "mirror": both,
         "register": {*both, "modelcar-model-registry"},
@@ -124,16 +118,26 @@ def test_only_steps_that_log_in_have_a_login(first: Run) -> None:
 
 
 def test_a_retried_run_downloads_only_what_is_missing(
-    pipeline: Pipeline, parameters: dict[str, Any], kfp_surroundings: Surroundings, tmp_path: Path, labelled: str
+    kfp_backend: Backend,
+    pipeline: Pipeline,
+    parameters: dict[str, Any],
+    kfp_surroundings: Surroundings,
+    tmp_path: Path,
+    labelled: str,
 ) -> None:
-    hub = kfp_surroundings.hub
+    hub, claim = kfp_surroundings.hub, kfp_backend.cluster.look_into(f"{PROJECT}-{project.CLAIM}")
     model = tiny_llama(tmp_path / "model", seed=3)
     hub.publish("example/interrupted", model)
-    late = sorted(model.glob("model-*.safetensors"))[-1]
-    hub.status(f"/{late.name}", 404, times=None)
+    *others, late = sorted(model.glob("model-*.safetensors"))
+    # Tried again until the others are there; then it fails for good.
+    hub.status(f"/{late.name}", 503, times=None)
     target = f"{kfp_surroundings.target.host}/team/interrupted:1.0"
     given = {**parameters, "model": "example/interrupted", "target": target, "mirror_target": ""}
     run = pipeline.start("interrupted", given)
+    place = "example--interrupted/*"
+    run.wait_for(lambda _: all(list(claim.glob(f"{place}/{shard.name}")) for shard in others))
+    hub.faults.clear()
+    hub.status(f"/{late.name}", 404, times=None)
     assert run.ended() == "FAILED"
     assert late.name in run.log("download")
     assert run.pods("report")[-1].status.phase == "Succeeded"
@@ -145,7 +149,7 @@ def test_a_retried_run_downloads_only_what_is_missing(
 
     assert run.succeeds()
     assert late.stat().st_size <= hub.bytes_served - served < late.stat().st_size + (64 << 10)
-    assert digest(kfp_surroundings.target, "team/interrupted", "1.0")
+    assert kfp_surroundings.target.digest("team/interrupted", "1.0")
 
 
 def test_again_it_ends_soon_and_moves_no_weights(
@@ -158,6 +162,21 @@ def test_again_it_ends_soon_and_moves_no_weights(
     assert kfp_surroundings.hub.bytes_served - served < 1 << 20
     assert {pod_task for pod_task in ("download", "build", "mirror", "register") if second.pods(pod_task)} == set()
     assert second.pods("report")
+
+
+def test_two_runs_at_once_on_one_claim_and_target_both_end_well(
+    pipeline: Pipeline, parameters: dict[str, Any], kfp_surroundings: Surroundings, tmp_path: Path, labelled: str
+) -> None:
+    """The dashboard's form for schedules allows ten at once, and nothing keeps two people from it."""
+    hub, target = kfp_surroundings.hub, kfp_surroundings.target
+    hub.publish("example/at-once", tiny_llama(tmp_path / "model", seed=5))
+    given = {**parameters, "model": "example/at-once", "target": f"{target.host}/team/at-once:1", "mirror_target": ""}
+    runs = [pipeline.start(f"at once {number}", given) for number in range(2)]
+
+    reports = [run.succeeds().log("report") for run in runs]
+
+    image = f"{target.host}/team/at-once@{target.digest('team/at-once')}"
+    assert [image in report for report in reports] == [True, True], reports
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from kfp_server_api import ApiException
 
 from tests.kubernetes.kfp.backend import PROJECT, Backend
+from tests.kubernetes.kfp.objects import ACCOUNT
 from tests.kubernetes.kfp.runs import Pipeline, Run
 from tests.kubernetes.kfp.surroundings import Surroundings
 from tests.parts.models import tiny_llama
@@ -35,13 +36,14 @@ def parameters(kfp_surroundings: Surroundings, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def first(pipeline: Pipeline, parameters: dict[str, Any]) -> Run:
-    """Run it once, to its good end."""
-    return pipeline.start("first", parameters).succeeds()
+def both(pipeline: Pipeline, parameters: dict[str, Any]) -> list[Run]:
+    """Run it twice at once, to its good ends: with the account of the project's runs, and with the narrow one."""
+    runs = [pipeline.start(f"as {account}", parameters, service_account=account) for account in (ACCOUNT, NARROW)]
+    return [run.succeeds() for run in runs]
 
 
-def test_streams_without_claim_and_privilege(first: Run) -> None:
-    spec = first.pod("stream").spec
+def test_streams_without_claim_and_privilege(both: list[Run]) -> None:
+    spec = both[0].pod("stream").spec
     (main,) = [container for container in spec.containers if container.name == "main"]
 
     assert not [volume for volume in spec.volumes if volume.persistent_volume_claim]
@@ -49,14 +51,20 @@ def test_streams_without_claim_and_privilege(first: Run) -> None:
     assert main.security_context.capabilities.drop == ["ALL"]
 
 
-def test_the_narrow_account_is_enough(pipeline: Pipeline, parameters: dict[str, Any], first: Run) -> None:
+def test_the_narrow_account_is_enough(both: list[Run]) -> None:
     """Streaming asks the API server for nothing of its own; what driver, launcher and Argo ask is in the manifests."""
-    again = {**parameters, "target": parameters["target"].replace("streamed", "narrow"), "mirror_target": ""}
+    assert [{pod.spec.service_account_name for pod in run.pods()} for run in both] == [{ACCOUNT}, {NARROW}]
+    assert "forbidden" not in both[1].log("report")
 
-    run = pipeline.start("narrow", again, service_account=NARROW).succeeds()
 
-    assert {pod.spec.service_account_name for pod in run.pods()} == {NARROW}
-    assert "403" not in run.log("report")
+def test_two_runs_at_once_to_one_target_and_mirror_bring_one_image(
+    both: list[Run], kfp_surroundings: Surroundings
+) -> None:
+    """The dashboard's form for schedules allows ten at once, and nothing keeps two people from it."""
+    digest = kfp_surroundings.target.digest("team/streamed", "1.0")
+    assert kfp_surroundings.mirror.digest("models/streamed", "1.0") == digest
+    image = f"{kfp_surroundings.mirror.host}/models/streamed@{digest}"
+    assert [image in run.log("report") for run in both] == [True, True]
 
 
 def test_a_model_that_is_not_there_ends_the_run_with_a_report(pipeline: Pipeline, parameters: dict[str, Any]) -> None:

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import nbclient
-import nbformat
 import pytest
 
 from tests.kubernetes.kfp import object_store, objects
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.surroundings import Surroundings
+from tests.kubernetes.notebooks import filled_in, shown
 from tests.kubernetes.waiting import PATIENCE_SECONDS
 from tests.parts.models import tiny_llama
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MODEL = "example/from-a-notebook"
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
 
@@ -42,12 +41,7 @@ def execute(
         monkeypatch.setenv(name, value)
 
     def executed(name: str, **parameters: Any) -> str:
-        [file] = NOTEBOOKS.glob(f"{name}*.ipynb")
-        book = nbformat.read(file, as_version=4)
-        given = {"SERVER": kfp_backend.url, **parameters}
-        place = next(number for number, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", []))
-        lines = [f"{key} = {value!r}" for key, value in given.items()]
-        book.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
+        book = filled_in(name, SERVER=kfp_backend.url, **parameters)
         client = nbclient.NotebookClient(
             book, timeout=int(PATIENCE_SECONDS), kernel_name="python3", resources={"metadata": {"path": tmp_path}}
         )
@@ -55,15 +49,6 @@ def execute(
         return "\n".join(shown(cell) for cell in book.cells if cell.cell_type == "code")
 
     return executed
-
-
-def shown(cell: Any) -> str:
-    """What a cell printed and displayed."""
-    parts = []
-    for output in cell.outputs:
-        data = output.get("data", {})
-        parts.append(output.get("text") or data.get("text/markdown") or data.get("text/html") or "")
-    return "\n".join(parts)
 
 
 def test_a_model_is_planned_run_scheduled_compared_and_reported(

@@ -1,5 +1,6 @@
-"""The serve step with KServe's own controller and webhooks: from an image to the first answer, and back."""
+"""The serve step with KServe's own controllers and webhooks: from an image to the first answer, and back."""
 
+import json
 import os
 import shutil
 import signal
@@ -22,21 +23,35 @@ from modelcar.oci.reference import Reference
 from modelcar.serving.documents import serving_documents
 from modelcar.serving.objects import find_object
 from modelcar.serving.platform import PLATFORMS, Platform
-from modelcar.serving.served_model import RegistryEntry, ServedModel, served_model
+from modelcar.serving.served_model import RegistryEntry, ServedModel, read_served_model, served_model
 from modelcar.steps.preflight.service import check_serve_as, is_served
 from modelcar.steps.serve import obstacle
 from modelcar.steps.serve.serve import Served, ServeRequest, serve
 from tests.kubernetes.executors import applied
 from tests.kubernetes.kserve.controller import kserve
-from tests.kubernetes.local_cluster import NODES, LocalCluster
+from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
+from tests.kubernetes.pods import pod
+from tests.kubernetes.serving import runtime
 from tests.kubernetes.serving.image import SERVER
 from tests.kubernetes.serving.images import push_images
+from tests.kubernetes.waiting import until
 from tests.parts.registries import BasicAuthRegistry, auth_file
 
 NAME = "tiny"
 SERVICES, PLURAL = ("serving.kserve.io", "v1beta1"), "inferenceservices"
-RUN = f"import runpy, sys; sys.argv = ['', '/mnt/models']; runpy.run_path('{SERVER}', run_name='__main__')"
+COMPLETION = """
+import urllib.request
+asked = urllib.request.Request("http://{address}/v1/completions", b'{{"prompt": "hello", "max_tokens": 4}}')
+print(urllib.request.urlopen(asked, timeout=60).read().decode())
+"""
+LLMS, LLM_PLURAL = ("serving.kserve.io", "v1alpha2"), "llminferenceservices"
+LLM_PORT = 8000
+RUN_FOR_LLMS = f"""
+import sys
+sys.argv = ["", "/mnt/models"]
+exec(open("{SERVER}").read().replace("PORT = 8080", "PORT = {LLM_PORT}"), {{"__name__": "__main__"}})
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,7 +93,7 @@ def project(
 ) -> Iterator[Cluster]:
     """Give a project with a serving runtime for language models and a pull secret, on nodes of two processors."""
     namespace.login("registry", pod_registry)
-    write_runtime(namespace, images["server"], RUN)
+    runtime.write_runtime(namespace, images["server"])
     small = {"cpu": "100m", "memory": "512Mi"}
     small_gpu = {**small, "nvidia.com/gpu": "1"}
     limits = {"cpu": "2", "memory": "2Gi", "nvidia.com/gpu": "1"}
@@ -100,38 +115,9 @@ def as_account(namespace: Namespace, account: str) -> Cluster:
 
 @pytest.fixture
 def gpus(local_cluster: LocalCluster) -> Iterator[None]:
-    """Have each node tell of two GPUs, as a device plugin does."""
-    set_gpus(local_cluster, "2")
-    yield
-    set_gpus(local_cluster, "0")
-
-
-def set_gpus(cluster: LocalCluster, count: str) -> None:
-    body = {"status": {"capacity": {"nvidia.com/gpu": count}, "allocatable": {"nvidia.com/gpu": count}}}
-    for node in NODES:
-        client.CoreV1Api(cluster.api).patch_node_status(node, body)
-
-
-def write_runtime(namespace: Namespace, image: str, program: str) -> None:
-    """Creates the serving runtime of the tests: mistral.rs for the format that KServe gives language models."""
-    container = {
-        "name": "kserve-container",
-        "image": image,
-        "command": ["python3", "-c", program],
-        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "HF_HUB_OFFLINE", "value": "1"}],
-        "ports": [{"containerPort": 8080, "protocol": "TCP"}],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10},
-    }
-    formats = [{"name": "huggingface", "version": "1", "autoSelect": True}]
-    runtime = {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ServingRuntime",
-        "metadata": {"name": "mistralrs"},
-        "spec": {"supportedModelFormats": formats, "containers": [container]},
-    }
-    client.CustomObjectsApi(namespace.api).create_namespaced_custom_object(
-        "serving.kserve.io", "v1alpha1", namespace.name, "servingruntimes", runtime
-    )
+    """Have each node tell of two GPUs."""
+    with runtime.gpus(local_cluster):
+        yield
 
 
 def serve_image(project: Cluster, image: str, connection: str = "registry") -> Served:
@@ -217,23 +203,33 @@ def test_pull_without_a_login_is_named_and_the_old_service_goes_on(
     assert serve_image(project, images["one"]).answer
 
 
-def test_server_that_ends_is_the_runtime_s_fault(
-    project: Cluster, images: dict[str, str], namespace: Namespace, gpus: None, monkeypatch: pytest.MonkeyPatch
+GREEDY = "import time; held = [bytearray(b'x' * (1 << 20)) for _ in range(4096)]; time.sleep(999)"
+BROKEN = "import sys; print('no such architecture'); sys.exit(3)"
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        (BROKEN, r"for runtime: kserve-container ended.*no such architecture"),
+        (GREEDY, r"for memory: kserve-container was killed"),
+    ],
+    ids=["runtime", "memory"],
+)
+def test_server_that_does_not_start_is_told_with_the_cause(
+    program: str,
+    says: str,
+    project: Cluster,
+    images: dict[str, str],
+    namespace: Namespace,
+    gpus: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(obstacle, "MAX_RESTARTS", 1)
-    broken = "import sys; print('no such architecture'); sys.exit(3)"
-    body = {
-        "spec": {
-            "containers": [
-                {"name": "kserve-container", "image": images["server"], "command": ["python3", "-c", broken]}
-            ]
-        }
-    }
-    client.CustomObjectsApi(namespace.api).patch_namespaced_custom_object(
-        "serving.kserve.io", "v1alpha1", namespace.name, "servingruntimes", "mistralrs", body
-    )
+    few = {"cpu": "100m", "memory": "256Mi", "nvidia.com/gpu": "1"}
+    monkeypatch.setattr(ServedModel, "resources", {"requests": few, "limits": few})
+    runtime.change_program(namespace, images["server"], program)
 
-    with pytest.raises(ClusterError, match=r"for runtime: kserve-container ended.*no such architecture"):
+    with pytest.raises(ClusterError, match=says):
         serve_image(project, images["one"])
 
 
@@ -258,6 +254,50 @@ def test_cancelled_step_leaves_nothing(
     assert said
     assert process.returncode == 143, rest
     assert is_gone(project)
+
+
+@pytest.fixture
+def llm_service(project: Cluster, images: dict[str, str], namespace: Namespace) -> Iterator[dict[str, Any]]:
+    """Give the LLMInferenceService that is printed for an image, with what OpenShift AI itself would bring to it.
+
+    That is the pull secret, by its webhook, and a preset's server, here one that this machine can run.
+    """
+    model = replace(read_served_model(images["one"]), gpus=1, service="llm")
+    (service,) = yaml.safe_load_all(serving_documents(model, Platform("rhoai-3"), "registry").llm_inference_service)
+    template = service["spec"]["template"]
+    (main,) = template["containers"]
+    main |= {"image": images["server"], "command": ["python3", "-c", RUN_FOR_LLMS]}
+    main["env"] = [*main.get("env", ()), {"name": "HF_HUB_OFFLINE", "value": "1"}]
+    template["imagePullSecrets"] = [{"name": "registry"}]
+    yield service
+    api = client.CustomObjectsApi(namespace.api)
+    api.delete_namespaced_custom_object(*LLMS, namespace.name, LLM_PLURAL, "llm")
+
+
+def test_llm_inference_service_s_server_has_the_model_and_answers(
+    llm_service: dict[str, Any], namespace: Namespace, local_cluster: LocalCluster, gpus: None
+) -> None:
+    """Its pod is as KServe's own controller writes it; there is no gateway here, by which others would reach it."""
+    api = client.CustomObjectsApi(namespace.api)
+    api.create_namespaced_custom_object(*LLMS, namespace.name, LLM_PLURAL, llm_service, field_validation="Strict")
+
+    def is_served() -> bool:
+        found = api.get_namespaced_custom_object(*LLMS, namespace.name, LLM_PLURAL, "llm")
+        conditions = found.get("status", {}).get("conditions", ())
+        return any((one["type"], one["status"]) == ("MainWorkloadReady", "True") for one in conditions)
+
+    until(is_served, "the server of the LLMInferenceService")
+    (pod_name,) = [
+        one.metadata.name
+        for one in namespace.core.list_namespaced_pod(namespace.name).items
+        if one.metadata.name.startswith("llm-kserve-")
+    ]
+    written = namespace.pod(pod_name)
+    assert [one.name for one in written.spec.containers] == ["main", "modelcar"]
+    assert [one.name for one in written.spec.init_containers] == ["modelcar-init"]
+    question = COMPLETION.format(address=f"{written.status.pod_ip}:{LLM_PORT}")
+    answer = namespace.run(pod("ask-llm", ["python3", "-c", question], local_cluster.image))
+    assert json.loads(answer.splitlines()[-1])["choices"][0]["text"]
 
 
 SIZE, SERVING = "io.modelcar.weights-size", "io.modelcar.serving"

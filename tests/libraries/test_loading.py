@@ -99,12 +99,60 @@ for name, shape in shapes.items():
 writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
 """
 ASK_LLAMA = """
-import glob, llama_cpp
-(first,) = sorted(glob.glob("*.gguf"))[:1]
-model = llama_cpp.Llama(first, n_ctx=32, n_gpu_layers=0, verbose=False)
-model.eval([1, 5, 7])
-import numpy
-assert numpy.isfinite(model.scores[:3] if model._logits_all else model._scores).all() and model.n_vocab() == 300
+def say(path):
+    import xllamacpp
+    settings = xllamacpp.CommonParams()
+    settings.model.path, settings.n_ctx, settings.n_gpu_layers, settings.cpuparams.n_threads = path, 64, 0, 1
+    server = xllamacpp.Server(settings)
+    return server.handle_completions({"prompt": [1, 5, 7], "n_predict": 4, "temperature": 0})["choices"][0]["text"]
+"""
+NOTE_LLAMA = ASK_LLAMA + 'open("README.md", "w").write(say("tiny-F32.gguf"))'
+HEAR_LLAMA = (
+    ASK_LLAMA
+    + 'import glob; said = say(sorted(glob.glob("*.gguf"))[0]); assert said and said == open("README.md").read(), said'
+)
+READ_PARTS = """
+import glob, gguf
+tensors = [one.name for path in glob.glob("*.gguf") for one in gguf.GGUFReader(path).tensors]
+assert len(tensors) == len(set(tensors)) == 30, len(tensors)
+"""
+PEFT = """
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+torch.manual_seed(0)
+config = LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+                     num_key_value_heads=4, vocab_size=128)
+base = LlamaForCausalLM(config)
+"""
+WORDS = """
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+words = {word: number for number, word in enumerate(["<unk>", "<s>", "</s>", *"abcdefghij"])}
+tokenizer = Tokenizer(models.WordLevel(words, "<unk>"))
+tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+"""
+CTRANSLATE2 = """
+import ctranslate2, json, numpy
+from ctranslate2.specs import TransformerDecoderModelSpec
+numbers = numpy.random.default_rng(0)
+spec = TransformerDecoderModelSpec.from_config(1, 2, pre_norm=True)
+def number(shape):
+    return numbers.random(shape, dtype=numpy.float32)
+decoder = spec.decoder
+decoder.embeddings.weight, decoder.projection.weight = number((13, 32)), number((13, 32))
+decoder.position_encodings.encodings = number((64, 32))
+decoder.layer_norm.gamma, decoder.layer_norm.beta = number(32), number(32)
+for layer in decoder.layer:
+    for norm in (layer.self_attention.layer_norm, layer.ffn.layer_norm):
+        norm.gamma, norm.beta = number(32), number(32)
+    for linear, shape in ((layer.self_attention.linear[0], (96, 32)), (layer.self_attention.linear[1], (32, 32)),
+                          (layer.ffn.linear_0, (64, 32)), (layer.ffn.linear_1, (32, 64))):
+        linear.weight, linear.bias = number(shape), number(shape[0])
+spec.register_vocabulary(["<unk>", "<s>", "</s>", *"abcdefghij"])
+spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = "<unk>", "<s>", "</s>"
+spec.validate(); spec.optimize(); spec.save(".")
 """
 GGUF = """
 import gguf, numpy
@@ -213,11 +261,11 @@ MODELS = {
         "assert SentenceTransformer('.', device='cpu').encode(['a b c']).shape == (1, 16)",
         ("modules.json", "2_Dense/model.safetensors"),
     ),
-    "GGUF": Tiny(("gguf", "llama_cpp"), LLAMA_GGUF, ASK_LLAMA, ("tiny-F32.gguf",)),
-    "GGUF, cut": Tiny(
-        ("gguf", "llama_cpp"),
-        LLAMA_GGUF,
-        ASK_LLAMA,
+    "GGUF, by llama.cpp": Tiny(("gguf", "xllamacpp"), LLAMA_GGUF + NOTE_LLAMA, HEAR_LLAMA, ("tiny-F32.gguf",)),
+    "GGUF, cut, by llama.cpp": Tiny(
+        ("gguf", "xllamacpp"),
+        LLAMA_GGUF + NOTE_LLAMA,
+        HEAR_LLAMA + READ_PARTS,
         ("tiny-F32-00001-of-00003.gguf", "tiny-F32-00003-of-00003.gguf"),
         left=("tiny-F32.gguf",),
         max_layer_size=500_000,
@@ -229,6 +277,13 @@ MODELS = {
         "import numpy, onnxruntime; session = onnxruntime.InferenceSession('model.onnx'); "
         "assert session.run(None, {'x': numpy.ones((1, 300), dtype=numpy.float32)})[0].sum() == 300",
         ("model.onnx", "model.onnx_data"),
+    ),
+    "ONNX with external data that is called as pickles are": Tiny(
+        ("onnx", "onnxruntime"),
+        ONNX + 'onnx.save(model, "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)',
+        "import numpy, onnxruntime; session = onnxruntime.InferenceSession('model.onnx'); "
+        "assert session.run(None, {'x': numpy.ones((1, 300), dtype=numpy.float32)})[0].sum() == 300",
+        ("model.onnx", "weights.bin"),
     ),
     "OpenVINO": Tiny(
         ("openvino",),
@@ -250,6 +305,45 @@ MODELS = {
         "import gguf; assert gguf.GGUFReader('tiny-F32.gguf').tensors[0].name == 'token_embd.weight'",
         ("tiny-F32.gguf",),
         variant="f32",
+    ),
+    "an adapter of PEFT, beside the states of its training": Tiny(
+        ("torch", "transformers", "peft"),
+        PEFT
+        + """
+model = get_peft_model(base, LoraConfig(target_modules=["q_proj", "v_proj"]))
+for folder in (".", "last-checkpoint", "checkpoint-7"):
+    model.save_pretrained(folder)
+torch.save({}, "training_args.bin")
+""",
+        PEFT + 'assert PeftModel.from_pretrained(base, ".").peft_config["default"].r == 8',
+        ("adapter_config.json", "adapter_model.safetensors"),
+        left=("last-checkpoint/adapter_model.safetensors", "checkpoint-7", "training_args.bin"),
+    ),
+    "CTranslate2": Tiny(
+        ("ctranslate2",),
+        CTRANSLATE2,
+        "import ctranslate2; found = ctranslate2.Generator('.', device='cpu').generate_batch([['<s>', 'a']], "
+        "max_length=4, include_prompt_in_result=False); assert found[0].sequences[0]",
+        ("model.bin", "vocabulary.json", "config.json"),
+    ),
+    "MLX, in 4 bits": Tiny(
+        ("torch", "transformers", "mlx_lm"),
+        TRANSFORMERS
+        + WORDS
+        + 'import mlx_lm; model.save_pretrained("../plain"); tokenizer.save_pretrained("../plain"); import os; '
+        'os.rmdir(os.getcwd()); mlx_lm.convert("../plain", os.getcwd(), quantize=True, q_bits=4, q_group_size=32)',
+        "import mlx_lm; model, tokenizer = mlx_lm.load('.'); "
+        "assert mlx_lm.generate(model, tokenizer, prompt='a b', max_tokens=3) is not None",
+        ("config.json", "model.safetensors", "tokenizer.json"),
+    ),
+    "timm, without the pickle": Tiny(
+        ("torch", "timm"),
+        "import timm, torch; from timm.models import save_for_hf; "
+        "model = timm.create_model('resnet10t', num_classes=3); save_for_hf(model, '.'); "
+        "torch.save(model.state_dict(), 'pytorch_model.bin')",
+        "import timm; assert timm.create_model('local-dir:.', pretrained=True).num_classes == 3",
+        ("config.json", "model.safetensors"),
+        left=("pytorch_model.bin",),
     ),
     "transformers, in shards and in pickles": Tiny(
         ("torch", "transformers"),

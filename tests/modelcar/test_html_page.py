@@ -1,6 +1,7 @@
 """Pages for dashboards, in a real browser: within their iframes, without scripts, network or room."""
 
 import html
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +15,15 @@ from hypothesis import strategies as st
 from modelcar import markdown
 from modelcar.html_page import COPY_HINT, Picture, page
 from modelcar.html_page import markdown as as_markdown
+from modelcar.steps.preflight.page import web_page
+from modelcar.steps.preflight.preflight import preflight
+from modelcar.steps.preflight.request import RunRequest
+from modelcar.steps.report.page import EndedRun, Found, write
+from tests.modelcar.steps.test_report import FAILED, RECORDS, RUN
 from tests.parts.browser import Page, browser_page
 from tests.parts.html_tags import Tags
+from tests.parts.hub import Hub
+from tests.parts.registries import Registry
 
 COMMAND = "oc label node worker-1 ai-build-node=true\noc get nodes"
 LONG = "model-00001-of-00191-" + "x" * 150 + ".safetensors"
@@ -28,6 +36,12 @@ PARTS = [
 ]
 DASHBOARD_POLICY = "default-src 'self'; frame-src 'self' http://127.0.0.1:*; style-src 'self' 'unsafe-inline'"
 """Stricter than what odh-dashboard sends with its own pages; the frame's page is of another host and has its own."""
+
+BLANK_BYTES = 5000
+"""Of a picture: more than one without a word on it takes."""
+
+PAINT_SECONDS = 120
+"""Ends a wait that a page which looks otherwise would make endless."""
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +132,54 @@ def test_dashboards_frame_shows_the_page_and_asks_for_nothing_else(
 
     assert asked == ["/page"]
     assert set(loaded) <= {dashboard, artifact}
+    assert [message for message in browser.messages if "favicon" not in message] == []
+
+
+@pytest.fixture
+def artifact(request: pytest.FixtureRequest, hub: Hub, plain_registry: Registry, model: Path) -> str:
+    """Give a page that a run leaves."""
+    if request.param == "plan":
+        hub.publish("example/shown", model)
+        return web_page(
+            preflight(RunRequest(model="example/shown", target=f"{plain_registry.host}/pages/shown:1", streaming=True))
+        )
+    if request.param == "report":
+        return write(RUN, Found(RECORDS)).html
+    return write(EndedRun("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED])).html
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("sandbox", ["allow-scripts", ""])
+@pytest.mark.parametrize("artifact", ["plan", "report", "failure"], indirect=True)
+def test_what_a_run_leaves_looks_in_the_dashboards_frame_as_it_does_alone(
+    artifact: str, sandbox: str, dark: bool, browser: Page
+) -> None:
+    browser.requests.clear()
+    browser.messages.clear()
+    began = time.monotonic()
+    with served(artifact) as (address, asked):
+        attributes = f'sandbox="{sandbox}" title="Artifact details" style="position: fixed; inset: 0; border: 0"'
+        frames = {
+            "src": f'<iframe {attributes} width="600" height="800" src="{address}"></iframe>',
+            # As Kubeflow's own page has it; the dashboard's policy is the artifact's as well then.
+            "srcdoc": f'<iframe {attributes} width="600" height="800" srcdoc="{html.escape(artifact)}"></iframe>',
+        }
+        browser.open(address, 600, 800, dark=dark)
+        alone = browser.screenshot()
+        seen = {}
+        for kind, frame in frames.items():
+            dashboard = f'<!DOCTYPE html><meta name="color-scheme" content="light dark">{frame}'
+            with served(dashboard, DASHBOARD_POLICY) as (place, _):
+                browser.open(place, 600, 800, dark=dark)
+                # A frame may be loaded before it is painted.
+                while (shown := browser.screenshot()) != alone and time.monotonic() < began + PAINT_SECONDS:
+                    time.sleep(0.1)
+                seen[kind] = shown == alone
+
+    assert seen == dict.fromkeys(frames, True)
+    assert len(alone) > BLANK_BYTES
+    assert set(asked) - {"/favicon.ico"} == {"/page"}
+    assert {url for url in browser.requests if not url.startswith("http://127.0.0.1:")} <= {"about:srcdoc"}
     assert [message for message in browser.messages if "favicon" not in message] == []
 
 

@@ -131,7 +131,9 @@ def _ref(ref: str, name: str, commit: str) -> dict[str, str]:
 
 def _content(store: Store, commit: Commit, path: str) -> bytes:
     file = commit.files.get(path)
-    return Path(store.blob(file.sha256)).read_bytes() if file else b""
+    content = Path(store.blob(file.sha256)) if file else None
+    # Of some files only size and hash are known.
+    return content.read_bytes() if content is not None and content.exists() else b""
 
 
 def _config(text: bytes) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class Registry:
         tags = self.storage / "docker/registry/v2/repositories" / repository / "_manifests/tags"
         return (tags / tag).exists()
 
+    def digest(self, repository: str, tag: str = "1") -> str:
+        """Returns what a tag leads to, as the registry's own files say."""
+        tags = self.storage / "docker/registry/v2/repositories" / repository / "_manifests/tags"
+        return (tags / tag / "current" / "link").read_text()
+
     def tls_options(self, side: str = "") -> list[str]:
         """Gives skopeo's options for this registry's certificate, or for that it has none.
 

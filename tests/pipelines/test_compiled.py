@@ -15,6 +15,7 @@ from kfp.compiler import Compiler
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec, TaskConfigPassthroughType
 
+from modelcar import pod
 from modelcar.bootstrap.command import BOOTSTRAP
 from modelcar.components.download import download
 from modelcar.errors import BuildError
@@ -25,7 +26,7 @@ from tests.parts.run_workflow import run_workflow
 COMPILED = Path(__file__).parents[2] / "compiled"
 COMPONENTS = Path(__file__).parents[2] / "components"
 LOCK = Path(__file__).parents[2] / "requirements" / "dev.txt"
-PIPELINES = ("model-to-registry", "model-to-registry-streaming")
+PIPELINES = ("model-to-registry", "model-to-registry-streaming", "claim-to-registry")
 STEPS = ("preflight", "download", "build", "build-in-job", "mirror", "register", "serve", "report")
 MOVES = ("download", "build", "build-in-job", "stream", "mirror", "register")
 """The steps that move bytes or write entries: none of them runs where there is nothing to do."""
@@ -251,6 +252,13 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
         assert placed[step].active_deadline_seconds >= 3600
 
 
+def _configs(executors: dict[str, Any]) -> dict[str, KubernetesExecutorConfig]:
+    return {
+        name.removeprefix("exec-"): json_format.ParseDict(config, KubernetesExecutorConfig())
+        for name, config in executors.items()
+    }
+
+
 def test_streaming_needs_no_claim_and_no_place() -> None:
     executors = read("model-to-registry-streaming")[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     steps = ("preflight", "stream", "mirror", "register", "serve", "report")
@@ -259,6 +267,25 @@ def test_streaming_needs_no_claim_and_no_place() -> None:
         config = json_format.ParseDict(executor, KubernetesExecutorConfig())
         assert not config.pvc_mount
         assert not config.HasField("node_selector")
+
+
+def test_a_claim_with_a_model_is_mounted_where_the_model_is_read_alone() -> None:
+    executors = read("claim-to-registry")[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    mounts = {
+        name: [(_input(mount.pvc_name_parameter), mount.mount_path) for mount in config.pvc_mount]
+        for name, config in _configs(executors).items()
+    }
+    assert {name: found for name, found in mounts.items() if found} == {
+        "preflight": [("source_claim", str(pod.SOURCE_CLAIM))],
+        "stream": [("source_claim", str(pod.SOURCE_CLAIM))],
+    }
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_what_reads_the_model_reads_what_preflight_found(name: str) -> None:
+    tasks = tasks_of(json_format.ParseDict(read(name)[0], PipelineSpec()))
+    reading = tasks["download"] if "download" in tasks else tasks["stream"]
+    assert reading.inputs.parameters["model"].component_input_parameter == "pipelinechannel--preflight-model"
 
 
 @pytest.mark.parametrize("name", PIPELINES)

@@ -16,7 +16,7 @@ from modelcar.pipelines.kubernetes_objects import version_name, write_objects
 from tests.parts.command import modelcar
 
 COMPILED = Path(__file__).parents[2] / "compiled"
-NAMES = ("model-to-registry", "model-to-registry-streaming")
+NAMES = ("model-to-registry", "model-to-registry-streaming", "claim-to-registry")
 
 
 @pytest.fixture(scope="module")

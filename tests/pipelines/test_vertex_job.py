@@ -22,6 +22,7 @@ from kfp.compiler import Compiler
 from kfp.pipeline_spec import pipeline_spec_pb2 as schema
 
 from modelcar.components.prepare_upload import prepare_upload
+from modelcar.image.entry_points import overrides_model
 from modelcar.pipelines.model_to_vertex import model_to_vertex
 from modelcar.pipelines.model_to_vertex.pipeline import SERVING_ARGS, SERVING_CONTAINER, SERVING_IMAGE
 from modelcar.steps import vertex_upload
@@ -268,8 +269,11 @@ def test_documented_servers_are_containers_that_the_api_takes(block: str) -> Non
     entry = vertex_upload.describe("a/b", "c" * 40, IMAGE, values["serving_args"], values["serving_container"])
     spec = ModelContainerSpec.from_json(json.dumps(entry.container.spec()))
     assert spec.ports[0].container_port == 8080
-    assert f"--port={spec.ports[0].container_port}" in spec.args
-    assert "--model=/models" in spec.args
+    image, told = values.get("serving_image", SERVING_IMAGE), {one.name: one.value for one in spec.env}
+    assert overrides_model(image, values["serving_container"], values["serving_args"]) is None
+    # Servers of Hugging Face's take the port of AIP_HTTP_PORT.
+    assert "huggingface" in image or {"--port=8080", "--model=/models"} <= set(spec.args)
+    assert "huggingface" not in image or told["MODEL_ID"] == "/models"
 
 
 def test_the_page_names_the_labels_and_messages_that_there_are() -> None:

@@ -1,12 +1,14 @@
 """`modelcar logs`: the logs of a run's steps."""
 
+import json
 from typing import Annotated
 
 import typer
 
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
-from modelcar.cli.server.logs import show_logs
+from modelcar.cli.server.logs import as_dicts, show_logs
 from modelcar.cli.server.run_list import find_run
+from modelcar.cli.server.run_view import view
 
 
 @takes_options
@@ -25,4 +27,8 @@ def logs(
     - `modelcar logs granite-20261129-031500 --step Download`
     """
     client = server.connect()
-    show_logs(client, find_run(client, run), step, as_json=as_json)
+    seen = view(client, find_run(client, run))
+    if as_json:
+        print(json.dumps(as_dicts(client, seen, step)))
+    else:
+        show_logs(client, seen, step)

@@ -14,7 +14,7 @@ from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import run_table, show_end
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
-from modelcar.cli.server.logs import show_logs
+from modelcar.cli.server.logs import as_dicts, show_logs
 from modelcar.cli.server.run_list import find_run, last_runs
 from modelcar.cli.server.run_view import ENDED, state_of, view
 from modelcar.cli.words import in_options
@@ -51,14 +51,14 @@ def status(
         return
     seen = view(client, run_id)
     if as_json:
-        print(run_as_json(seen))
+        print(json.dumps(json.loads(run_as_json(seen)) | ({"logs": as_dicts(client, seen)} if logs else {})))
         return
     Console(highlight=False).print(run_table(seen))
     show_end(seen, sys.stdout)
-    if logs:
-        show_logs(client, run_id)
     if seen.error:
-        print(in_options(str(ClusterError(seen.error, seen.remedy))))
+        print(in_options(str(ClusterError(seen.error, seen.remedy))), flush=True)
+    if logs:
+        show_logs(client, seen)
 
 
 @takes_options

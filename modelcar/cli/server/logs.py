@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 import urllib3
 from kubernetes import client as kubernetes_client
 
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
-from modelcar.cli.server.run_view import CONTAINER, RunView, Step, view
+from modelcar.cli.server.run_view import CONTAINER, RunView, Step
+from modelcar.cli.server.task_pods import get, pods_of_tasks
 from modelcar.errors import ClusterError
 
 KEPT = "/apis/v1alpha1/runs/{run}/nodes/{pod}/log"
 """Path at which the pipelines' API gives a pod's log, kept in the object store once the pod is gone."""
+
+_ERROR = '{"error_message":'
 
 
 def logs_of(client: Client, run: RunView, step: str = "") -> Iterator[tuple[Step, str]]:
@@ -31,7 +33,7 @@ def logs_of(client: Client, run: RunView, step: str = "") -> Iterator[tuple[Step
     if step and not wanted:
         there = ", ".join(one.title for one in run.steps)
         raise ClusterError(f"{run.name} has no step {step!r}", f"There are {there}")
-    told = _pods_of_tasks(client, run.id)
+    told = pods_of_tasks(client, run.id)
     found = False
     for one in wanted:
         pods = list(filter(None, (one.pod, *told.get(one.name, ()))))
@@ -46,17 +48,22 @@ def logs_of(client: Client, run: RunView, step: str = "") -> Iterator[tuple[Step
         )
 
 
-def show_logs(client: Client, run_id: str, step: str = "", *, as_json: bool = False) -> None:
+def as_dicts(client: Client, run: RunView, step: str = "") -> list[dict[str, str]]:
+    """Returns the logs of a run's steps as JSON has them.
+
+    Raises:
+        ClusterError: There is none to be had.
+    """
+    return [{"step": one.name, "title": one.title, "log": text} for one, text in logs_of(client, run, step)]
+
+
+def show_logs(client: Client, run: RunView, step: str = "") -> None:
     """Prints the logs of a run's steps, each line with its step before it.
 
     Raises:
         ClusterError: There is none to be had.
     """
-    found = logs_of(client, view(client, run_id), step)
-    if as_json:
-        print(json.dumps([{"step": one.name, "title": one.title, "log": text} for one, text in found]))
-        return
-    for one, text in found:
+    for one, text in logs_of(client, run, step):
         for line in text.splitlines():
             print(f"[{one.title}] {line}")
 
@@ -79,27 +86,20 @@ def _log(client: Client, run: str, pod: str) -> str | None:
 
 def _kept(client: Client, run: str, pod: str) -> str | None:
     """Returns what the server kept of a log; None where it kept none."""
-    settings = client.api.configuration
-    headers = dict(client.api.default_headers)
-    if token := settings.get_api_key_with_prefix("authorization"):
-        headers["authorization"] = token
-    try:
-        address = f"{settings.host}{KEPT.format(run=quote(run), pod=quote(pod))}"
-        answer: Any = client.api.rest_client.pool_manager.request(
-            "GET", address, headers=headers, retries=False, timeout=urllib3.Timeout(*ANSWER_SECONDS)
-        )
-    except (urllib3.exceptions.HTTPError, OSError):
-        return None
-    return str(answer.data.decode(errors="replace")) if answer.status == 200 and answer.data else None
+    kept = get(client, KEPT.format(run=quote(run), pod=quote(pod)))
+    return _without_error(kept.decode(errors="replace"))
 
 
-def _pods_of_tasks(client: Client, run: str) -> dict[str, list[str]]:
-    """Returns the pods that the server noted of each task, the last first."""
-    with client.api_errors(f"show the run {run}"):
-        found = client.runs.run_service_get_run(run, _request_timeout=ANSWER_SECONDS)
-    details = (found.run_details and found.run_details.task_details) or []
-    pods: dict[str, list[str]] = {}
-    for detail in details:
-        named = [one.pod_name for one in detail.child_tasks or [] if one.pod_name]
-        pods.setdefault(detail.display_name, []).extend(reversed(named))
-    return pods
+def _without_error(text: str) -> str | None:
+    """Returns what came of a log; None for an error alone, which the server gives as one, behind what came before it.
+
+    It says 200 before it looks for the log (kubeflow/pipelines, backend/src/apiserver/server/run_log_server.go).
+    """
+    log, found, rest = text.rpartition(_ERROR)
+    if found:
+        try:
+            json.loads(found + rest)
+        except ValueError:
+            return text
+        text = log
+    return text or None

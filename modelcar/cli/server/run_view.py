@@ -14,7 +14,8 @@ from rich.filesize import decimal
 from modelcar.cli.server.client import ANSWER_SECONDS, Client
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import failures
-from modelcar.cluster.run_state import NODE_NAME, RunState
+from modelcar.cluster.queue import queue_of_pod
+from modelcar.cluster.run_state import RunState, is_driver
 from modelcar.cluster.run_state import Step as StepState
 from modelcar.pipelines.shared_code import NEVER
 from modelcar.records.step_record import StepRecord
@@ -233,14 +234,9 @@ def _pods(step: StepState | None) -> tuple[Any | None, Any | None]:
     """The last attempt's own pod, and the pod that does its work, which may be a Job's."""
     if step is None:
         return None, None
-    attempts = [pod for pod in step.pods if not _is_driver(pod)]
+    attempts = [pod for pod in step.pods if not is_driver(pod)]
     own = attempts[-1] if attempts else None
     return own, step.job_pods[-1] if step.job_pods else own
-
-
-def _is_driver(pod: Any) -> bool:
-    """Tells whether it is Kubeflow's pod, which prepares the step's."""
-    return bool(re.search(r"-driver(\(\d+\))?$", (pod.metadata.annotations or {}).get(NODE_NAME, "")))
 
 
 def _note(cluster: Cluster, pod: Any, state: str, record: StepRecord | None) -> str:
@@ -270,7 +266,7 @@ def _progress(cluster: Cluster, pod: Any) -> str:
 
 def _note_hindered_drivers(steps: list[Step], pods: Sequence[Any]) -> None:
     """Notes at the first step that waits why a pod of Kubeflow's own, which comes before it, does not run yet."""
-    hindered = [why for pod in pods if _is_driver(pod) and pod.status.phase == "Pending" and (why := _hindrance(pod))]
+    hindered = [why for pod in pods if is_driver(pod) and pod.status.phase == "Pending" and (why := _hindrance(pod))]
     waiting = next((place for place, step in enumerate(steps) if step.state == WAITING), None)
     if hindered and waiting is not None and not steps[waiting].note:
         steps[waiting] = replace(steps[waiting], note=f"Kubeflow's own pod before it does not start: {hindered[0]}")
@@ -278,6 +274,8 @@ def _note_hindered_drivers(steps: list[Step], pods: Sequence[Any]) -> None:
 
 def _hindrance(pod: Any) -> str:
     """Returns why a pod does not run yet, in the scheduler's or the kubelet's words."""
+    if queue := queue_of_pod(pod):
+        return f"waits in the queue {queue} to be admitted"
     for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         waiting = status.state and status.state.waiting
         if waiting and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):

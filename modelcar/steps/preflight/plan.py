@@ -11,7 +11,7 @@ from modelcar.hub.choice import Choice
 from modelcar.hub.reshard import reshard
 from modelcar.hub.selection import Selection
 from modelcar.hub.snapshot import PublishedFile, Snapshot
-from modelcar.hub.source import Source, open_source
+from modelcar.hub.source import Source
 from modelcar.image import layout
 from modelcar.image.annotations import describe
 from modelcar.image.base_image import BaseImage, open_base_image
@@ -19,6 +19,7 @@ from modelcar.image.model_image import ModelImage
 from modelcar.image.request import ImageRequest
 from modelcar.oci.reference import Reference
 from modelcar.oci.tar_writer import Layer
+from modelcar.sources.opening import open_source
 
 _NO_LIMIT = 1 << 62
 
@@ -103,7 +104,7 @@ def plan(
         HubError: The Hub refused.
         SelectionError: The patterns leave nothing, or match nothing.
     """
-    source = open_source(selection.model)
+    source = open_source(selection.model, adapters=selection.adapters)
     selected = selection.resolve(source)
     snapshot, choice = selected.snapshot, selected.choice
     problems = list(selected.problems)

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelcar import model_registry, pod
-from modelcar.attestation.keys import find_signing_key
+from modelcar.attestation.signer import find_signer
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.image.existing import UNREAD
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import StepRecord
+from modelcar.sources.opening import is_own
 from modelcar.steps.preflight import checks, nodes
 from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
+from modelcar.steps.preflight.entry import source_of
 from modelcar.steps.preflight.finding import Finding, Verdict
 from modelcar.steps.preflight.plan import Plan, plan
 from modelcar.steps.preflight.request import NODE_NEED_BYTES, BuildMode, RunRequest
@@ -46,6 +48,7 @@ class Preflight:
         unchanged: The image to serve, if it, its mirror and its entry are all there already; else None.
         free_bytes: What is free on the claim; None where it cannot be seen from here.
         caveat: What is not proved of an unchanged image; empty for nothing.
+        source: Where the model is read from: the model that was asked for, or what its entry names.
     """
 
     run: RunRequest
@@ -55,6 +58,7 @@ class Preflight:
     unchanged: Reference | None
     free_bytes: int | None
     caveat: str = ""
+    source: str = ""
 
     @property
     def refusals(self) -> list[Finding]:
@@ -106,7 +110,8 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
     mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
-    planned = _started(lambda: _plan(run, mode, seen))
+    source = _started(lambda: source_of(run.model, run.model_registry))
+    planned = _started(lambda: _plan(replace(run, model=source.result()), mode, seen))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
@@ -119,6 +124,9 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     asked |= _serving_checks(run, planned, serving_cluster)
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     asked["base image"] = _started(lambda: list(checks.check_base(run, planned.result(), unchanged.result())))
+    if is_own(run.model):
+        # All of its files are read, since nobody published their hashes: that takes as long as it takes.
+        wait([planned])
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
     if cluster is None and not run.streaming:
@@ -134,7 +142,8 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         build_mode=mode,
         unchanged=image,
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
-        caveat=UNREAD if image is not None and find_signing_key() is None else "",
+        caveat=UNREAD if image is not None and find_signer() is None else "",
+        source=_answer("model", source, deadline)[0] or run.model,
     )
 
 

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from modelcar.errors import SourceError
 from modelcar.given import value_of
 from modelcar.hub.selection import Selection
 from modelcar.image import layout
 from modelcar.image.builder import BUILDERS
 from modelcar.image.request import ImageRequest
 from modelcar.image.tag_policy import IF_EXISTS
+from modelcar.sources.folder import claim_and_folder
 from modelcar.steps.preflight.finding import Finding
 from modelcar.steps.preflight.nodes import EPHEMERAL_STORAGE, Need
 
@@ -30,7 +33,7 @@ class RunRequest:
     """A run that is asked for: the pipelines' parameters, by their own names.
 
     Attributes:
-        model: The model's id on the Hub.
+        model: The model's id on the Hub, or another source of it (modelcar.sources).
         target: The image to write; empty for OpenShift's own registry.
         mirror_target: The image to copy it to; empty for none.
         model_registry: Address of the Model Registry; empty for none.
@@ -40,6 +43,7 @@ class RunRequest:
         everything: Take duplicate weights too.
         allow_pickle: Glob patterns of the files that may run code when they are loaded.
         variant: Which of several alternatives to take; empty for the loaders' own default.
+        adapters: LoRA adapters to put beside the model.
         model_layout: `flat` or `versioned`, the folder of the image that the files lie in.
         base_image: The image under the model; empty for the one that KServe's modelcars need.
         allow_base_models: Whether the base image may hold /models itself.
@@ -63,6 +67,7 @@ class RunRequest:
         build_memory: Memory that the build requests, a quantity.
         job_service_account: The service account of the Job's pod.
         job_image: The Job's image; empty for the steps' own.
+        source_claim: The claim that is mounted for a model on it; empty for none.
     """
 
     model: str
@@ -76,6 +81,7 @@ class RunRequest:
     allow_pickle: Sequence[str] | bool = ()
     variant: str = ""
     model_layout: str = "flat"
+    adapters: Sequence[str] = ()
     base_image: str = ""
     allow_base_models: bool = False
     builder: str = "auto"
@@ -97,6 +103,7 @@ class RunRequest:
     build_memory: str = "1Gi"
     job_service_account: str = "modelcar-build"
     job_image: str = ""
+    source_claim: str = ""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "RunRequest":
@@ -140,8 +147,17 @@ class RunRequest:
             if not isinstance(value, str):
                 quoted = f'{{"{key}": "{str(value).lower()}"}}'
                 yield _mistake(f"the node selector's value for {key} is no text", f"Write it in quotes: {quoted}")
+        if self.source_claim and self.source_claim != _claim_of(self.model):
+            what = f"the claim {self.source_claim} is mounted, and the model is {self.model}"
+            yield _mistake(what, f"Write model as pvc://{self.source_claim}/folder, or name its claim in source_claim")
         if not self.streaming and not self.claim:
             yield _mistake("no claim was named", "Name a PersistentVolumeClaim, or run the streaming pipeline")
+
+
+def _claim_of(model: str) -> str:
+    with suppress(SourceError):
+        return claim_and_folder(model)[0]
+    return ""
 
 
 def _mistake(what: str, remedy: str) -> Finding:

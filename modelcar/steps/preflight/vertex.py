@@ -13,6 +13,8 @@ from modelcar.given import value_of
 from modelcar.hub.client import Hub
 from modelcar.hub.selection import Selection
 from modelcar.hub.serving import MOUNT
+from modelcar.image.base_contents import examine_base
+from modelcar.image.entry_points import PLACE, overrides_model
 from modelcar.image.request import ImageRequest
 from modelcar.markdown import code, sentence, table, text
 from modelcar.oci.reference import Reference
@@ -58,6 +60,7 @@ class VertexRequest:
         max_layer_size: Largest layer to make, in bytes.
         reshard: Cut larger files of tensors.
         if_exists: What happens to a tag that holds something else.
+        allow_base_models: Whether the serving image may hold /models itself.
         revision: Branch, tag or commit.
         include: Glob patterns of the only weights to take.
         exclude: Glob patterns of files to leave out.
@@ -82,6 +85,7 @@ class VertexRequest:
     max_layer_size: int = QUOTA_BYTES
     reshard: bool = False
     if_exists: str = "update"
+    allow_base_models: bool = False
     revision: str = "main"
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -133,7 +137,7 @@ class VertexPreflight:
 
 def preflight(request: VertexRequest) -> VertexPreflight:
     """Plans a run on Vertex AI and checks what can be checked without moving a byte of weights."""
-    server = Server(tuple(request.serving_args), request.serving_container)
+    server = Server(tuple(map(str, request.serving_args)), request.serving_container)
     findings = list(_parameters(request))
     planned: Plan | None = None
     try:
@@ -146,6 +150,7 @@ def preflight(request: VertexRequest) -> VertexPreflight:
             serving, size = planned.snapshot.serving, _image_bytes(planned)
             server = complete(server, Wishes(**_wishes(request)), serving, _config(planned), size)
         findings += _served(request, planned, server)
+        findings += _serving_image(request, planned)
         findings += _registry(request, planned)
     findings += _entry(request, server)
     return VertexPreflight(request, planned, server, tuple(findings))
@@ -213,7 +218,7 @@ def _parameters(request: VertexRequest) -> Iterator[Finding]:
     except ModelcarError as error:
         yield Finding.of("target", error)
         return
-    yield from _region("target", target.registry, request.location, "each start of a server pulls the model from there")
+    yield from _region("target", target.registry, request.location, "the model crosses regions on its way to a server")
     if request.run_location and request.run_location != request.location:
         yield Finding(
             "location",
@@ -277,10 +282,24 @@ def _served(request: VertexRequest, planned: Plan, server: Server) -> Iterator[F
         yield Finding("server", "warning", what, "Name another serving_image")
     else:
         yield Finding("server", "ok", f"a {serving.model_class} model, {' '.join(server.args)}")
-    if overridden := vertex_upload.overrides_model(request.serving_image, request.serving_container):
+    if overridden := overrides_model(request.serving_image, server.container, server.args, _entry_point(planned)):
         yield Finding("server", "warning", *overridden)
     for limit in serving.limits:
-        yield Finding("server", "warning", limit.replace(MOUNT, "/models"))
+        yield Finding("server", "warning", limit.replace(MOUNT, PLACE))
+
+
+def _serving_image(request: VertexRequest, planned: Plan) -> Iterator[Finding]:
+    """Checks that the serving image holds no model itself."""
+    try:
+        if planned.base is not None:
+            examine_base(planned.base, allow_models=request.allow_base_models)
+    except ModelcarError as error:
+        yield Finding.of("serving image", error)
+
+
+def _entry_point(planned: Plan) -> list[str]:
+    found = planned.base.variants[0].config.config.get("Entrypoint") if planned.base else None
+    return [str(word) for word in found] if isinstance(found, list) else []
 
 
 def _registry(request: VertexRequest, planned: Plan) -> Iterator[Finding]:

@@ -6,9 +6,7 @@ from typing import Any
 
 from modelcar.hub.serving import MOUNT
 from modelcar.hub.snapshot import Serving
-
-MODELS = "/models"
-"""Folder of the model in the image."""
+from modelcar.image.entry_points import PLACE, command_of
 
 MAX_CONTEXT = 32_768
 """Tokens of context that are asked for unless somebody says otherwise: more may not fit beside the weights."""
@@ -58,7 +56,7 @@ class Wishes:
 
 def is_vllm(image: str, container: Mapping[str, Any]) -> bool:
     """Tells whether a server is vLLM, by its image's name or its command."""
-    return "vllm" in " ".join([image, *map(str, container.get("command", ()))]).lower()
+    return "vllm" in " ".join([image, *command_of(container)]).lower()
 
 
 def complete(server: Server, wishes: Wishes, serving: Serving | None, config: Mapping[str, Any], size: int) -> Server:
@@ -111,6 +109,6 @@ def _options(serving: Serving | None) -> Iterator[Sequence[str]]:
             if option[0] not in _DECIDED:
                 yield option
             option = []
-        option.append(word.replace(MOUNT, MODELS))
+        option.append(word.replace(MOUNT, PLACE))
     if option and option[0] not in _DECIDED:
         yield option

@@ -23,7 +23,11 @@ SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
 
 
 FAILED = ("FAILED", "CANCELED", "CANCELLED")
-"""Kubeflow's words for a run's tasks as a whole. It says RUNNING where a pod was ended before it could tell."""
+"""Kubeflow's words for a run's tasks as a whole.
+
+It says RUNNING where a pod was ended before it could tell, and in release 2.14 also of a run that ended well, if the
+last of its conditions was not met: no pod comes after that one, and a pod tells what came before it.
+"""
 
 
 CANCELLED = FAILED[1:]
@@ -67,6 +71,7 @@ class Found:
         failures: The steps that failed.
         notes: What could not be found out, and what was tidied up; a sentence each.
         complete: Whether nothing that the steps left was withheld.
+        done: The steps whose pods ended well; a step that had nothing to do leaves no record.
         served: What the image says of how it is served; None for a guess by its size.
         platform: What will serve it.
         runtime: The serving runtime that is there for it; None where none is known.
@@ -76,6 +81,7 @@ class Found:
     failures: Sequence[Failure] = ()
     notes: list[str] = field(default_factory=list)
     complete: bool = False
+    done: frozenset[str] = frozenset()
     served: ServedModel | None = None
     platform: Platform = field(default=Platform("rhoai-3"))
     runtime: Runtime | None = None
@@ -125,7 +131,9 @@ class Report:
 def write(run: EndedRun, found: Found) -> Report:
     """The report of what was found."""
     # Where the run's state is uncertain, its pods are not.
-    failed = run.state in FAILED or (run.state not in SUCCEEDED and (bool(found.failures) or _is_broken_off(found)))
+    failed = run.state in FAILED or (
+        run.state not in SUCCEEDED and (bool(found.failures) or _is_broken_off(run, found))
+    )
     sections = _failure(run, found) if failed else _success(run, found)
     parts: list[html_page.Part] = [*sections, *_steps(found.records), *_notes(found.notes)]
     title = on_one_line(run.model or (f"run {run.id}" if run.id else "this run"))
@@ -144,13 +152,11 @@ def write(run: EndedRun, found: Found) -> Report:
     )
 
 
-def _is_broken_off(found: Found) -> bool:
-    """Tells whether no step did what a run ends with. When a run is cancelled, its pods are deleted."""
-    done = (
-        not record.failed and (record.step == "register" or (record.step == "preflight" and record.unchanged))
-        for record in found.records
-    )
-    return found.complete and not any(done)
+def _is_broken_off(run: EndedRun, found: Found) -> bool:
+    """Tells whether the last step did not end well. When a run is cancelled, its pods are deleted."""
+    done = found.done | {record.step for record in found.records if not record.failed}
+    unchanged = any(record.step == "preflight" and record.unchanged for record in found.records)
+    return found.complete and not unchanged and ("serve" if run.serve_as else "register") not in done
 
 
 def _failure(run: EndedRun, found: Found) -> Iterator[str]:

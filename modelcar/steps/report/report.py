@@ -67,7 +67,9 @@ def _in_cluster(cluster: Cluster, run_id: str) -> Found:
     state = RunState.read(cluster, run_id)
     records = state.records()
     notes = [f"Could not be read: {why}" for why in state.hidden]
-    return Found(records, failures(state, node_need(records)), notes, complete=not state.hidden)
+    done = frozenset(step.name for step in state.steps() if step.ended_well)
+    found = failures(state, node_need(records))
+    return Found(records, found, notes, complete=not state.hidden, done=done)
 
 
 def _in_file(file: Path) -> Found:

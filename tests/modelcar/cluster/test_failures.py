@@ -4,6 +4,7 @@ import pytest
 
 from modelcar.cluster import remedies
 from modelcar.cluster.failures import failures
+from modelcar.cluster.queue import QUEUE
 from modelcar.cluster.run_state import RunState, task_in
 from tests.parts.run_states import FOLDER, as_json, run_state
 
@@ -230,6 +231,29 @@ def test_every_reason_of_the_scheduler_gets_a_remedy() -> None:
 
     assert [part for part in ("build_cpu", "build_ephemeral_storage", "oc label node") if part not in remedy] == []
     assert remedies.for_scheduling("0/1 nodes are available: 1 Too many pods.", None)
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("kueue.x-k8s.io/admission", "download waited in the queue builds and was not admitted"),
+        ("kueue.x-k8s.io/topology", "download waited in the queue builds and was not admitted"),
+        ("example.org/other", "download found no node to run on: Scheduling is blocked"),
+    ],
+)
+def test_pod_that_waits_for_kueue_found_no_room_in_its_queue(gate: str, said: str) -> None:
+    (pod,) = as_json("no_claim")["pods"]
+    pod["metadata"]["labels"][QUEUE] = "builds"
+    pod["spec"]["schedulingGates"] = [{"name": gate}]
+    message = "Scheduling is blocked due to non-empty scheduling gates"
+    gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": message}
+    pod["status"] = {"phase": "Pending", "conditions": [gated]}
+
+    (found,) = failures(run_state("no_claim", pods=[pod], events=[]))
+
+    assert found.reason == "SchedulingGated"
+    assert found.what.startswith(said)
+    assert ("oc describe workloads" in found.remedy) == said.endswith("admitted")
 
 
 def test_volume_held_elsewhere() -> None:

@@ -7,21 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import SelectionError, WeightsError
+from modelcar.hub.card import described_by_card
 from modelcar.hub.choice import Choice, choose
 from modelcar.hub.facts import Facts
 from modelcar.hub.formats import is_index, weights_format
 from modelcar.hub.pickles import is_pickle_by_name
-from modelcar.hub.snapshot import Card, PublishedFile
+from modelcar.hub.snapshot import PublishedFile
+from tests.modelcar.hub.language_repositories import LANGUAGE
 from tests.modelcar.hub.more_repositories import SHAPES as OLDER
 from tests.modelcar.hub.more_repositories import Shape
 from tests.modelcar.hub.newer_repositories import NEWER
+from tests.modelcar.hub.odd_repositories import ODD
+from tests.modelcar.hub.picture_repositories import PICTURES
+from tests.modelcar.hub.speech_repositories import SPEECH
 from tests.parts.models import ODD_NAMES, tiny_llama, variants
 
-SHAPES = OLDER | NEWER
+SHAPES = OLDER | NEWER | LANGUAGE | ODD | PICTURES | SPEECH
 KNOWN: dict[str, Any] = json.loads((Path(__file__).parent / "repositories.json").read_text())
 
 
@@ -30,8 +36,9 @@ def published(files: Mapping[str, float]) -> list[PublishedFile]:
 
 
 def facts_of(name: str, card: Mapping[str, Any], config: Mapping[str, Any], documents: Mapping[str, Any]) -> Facts:
-    told = Card(library=card.get("library_name", ""), task=card.get("pipeline_tag", ""), config=dict(config))
-    return Facts(name, told, documents)
+    described = {"id": name, "cardData": dict(card), "tags": card.get("tags", []), "config": dict(config)}
+    told = {key: card[key] for key in ("library_name", "pipeline_tag") if key in card}
+    return Facts(name, described_by_card(ModelInfo(**described, **told))["card"], documents)
 
 
 def choose_known(name: str) -> Choice:

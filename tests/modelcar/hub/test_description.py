@@ -115,6 +115,21 @@ def test_quantizers_own_files_are_read() -> None:
     assert described({"m-UD-Q4_K_XL.gguf": 10**9}).quantization == "UD-Q4_K_XL"
 
 
+@pytest.mark.parametrize(
+    ("settings", "scheme"),
+    [
+        ({"qformat_weight": "fp8_e4m3", "qscheme_act": "TENSOR"}, "fp8"),
+        ({"config_groups": {"FP4": {"weights": {"num_bits": 4, "type": "float", "group_size": 16}}}}, "nvfp4"),
+        ("fp8", ""),
+    ],
+)
+def test_mistrals_own_parameters_tell_of_its_own_weights_alone(settings: object, scheme: str) -> None:
+    params = {"dim": 64, "quantization": settings}
+
+    assert described({"consolidated.safetensors": 10**9, "params.json": 900}, params=params).quantization == scheme
+    assert described({"model.safetensors": 10**9, "params.json": 900}, params=params).quantization == ""
+
+
 def test_large_model_wants_several_gpus_and_its_own_code_is_named() -> None:
     config = {"architectures": ["OwnForCausalLM"], "model_type": "own", "auto_map": {"AutoModel": "modeling.Own"}}
 
@@ -133,6 +148,25 @@ def test_code_that_servers_have_themselves_is_not_asked_for() -> None:
     assert not found.trust_remote_code
     assert "--trust-remote-code" not in found.arguments
     assert "do not need" in found.limits[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "config", "said"),
+    [
+        ({}, {}, "There is no tokenizer"),
+        ({"tokenizer.model": 9}, {}, ""),
+        ({"tiktoken.model": 9}, {}, ""),
+        ({"qwen.tiktoken": 9}, {}, ""),
+        ({"tekken.json": 9}, {}, ""),
+        ({}, {"speculators_model_type": "eagle3"}, "It drafts for another model"),
+        ({}, {"architectures": ["LlamaForCausalLMEagle3"]}, "It drafts for another model"),
+    ],
+)
+def test_what_a_server_lacks_is_said(files: dict[str, int], config: Json, said: str) -> None:
+    found = serving({"model.safetensors": 10**9, "config.json": 900, **files}, config)
+
+    assert (" ".join(found.limits)).startswith(said)
+    assert bool(found.limits) == bool(said)
 
 
 def test_mistral_tokenizer_is_asked_for_where_there_is_no_other() -> None:

@@ -27,6 +27,75 @@ def paths(selected: Selected) -> set[str]:
     return {file.path for file in selected.snapshot.files}
 
 
+def safetensors(*names: str) -> bytes:
+    """Give a file with tensors of these names."""
+    entries = {name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]} for n, name in enumerate(names)}
+    header = json.dumps(entries).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(4 * len(names))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        ("lora_unet_down_blocks_0.alpha", "lora_unet_down_blocks_0.lora_down.weight"),
+        ("transformer.blocks.0.attn.to_k.lora_A.weight", "transformer.blocks.0.attn.to_k.lora_B.weight"),
+        ("lycoris_blocks_0.hada_w1_a",),
+    ],
+)
+def test_lora_without_a_configuration_is_known_by_its_tensors(hub: Hub, tensors: tuple[str, ...]) -> None:
+    hub.publish(REPO, {"style.safetensors": safetensors(*tensors)}, card={"base_model": "black-forest-labs/FLUX.1-dev"})
+
+    selected = resolve()
+
+    assert selected.choice.model_class == "adapter"
+    serving = selected.snapshot.serving
+    assert serving is not None
+    assert serving.base_model == "black-forest-labs/FLUX.1-dev"
+    assert "diffusers" in serving.limits[0]
+
+
+def graph(*locations: str) -> bytes:
+    """Give an ONNX graph's bytes, as far as they name files with its weights."""
+    entries = [b"\x0a\x08location\x12" + bytes([len(name)]) + name.encode() for name in locations]
+    return b"\x08\x08" + b"".join(b"\x6a" + bytes([len(entry)]) + entry for entry in entries) + b"\x70\x01"
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "model.bin", "data/all.weights", "onnx__MatMul_12", "w.pb"])
+def test_weights_that_a_graph_names_go_with_it_and_are_no_pickles(hub: Hub, name: str) -> None:
+    files = {
+        "config.json": "{}",
+        "model.onnx": graph(name),
+        "model_int8.onnx": graph("other.bin"),
+        "other.bin": WEIGHTS,
+    }
+    hub.publish(REPO, {**files, name: WEIGHTS})
+
+    selected = resolve(variant="default")
+
+    assert not selected.problems
+    assert selected.choice.model_class == "onnx"
+    assert paths(selected) == {"config.json", "model.onnx", name}
+
+
+def test_weights_that_a_graph_names_and_nobody_published_are_missed(hub: Hub) -> None:
+    hub.publish(REPO, {"model.onnx": graph("model.onnx_data", "more.bin"), "more.bin": WEIGHTS})
+
+    with pytest.raises(WeightsError, match=r"model.onnx keeps its weights in model.onnx_data, which is not there"):
+        resolve().check()
+
+
+def test_names_in_a_graph_that_lead_out_of_the_repository_are_none(hub: Hub) -> None:
+    hub.publish(REPO, {"model.onnx": graph("../../etc/passwd", "/etc/passwd", "\x7f" * 3) + b"\x0a\x08location\x12"})
+
+    resolve()
+
+
+def test_other_tensors_make_no_adapter(hub: Hub) -> None:
+    hub.publish(REPO, {"style.safetensors": safetensors("blocks.0.explorable.weight", "encoder.bias")})
+
+    assert resolve().choice.model_class == "other"
+
+
 def test_index_decides_between_two_sets_of_shards(hub: Hub) -> None:
     shards = {f"model-0000{n}-of-0000{of}.safetensors": WEIGHTS for of in (2, 3) for n in range(1, of + 1)}
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}

@@ -41,6 +41,9 @@ from tests.parts.steps import stream
 
 pytestmark = pytest.mark.usefixtures("with_served")
 
+NOBODY = "http://127.0.0.1:9/token"
+"""Token service that nobody reaches."""
+
 LARGE = 500_000
 """Bytes that only the shards' uploads have."""
 
@@ -587,8 +590,16 @@ class TestAddresses:
 
             assert stream(MODEL, f"{vanity.host}/{repository}:1").image.digest == expected
 
-    @pytest.mark.parametrize("offered", [("Negotiate", "Basic realm=x"), ("Negotiate, Basic realm=x",)])
-    def test_kerberos_before_passwords(
+    @pytest.mark.parametrize(
+        "offered",
+        [
+            ("Negotiate", "Basic realm=x"),
+            ("Negotiate, Basic realm=x",),
+            ("Basic realm=x", f"Bearer realm={NOBODY}"),
+            (f"Bearer realm={NOBODY}", "Basic realm=x"),
+        ],
+    )
+    def test_password_among_other_offers(
         self, offered: tuple[str, ...], basic_registry: BasicAuthRegistry, repository: str, isolated: Path,
         expected: str, monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
@@ -641,8 +652,8 @@ class TestSources:
         return list(requests.get(url + first, headers={"Accept": spec.MANIFEST}, timeout=600).json()["layers"])
 
     def test_sparse_index(
-        self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str,
-        capsys: pytest.CaptureFixture[str], waits: list[float],
+        self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str, waits: list[float],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         """oc-mirror leaves out platforms, and keeps the index as it is."""
         index = requests.get(

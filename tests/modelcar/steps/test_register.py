@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPMessage
@@ -19,7 +19,6 @@ from modelcar_base_image.embedded_oci_layout import embedded_oci_layout
 
 from modelcar.errors import ModelRegistryError, RegistryError
 from modelcar.model_registry import find_ids, is_registered
-from modelcar.model_registry_api import VERSIONS
 from modelcar.oci.reference import Reference
 from modelcar.steps.download import Downloaded
 from modelcar.steps.register import PipelineRun, register
@@ -138,39 +137,59 @@ def test_predictive_model_is_entered_as_one(image: Reference, model_registry_ser
     assert properties(models(model_registry_server, "predictive")[0])["model_type"] == "predictive"
 
 
-class OtherVersion(FaultProxy):
-    """Speaks one version of the API alone before the real server, which is of another."""
+class OfSomeTime(FaultProxy):
+    """Speaks those versions of the API that a server of some time does, before the real server, which is of another.
 
-    version = ""
+    The Model Registry's own plan (kubeflow/model-registry v0.3.14, proposals/KEP-0004-api-v1-graduation): v1 is
+    v1alpha3 without experiments; both are served for nine months, then v1alpha3 answers 410.
+    """
+
+    versions: Mapping[str, str]
 
     def answer_itself(self, request: Seen, headers: HTTPMessage, body: Iterator[bytes]) -> bytes | None:
-        if request.path.startswith(f"/api/model_registry/{self.version}/"):
-            return None
-        return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        status = self.versions.get(version_of(request.path), "404 Not Found")
+        return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode() if status else None
 
     def _forward(self, upstream: socket.socket, line: str, *given: Any) -> None:
-        super()._forward(upstream, line.replace(f"/{self.version}/", "/v1alpha3/", 1), *given)
+        super()._forward(upstream, line.replace(f"/{version_of(line)}/", "/v1alpha3/", 1), *given)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_server_of_either_version_takes_entries(
-    version: str, image: Reference, model_registry_server: ModelRegistryServer
+def version_of(path: str) -> str:
+    return path.partition("/api/model_registry/")[2].partition("/")[0]
+
+
+SERVED = ""
+TIMES = {
+    "before v1": ({"v1alpha3": SERVED}, "v1alpha3"),
+    "both": ({"v1": SERVED, "v1alpha3": SERVED}, "v1"),
+    "v1 alone": ({"v1": SERVED, "v1alpha3": "410 Gone"}, "v1"),
+    "v1 withdrawn": ({"v1": "410 Gone", "v1alpha3": SERVED}, "v1alpha3"),
+}
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_server_of_any_time_takes_entries(
+    time: str, image: Reference, model_registry_server: ModelRegistryServer
 ) -> None:
-    name = f"spoken-{version}"
-    with OtherVersion(model_registry_server.url.removeprefix("http://")) as server:
-        server.version = version
+    name = f"entered {time}"
+    versions, chosen = TIMES[time]
+    with OfSomeTime(model_registry_server.url.removeprefix("http://")) as server:
+        server.versions = versions
         made = register(str(image), f"http://{server.host}", name=name)
         again = register(str(image), f"http://{server.host}", name=name)
 
     assert (made.changed, again.changed) == (True, False)
     assert [artifact["uri"] for artifact in artifacts(model_registry_server, name)] == [f"oci://{image}"]
+    asked = [version_of(request.path) for request in server.requests]
+    assert asked[0] == "v1"
+    assert set(asked) == {"v1", chosen}
 
 
 def test_server_of_a_version_that_nobody_knows_is_named(
     image: Reference, model_registry_server: ModelRegistryServer
 ) -> None:
-    with OtherVersion(model_registry_server.url.removeprefix("http://")) as server:
-        server.version = "v9"
+    with OfSomeTime(model_registry_server.url.removeprefix("http://")) as server:
+        server.versions = {"v9": SERVED, "v1alpha3": "410 Gone"}
         with pytest.raises(ModelRegistryError, match=r"no Model Registry's API \(v1 or v1alpha3\)"):
             register(str(image), f"http://{server.host}", name="unspoken")
 

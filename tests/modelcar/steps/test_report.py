@@ -187,6 +187,29 @@ def test_a_run_that_was_ended_is_not_called_done() -> None:
         assert not write(running, Found(records, complete=True)).failed
 
 
+@pytest.mark.parametrize(
+    ("serve_as", "done", "failed"),
+    [
+        # Without a Model Registry, register has nothing to do, and leaves no record.
+        ("", {"preflight", "stream", "mirror", "register"}, False),
+        ("", {"preflight", "stream", "mirror"}, True),
+        ("", {"preflight", "stream"}, True),
+        ("tiny", {"preflight", "stream", "mirror", "register"}, True),
+        ("tiny", {"preflight", "stream", "mirror", "register", "serve"}, False),
+    ],
+)
+def test_run_whose_last_step_ended_well_is_done(serve_as: str, done: set[str], failed: bool) -> None:
+    """Kubeflow 2.14 says RUNNING of it, if the condition that comes last was not met."""
+    records = [record("preflight", 0, 5), record("stream", 60, 70, image=IMAGE)]
+    run = EndedRun("run-1", "RUNNING", model="a/b", serve_as=serve_as)
+
+    report = write(run, Found(records, complete=True, done=frozenset(done)))
+
+    assert report.failed is failed
+    assert report.image == ("" if failed else IMAGE)
+    assert report.markdown.startswith("# The run was ended" if failed else "# a/b is there")
+
+
 def test_unexplained_failure_says_where_to_look() -> None:
     done = write(EndedRun("run-1", "FAILED", "Kubeflow's *words*"), Found())
 

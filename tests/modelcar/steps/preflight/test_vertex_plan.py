@@ -14,6 +14,7 @@ from modelcar.steps.preflight.vertex import VertexPreflight, VertexRequest, page
 from modelcar.steps.preflight.vertex_server import Server, Wishes, complete, context_length, timeout_seconds
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
+from tests.parts.steps import stream
 
 MODEL = "org/tiny"
 WEIGHTS = bytes(2_000_000)
@@ -79,6 +80,9 @@ def test_a_run_that_can_succeed_is_planned_with_its_server(asked: dict[str, Any]
         ({"max_layer_size": 1_000_000}, "model: model.safetensors makes a layer of"),
         ({"registered_name": 'a "name"'}, "cannot be a model's name in Vertex AI"),
         ({"serving_container": {"image": 1}}, "serving_container is no container that Vertex AI takes"),
+        ({"serving_container": {"command": 5}}, "serving_container is no container that Vertex AI takes: command"),
+        ({"serving_container": {"command": "vllm"}}, "serving_container is no container that Vertex AI takes: command"),
+        ({"serving_container": {"env": 5}}, "serving_container is no container that Vertex AI takes: env"),
         ({"model": "org/none"}, "model: "),
     ],
 )
@@ -135,6 +139,15 @@ def test_an_adapter_is_refused(asked: dict[str, Any], hub: Hub) -> None:
     hub.publish("org/adapter", {"adapter_config.json": settings, "adapter_model.safetensors": _safetensors(WEIGHTS)})
 
     assert "server: it is an adapter of org/base" in said(plan(asked, model="org/adapter"), "refusal")
+
+
+def test_a_serving_image_that_holds_a_model_is_refused_unless_it_may(
+    asked: dict[str, Any], plain_registry: Registry
+) -> None:
+    other = str(stream(MODEL, f"{plain_registry.host}/models/other:1").image)
+
+    assert "serving image: the base image" in said(plan(asked, serving_image=other), "refusal")
+    assert said(plan(asked, serving_image=other, allow_base_models=True), "refusal") == ""
 
 
 def test_what_follows_from_a_large_model_completes_the_server() -> None:

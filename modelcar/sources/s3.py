@@ -1,72 +1,25 @@
-"""Folders and buckets with a model's files."""
+"""Buckets with a model's files, of any S3 server."""
 
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from modelcar import pod
 from modelcar.errors import SourceError, SourceUnwellError
+from modelcar.sources.shelf import READ_BYTES, name_of
 
-READ_BYTES = 1 << 20
 ATTEMPTS = 5
-_S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>.*))?")
+_S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>[^?]*))?(\?(?P<query>.*))?")
+_QUERY = {"endpoint": "AWS_S3_ENDPOINT", "defaultRegion": "AWS_DEFAULT_REGION"}
+"""How OpenShift AI's dashboard writes an object store's address and region into a Model Registry's entry."""
+
 _LOGIN = (
     "Give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or in the Secret that the pipeline's "
     "source_secret names"
 )
-
-
-class FolderShelf:
-    """A folder of this machine.
-
-    Args:
-        folder: The folder.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder).expanduser()
-        name = _name(self._folder.absolute().name)
-        self.uri, self.model = f"file:{name}", f"local/{name}"
-
-    def sizes(self) -> Mapping[str, int]:
-        """Returns the files' sizes by their paths; folders that are hidden, such as .git, are not looked into.
-
-        Raises:
-            SourceError: It is no folder, or may not be read.
-        """
-        if not self._folder.is_dir():
-            raise SourceError(f"there is no folder {self._folder}", "Name the folder that holds the model's files")
-        found = {}
-        for place, folders, names in os.walk(self._folder, onerror=_refuse):
-            folders[:] = [one for one in folders if not one.startswith(".")]
-            for file in (Path(place, name) for name in names):
-                # A file that is a link is what it leads to, as in Hugging Face's own cache.
-                if file.is_file():
-                    found[file.relative_to(self._folder).as_posix()] = file.stat().st_size
-        return found
-
-    def read(self, path: str, start: int, end: int) -> Iterator[bytes]:
-        """Gives the bytes of a file from an offset to before another.
-
-        Raises:
-            SourceError: It cannot be read.
-        """
-        try:
-            with open(self._folder / path, "rb", buffering=0) as file:
-                file.seek(start)
-                while start < end and (chunk := file.read(min(READ_BYTES, end - start))):
-                    start += len(chunk)
-                    yield chunk
-        except OSError as error:
-            raise SourceError(f"cannot read {self._folder / path}: {error.strerror}") from None
-        if start < end:
-            raise SourceError(f"{self._folder / path} became shorter while it was read", "Run again once it is whole")
-
-    def close(self) -> None:
-        """Does nothing."""
 
 
 class S3Shelf:
@@ -76,7 +29,7 @@ class S3Shelf:
     for AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_S3_ENDPOINT and AWS_DEFAULT_REGION.
 
     Args:
-        uri: s3://bucket/prefix.
+        uri: s3://bucket/prefix, with `?endpoint=…&defaultRegion=…` where it is not that of the login.
 
     Raises:
         SourceError: It is no such address.
@@ -89,7 +42,13 @@ class S3Shelf:
         self._bucket, prefix = match["bucket"], (match["prefix"] or "").strip("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self.uri = f"s3://{self._bucket}/{prefix}".rstrip("/")
-        self.model = f"{_name(self._bucket)}/{_name(prefix.rpartition('/')[2] or self._bucket)}"
+        self.model = f"{name_of(self._bucket)}/{name_of(prefix.rpartition('/')[2] or self._bucket)}"
+        given = dict(parse_qsl(match["query"] or ""))
+        if unknown := given.keys() - _QUERY.keys():
+            raise SourceError(
+                f"{uri!r} says {min(unknown)}, which means nothing here", "Write it as s3://bucket/folder"
+            )
+        self._given = {_QUERY[name]: value for name, value in given.items()}
         self._made: Any = None
 
     @property
@@ -99,11 +58,11 @@ class S3Shelf:
             import boto3
             from botocore.config import Config
 
-            endpoint = _setting("AWS_S3_ENDPOINT") or _setting("AWS_ENDPOINT_URL_S3") or _setting("AWS_ENDPOINT_URL")
+            endpoint = self._setting("AWS_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
             self._made = boto3.client(
                 "s3",
                 endpoint_url=endpoint or None,
-                region_name=_setting("AWS_DEFAULT_REGION") or _setting("AWS_REGION") or "us-east-1",
+                region_name=self._setting("AWS_DEFAULT_REGION", "AWS_REGION") or "us-east-1",
                 aws_access_key_id=_setting("AWS_ACCESS_KEY_ID") or None,
                 aws_secret_access_key=_setting("AWS_SECRET_ACCESS_KEY") or None,
                 aws_session_token=_setting("AWS_SESSION_TOKEN") or None,
@@ -115,6 +74,9 @@ class S3Shelf:
                 ),
             )
         return self._made
+
+    def _setting(self, *names: str) -> str:
+        return next((value for name in names if (value := self._given.get(name) or _setting(name))), "")
 
     def sizes(self) -> Mapping[str, int]:
         """Returns the objects' sizes by their paths below the prefix.
@@ -171,6 +133,10 @@ class S3Shelf:
                 f"cannot {doing} {self.uri}: {' '.join(str(error).split())}", "Check AWS_S3_ENDPOINT and the network"
             ) from None
 
+    def hashes(self) -> Mapping[str, str]:
+        """Knows none: what S3 calls an ETag is a hash of parts, if at all."""
+        return {}
+
     def close(self) -> None:
         """Ends all reads."""
         if self._made is not None:
@@ -183,11 +149,3 @@ def _setting(name: str) -> str:
         return (pod.SECRETS / "source" / name).read_text().strip()
     except (OSError, UnicodeDecodeError):
         return os.environ.get(name, "")
-
-
-def _name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "model"
-
-
-def _refuse(error: OSError) -> None:
-    raise SourceError(f"cannot read {error.filename}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""Models of one's own: files that no Hub publishes, in a folder or a bucket.
+"""Models of one's own: files that no Hub publishes, in a folder, a claim, a bucket or a registry.
 
 Nobody published their hashes. The first reading makes the list of them; the model's commit is the hash of that list, so
 the same files are the same commit wherever they lie, and whoever reads them later reads these bytes or is told. What
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
@@ -21,6 +21,7 @@ from modelcar.errors import SelectionError
 from modelcar.hub.card import described_by_card
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.progress import Progress
+from modelcar.sources.shelf import Shelf
 
 MAX_FILES = 100_000
 _READERS = 4
@@ -29,27 +30,6 @@ _CREATED = datetime.fromtimestamp(0, UTC)
 """The files' own times say when somebody copied them: content decides, not time."""
 
 _MAX_CARD_BYTES = 1 << 20
-
-
-class Shelf(Protocol):
-    """Place with files that nobody published.
-
-    Attributes:
-        uri: What a person calls it; no part of a path on this machine is in it.
-        model: What a model's id would be, `somewhere/name`.
-    """
-
-    uri: str
-    model: str
-
-    def sizes(self) -> Mapping[str, int]:
-        """Returns the files' sizes by their paths."""
-
-    def read(self, path: str, start: int, end: int) -> Iterator[bytes]:
-        """Gives the bytes of a file from an offset to before another."""
-
-    def close(self) -> None:
-        """Ends all reads."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +105,8 @@ class OwnSource:
             raise SelectionError(f"there are no files in {self._shelf.uri}", "Name the folder that holds the model's")
         if len(sizes) > MAX_FILES:
             raise SelectionError(f"{self._shelf.uri} holds more than {MAX_FILES} files", "Name the model's own folder")
-        with Progress("hash", sum(sizes.values())) as progress, ThreadPoolExecutor(_READERS) as pool:
-            hashes = list(pool.map(lambda path: self._hash(path, sizes[path], progress), sizes))
-        files = tuple(
-            PublishedFile(path=path, size=size, sha256=sha256)
-            for (path, size), sha256 in zip(sizes.items(), hashes, strict=True)
-        )
+        hashes = self._hashes(sizes)
+        files = tuple(PublishedFile(path=path, size=size, sha256=hashes[path]) for path, size in sizes.items())
         commit = commit_of(files)
         if revision != "main" and not commit.startswith(revision):
             raise SelectionError(
@@ -144,6 +120,16 @@ class OwnSource:
             files=files,
             **self._described(sizes),
         )
+
+    def _hashes(self, sizes: Mapping[str, int]) -> Mapping[str, str]:
+        known = self._shelf.hashes()
+        unknown = [path for path in sizes if path not in known]
+        if not unknown:
+            return known
+        total = sum(sizes[path] for path in unknown)
+        with Progress("hash", total) as progress, ThreadPoolExecutor(_READERS) as pool:
+            found = list(pool.map(lambda path: self._hash(path, sizes[path], progress), unknown))
+        return {**known, **dict(zip(unknown, found, strict=True))}
 
     def _hash(self, path: str, size: int, progress: Progress) -> str:
         digest = hashlib.sha256()

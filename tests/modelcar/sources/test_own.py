@@ -10,7 +10,7 @@ from modelcar import pod
 from modelcar.attestation.keys import PublicKey
 from modelcar.errors import ModelcarError, SelectionError, SourceError, WrongBytesError
 from modelcar.hub.selection import Selection
-from modelcar.hub.source import is_own, open_source
+from modelcar.sources.opening import is_own, open_source
 from modelcar.steps.verify.result import Outcome
 from modelcar.steps.verify.verify import verify
 from tests.parts.registries import Registry
