@@ -43,7 +43,7 @@ test-models: setup ## make tiny models of each class, and load them with the lib
 	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
-cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
+cluster-parts: setup ## install and build what the test cluster is made of (some half an hour, once)
 	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \

@@ -4,10 +4,10 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -100,6 +100,35 @@ class _TlsAdapter(HTTPAdapter):
 
 
 @dataclass(frozen=True)
+class Place:
+    """An address that is asked for many parts: what is the same each time, half of the work, is done once.
+
+    Attributes:
+        url: The address.
+        session: Sends the requests.
+        request: A request without headers of its own.
+        settings: Proxies and authorities, as the environment has them.
+    """
+
+    url: str
+    session: Session
+    request: requests.PreparedRequest
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, session: Session, url: str) -> Self:
+        """Prepares requests to an address."""
+        settings = session.merge_environment_settings(url, {}, True, None, None)
+        return cls(url, session, session.prepare_request(requests.Request("GET", url)), settings)
+
+    def get(self, headers: Mapping[str, str]) -> requests.Response:
+        """Asks for what is there; the body is left to be read."""
+        request = self.request.copy()
+        request.headers.update(headers)
+        return self.session.send(request, timeout=TIMEOUT_SECONDS, **self.settings)
+
+
+@dataclass(frozen=True)
 class Transport:
     """Transport of a Hub's files, shared by all that are read.
 
@@ -136,6 +165,7 @@ class HubFile:
         self._read_ahead = transport.read_ahead
         self._xet = transport.xet
         self._link = ""
+        self._place: Place | None = None
         self._chunk_bytes = MIN_CHUNK_BYTES
         self._asking = threading.Lock()
 
@@ -245,14 +275,18 @@ class HubFile:
         if _origin(url) != _origin(self._url):
             # requests takes the token off a redirect to another host, and it stays off.
             identity.pop("authorization", None)
-        return self._session.get(url, headers={**identity, **headers}, stream=True, timeout=TIMEOUT_SECONDS)
+        place = self._place
+        if place is None or place.url != url:
+            place = self._place = Place.of(self._session, url)
+        return place.get({**identity, **headers})
 
     def _check(self, response: requests.Response) -> None:
         status = response.status_code
         if status in (requests.codes.ok, requests.codes.partial_content):
             return
         host = urlsplit(response.url).netloc
-        if response.history and status in _ENDED_LINK:
+        # Also of a link that another part of the file was given a moment ago.
+        if status in _ENDED_LINK and (response.history or _origin(response.url) != _origin(self._url)):
             raise HubUnwellError(
                 f"{host} rejected the Hub's signed link to {self} ({status}): it has expired",
                 "Check the clock of this machine",

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import SplitResult, urldefrag, urljoin, urlsplit
 
 import requests
 
@@ -45,6 +45,8 @@ class Connection:
 
     def __init__(self, host: str, repository: str = "") -> None:
         self.host = host
+        self._repository = repository
+        self._other_name = ""
         self.settings = registries_conf.settings_of(host, repository)
         self.certificate_is_checked = True
         self.on_pressure: Callable[[], None] = _nobody
@@ -173,7 +175,10 @@ class Connection:
         code = response.status_code
         asked = f"{response.request.method} {urlsplit(response.url).path}"
         said = self.login.cleaned(error_format.server_message(response), scope)
-        what, wait = f"{self.host} answered {code} to {asked}: {said}", retry_after(response)
+        wait, led = retry_after(response), ""
+        if self._other_name and code in status.LOST:
+            led = f" (it sent us to {self._other_name}, another host; asked for here)"
+        what = f"{self.host} answered {code} to {asked}: {said}{led}"
         error: RegistryError
         if not status.may_pass(code):
             error = RegistryError(what)
@@ -220,19 +225,23 @@ class Connection:
     def _on_this_registry(self, url: str) -> str:
         """Returns an address with TLS, if the registry has it; hosts have no case, and need not name their usual
         port.
+
+        A registry behind a front need not know the name by which it is asked. What it calls an upload of this
+        repository at another one is here as well: nothing is sent there.
         """
+        here, there, leaves_tls = urlsplit(self.origin), urlsplit(url), False
         try:
-            url = with_tls(self.origin, url)
+            there = urlsplit(with_tls(self.origin, url))
         except RegistryError:
-            raise RegistryError(
-                f"{self.host} sent us from TLS to plain HTTP at {urlsplit(url).netloc.rpartition('@')[2]}; not followed"
-            ) from None
-        if _authority(url) == _authority(self.origin):
-            return url
-        # A registry behind another name may know itself by that one.
-        if _authority(url) == _authority(f"{urlsplit(self.origin).scheme}://{self.host}"):
-            return urlsplit(url)._replace(netloc=urlsplit(self.origin).netloc).geturl()
-        raise RegistryError(f"{self.host} sent us to another host, {urlsplit(url).netloc}; not followed")
+            leaves_tls = True
+        if not leaves_tls and _authority(there) == _authority(here):
+            return there.geturl()
+        if _authority(there) != _authority(urlsplit(f"{here.scheme}://{self.host}")):
+            if not there.path.startswith(f"/v2/{self._repository}/blobs/uploads/"):
+                way = "from TLS to plain HTTP at" if leaves_tls else "to another host,"
+                raise RegistryError(f"{self.host} sent us {way} {_host(there)}; not followed")
+            self._other_name = _host(there)
+        return there._replace(scheme=here.scheme, netloc=here.netloc).geturl()
 
     def _tell_wait(self, seconds: float) -> None:
         with self._lock:
@@ -300,6 +309,9 @@ def _nobody() -> None:
     """Tells nobody."""
 
 
-def _authority(url: str) -> tuple[str, int | None]:
-    there = urlsplit(url)
-    return name_of(there.netloc.rpartition("@")[2]), there.port or _DEFAULT_PORTS.get(there.scheme)
+def _host(url: SplitResult) -> str:
+    return url.netloc.rpartition("@")[2]
+
+
+def _authority(url: SplitResult) -> tuple[str, int | None]:
+    return name_of(_host(url)), url.port or _DEFAULT_PORTS.get(url.scheme)

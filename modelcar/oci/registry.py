@@ -18,7 +18,7 @@ from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.listing import list_referrers
 from modelcar.oci.reference import Reference
 from modelcar.oci.stored import Stored as Stored
-from modelcar.oci.stored import media_type_of
+from modelcar.oci.stored import media_type_of, understood
 from modelcar.oci.upload import Upload
 from modelcar.retries import pause, retrying
 
@@ -104,7 +104,7 @@ class Repository:
         """Returns the manifest or index under a tag or digest; None if there is none.
 
         A registry that refuses to show it, but lets us do other things in the repository, has none: Artifactory answers
-        so.
+        so. Whatever else it answers, it has none if it says so when it is asked for the head alone.
 
         Raises:
             WrongBytesError: What came back is not what the digest says.
@@ -112,10 +112,18 @@ class Repository:
         """
         try:
             return self._read_manifest(version)
-        except CredentialsError as refusal:
-            if refusal.status != requests.codes.forbidden or not self._may_do_other_things():
+        except RegistryError as error:
+            allowed = error.status == requests.codes.forbidden and self._may_do_other_things()
+            if not (allowed or (error.status and self._is_absent(version))):
                 raise
             return None
+
+    def _is_absent(self, version: str) -> bool:
+        try:
+            path = self._path(f"manifests/{version}")
+            return self._connection.send("HEAD", path, self._scope, headers=_ACCEPT).status_code in status.ABSENT
+        except RegistryError:
+            return False
 
     def manifest(self, version: str) -> Stored:
         """Returns the manifest or index under a tag or digest.
@@ -150,7 +158,7 @@ class Repository:
                 f"{self._name(version)} came back as {stored.digest}, and was sent as {sent}",
                 "Something on the way alters it: check proxies",
             )
-        return self._understood(stored, version)
+        return understood(stored, self._name(version))
 
     @retrying
     def put_manifest(self, stored: Stored, version: str) -> bool:
@@ -165,7 +173,7 @@ class Repository:
             )
         path = self._path(f"manifests/{version}")
         headers = {"Content-Type": stored.media_type}
-        answers = status.SUCCESS | {400, 404}
+        answers = status.NO_REFUSAL | {400, 404}
         written = self._connection.request("PUT", path, self._scope, answers, headers=headers, body=stored.content)
         if written.status_code not in status.SUCCESS and error_format.codes(written) & _NOT_THERE_YET:
             error = RegistryUnwellError(
@@ -175,7 +183,9 @@ class Repository:
             )
             error.status = written.status_code
             raise error
-        self._connection.checked(written, self._scope, status.SUCCESS)
+        is_plain = written.status_code in status.SUCCESS or written.status_code not in status.NO_REFUSAL
+        if is_plain or not self._keeps(stored.content):
+            self._connection.checked(written, self._scope, status.SUCCESS)
         arrived = written.headers.get("Docker-Content-Digest", "").lower()
         if spec.contradicts(arrived, stored.content) and not self._keeps(stored.content):
             raise RegistryUnwellError(f"{self._name(version)} was stored as {arrived}, not {stored.digest}")
@@ -387,12 +397,3 @@ class Repository:
     def _name(self, version: str) -> str:
         separator = "@" if spec.is_digest(version) else ":"
         return f"{self.reference.registry}/{self.reference.repository}{separator}{version}"
-
-    def _understood(self, stored: Stored, version: str) -> Stored:
-        if stored.media_type not in (*spec.INDEXES, *spec.MANIFESTS):
-            raise RegistryError(f"{self._name(version)} is no image, but {stored.media_type or 'untyped'}")
-        try:
-            stored.annotations()
-        except RegistryError as error:
-            raise RegistryError(f"{self._name(version)} is malformed: {error}") from None
-        return stored

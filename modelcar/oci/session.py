@@ -2,6 +2,7 @@
 
 import http.client
 import time
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -10,6 +11,7 @@ import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
 from modelcar.errors import RegistryError
+from modelcar.oci import status
 from modelcar.oci.addresses import Guard, name_of
 from modelcar.oci.sockets import LiveSockets, TooSlowError
 from modelcar.oci.trust import WatchedAdapter, tls_context
@@ -69,7 +71,7 @@ class Session(requests.Session):
         is_streamed = options.pop("stream", False)
         response = super().send(request, stream=True, **options)
         if not is_streamed:
-            keep(response)
+            _keep_written(response) if _is_written(response) else keep(response)
         return response
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
@@ -143,6 +145,25 @@ def keep(response: requests.Response) -> None:
             raise RegistryError(f"{_host(response.url)} answers too slowly to be waited for") from None
         raise requests.exceptions.ConnectionError(error) from None
     response._content, response._content_consumed = bytes(content), True  # type: ignore[attr-defined]
+
+
+def _is_written(response: requests.Response) -> bool:
+    """Tells whether an answer says that something was written; a token is asked for with a form, and is no such."""
+    method = response.request.method
+    asked = method in ("PATCH", "PUT", "DELETE") or (method == "POST" and not response.request.body)
+    return asked and response.status_code in status.NO_REFUSAL
+
+
+def _keep_written(response: requests.Response) -> None:
+    """Reads an answer of which nothing but its head counts; it may have no end, or another than it says."""
+    headers = response.headers
+    tells_its_end = "Content-Length" in headers or "Transfer-Encoding" in headers
+    if tells_its_end or headers.get("Connection", "").lower() == "close":
+        with suppress(requests.exceptions.ConnectionError):
+            keep(response)
+            return
+    response.close()
+    response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
 
 
 def is_too_slow(error: BaseException) -> bool:

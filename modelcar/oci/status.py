@@ -8,6 +8,9 @@ go-containerregistry accept.
 SUCCESS = frozenset({200, 201, 202, 203, 204})
 """The request was done. A 205 or 206 to a write means nothing that we know."""
 
+NO_REFUSAL = frozenset(range(200, 400)) - {301, 302, 303, 307, 308}
+"""Answers to bytes or a manifest after which containers/image goes on: their digest shows whether they were kept."""
+
 REFUSED = frozenset({401, 403})
 """Statuses for who may not; Artifactory also gives them to what is not there."""
 

@@ -75,6 +75,25 @@ def media_type_of(header: str, content: bytes) -> str:
     return media_type if media_type in (*spec.INDEXES, *spec.MANIFESTS) else _said_by(content) or media_type
 
 
+def understood(stored: Stored, name: str) -> Stored:
+    """Returns a document, which must be an image.
+
+    Args:
+        stored: The document.
+        name: What it was asked for by, for errors.
+
+    Raises:
+        RegistryError: It is no image, or a malformed one.
+    """
+    if stored.media_type not in (*spec.INDEXES, *spec.MANIFESTS):
+        raise RegistryError(f"{name} is no image, but {stored.media_type or 'untyped'}")
+    try:
+        stored.annotations()
+    except RegistryError as error:
+        raise RegistryError(f"{name} is malformed: {error}") from None
+    return stored
+
+
 def _said_by(content: bytes) -> str:
     try:
         document = json.loads(content)

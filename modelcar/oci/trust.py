@@ -10,6 +10,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import PoolManager
@@ -24,6 +25,9 @@ CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 _BLOCK_BYTES = 1 << 20
 _CONNECTIONS = 64
 """Connections that are kept open to each host: the most layers in flight, with what is asked meanwhile."""
+
+
+_SINGLE = ("Location", "Content-Type", "Docker-Content-Digest", "Range", "Content-Range", "Retry-After")
 
 
 class WatchedAdapter(HTTPAdapter):
@@ -55,6 +59,14 @@ class WatchedAdapter(HTTPAdapter):
         made = super().proxy_manager_for(proxy, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
         self._watch(made, None)
         return made
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Makes the answer; of a header that has one value, and came several times, the first counts."""
+        response = super().build_response(req, resp)
+        for name in _SINGLE:
+            if len(values := resp.headers.getlist(name)) > 1:
+                response.headers[name] = values[0]
+        return response
 
     def _watch(self, manager: PoolManager, guard: Guard | None) -> None:
         manager.pool_classes_by_scheme = pool_classes(guard, self._live)

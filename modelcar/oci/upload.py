@@ -125,7 +125,7 @@ class Upload:
         )
         self._check_login(response)
         self._check_place(response)
-        if response.status_code not in status.SUCCESS:
+        if response.status_code not in status.NO_REFUSAL:
             self._refused_size = size
             raise self._refusal_of_part(response)
         self._capabilities.chunked = True
@@ -343,10 +343,12 @@ class Upload:
         return f"/v2/{self._scope.repository}/blobs/{digest}"
 
     def _ending(self, digest: str) -> str:
-        if "digest" in parse_qs(urlsplit(self._location).query):
-            # Where the end of the upload was led to.
+        """Returns where the upload is ended: with the digest, unless it was led to a place that has it."""
+        place = urlsplit(self._location)
+        if any(parse_qs(place.query).get("digest", ())):
             return self._location
-        return self._location + ("&" if "?" in self._location else "?") + f"digest={digest}"
+        parts = [part for part in place.query.split("&") if part and part.partition("=")[0] != "digest"]
+        return place._replace(query="&".join([*parts, f"digest={digest}"])).geturl()
 
     def _check_place(self, response: requests.Response) -> None:
         if response.status_code in _MOVED and not self.offset and self._moves < _MAX_MOVES:

@@ -142,10 +142,11 @@ class BentRegistry(FaultProxy):
 
     Args:
         upstream: Host and port of the registry, which speaks plain HTTP.
+        address: Where it listens.
     """
 
-    def __init__(self, upstream: str) -> None:
-        super().__init__(upstream)
+    def __init__(self, upstream: str, *, address: str = "127.0.0.1") -> None:
+        super().__init__(upstream, address=address)
         self.registry = upstream
         self._bends: list[Bend] = []
         self._bending = threading.Lock()

@@ -92,16 +92,18 @@ class FaultProxy:
     Args:
         upstream: Host and port of the server.
         others: For servers that this one redirects to, their host and port and that of the proxy before them.
+        address: Where it listens; all of 127.0.0.0/8 is this machine.
 
     Attributes:
         arrived: Is called as each request arrives, before anything is done with it.
     """
 
-    def __init__(self, upstream: str, others: Mapping[str, str] | None = None) -> None:
+    def __init__(self, upstream: str, others: Mapping[str, str] | None = None, *, address: str = "127.0.0.1") -> None:
         self.requests: list[Seen] = []
         self.arrived: Callable[[], None] = lambda: None
         self._others = dict(others or {})
         self._upstream = upstream
+        self._address = address
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -112,7 +114,7 @@ class FaultProxy:
     @property
     def host(self) -> str:
         """Host and port for clients."""
-        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"{self._address}:{self._listener.getsockname()[1]}"
 
     @property
     def received(self) -> int:
@@ -122,7 +124,7 @@ class FaultProxy:
     def __enter__(self) -> Self:
         """Start to listen."""
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.bind((self._address, 0))
         self._listener.listen(128)
         self._start(self._accept)
         return self

@@ -117,6 +117,27 @@ def _list(body: bytes, following: str = "") -> Change:
     return lambda _: Answer(200, (("Content-Type", spec.INDEX), *link), body)
 
 
+def _informed(*codes: int) -> Change:
+    """Makes a bend send answers before the answer."""
+    return lambda answer: replace(answer, informing=codes)
+
+
+def _twice(*names: str) -> Change:
+    """Makes a bend send headers twice."""
+    return lambda answer: replace(
+        answer, headers=(*answer.headers, *(header for header in answer.headers if header[0].lower() in names))
+    )
+
+
+def _body(content: bytes, **changed: str | None) -> Change:
+    """Makes a bend put something into an answer that has no need of it."""
+    return lambda answer: replace(answer, body=content).with_headers(**{"Content_Length": None, **changed})
+
+
+def _old(answer: Answer) -> Answer:
+    return replace(answer, version="1.0").with_headers(Connection="close")
+
+
 def _led(code: int, methods: str, path: str, name: str) -> Way:
     """Sends each such request elsewhere first: to the same path, which then knows it by its query."""
     return Way(f"{code} for {name}", (lambda registry: registry.redirect_once(code, methods, path),))
@@ -138,6 +159,8 @@ NUMBERS = [
         for name, (method, path) in _WRITES.items()
         for one in _each((200, 201, 202, 203, 204), f"{{}} to {name}", method, path, status)
     ),
+    *_each((205, 206, 207, 226, 299, 300, 304), "{} to PATCH", "PATCH", UPLOADS, status),
+    *_each((205, 206, 207, 226, 299, 300, 304), "{} to PUT of a manifest", "PUT", MANIFESTS, status),
     *_each((202, 203, 204), "{} to HEAD of what is there", "HEAD", BLOBS, _instead_of(200)),
     *_each(
         (400, 401, 403, 405, 410, 416, 500, 501), "{} to HEAD of what is not there", "HEAD", BLOBS, _instead_of(404)
@@ -159,6 +182,13 @@ PLACES = [
     way("Location with a fragment", "POST|PATCH", UPLOADS, _location(lambda url: url + "#here")),
     way("Location in capital letters", "POST|PATCH", UPLOADS, _location(lambda url: url.replace("http:", "HTTP:"))),
     way("Location with spaces around", "POST|PATCH", UPLOADS, _location(lambda url: f"  {url}  ")),
+    way(
+        "Location at another name", "POST|PATCH", UPLOADS, _location(lambda url: url.replace("127.0.0.1", "localhost"))
+    ),
+    way("Location within", "POST|PATCH", UPLOADS, _location(partial(re.sub, r"//[^/]*", "//registry.invalid:5000"))),
+    way("Location without its port", "POST|PATCH", UPLOADS, _location(partial(re.sub, r":[0-9]+/", "/"))),
+    way("Location twice", "POST|PATCH|PUT", "/v2/", _twice("location")),
+    way("Location with an empty digest", "POST|PATCH", UPLOADS, _query("digest=")),
     way("no Location after the bytes", "PATCH", UPLOADS, headers(Location=None)),
     way("an empty Location after the bytes", "PATCH", UPLOADS, headers(Location="")),
     way("no Location of a blob", "PUT", UPLOADS, headers(Location=None)),
@@ -198,6 +228,14 @@ HEADERS = [
     way("zipped manifests", "GET", MANIFESTS, _zipped),
     way("a least length of chunks", "POST", UPLOADS, headers(OCI_Chunk_Min_Length=str(5 * MIB))),
     way("a least length of chunks that is none", "POST", UPLOADS, headers(OCI_Chunk_Min_Length="5 MiB")),
+    way("Early Hints", ".*", "/v2/", _informed(103)),
+    way("Processing before the bytes are kept", "PATCH|PUT", "/v2/", _informed(102, 102)),
+    way("HTTP 1.0", ".*", "/v2/", _old),
+    way("headers twice", ".*", "/v2/", _twice("docker-content-digest", "content-type", "range")),
+    way("no end of answers to writes", "POST|PATCH|PUT|DELETE", "/v2/", _framed("none")),
+    way("words to writes", "POST|PATCH|PUT", "/v2/", _body(b"fine", Content_Type="text/plain")),
+    way("less than announced to writes", "POST|PATCH|PUT", "/v2/", headers(Content_Length="10", Connection="close")),
+    way("words to writes that are not zipped", "POST|PATCH|PUT", "/v2/", _body(b"fine", Content_Encoding="gzip")),
     way("warnings", ".*", ALL, headers(Warning='299 - "deprecated"')),
 ]
 
@@ -237,6 +275,7 @@ ALWAYS = [
     ),
     *_each((202, 400, 401, 403, 404, 405, 500), "{} to DELETE", "DELETE", "/v2/", error, asks=False),
     *_each((200, 201, 204, 401, 403, 404, 405, 500), "{} to the greeting", "GET", GREETING, error, asks=False),
+    *_each((400, 401, 405, 406, 410, 500, 501), "{} to GET of what is not there", "GET", MANIFESTS, _instead_of(404)),
     way("a greeting that is a page", "GET", GREETING, lambda _: _PAGE, asks=False),
     *_each(
         (200, 204, 301, 400, 401, 403, 404, 405, 406, 500, 503), "{} to referrers", "GET", REFERRERS, error, asks=False

@@ -228,6 +228,15 @@ def test_link_that_ends_is_fetched_anew_for_what_is_left(hub: Hub, file: HubFile
     assert 1 < links_asked_for(hub) < 30
 
 
+def test_link_that_another_part_was_given_and_that_ended_is_no_refusal(file: HubFile) -> None:
+    """Between the question for it and its use there may be more time than it lasts."""
+    ended = requests.Response()
+    ended.status_code, ended.url = 403, "http://storage.example/cdn/part"
+
+    with pytest.raises(HubUnwellError, match="it has expired"):
+        file._check(ended)
+
+
 @pytest.mark.usefixtures("waits")
 def test_server_that_falls_silent_is_asked_again(hub: Hub, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "SILENCE_SECONDS", 0.5)

@@ -40,6 +40,9 @@ from tests.parts.skopeo.program import run_skopeo
 from tests.parts.steps import stream
 
 MODEL = "example/tiny-llama"
+NOBODY = "http://127.0.0.1:9/token"
+"""Token service that nobody reaches."""
+
 LARGE = 500_000
 """Bytes that only the shards' uploads have."""
 
@@ -609,8 +612,16 @@ class TestAddresses:
 
             assert stream(MODEL, f"{vanity.host}/{repository}:1").image.digest == expected
 
-    @pytest.mark.parametrize("offered", [("Negotiate", "Basic realm=x"), ("Negotiate, Basic realm=x",)])
-    def test_kerberos_before_passwords(
+    @pytest.mark.parametrize(
+        "offered",
+        [
+            ("Negotiate", "Basic realm=x"),
+            ("Negotiate, Basic realm=x",),
+            ("Basic realm=x", f"Bearer realm={NOBODY}"),
+            (f"Bearer realm={NOBODY}", "Basic realm=x"),
+        ],
+    )
+    def test_password_among_other_offers(
         self, offered: tuple[str, ...], basic_registry: BasicAuthRegistry, repository: str, isolated: Path,
         expected: str, monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
@@ -663,7 +674,7 @@ class TestSources:
         return list(requests.get(url + first, headers={"Accept": spec.MANIFEST}, timeout=600).json()["layers"])
 
     def test_sparse_index(
-        self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str,
+        self, bent: BentRegistry, plain_registry: Registry, repository: str, expected: str, waits: list[float],
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         """oc-mirror leaves out platforms, and keeps the index as it is."""

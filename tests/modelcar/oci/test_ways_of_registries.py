@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import count
+from random import randint
 
 import pytest
 import requests
@@ -28,7 +29,7 @@ SOURCE = "ways/source"
 WRITTEN = (
     "203 to POST",
     "200 to PATCH",
-    "204 to PUT of a blob",
+    "304 to PATCH",
     "202 to PUT of a manifest",
     "204 to HEAD of what is there",
     "405 to HEAD of what is not there",
@@ -36,25 +37,25 @@ WRITTEN = (
     "Location without scheme",
     "Location with an open query",
     "Location with a fragment",
-    "Location with spaces around",
+    "Location within",
     "307 for POST",
     "308 for PATCH",
     "307 for PUT of a blob",
-    "308 for PUT of a manifest",
+    "Location twice",
     "302 for PUT of a manifest",
     "no Range",
     "a digest of a new algorithm",
-    "a digest in capital letters",
     "a wrong digest of a manifest",
     "a least length of chunks",
-    "it closes after each answer",
+    "Early Hints",
+    "no end of answers to writes",
     "401 once to PATCH",
     "429 once to POST",
     "504 once to a blob that is kept all the same",
     "502 once to a manifest that is kept all the same",
     "501 to each HEAD of a blob",
     "415 to each PATCH",
-    "404 to the greeting",
+    "405 to GET of what is not there",
     "pages of referrers without end",
 )
 READ = (
@@ -128,6 +129,11 @@ def digest_of_tag(registry: Registry, repository: str) -> str:
     return answer.headers["Docker-Content-Digest"] if answer.ok else ""
 
 
+def bent_anew(registry: Registry) -> BentRegistry:
+    """Give a bent registry at an address that skopeo never saw: it remembers what lies where, and mounts it."""
+    return BentRegistry(registry.host, address=f"127.{randint(1, 254)}.{randint(0, 255)}.{randint(1, 254)}")
+
+
 def skopeo_copies(source: str, target: str) -> bool:
     """Tell whether skopeo copies an image: the bar."""
     tls = ["--src-tls-verify=false", "--dest-tls-verify=false"]
@@ -150,7 +156,7 @@ def test_image_is_written(
     step: str, way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]
 ) -> None:
     source, theirs = f"{plain_registry.host}/{SOURCE}:1", f"{repository}/by-skopeo"
-    with BentRegistry(plain_registry.host) as bent:
+    with bent_anew(plain_registry) as bent:
         way.bend(bent)
         bar = skopeo_copies(source, f"{bent.host}/{theirs}:1") and digest_of_tag(plain_registry, theirs) == expected
     with BentRegistry(plain_registry.host) as bent:
@@ -166,7 +172,7 @@ def test_image_is_written(
 @pytest.mark.parametrize("way", ways(FROM, READ))
 def test_image_is_read(way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]) -> None:
     target, theirs = f"{plain_registry.host}/{repository}:1", f"{repository}/by-skopeo"
-    with BentRegistry(plain_registry.host) as bent:
+    with bent_anew(plain_registry) as bent:
         way.bend(bent)
         bar = skopeo_copies(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/{theirs}:1")
     with BentRegistry(plain_registry.host) as bent:
