@@ -34,8 +34,9 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
 demo: setup ## take a small model the whole way on real parts, on this machine
 	$(BIN)/python -m tests.demo
 
+# Each process gets files that follow one another, so that what a file's tests share is mostly made once.
 test: setup check ## run the checks and all tests that need no cluster
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
 	test -d .venv-models || $(PYTHON) -m venv .venv-models
@@ -43,7 +44,7 @@ test-models: setup ## make tiny models of each class, and load them with the lib
 	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
-cluster-parts: setup ## install and build what the test cluster is made of (some twenty minutes, once)
+cluster-parts: setup ## install and build what the test cluster is made of (some half an hour, once)
 	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \

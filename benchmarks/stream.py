@@ -27,7 +27,7 @@ LARGE_FIGURES = (*(f"{name}_at_8_gib" for name in _SPEED), "stream_rss_mib_8")
 LARGE_SHARDS = 8
 HUGE_FIGURES = ("stream_48_gib_seconds", "stream_rss_mib_48", "stream_48_gib_disk_mib")
 HUGE_SHARDS = 12
-RSS_TARGET, DISK_TARGET = 160, 16
+RSS_TARGET, DISK_TARGET = 256, 16
 OURS = "`stream(model, A)`"
 BOTH = "`stream(model, A, mirror=B)`"
 SLOW = ", from a Hub that sends 1 Gbit/s in all"

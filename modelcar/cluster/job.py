@@ -33,6 +33,13 @@ Privilege = Literal["none", "nested", "privileged"]
 """Rights that a Job's container has beyond the step's own: none; to make user namespaces within one of the pod's own
 (OpenShift's SCC `nested-container`, from 4.20 on); or all, as the node's root."""
 
+# -P: in an image that begins in /, the claim's directory would be found first, for it is called modelcar.
+BUILD_PROGRAM = ("python3", "-P", "-m", "modelcar.steps.build_in_job")
+"""Program of a build in a Job, before its request; manifests/cluster lets privileged pods run no other."""
+
+BUILD_NAME = "modelcar-build"
+"""Beginning of the names of builds' Jobs and pods, and of no others; manifests/cluster lets nobody into such a pod."""
+
 _GIVEN_UP = "modelcar-pipelines/given-up"
 """Annotation of a Job that failed and shall make no further pod. Kueue suspends Jobs as well, until it admits them."""
 

@@ -66,6 +66,7 @@ class Login:
         self._challenge: Challenge | None = None
         self._origin = f"https://{host}"
         self._tokens: dict[Scope, _Token] = {}
+        self._useless: set[str] = set()
 
     @property
     def scheme(self) -> str:
@@ -79,7 +80,8 @@ class Login:
             return
         with self._lock:
             self._offered = [one.scheme for one in found]
-            self._challenge = challenge.choose(found)
+            useful = [one for one in found if one.scheme not in self._useless]
+            self._challenge = challenge.choose(useful or found)
             self._origin = response.url
 
     def headers(self, scope: Scope) -> dict[str, str]:
@@ -88,8 +90,25 @@ class Login:
             found = credentials.find(self.host, scope.repository)
             return {"Authorization": _basic(found)} if found else {}
         if self.scheme == "bearer":
-            return {"Authorization": f"Bearer {self._token(scope)}"}
+            try:
+                return {"Authorization": f"Bearer {self._token(scope)}"}
+            except RegistryError:
+                if not self._may_show_password(scope):
+                    raise
+            return self.headers(scope)
         return {}
+
+    def _may_show_password(self, scope: Scope) -> bool:
+        """Turns to the password, if the registry takes that too, for the rest of the run: its tokens are not to be
+        had.
+        """
+        found = credentials.find(self.host, scope.repository)
+        with self._lock:
+            if "basic" not in self._offered or not (found and found.password):
+                return False
+            self._useless.add("bearer")
+            self._challenge = Challenge("basic")
+            return True
 
     def forget(self, scope: Scope) -> None:
         """Drops the token for a scope, so that the next request asks for one with the credentials of that moment."""

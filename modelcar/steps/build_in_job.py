@@ -8,7 +8,7 @@ import sys
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.follow import follow_job
-from modelcar.cluster.job import Privilege, Work
+from modelcar.cluster.job import BUILD_PROGRAM, Privilege, Work
 from modelcar.cluster.task import TaskConfig
 from modelcar.errors import ClusterError
 from modelcar.records.step_record import StepRecord, recorded
@@ -58,7 +58,7 @@ def build_in_job(
         raise ClusterError("a Job needs a cluster, and there is none here", "Choose build_mode=pod")
     work = Work(
         STEP,
-        ["python3", "-m", "modelcar.steps.build_in_job", request.model_dump_json()],
+        [*BUILD_PROGRAM, request.model_dump_json()],
         task,
         service_account,
         image,

@@ -10,16 +10,18 @@ import pytest
 from kubernetes import client
 
 from modelcar.cluster import authorities
+from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
-from modelcar.cluster.job import Work, manifest
+from modelcar.cluster.job import BUILD_PROGRAM, Privilege, Work, manifest
 from modelcar.cluster.task import TaskConfig
 from modelcar.steps.build_in_job import SERVICE_ACCOUNT
+from modelcar.steps.preflight.admission import TrialPod, check_pod
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.executors import applied, take_back
 from tests.kubernetes.namespace import Namespace
 
 Json = dict[str, Any]
-PROGRAM = ["python3", "-m", "modelcar.steps.build_in_job", '{"directory": "/modelcar/example--m/0"}']
+PROGRAM = [*BUILD_PROGRAM, '{"directory": "/modelcar/example--m/0"}']
 OTHER_ACCOUNT = "default"
 
 
@@ -113,10 +115,12 @@ def test_authorities_that_the_launcher_joined_are_let_in(
 COMMANDS = {
     "a shell": ["sh", "-c", "id"],
     "other code": ["python3", "-c", "print()"],
-    "another module": ["python3", "-m", "http.server", "{}"],
-    "a file": ["python3", "/modelcar/evil.py", "modelcar.steps.build_in_job", "{}"],
+    "another module": ["python3", "-P", "-m", "http.server", "{}"],
+    "a module of the working directory": [PROGRAM[0], *PROGRAM[2:]],
+    "another option": ["python3", "-i", *PROGRAM[2:]],
+    "a file": ["python3", "-P", "/modelcar/evil.py", "modelcar.steps.build_in_job", "{}"],
     "more arguments": [*PROGRAM, "more"],
-    "fewer": PROGRAM[:3],
+    "fewer": PROGRAM[:4],
     "none": [],
     "our code in the arguments": ["sh", "-ec", "bootstrap", "archive", "packages", "version", *PROGRAM],
 }
@@ -164,6 +168,18 @@ CHANGES: dict[str, tuple[Callable[[Json], None], str]] = {
     ),
     "a mount beside it": (
         put("main.volumeMounts", [{"name": "models", "mountPath": "/modelcar/../usr/bin"}]),
+        "take the place of a program",
+    ),
+    "a setting that loads a library": (
+        put("main.volumeMounts", [{"name": "models", "mountPath": "/etc/ssl/openssl.cnf"}]),
+        "take the place of a program",
+    ),
+    "the settings beside the certificates": (
+        put("main.volumeMounts", [{"name": "models", "mountPath": "/etc/ssl"}]),
+        "take the place of a program",
+    ),
+    "Red Hat's settings of the same": (
+        put("main.volumeMounts", [{"name": "models", "mountPath": "/etc/pki/tls"}]),
         "take the place of a program",
     ),
     "a mount that looks so": (
@@ -272,3 +288,24 @@ def test_no_other_account_gets_what_the_namespace_is_open_for(privilege: str, pr
     alter(made)
 
     assert words in refused(project, made)
+
+
+@pytest.mark.parametrize(
+    ("privilege", "command", "verdict"),
+    [
+        ("privileged", (*BUILD_PROGRAM, "{}"), "ok"),
+        ("nested", (*BUILD_PROGRAM, "{}"), "ok"),
+        ("nested", (), "ok"),
+        # A step that brings its code along has its Job do so, which a privileged one may not.
+        ("privileged", (), "refusal"),
+    ],
+)
+def test_what_preflight_tries_is_judged_as_the_build_is(
+    privilege: Privilege, command: tuple[str, ...], verdict: str, project: Namespace, cluster: AnyCluster
+) -> None:
+    trial = TrialPod({}, SERVICE_ACCOUNT, privilege, cluster.image, command)
+
+    found = check_pod(Cluster(project.api, project.name), trial)
+
+    assert found.verdict == verdict, found
+    assert verdict == "ok" or "modelcar compile --image" in found.what

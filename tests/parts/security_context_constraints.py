@@ -90,8 +90,8 @@ def admission(usable: tuple[Constraints, ...], pod: dict[str, Any]) -> tuple[int
     """
     why = {scc.name: scc.refusals(pod) for scc in usable}
     if any(not refusals for refusals in why.values()):
-        return 201, {**pod, "metadata": {"name": "modelcar-preflight-x"}}
+        return 201, {**pod, "metadata": {"name": "modelcar-build-preflight-x"}}
     said = ", ".join(f"provider {name}: {refusal}" for name, refusals in why.items() for refusal in refusals)
     judged = f"unable to validate against any security context constraint: [{said}]"
-    message = f'pods "modelcar-preflight-x" is forbidden: {judged}'
+    message = f'pods "modelcar-build-preflight-x" is forbidden: {judged}'
     return 403, {"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": message}

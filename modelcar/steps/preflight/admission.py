@@ -1,12 +1,12 @@
 """Questions to the API server itself, which judges a pod without making it (a dry run)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors, server_message
-from modelcar.cluster.job import NESTED_POD_SECURITY, NESTED_SECURITY, Privilege
+from modelcar.cluster.job import BUILD_NAME, NESTED_POD_SECURITY, NESTED_SECURITY, Privilege
 from modelcar.errors import ClusterError
 from modelcar.steps.preflight.finding import Finding
 
@@ -19,7 +19,8 @@ JOB_NEEDS = (
 
 _ABOUT_JOB, _ABOUT_POD = "build Job", "build pod"
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:(?P<namespace>[^:]+):(?P<name>[^:]+)")
-_TRIAL_NAME = re.compile(r'^pods "modelcar-preflight-[^"]*" is forbidden: ')
+_TRIAL = f"{BUILD_NAME}-preflight-"
+_TRIAL_NAME = re.compile(rf'^pods "{_TRIAL}[^"]*" is forbidden: ')
 _QUOTA = re.compile(
     r"exceeded quota: (?P<name>[^,]+), requested: (?P<requested>.*), used: .*, limited: (?P<limited>.*)"
 )
@@ -47,21 +48,24 @@ class TrialPod:
         service_account: Whose pod it is; empty for the namespace's default.
         privilege: What its container may do.
         image: Its container's image, for clusters that let only some registries' run.
+        command: What its container would run, for clusters that let only some programs; empty for what is in the image.
     """
 
     resources: Mapping[str, Mapping[str, str]]
     service_account: str = ""
     privilege: Privilege = "none"
     image: str = "registry.invalid/unknown"
+    command: Sequence[str] = ()
 
     def manifest(self) -> dict[str, Any]:
-        """The pod. Its container runs nothing: it is never made."""
+        """The pod, which is never made."""
         security = _SECURITY[self.privilege]
         container = {
             "name": "build",
             "image": self.image,
             "resources": self.resources,
             "securityContext": security,
+            **({"command": list(self.command)} if self.command else {}),
         }
         spec: dict[str, Any] = {"containers": [container], "restartPolicy": "Never"}
         spec["automountServiceAccountToken"] = False
@@ -69,7 +73,7 @@ class TrialPod:
             spec |= {"hostUsers": False, "securityContext": NESTED_POD_SECURITY}
         if self.service_account:
             spec["serviceAccountName"] = self.service_account
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "modelcar-preflight-"}, "spec": spec}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": _TRIAL}, "spec": spec}
 
 
 def check_jobs(cluster: Cluster) -> Finding:

@@ -1,5 +1,6 @@
 """The checks before a run, each by itself: the model, the registries, the claim, the cluster."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,12 +8,13 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from modelcar import model_registry
-from modelcar.attestation.keys import find_signing_key
+from modelcar import model_registry, pod
+from modelcar.attestation.signer import find_signer
 from modelcar.attestation.signing import is_signed
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
+from modelcar.cluster.job import BUILD_PROGRAM
 from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryError, SelectionError, TagError
 from modelcar.hub.choice import MAX_OPTIONS_SHOWN
 from modelcar.hub.paths import find_twins
@@ -199,9 +201,11 @@ def _trial_pod(run: RunRequest, mode: BuildMode, cluster: Cluster) -> admission.
     resources = {"requests": requests, "limits": {EPHEMERAL_STORAGE: run.node_storage}}
     in_job = mode != "pod"
     account = run.job_service_account if in_job else ""
-    pod = admission.TrialPod(resources, account, PRIVILEGES[mode])
+    # A step that brought its code along has its Job do so by a command that need not be tried as a whole.
+    command = (*BUILD_PROGRAM, "{}") if in_job and pod.REQUIREMENTS not in os.environ else ()
+    trial = admission.TrialPod(resources, account, PRIVILEGES[mode], command=command)
     image = (run.job_image if in_job else "") or _own_image(cluster)
-    return replace(pod, image=image) if image else pod
+    return replace(trial, image=image) if image else trial
 
 
 def _own_image(cluster: Cluster) -> str:
@@ -221,7 +225,7 @@ def find_unchanged(run: RunRequest, plan: Plan, cluster: Cluster | None = None) 
     # Asked for without the permission to push, which such a run does not need.
     with Repository(plan.target) as repository:
         try:
-            existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+            existing = Existing(repository, plan.target.tag, plan.image, find_signer())
         except CredentialsError:
             # Those who may only push are told so for what is not there; who may do nothing is told by the other checks.
             return None
@@ -255,7 +259,7 @@ def free_bytes(claim: Path) -> int:
 
 
 def _mirrored(image: Reference, mirror: Reference, to_be_signed: Sequence[Stored]) -> Reference | None:
-    key = find_signing_key()
+    key = find_signer()
     with Repository(mirror) as repository:
         stored = repository.find_manifest(mirror.tag)
         if stored is None or stored.digest != image.digest:

@@ -12,6 +12,9 @@ from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.waiting import PATIENCE_SECONDS
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+_AFTER_SECONDS = 120.0
+"""How long something may still come of a run that has ended, such as its retry's beginning."""
+
 RUN_LABEL = "pipeline/runid"
 _WORKFLOWS = ("argoproj.io", "v1alpha1")
 _NODE_NAME = "workflows.argoproj.io/node-name"
@@ -102,10 +105,13 @@ class Run:
         return self
 
     def wait_for(self, condition: Callable[["Run"], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-        """Asks again and again until the answer is true, and returns it."""
-        deadline = time.monotonic() + seconds
+        """Asks again and again until the answer is true, and returns it; of an ended run, only a while longer."""
+        now = time.monotonic()
+        deadline, going = now + seconds, now
         while not (answer := condition(self)):
-            assert time.monotonic() < deadline, f"not so after {seconds:.0f} s:\n{self.told()}"
+            now = time.monotonic()
+            going = going if self.read().state in ENDED else now
+            assert now < min(deadline, going + _AFTER_SECONDS), f"not so:\n{self.told()}"
             time.sleep(0.3)
         return answer
 
