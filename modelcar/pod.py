@@ -48,6 +48,12 @@ POD_NAME = "KFP_POD_NAME"
 SIGNING_KEY = "MODELCAR_SIGNING_KEY"
 """Names a file with a signing key, in place of the one in the mounted Secret."""
 
+SIGSTORE = "MODELCAR_SIGSTORE"
+"""Names a folder with a Sigstore's addresses and trusted root, in place of the mounted Secret."""
+
+IDENTITY_TOKEN = Path("/var/run/sigstore/cosign/oidc-token")
+"""Place where a projected volume gives a token for Sigstore; cosign's own."""
+
 REQUIREMENTS = "MODELCAR_REQUIREMENTS"
 """Names the packages that a step's command installed, for a step that passes our code on; else unset."""
 

@@ -60,7 +60,8 @@ class Delivery:
         if step is None:
             return
         if self.image:
-            container.update(image=self.image, command=step.command)
+            # As the shell of a step without an image does (modelcar.bootstrap.command).
+            container.update(image=self.image, command=["env", "PYTHONSAFEPATH=1", *step.command])
             return
         lines = [f"--index-url {self.index_url}"] if self.index_url else []
         lines += [step.requirements]

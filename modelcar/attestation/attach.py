@@ -6,7 +6,7 @@ from typing import Any
 
 from modelcar.attestation import dsse, provenance, sbom, signing
 from modelcar.attestation.contents import Contents
-from modelcar.attestation.keys import SigningKey
+from modelcar.attestation.signer import Signer
 from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attachment, Content
@@ -20,7 +20,7 @@ def attach(
     images: Sequence[Stored],
     contents: Contents,
     read_hashes: Callable[[], Mapping[str, str]],
-    key: SigningKey | None,
+    key: Signer | None,
 ) -> None:
     """Attaches provenance and inventory to an image, and signs all of it if there is a key.
 
@@ -45,7 +45,7 @@ def attach(
         _document(sbom.MEDIA_TYPE, contents.inventory(image.digest), {}),
     ]
     if key is not None:
-        signed = signing.signed_statements(statements, key)
+        signed = signing.signed_statements(repository, image, statements, key)
         model = signing.model_signature(repository, image, contents.snapshot, read_hashes, key)
         signing.sign(repository, images, [*signed, model, *documents], key)
         return

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from modelcar.attestation import dsse
 from modelcar.attestation.dsse import Envelope, Signed
-from modelcar.attestation.keys import PublicKey, SigningKey
+from modelcar.attestation.keyless import Identity, Keyless
+from modelcar.attestation.signer import Checker, Signer
 from modelcar.oci.referrers import Attachment, Content
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -26,7 +27,7 @@ class _Bundle(BaseModel):
     envelope: Envelope = Field(alias="dsseEnvelope")
 
 
-def bundle(statement: Mapping[str, Any], key: SigningKey, *, by_curve: bool = False) -> bytes:
+def bundle(statement: Mapping[str, Any], key: Signer, *, by_curve: bool = False) -> bytes:
     """Signs an in-toto statement.
 
     Args:
@@ -35,8 +36,10 @@ def bundle(statement: Mapping[str, Any], key: SigningKey, *, by_curve: bool = Fa
         by_curve: Whether the key's curve decides the hash that is signed (modelcar.attestation.keys).
 
     Returns:
-        The bundle. There is no log entry and no time in it: the same statement gives the same bytes.
+        The bundle. With a key there is no log entry and no time in it: the same statement gives the same bytes.
     """
+    if isinstance(key, Keyless):
+        return key.bundle(dsse.encoded(statement))
     return dsse.encoded(
         {
             "mediaType": MEDIA_TYPE,
@@ -57,18 +60,21 @@ def attachment(statement: Mapping[str, Any], content: bytes) -> Attachment:
     return Attachment(MEDIA_TYPE, (Content(MEDIA_TYPE, content),), listed)
 
 
-def opened(content: bytes, key: PublicKey | None) -> Signed | None:
+def opened(content: bytes, key: Checker | None) -> Signed | None:
     """Opens a bundle.
 
     Args:
         content: The bundle.
-        key: The key that it should have been signed with; without one nothing is taken for signed. What the bundle
-            itself says of its key counts for nothing.
+        key: Who should have signed it; without one nothing is taken for signed. What the bundle itself says of its key
+            counts for nothing.
 
     Returns:
         What is in it; None if it is none, or has no envelope.
     """
     try:
-        return _Bundle.model_validate_json(content).envelope.opened(key)
+        envelope = _Bundle.model_validate_json(content).envelope
     except ValidationError:
         return None
+    if isinstance(key, Identity) and (payload := key.payload(content)) is not None:
+        return Signed(payload, by_us=True)
+    return envelope.opened(key)

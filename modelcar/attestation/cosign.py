@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelcar.attestation import dsse
-from modelcar.attestation.keys import PublicKey, SigningKey
+from modelcar.attestation.keys import SigningKey
 from modelcar.attestation.provenance import statement
+from modelcar.attestation.signer import Checker
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import ATTESTATIONS, SIGNATURES, Attachment, Content
@@ -83,6 +84,6 @@ def signed_digest(payload: bytes) -> str:
         return ""
 
 
-def is_signed(payload: bytes, layer: spec.Descriptor, key: PublicKey) -> bool:
+def is_signed(payload: bytes, layer: spec.Descriptor, key: Checker) -> bool:
     """Checks a signature that stands beside its text, in the manifest."""
     return key.signed(payload, dsse.decoded((layer.annotations or {}).get(SIGNATURE, "")) or b"")

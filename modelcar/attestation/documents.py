@@ -12,8 +12,9 @@ from typing import Any
 
 from modelcar.attestation import bundle, cosign, dsse, model_signing, provenance, sbom
 from modelcar.attestation.contents import Contents
-from modelcar.attestation.keys import PublicKey
+from modelcar.attestation.keyless import Identity
 from modelcar.attestation.provenance import Provenance, Statement
+from modelcar.attestation.signer import Checker
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attached
@@ -71,7 +72,7 @@ class Documents:
     model: Verdict = field(default_factory=Verdict)
 
 
-def find_provenance(repository: Repository, digest: str, key: PublicKey | None) -> Provenance | None:
+def find_provenance(repository: Repository, digest: str, key: Checker | None) -> Provenance | None:
     """Finds a statement on what an image was made of.
 
     Args:
@@ -92,12 +93,12 @@ def find_provenance(repository: Repository, digest: str, key: PublicKey | None) 
     return None
 
 
-def signed_provenance(repository: Repository, digest: str, key: PublicKey) -> Provenance | None:
+def signed_provenance(repository: Repository, digest: str, key: Checker) -> Provenance | None:
     """Finds the statement on what an image was made of that the owner of a key signed."""
     return find_provenance(repository, digest, key)
 
 
-def read_documents(repository: Repository, digest: str, key: PublicKey | None, contents: Contents | None) -> Documents:
+def read_documents(repository: Repository, digest: str, key: Checker | None, contents: Contents | None) -> Documents:
     """Reads all that is attached to an image.
 
     Args:
@@ -157,7 +158,7 @@ def _layers(attached: Attached, trouble: Verdict) -> list[spec.Descriptor]:
         return []
 
 
-def _payload(descriptor: spec.Descriptor, content: bytes, key: PublicKey | None) -> bytes | None:
+def _payload(descriptor: spec.Descriptor, content: bytes, key: Checker | None) -> bytes | None:
     """Returns the statement in a document, if it counts: with a key, if it is signed with it."""
     if descriptor.media_type == dsse.IN_TOTO:
         return content if key is None else None
@@ -168,10 +169,11 @@ def _payload(descriptor: spec.Descriptor, content: bytes, key: PublicKey | None)
 
 
 def _check_signature(
-    payload: bytes, layer: spec.Descriptor, digest: str, key: PublicKey | None, verdict: Verdict
+    payload: bytes, layer: spec.Descriptor, digest: str, key: Checker | None, verdict: Verdict
 ) -> None:
     verdict.found += 1
-    if key is None:
+    if key is None or isinstance(key, Identity):
+        # Who signs without a key signs bundles.
         return
     if not cosign.is_signed(payload, layer, key):
         verdict.note("it was not made with this key")

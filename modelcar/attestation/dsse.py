@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from modelcar.attestation.keys import PublicKey, SigningKey
+from modelcar.attestation.keys import SigningKey
+from modelcar.attestation.signer import Checker
 
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
@@ -35,7 +36,7 @@ class Envelope(BaseModel):
     payload: str
     signatures: list[_Signature]
 
-    def opened(self, key: PublicKey | None) -> "Signed | None":
+    def opened(self, key: Checker | None) -> "Signed | None":
         """Takes out what is in it, and checks who signed that.
 
         Args:
@@ -85,7 +86,7 @@ def envelope(statement: Mapping[str, Any], key: SigningKey, *, by_curve: bool = 
     }
 
 
-def opened(content: bytes, key: PublicKey | None) -> Signed | None:
+def opened(content: bytes, key: Checker | None) -> Signed | None:
     """Opens an envelope.
 
     Args:

@@ -72,6 +72,11 @@ class PublicKey:
         return cls(key)
 
     @property
+    def words(self) -> str:
+        """Returns how a signature of this one is spoken of."""
+        return "with this key"
+
+    @property
     def hint(self) -> str:
         """The name that bundles give this key: the SHA-256 of its PEM, as OpenSSF Model Signing has it."""
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

@@ -4,10 +4,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
-from modelcar.attestation import bundle, cosign, model_signing
-from modelcar.attestation.keys import PublicKey, SigningError, SigningKey
+from modelcar.attestation import bundle, cosign, dsse, model_signing
+from modelcar.attestation.dsse import Signed
+from modelcar.attestation.keyless import Identity, Keyless
+from modelcar.attestation.keys import PublicKey, SigningError
+from modelcar.attestation.provenance import Statement
+from modelcar.attestation.signer import Checker, Signer
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.hub.snapshot import Snapshot
 from modelcar.oci import referrers, spec
@@ -17,16 +22,21 @@ from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository, Stored
 SHOWN_SECONDS = 30.0
 """Time that a registry may take to show a tag that it took. Azure's shows some only seconds later (Azure/acr#880)."""
 
+MAX_BUNDLES = 1000
+"""Bundles of an image that are looked through for one's own; anybody who may push may attach them."""
+
+_BUNDLE = bundle.MEDIA_TYPE
 _LOOK_AGAIN_SECONDS = 1.0
 _IMAGES_AT_ONCE = 4
 
 
-def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[Attachment], key: SigningKey) -> None:
+def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[Attachment], key: Signer) -> None:
     """Signs an image, and attaches signed documents to it. What is attached already stays as it is.
 
     The same image has the same signatures with the same key (modelcar.attestation.keys), so nobody has to be asked
-    whether it is signed: what is not there is written. The image of each platform is signed as well, as by `cosign sign
-    --recursive`: podman and CRI-O look for a signature of the one that they pull, not of the index over it.
+    whether it is signed: what is not there is written. Without a key each signature is another, so those that are there
+    are looked at. The image of each platform is signed as well, as by `cosign sign --recursive`: podman and CRI-O look
+    for a signature of the one that they pull, not of the index over it.
 
     Args:
         repository: Where the image is.
@@ -52,9 +62,14 @@ def sign(repository: Repository, images: Sequence[Stored], documents: Sequence[A
         )
 
 
-def signed_statements(statements: Sequence[Mapping[str, Any]], key: SigningKey) -> list[Attachment]:
-    """Signs statements on an image, in the forms of cosign 3 and of the cosign before."""
-    return [cosign.attestations(statements, key), *(_bundled(statement, key) for statement in statements)]
+def signed_statements(
+    repository: Repository, image: Stored, statements: Sequence[Mapping[str, Any]], key: Signer
+) -> list[Attachment]:
+    """Signs statements on an image, in the form of cosign 3 and, with a key, in that of the cosign before."""
+    # A log answers only when an entry is in it, which takes a second or more.
+    with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
+        bundles = list(pool.map(lambda statement: _bundled(repository, image, statement, key), statements))
+    return bundles if isinstance(key, Keyless) else [cosign.attestations(statements, key), *bundles]
 
 
 def model_signature(
@@ -62,7 +77,7 @@ def model_signature(
     image: Stored,
     snapshot: Snapshot,
     read_hashes: Callable[[], Mapping[str, str]],
-    key: SigningKey,
+    key: Signer,
 ) -> Attachment:
     """Signs a model's files, by the hashes that were published: no weights are read.
 
@@ -74,11 +89,9 @@ def model_signature(
             hash. Not called where the signature is attached already.
         key: What to sign with.
     """
-    for attached in referrers.of_type(repository, image.digest, model_signing.MEDIA_TYPE):
-        for content in _bundles_in(repository, attached):
-            opened = bundle.opened(content, key.public)
-            if opened and opened.by_us and not model_signing.problem(opened.payload, snapshot, {}):
-                return model_signing.attachment(content)
+    for content, signed in _signed_bundles(repository, image.digest, model_signing.MEDIA_TYPE, key.public):
+        if not model_signing.problem(signed.payload, snapshot, {}):
+            return model_signing.attachment(content)
     statement = model_signing.statement(snapshot.model, read_hashes())
     return model_signing.attachment(bundle.bundle(statement, key, by_curve=True))
 
@@ -93,8 +106,8 @@ def signatures(repository: Repository, digest: str) -> set[str]:
     return {layer.digest for layer in _signature_layers(repository, digest)}
 
 
-def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
-    """Checks whether an image has a signature of a key where podman and CRI-O look for it. Some small requests.
+def is_signed(repository: Repository, digest: str, key: Checker) -> bool:
+    """Checks whether an image is signed: with a key, where podman and CRI-O look for it. Some small requests.
 
     Args:
         repository: Where the image is.
@@ -102,6 +115,8 @@ def is_signed(repository: Repository, digest: str, key: PublicKey) -> bool:
         key: Whose signature it must have.
     """
     try:
+        if isinstance(key, Identity):
+            return any(_is_of_image(signed, digest) for _, signed in _signed_bundles(repository, digest, _BUNDLE, key))
         return any(_is_of(repository, layer, digest, key) for layer in _signature_layers(repository, digest))
     except (CredentialsError, RegistryUnwellError):
         raise
@@ -121,11 +136,27 @@ def _signature_layers(repository: Repository, digest: str) -> list[spec.Descript
     return [layer for layer in layers if layer.media_type == cosign.SIMPLE_SIGNING]
 
 
-def _bundles_in(repository: Repository, attached: Stored) -> Iterator[bytes]:
+def _signed_bundles(
+    repository: Repository, digest: str, media_type: str, key: Checker
+) -> Iterator[tuple[bytes, Signed]]:
+    """Yields the bundles of one type that are attached to an image and signed by one signer, and what is in them."""
+    for attached in islice(referrers.of_type(repository, digest, media_type), MAX_BUNDLES):
+        for content in _bundles_in(repository, attached, media_type):
+            signed = bundle.opened(content, key)
+            if signed and signed.by_us:
+                yield content, signed
+
+
+def _bundles_in(repository: Repository, attached: Stored, media_type: str) -> Iterator[bytes]:
     with suppress(WrongBytesError):
         for layer in attached.manifest().layers:
-            if layer.media_type == model_signing.MEDIA_TYPE and layer.size <= MAX_SMALL_BLOB_BYTES:
+            if layer.media_type == media_type and layer.size <= MAX_SMALL_BLOB_BYTES:
                 yield repository.small_blob(layer.digest)
+
+
+def _is_of_image(signed: Signed, digest: str) -> bool:
+    statement = Statement.read(signed.payload)
+    return statement is not None and statement.predicate_type == cosign.SIGN and statement.is_about(digest)
 
 
 def _is_of(repository: Repository, layer: spec.Descriptor, digest: str, key: PublicKey) -> bool:
@@ -135,9 +166,7 @@ def _is_of(repository: Repository, layer: spec.Descriptor, digest: str, key: Pub
     return cosign.signed_digest(payload) == digest and cosign.is_signed(payload, layer, key)
 
 
-def _sign(
-    repository: Repository, image: Stored, documents: Sequence[Attachment], key: SigningKey
-) -> RegistryError | None:
+def _sign(repository: Repository, image: Stored, documents: Sequence[Attachment], key: Signer) -> RegistryError | None:
     """Signs one image; gives what the registry answered if it took the signature by its tag and not all the rest."""
     try:
         referrers.attach(repository, image, [*_signatures(repository, image, key), *documents])
@@ -149,31 +178,37 @@ def _sign(
         raise SigningError(
             f"{repository.reference.registry} takes no signature: {error}",
             "Choose a registry that does (Quay, Harbor, Artifact Registry, …) and that lets tags of the form "
-            "sha256-….sig be written anew, or do without the signing key",
+            "sha256-….sig be written anew, or do without signing",
         ) from None
     return None
 
 
-def _signatures(repository: Repository, image: Stored, key: SigningKey) -> list[Attachment]:
-    stated = cosign.signed_image(repository.reference, image.digest)
-    return [cosign.signature(repository.reference, image.digest, key), _bundled(stated, key)]
+def _signatures(repository: Repository, image: Stored, key: Signer) -> list[Attachment]:
+    signed = _bundled(repository, image, cosign.signed_image(repository.reference, image.digest), key)
+    return [signed] if isinstance(key, Keyless) else [cosign.signature(repository.reference, image.digest, key), signed]
 
 
-def _bundled(statement: Mapping[str, Any], key: SigningKey) -> Attachment:
+def _bundled(repository: Repository, image: Stored, statement: Mapping[str, Any], key: Signer) -> Attachment:
+    if isinstance(key, Keyless):
+        stated = dsse.encoded(statement)
+        for content, signed in _signed_bundles(repository, image.digest, _BUNDLE, key.public):
+            if signed.payload == stated:
+                return bundle.attachment(statement, content)
     return bundle.attachment(statement, bundle.bundle(statement, key))
 
 
-def _check_shown(repository: Repository, image: Stored, key: PublicKey) -> None:
+def _check_shown(repository: Repository, image: Stored, key: Checker) -> None:
     """Raises unless the registry shows the signature: by its tag, for not all of them show manifests by digest."""
-    wait_until_shown(repository, image.digest, lambda: is_signed(repository, image.digest, key))
+    tag = referrers.tag(image.digest, "" if isinstance(key, Identity) else referrers.SIGNATURES)
+    wait_until_shown(repository, tag, lambda: is_signed(repository, image.digest, key))
 
 
-def wait_until_shown(repository: Repository, digest: str, is_shown: Callable[[], bool]) -> None:
+def wait_until_shown(repository: Repository, tag: str, is_shown: Callable[[], bool]) -> None:
     """Waits until a registry shows a signature that it took.
 
     Args:
         repository: Where the image is.
-        digest: Its digest.
+        tag: The tag that leads to it, in a registry that lists no referrers at least.
         is_shown: Whether it does.
 
     Raises:
@@ -182,7 +217,6 @@ def wait_until_shown(repository: Repository, digest: str, is_shown: Callable[[],
     begun = time.monotonic()
     while not is_shown():
         if time.monotonic() - begun > SHOWN_SECONDS:
-            tag = referrers.tag(digest, referrers.SIGNATURES)
             raise SigningError(
                 f"{repository.reference.registry} took the signature, and does not show it under the tag {tag}",
                 "Run again; if it stays, let it write such tags anew (immutable tags: make an exception for sha256-*)",

@@ -33,7 +33,8 @@ Privilege = Literal["none", "nested", "privileged"]
 """Rights that a Job's container has beyond the step's own: none; to make user namespaces within one of the pod's own
 (OpenShift's SCC `nested-container`, from 4.20 on); or all, as the node's root."""
 
-BUILD_PROGRAM = ("python3", "-m", "modelcar.steps.build_in_job")
+# -P: in an image that begins in /, the claim's directory would be found first, for it is called modelcar.
+BUILD_PROGRAM = ("python3", "-P", "-m", "modelcar.steps.build_in_job")
 """Program of a build in a Job, before its request; manifests/cluster lets privileged pods run no other."""
 
 BUILD_NAME = "modelcar-build"

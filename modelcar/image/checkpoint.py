@@ -15,6 +15,7 @@ from http import HTTPStatus
 from modelcar.attestation import layer_note
 from modelcar.attestation.documents import signed_provenance
 from modelcar.attestation.keys import SigningKey
+from modelcar.attestation.signer import Checker, Signer
 from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
 from modelcar.image.annotations import FILES, folder_of_image
 from modelcar.image.recipe import files_key
@@ -35,7 +36,7 @@ class Found:
     """Digests of layers, by their keys (modelcar.image.recipe).
 
     Attributes:
-        proved: Those that our key has signed; empty without a key.
+        proved: Those that we have signed; empty for who does not sign.
         claimed: All that the repository names, whoever wrote it.
     """
 
@@ -43,16 +44,16 @@ class Found:
     claimed: dict[str, str] = field(default_factory=dict)
 
 
-def find_in_image(repository: Repository, image: Stored, key: SigningKey | None) -> Found:
-    """Finds the layers of an image: with a key, those that its provenance names which is signed with it.
+def find_in_image(repository: Repository, image: Stored, checker: Checker | None) -> Found:
+    """Finds the layers of an image: those are proved that its signed provenance names.
 
     Args:
         repository: Where it is.
         image: The image.
-        key: The key; None for none.
+        checker: Whose signature counts; None for nobody's.
     """
     claimed = {name: layer.digest for name, layer in _layers(repository, image).items()}
-    said = signed_provenance(repository, image.digest, key.public) if key is not None else None
+    said = signed_provenance(repository, image.digest, checker) if checker is not None else None
     by_layer = said.by_layer(folder_of_image(image.annotations())) if said is not None else {}
     return Found({files_key(files): layer for layer, files in by_layer.items()}, claimed)
 
@@ -63,10 +64,10 @@ class Checkpoint:
     Args:
         repository: Where the image is made.
         tag: The tag that it will have.
-        key: What to sign the notes with; None for none.
+        key: What to sign the notes with. Without a key none is signed, and so none is believed by who signs.
     """
 
-    def __init__(self, repository: Repository, tag: str, key: SigningKey | None) -> None:
+    def __init__(self, repository: Repository, tag: str, key: Signer | None) -> None:
         self._repository = repository
         self._tag = tag[: _MAX_TAG_CHARS - len(_SUFFIX)] + _SUFFIX
         self._key = key
@@ -83,8 +84,10 @@ class Checkpoint:
         return Found(proved, claimed)
 
     def _is_ours(self, layer: spec.Descriptor) -> bool:
+        if not isinstance(self._key, SigningKey):
+            return False
         signature = (layer.annotations or {}).get(layer_note.SIGNATURE, "")
-        return self._key is not None and layer_note.is_signed(_key(layer), layer.digest, signature, self._key.public)
+        return layer_note.is_signed(_key(layer), layer.digest, signature, self._key.public)
 
     def _note(self) -> Stored | None:
         """Returns what stands under the note's tag. It only saves time: one that cannot be read is none."""
@@ -131,7 +134,7 @@ class Checkpoint:
         )
 
     def _signed(self, layer: spec.Descriptor) -> spec.Descriptor:
-        if self._key is None:
+        if not isinstance(self._key, SigningKey):
             return layer
         signature = layer_note.sign(_key(layer), layer.digest, self._key)
         return layer.model_copy(update={"annotations": {**(layer.annotations or {}), layer_note.SIGNATURE: signature}})

@@ -9,7 +9,7 @@ With a key the second kind is read back first, so that nothing is signed of whic
 from collections.abc import Mapping
 from functools import cached_property
 
-from modelcar.attestation.keys import SigningKey
+from modelcar.attestation.signer import Signer
 from modelcar.attestation.signing import is_signed
 from modelcar.image.checkpoint import Found, find_in_image
 from modelcar.image.manifest import Assembled
@@ -29,17 +29,21 @@ class Existing:
         image: The image that would be made.
         key: What it would be signed with; None for nothing.
 
+    Raises:
+        SigningError: There is no token or no certificate to sign with.
+
     Attributes:
         stored: The manifest or index under the tag; None if there is none.
         found: The layers that it names.
     """
 
-    def __init__(self, repository: Repository, tag: str, image: ModelImage, key: SigningKey | None) -> None:
+    def __init__(self, repository: Repository, tag: str, image: ModelImage, key: Signer | None) -> None:
         self.stored = repository.find_manifest(tag)
-        self.found = find_in_image(repository, self.stored, key) if self.stored else Found()
+        # Asked for at once: who has no certificate is told so before any byte moves.
+        self._checker = key.public if key is not None else None
+        self.found = find_in_image(repository, self.stored, self._checker) if self.stored else Found()
         self._repository = repository
         self._image = image
-        self._key = key
 
     @cached_property
     def may_be_the_image(self) -> bool:
@@ -54,15 +58,16 @@ class Existing:
     @cached_property
     def is_signed(self) -> bool:
         """Tells whether all of it is signed with the key; without one nothing is to be signed."""
-        if self._key is None:
+        checker = self._checker
+        if checker is None:
             return True
         images = self.assemble().images if self.is_the_image else ()
-        return bool(images) and all(is_signed(self._repository, one.digest, self._key.public) for one in images)
+        return bool(images) and all(is_signed(self._repository, one.digest, checker) for one in images)
 
     @property
     def digests(self) -> Mapping[str, str]:
         """The digests of its layers, by their keys, that may be relied on."""
-        return self.found.claimed if self._key is None else self.found.proved
+        return self.found.claimed if self._checker is None else self.found.proved
 
     def assemble(self) -> Assembled:
         """Makes the documents of the image, which are those that the tag holds."""

@@ -5,7 +5,7 @@ from functools import partial
 
 from modelcar.attestation.attach import attach
 from modelcar.attestation.contents import Contents
-from modelcar.attestation.keys import find_signing_key
+from modelcar.attestation.signer import find_signer
 from modelcar.image.checkpoint import Checkpoint, Found
 from modelcar.image.existing import UNREAD, Existing
 from modelcar.image.file_hashes import file_hashes
@@ -32,7 +32,7 @@ class Push:
 
     Raises:
         TagError: The tag may not be moved.
-        SigningError: There is a signing key (modelcar.attestation.keys) that cannot be used.
+        SigningError: What there is to sign with (modelcar.attestation.signer) cannot be used.
     """
 
     def __init__(self, destination: Reference, image: ModelImage, if_exists: str = "update") -> None:
@@ -40,9 +40,9 @@ class Push:
         self.repository = Repository(destination, push=True)
         self.image = image
         self._if_exists = if_exists
-        self._signing_key = find_signing_key()
-        self._existing = Existing(self.repository, destination.tag, image, self._signing_key)
-        self._checkpoint = Checkpoint(self.repository, destination.tag, self._signing_key)
+        self._signer = find_signer()
+        self._existing = Existing(self.repository, destination.tag, image, self._signer)
+        self._checkpoint = Checkpoint(self.repository, destination.tag, self._signer)
         held = self._existing.stored
         self.unchanged = destination.at(held.digest) if held and self._existing.is_the_image else None
         self.stays = self.unchanged is not None
@@ -51,8 +51,8 @@ class Push:
 
     @property
     def signs(self) -> bool:
-        """Tells whether there is a key, so that nothing may be taken on trust."""
-        return self._signing_key is not None
+        """Tells whether it is signed, so that nothing may be taken on trust."""
+        return self._signer is not None
 
     @property
     def caveat(self) -> str:
@@ -96,7 +96,7 @@ class Push:
         base = self.image.base
         contents = Contents(self.image.proved, base.name, base.digest, self.image.recipe, self.image.layer_of(digests))
         hashes = partial(file_hashes, self.repository, self.image, digests)
-        attach(self.repository, written.images, contents, hashes, self._signing_key)
+        attach(self.repository, written.images, contents, hashes, self._signer)
 
     def move_tag(self, written: Stored) -> Reference:
         """Moves the tag to an image that was written, unless it is there already.

@@ -12,6 +12,12 @@ from collections.abc import Iterable
 from modelcar.errors import RegistryError
 from modelcar.oci import registries_conf
 
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""NAT64's own prefix (RFC 6052), and the first way of all; the last 32 bits are an IPv4 address."""
+
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""A prefix for NAT64 within a network (RFC 8215)."""
+
 
 def is_within(address: str) -> bool:
     """Tells whether an IP address is not on the internet."""
@@ -19,8 +25,18 @@ def is_within(address: str) -> bool:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return not (mapped or parsed).is_global
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.is_site_local or parsed in _LOCAL_NAT64:
+            return True
+        parsed = _embedded(parsed) or parsed
+    return not parsed.is_global or parsed.is_multicast
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Returns the IPv4 address that an IPv6 address leads to, by whichever way of translating them."""
+    if any(address in network for network in _TRANSLATED):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 class Guard:

@@ -138,9 +138,9 @@ def _attach(source: Repository, target: Repository, image: Stored) -> int:
         referrers.put(target, image, carrying.carry(referrers.missing(target, image, carrying.found(image))))
     except RegistryError as error:
         carrying.note(error)
-    wanted = signing.signatures(source, image.digest)
+    wanted, tag = signing.signatures(source, image.digest), referrers.tag(image.digest, referrers.SIGNATURES)
     if carrying.trouble is None:
-        signing.wait_until_shown(target, image.digest, lambda: wanted <= signing.signatures(target, image.digest))
+        signing.wait_until_shown(target, tag, lambda: wanted <= signing.signatures(target, image.digest))
         return carrying.copied
     if not wanted <= signing.signatures(target, image.digest) or (carrying.is_signed and not wanted):
         raise SigningError(

@@ -17,6 +17,7 @@ from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.machine import MachineError
 from tests.kubernetes.programs.build import kubectl_program, programs
 from tests.parts.go_programs import BuildError
+from tests.parts.sigstore import sigstore_programs
 
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -35,6 +36,7 @@ def parts() -> None:
         kueue_program(),
         pipelines_programs(),
         object_store_program(),
+        *sigstore_programs(),
         environment(),
     )
     console.print(*built, sep="\n")

@@ -104,6 +104,8 @@ class ControlPlane:
             f"--token-auth-file={self._tokens}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
+            # What checks tokens from outside, as Fulcio does, asks the issuer for its keys.
+            f"--service-account-issuer=https://{self.network.control}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self.folder / 'service-accounts.crt'}",
             f"--service-account-signing-key-file={self._key('service-accounts')}",

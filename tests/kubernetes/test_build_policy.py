@@ -115,10 +115,12 @@ def test_authorities_that_the_launcher_joined_are_let_in(
 COMMANDS = {
     "a shell": ["sh", "-c", "id"],
     "other code": ["python3", "-c", "print()"],
-    "another module": ["python3", "-m", "http.server", "{}"],
-    "a file": ["python3", "/modelcar/evil.py", "modelcar.steps.build_in_job", "{}"],
+    "another module": ["python3", "-P", "-m", "http.server", "{}"],
+    "a module of the working directory": [PROGRAM[0], *PROGRAM[2:]],
+    "another option": ["python3", "-i", *PROGRAM[2:]],
+    "a file": ["python3", "-P", "/modelcar/evil.py", "modelcar.steps.build_in_job", "{}"],
     "more arguments": [*PROGRAM, "more"],
-    "fewer": PROGRAM[:3],
+    "fewer": PROGRAM[:4],
     "none": [],
     "our code in the arguments": ["sh", "-ec", "bootstrap", "archive", "packages", "version", *PROGRAM],
 }
@@ -166,6 +168,18 @@ CHANGES: dict[str, tuple[Callable[[Json], None], str]] = {
     ),
     "a mount beside it": (
         put("main.volumeMounts", [{"name": "models", "mountPath": "/modelcar/../usr/bin"}]),
+        "take the place of a program",
+    ),
+    "a setting that loads a library": (
+        put("main.volumeMounts", [{"name": "models", "mountPath": "/etc/ssl/openssl.cnf"}]),
+        "take the place of a program",
+    ),
+    "the settings beside the certificates": (
+        put("main.volumeMounts", [{"name": "models", "mountPath": "/etc/ssl"}]),
+        "take the place of a program",
+    ),
+    "Red Hat's settings of the same": (
+        put("main.volumeMounts", [{"name": "models", "mountPath": "/etc/pki/tls"}]),
         "take the place of a program",
     ),
     "a mount that looks so": (

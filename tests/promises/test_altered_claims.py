@@ -1,7 +1,10 @@
 """What somebody can do who may write to the claim between two steps: nothing that is signed, and nothing unsaid."""
 
 import json
-from collections.abc import Iterator
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from modelcar.attestation.keys import PublicKey
 from modelcar.claim.downloads import DIGESTS
 from modelcar.claim.files import OnDisk
 from modelcar.claim.folder import Folder
-from modelcar.errors import BuildError, WrongBytesError
+from modelcar.errors import BuildError, ModelcarError, WrongBytesError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image.proof import Hashed
@@ -109,6 +112,76 @@ def test_a_file_that_was_altered_is_named(builder: str, done: Downloaded, plain_
         built(done, f"{plain_registry.host}/claimed/altered-{builder}:1", builder)
 
     assert not plain_registry.has_tag(f"claimed/altered-{builder}")
+
+
+def a_pipe(place: Path) -> None:
+    """It would keep whoever opens it waiting for ever."""
+    os.mkfifo(place)
+
+
+def a_directory(place: Path) -> None:
+    place.mkdir()
+
+
+def a_link(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+def a_link_to_itself(place: Path) -> None:
+    place.symlink_to(place.name)
+
+
+def an_endless_device(place: Path) -> None:
+    os.mknod(place, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+
+
+def another_file_by_a_hard_link(place: Path) -> None:
+    secret = place.parents[3] / "secret"
+    secret.write_bytes(b"secret" * 400_000)
+    os.link(secret, place)
+
+
+def a_hole_of_the_same_size(place: Path) -> None:
+    with place.open("wb") as file:
+        file.truncate(1_200_000)
+
+
+def nothing(place: Path) -> None:
+    pass
+
+
+THINGS: tuple[Callable[[Path], None], ...] = (
+    a_pipe,
+    a_directory,
+    a_link,
+    a_link_to_itself,
+    an_endless_device,
+    another_file_by_a_hard_link,
+    a_hole_of_the_same_size,
+    nothing,
+)
+
+
+@pytest.mark.parametrize("put", THINGS, ids=lambda put: put.__name__)
+def test_what_stands_in_a_files_place_is_named_and_mended_by_a_download(
+    put: Callable[[Path], None], done: Downloaded, plain_registry: Registry, tmp_path: Path
+) -> None:
+    place = done.directory / SHARD
+    place.unlink()
+    try:
+        put(place)
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    target = f"{plain_registry.host}/claimed/{put.__name__}:1"
+
+    with pytest.raises(ModelcarError, match=re.escape(SHARD)):
+        built(done, target)
+    assert not plain_registry.has_tag(f"claimed/{put.__name__}")
+
+    if place.is_dir() and not place.is_symlink():
+        place.rmdir()
+    again = download(MODEL, tmp_path / "claim")
+    assert verify(str(built(again, target).image)).outcome is Outcome.WHOLE
 
 
 @pytest.mark.parametrize("what", ["files", "allow_pickle", "licence", "removed file", "white space", "digests"])

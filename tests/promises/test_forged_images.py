@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import requests
 
 from modelcar import pod
 from modelcar.attestation.keys import PublicKey, SigningKey
-from modelcar.errors import HubError
+from modelcar.errors import HubError, ModelcarError
 from modelcar.image.existing import Existing
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
@@ -34,11 +36,6 @@ Keys = tuple[Path, Path]
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return write_keys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
 def filled_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("honest")
     files = tiny_llama(folder / "model", shards=2, bytes_per_shard=1_200_000, consolidated=False)
@@ -53,18 +50,6 @@ def published(filled_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]
     filled_hub.requests.clear()
     yield filled_hub
     filled_hub.faults.clear()
-
-
-@pytest.fixture
-def place(plain_registry: Registry, request: pytest.FixtureRequest) -> Place:
-    """Give a repository of the test's own."""
-    return Place(plain_registry.host, f"forged/{digest_of(request.node.nodeid.encode())[7:23]}")
-
-
-@pytest.fixture
-def with_key(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
-    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
-    return PublicKey.read(keys[1])
 
 
 def run(place: Place, tag: str = "1") -> Reference:
@@ -614,3 +599,71 @@ def test_an_untouched_copy_is_whole(published: Hub, honest: tuple[Place, str], k
 
     assert Forgery.of(place, digest).push(place, "changed") == digest
     assert checked(place, digest, PublicKey.read(keys[1])).is_whole
+
+
+def by_sha512(text: str) -> str:
+    """Names the first layer, or the first platform, by another algorithm; runtimes know both."""
+    return re.sub(r'"sha256:[0-9a-f]{64}"', f'"sha512:{"0" * 128}"', text, count=1)
+
+
+TEXTS: dict[str, Callable[[str], str]] = {
+    "white space": lambda text: text.replace(",", ", "),
+    "a line at the end": lambda text: f"{text}\n",
+    "a byte order mark": lambda text: f"\ufeff{text}",
+    # Parsers differ in which of two keys counts; Go's takes any case for the same.
+    "annotations twice": lambda text: text.replace("{", '{"annotations":{},', 1),
+    "layers and manifests twice": lambda text: text.replace("{", '{"layers":[],"manifests":[],', 1),
+    "another case": lambda text: text.replace("{", '{"Layers":[],"Manifests":[],"Config":{},', 1),
+    "a key in other letters": lambda text: text.replace('"layers"', '"l\\u0061yers"').replace("manif", "m\\u0061nif"),
+    "a number with a fraction": lambda text: text.replace('"schemaVersion":2', '"schemaVersion":2.0'),
+    "another version": lambda text: text.replace('"schemaVersion":2', '"schemaVersion":1'),
+    "a huge number": lambda text: text.replace('"schemaVersion":2', f'"schemaVersion":{"9" * 400}'),
+    "addresses elsewhere": lambda text: text.replace('"size":', '"urls":["https://evil.example/x"],"size":'),
+    "another algorithm": by_sha512,
+    "an image that it is attached to": lambda text: text.replace(
+        "{", f'{{"subject":{{"mediaType":"{MANIFEST}","digest":"sha256:{"0" * 64}","size":1}},', 1
+    ),
+    "deep nesting": lambda text: text.replace("{", '{"x":' + "[" * 5000 + "]" * 5000 + ",", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_documents_in_another_form_are_not_whole(
+    what: str, published: Hub, honest: tuple[Place, str], keys: Keys
+) -> None:
+    place, digest = honest
+    index = place.manifest(digest).decode()
+    for entry in json.loads(index)["manifests"]:
+        changed = TEXTS[what](place.manifest(entry["digest"]).decode()).encode()
+        index = index.replace(entry["digest"], taken(place, changed, MANIFEST))
+        index = index.replace(f'"size":{entry["size"]}', f'"size":{len(changed)}')
+    forged = taken(place, TEXTS[what](index).encode(), INDEX)
+
+    for key in (None, PublicKey.read(keys[1])):
+        for options in ({}, {"quick": True}, {"offline": True}):
+            assert not is_whole(place, forged, key, **options)
+
+
+def test_an_index_within_an_index_is_not_whole(published: Hub, honest: tuple[Place, str], keys: Keys) -> None:
+    place, digest = honest
+    index = json.loads(place.manifest(digest))
+    entry = {**index["manifests"][0], "mediaType": INDEX, "digest": digest, "size": len(place.manifest(digest))}
+    for manifests in ([entry], [*index["manifests"], entry], [entry, *index["manifests"]]):
+        forged = place.put_manifest(encoded({**index, "manifests": manifests}))
+
+        assert not is_whole(place, forged, PublicKey.read(keys[1]))
+
+
+def taken(place: Place, content: bytes, media_type: str) -> str:
+    """Puts a document where it is served whatever it holds: many registries would refuse it, and need not."""
+    try:
+        return place.put_manifest(content, media_type=media_type)
+    except AssertionError:
+        return place.put_blob(content)
+
+
+def is_whole(place: Place, digest: str, key: PublicKey | None, **options: bool) -> bool:
+    """Whether it is called whole; one that cannot be read at all is refused."""
+    with suppress(ModelcarError):
+        return checked(place, digest, key, **options).is_whole
+    return False

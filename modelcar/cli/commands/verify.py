@@ -4,14 +4,18 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from modelcar.cli.help import NARROW
+from modelcar.cli.usage import UsageError
 from modelcar.steps.verify.result import EXIT_CODES, Outcome, State, Verification
+
+if TYPE_CHECKING:
+    from modelcar.attestation.signer import Checker
 
 _MARKS = {
     State.PROVED: Text("✓", "green"),
@@ -24,6 +28,17 @@ _MARKS = {
 def verify(
     image: Annotated[str, typer.Argument(help="Image to check, registry/repository:tag or @sha256:…")],
     key: Annotated[Path | None, typer.Option(help="Public key (cosign.pub) that must have signed it.")] = None,
+    certificate_identity: Annotated[
+        str,
+        typer.Option(metavar="IDENTITY", help="Who must have signed it without a key, as in the certificate."),
+    ] = "",
+    certificate_oidc_issuer: Annotated[
+        str, typer.Option(metavar="URL", help="Issuer of the token that the certificate was given for.")
+    ] = "",
+    trusted_root: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Sigstore's trusted_root.json to believe. Default: the public one, fetched."),
+    ] = None,
     model_registry: Annotated[str, typer.Option(help="Address of the Model Registry whose entry must name it.")] = "",
     registered_name: Annotated[str, typer.Option(help="Name in the Model Registry. Default: the model's id.")] = "",
     offline: Annotated[
@@ -46,13 +61,12 @@ def verify(
 
     Example: `modelcar verify quay.io/my-team/granite:3.3-2b --key cosign.pub`
     """
-    from modelcar.attestation.keys import PublicKey
     from modelcar.steps.verify.verify import verify as check
 
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
         done = check(
             image,
-            key=PublicKey.read(key) if key else None,
+            key=_checker(key, certificate_identity, certificate_oidc_issuer, trusted_root),
             model_registry=model_registry,
             registered_name=registered_name,
             offline=offline,
@@ -67,6 +81,22 @@ def verify(
         _show(done)
     if code := EXIT_CODES[done.outcome]:
         raise typer.Exit(code)
+
+
+def _checker(key: Path | None, identity: str, issuer: str, trusted_root: Path | None) -> "Checker | None":
+    from modelcar.attestation.keyless import Identity
+    from modelcar.attestation.keys import PublicKey
+
+    if key is not None and (identity or issuer or trusted_root):
+        raise UsageError("an image is held against a key or an identity, not both", "Leave out --key, or the others")
+    if key is not None:
+        return PublicKey.read(key)
+    if bool(identity) != bool(issuer) or (trusted_root and not identity):
+        raise UsageError(
+            "an identity counts only with the issuer that says so",
+            "Give both: --certificate-identity … --certificate-oidc-issuer …",
+        )
+    return Identity.read(identity, issuer, trusted_root) if identity else None
 
 
 def _show(done: Verification) -> None:

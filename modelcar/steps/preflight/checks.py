@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from modelcar import model_registry, pod
-from modelcar.attestation.keys import find_signing_key
+from modelcar.attestation.signer import find_signer
 from modelcar.attestation.signing import is_signed
 from modelcar.claim.space import SPARE_BYTES
 from modelcar.cluster.connection import Cluster
@@ -225,7 +225,7 @@ def find_unchanged(run: RunRequest, plan: Plan, cluster: Cluster | None = None) 
     # Asked for without the permission to push, which such a run does not need.
     with Repository(plan.target) as repository:
         try:
-            existing = Existing(repository, plan.target.tag, plan.image, find_signing_key())
+            existing = Existing(repository, plan.target.tag, plan.image, find_signer())
         except CredentialsError:
             # Those who may only push are told so for what is not there; who may do nothing is told by the other checks.
             return None
@@ -259,7 +259,7 @@ def free_bytes(claim: Path) -> int:
 
 
 def _mirrored(image: Reference, mirror: Reference, to_be_signed: Sequence[Stored]) -> Reference | None:
-    key = find_signing_key()
+    key = find_signer()
     with Repository(mirror) as repository:
         stored = repository.find_manifest(mirror.tag)
         if stored is None or stored.digest != image.digest:

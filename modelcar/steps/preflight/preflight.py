@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelcar import model_registry, pod
-from modelcar.attestation.keys import find_signing_key
+from modelcar.attestation.signer import find_signer
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.image.existing import UNREAD
@@ -142,7 +142,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
         build_mode=mode,
         unchanged=image,
         free_bytes=checks.free_bytes(seen) if seen and not run.streaming else None,
-        caveat=UNREAD if image is not None and find_signing_key() is None else "",
+        caveat=UNREAD if image is not None and find_signer() is None else "",
         source=_answer("model", source, deadline)[0] or run.model,
     )
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from modelcar.attestation.documents import find_provenance
-from modelcar.attestation.keys import PublicKey
 from modelcar.attestation.provenance import Provenance
+from modelcar.attestation.signer import Checker
 from modelcar.errors import HubError, ModelcarError, NoSuchRevisionError, UnsafeNameError
 from modelcar.hub.client import HUB, Hub
 from modelcar.hub.facts import Facts
@@ -46,7 +46,7 @@ class Origin:
     resharded: Resharded | None = None
 
 
-def find_origin(image: FoundImage, key: PublicKey | None, *, offline: bool, quick: bool) -> tuple[Origin, list[Link]]:
+def find_origin(image: FoundImage, key: Checker | None, *, offline: bool, quick: bool) -> tuple[Origin, list[Link]]:
     """Asks the Hub what was published and, where it is not asked or layers are not read, finds the statement.
 
     Args:

@@ -8,7 +8,7 @@ and if making the image again from commit, files and base gives this very image.
 from collections.abc import Iterator
 
 from modelcar.attestation.documents import Documents, read_documents
-from modelcar.attestation.keys import PublicKey
+from modelcar.attestation.signer import Checker
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.verify.cut_files import prove_cut_files
@@ -22,7 +22,7 @@ from modelcar.steps.verify.result import Link, Verification, broken, not_checked
 def verify(
     source: str,
     *,
-    key: PublicKey | None = None,
+    key: Checker | None = None,
     model_registry: str = "",
     registered_name: str = "",
     offline: bool = False,
@@ -33,7 +33,7 @@ def verify(
 
     Args:
         source: The image.
-        key: Whose signatures it must have; None checks none.
+        key: Whose signatures it must have: a key's or an identity's; None checks none.
         model_registry: The Model Registry whose entry must name the image; empty for none.
         registered_name: The registered model's name there; empty for the model's id.
         offline: Holds the files against the statement that is signed with the key, instead of asking the Hub.
@@ -67,7 +67,7 @@ def verify(
         again = recompute(image, base, origin, contents)
         documents = read_documents(repository, top.digest, key, again.contents)
         done.add([*links, *_check_provenance(documents, origin, key), link, *contents.links])
-        done.add([*again.links, *_check_inventory(documents), *_check_model_signature(documents, contents)])
+        done.add([*again.links, *_check_inventory(documents), *_check_model_signature(documents, contents, key)])
         done.add([_check_signature(documents, key)])
         return done
 
@@ -84,18 +84,18 @@ def _check_entry(image: FoundImage, url: str, name: str) -> Link:
     return proved("registry entry", f"{entry} names {uri}")
 
 
-def _check_provenance(documents: Documents, origin: Origin, key: PublicKey | None) -> Iterator[Link]:
+def _check_provenance(documents: Documents, origin: Origin, key: Checker | None) -> Iterator[Link]:
     verdict = documents.provenance
     if verdict.problem:
         yield broken("provenance", verdict.problem)
     elif key is not None and not verdict.found:
         yield broken("provenance", "there is none")
     elif key is not None and not verdict.counted:
-        yield broken("provenance", "it is not signed with this key")
+        yield broken("provenance", f"it is not signed {key.words}")
     elif key is not None and not verdict.is_right:
-        yield not_proved("provenance", "signed with this key; it could not be held against the image")
+        yield not_proved("provenance", f"signed {key.words}; it could not be held against the image")
     elif key is not None:
-        yield proved("provenance", "signed with this key, and it says what this image is made of")
+        yield proved("provenance", f"signed {key.words}, and it says what this image is made of")
     elif not origin.by_hub:
         there = "it is not known who wrote it" if origin.statement else "nothing says where it comes from"
         yield not_proved("provenance", f"{there}, and the Hub was not asked; give the key that signed it (--key)")
@@ -113,20 +113,20 @@ def _check_inventory(documents: Documents) -> Iterator[Link]:
         yield proved("inventory", "it lists what is in the layers")
 
 
-def _check_model_signature(documents: Documents, contents: Contents) -> Iterator[Link]:
+def _check_model_signature(documents: Documents, contents: Contents, key: Checker | None) -> Iterator[Link]:
     verdict = documents.model
     if verdict.problem:
         yield broken("model signature", verdict.problem)
-    elif verdict.is_right:
+    elif key is not None and verdict.is_right:
         read = "" if contents.hashes else "; small files, published by git's hash, were not compared"
-        yield proved("model signature", f"OpenSSF's, made with this key, of the files that were published{read}")
+        yield proved("model signature", f"OpenSSF's, made {key.words}, of the files that were published{read}")
 
 
-def _check_signature(documents: Documents, key: PublicKey | None) -> Link:
+def _check_signature(documents: Documents, key: Checker | None) -> Link:
     verdict = documents.signature
     if key is None:
         there = "there is one" if verdict.found else "there is none"
         return not_checked("signature", f"{there}; no key was given to check it with")
     if verdict.is_right:
-        return proved("signature", "made with this key, of this image")
+        return proved("signature", f"made {key.words}, of this image")
     return broken("signature", verdict.problem or "there is none")

@@ -5,8 +5,9 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ _PORT, _HEALTH_PORT = 9443, 9081
 _LLM_PORT, _LLM_HEALTH_PORT = 9444, 9082
 _PROCESS, _LLM_PROCESS = "kserve", "kserve-llm"
 _START_SECONDS = 180.0
+_NOT_YET = {HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.GATEWAY_TIMEOUT}
 _SETTINGS = {
     # No request comes from outside here, and no Istio is there to bring it.
     "ingress": {"disableIngressCreation": True, "disableIstioVirtualHost": True},
@@ -68,7 +70,7 @@ def kserve(cluster: LocalCluster) -> Iterator[None]:
     definitions = resource_definitions()
     objects = [*definitions, *_settings(source)]
     for one in objects:
-        utils.create_from_dict(cluster.api, one)
+        until(partial(_created, partial(utils.create_from_dict, cluster.api, one)), "KServe's objects to be made")
     authority = CertificateAuthority(folder)
     hooks = _webhooks(source, authority.cert_file)
     try:
@@ -130,15 +132,20 @@ def _create_presets(cluster: LocalCluster, source: Path) -> None:
     for file in sorted((source / "config" / "llmisvcconfig").glob("config-*.yaml")):
         preset = yaml.load(file.read_text(), yaml.CSafeLoader)
         where = (*preset["apiVersion"].split("/"), NAMESPACE, "llminferenceserviceconfigs")
-        until(lambda where=where, preset=preset: _created(api, where, preset), "KServe's kinds to be served")
+        create = partial(api.create_namespaced_custom_object, *where, preset)
+        until(partial(_created, create), "KServe's kinds to be served")
 
 
-def _created(api: Any, where: tuple[str, ...], preset: dict[str, Any]) -> bool:
-    """Creates an object; not yet where its kind is not served yet."""
+def _created(create: Callable[[], object]) -> bool:
+    """Creates an object; not yet where its kind is not served yet, or the API server was too busy to answer."""
     try:
-        api.create_namespaced_custom_object(*where, preset)
-    except client.ApiException as error:
-        if error.status != HTTPStatus.NOT_FOUND:
+        create()
+    except (client.ApiException, utils.FailToCreateError) as error:
+        failed = error.api_exceptions if isinstance(error, utils.FailToCreateError) else [error]
+        found = {one.status for one in failed}
+        if found == {HTTPStatus.CONFLICT}:
+            return True
+        if not found <= _NOT_YET:
             raise
         return False
     return True

@@ -74,7 +74,12 @@ class World:
         ]
         key = key or self.key
         model = signing.model_signature(self.repository, self.image, SNAPSHOT, lambda: HASHES, key)
-        signing.sign(self.repository, [self.image], [*signing.signed_statements(statements, key), model], key)
+        signing.sign(
+            self.repository,
+            [self.image],
+            [*signing.signed_statements(self.repository, self.image, statements, key), model],
+            key,
+        )
 
     def judged(self, *command: str, key: str = "ours.pub") -> "subprocess.CompletedProcess[str]":
         """Have cosign check the image, without a network."""

@@ -39,16 +39,33 @@ def test_where_modelcar_is_installed_nothing_is_carried(monkeypatch: pytest.Monk
     assert done.stdout.splitlines() == [str(Path(modelcar.__file__).parent / "bootstrap/command.py"), "true"]
 
 
+@pytest.mark.parametrize("option", ["-m", "-c"])
+def test_what_lies_beside_a_step_is_not_taken_for_our_code(option: str, bare_python: Path, tmp_path: Path) -> None:
+    """As where an image begins in / and the claim, to which others write, is at /modelcar."""
+    claim = tmp_path / "modelcar"
+    claim.mkdir()
+    (claim / "__init__.py").write_text("import sys; sys.exit('what lies on the claim was run')")
+
+    for python in (bare_python, Path(sys.executable).parent):
+        program = "modelcar.bootstrap.command" if option == "-m" else "import modelcar.bootstrap.command"
+        command = [str(python / "python3"), option, program]
+        done = run(self_contained_command(command, "six==1.17.0"), python, tmp_path)
+
+        assert done.returncode == 0, done.stderr
+
+
 def test_a_step_that_was_given_our_code_hands_on_the_very_same(bare_python: Path, tmp_path: Path) -> None:
     one = "six==1.17.0"
     script = (
-        "import json, modelcar.bootstrap.command as e; "
-        "print(json.dumps(e.command_for_other_pod(['python3', '-c', 'print(7)'])))"
+        "import glob, json, sys, modelcar.bootstrap.command as e; "
+        "compiled = [found for place in sys.path for found in glob.glob(f'{place}/__pycache__/six.*')]; "
+        "print(json.dumps([e.command_for_other_pod(['python3', '-c', 'print(7)']), compiled]))"
     )
 
     first = run(self_contained_command(["python3", "-c", script], one), bare_python, tmp_path)
 
-    command = json.loads(first.stdout)
+    command, compiled = json.loads(first.stdout)
+    assert compiled == [], "pip compiled what may never be imported"
     assert command == self_contained_command(["python3", "-c", "print(7)"], one)
     second = run(command, bare_python, tmp_path)
     assert second.stdout == "7\n"

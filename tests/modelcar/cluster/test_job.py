@@ -81,7 +81,7 @@ def work(**changes: Any) -> Work:
     wanted = BuildRequest(directory=Path("/modelcar/x"), image=ImageRequest("quay.io/x/y:1"))
     settings = {
         "step": "build",
-        "command": ["python3", "-m", "modelcar.steps.build_in_job", wanted.model_dump_json()],
+        "command": ["python3", "-P", "-m", "modelcar.steps.build_in_job", wanted.model_dump_json()],
         "task": given(),
         "service_account": "modelcar-build",
     }
@@ -303,7 +303,7 @@ def test_only_the_same_work_in_the_same_run_has_the_same_name() -> None:
         made(task=given(node_selector={"a": "b"})),
         made(privilege="privileged"),
         made(privilege="nested"),
-        made(command=["python3", "-m", "modelcar.steps.build_in_job", "{}"]),
+        made(command=["python3", "-P", "-m", "modelcar.steps.build_in_job", "{}"]),
         made(service_account="other"),
         manifest(work(), Executor({**POD, "metadata": {**POD["metadata"], "labels": {"pipeline/runid": "run-2"}}})),
     ]
@@ -324,8 +324,8 @@ def test_our_code_goes_with_it_where_the_step_was_given_it(tmp_path: Path, monke
     job = made()
     carried = pod_of(job)[1]["command"]
 
-    assert plain[:3] == ["python3", "-m", "modelcar.steps.build_in_job"]
-    assert BuildRequest.model_validate_json(plain[3]).image.target == "quay.io/x/y:1"
+    assert plain[:4] == ["python3", "-P", "-m", "modelcar.steps.build_in_job"]
+    assert BuildRequest.model_validate_json(plain[4]).image.target == "quay.io/x/y:1"
     parts = Bootstrapped.parse(carried)
     assert parts is not None
     assert parts.command == plain

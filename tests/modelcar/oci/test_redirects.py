@@ -122,6 +122,10 @@ def as_if_public(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Ite
     [
         *(("127.0.0.1", True), ("10.1.2.3", True), ("169.254.169.254", True), ("::1", True), ("8.8.8.8", False)),
         *(("::ffff:10.0.0.1", True), ("fe80::1%eth0", True), ("100.64.0.1", True), ("2606:4700::1111", False)),
+        # Other forms of 169.254.169.254 and 10.0.0.1, and what leads to no single host on the internet.
+        *(("64:ff9b::a9fe:a9fe", True), ("2002:a9fe:a9fe::1", True), ("::10.0.0.1", True), ("64:ff9b:1::1", True)),
+        *(("64:ff9b::808:808", False), ("2002:808:808::1", False), ("fec0::1", True), ("ff02::1", True)),
+        *(("224.0.0.1", True), ("0.0.0.0", True), ("::", True), ("255.255.255.255", True)),
     ],
 )
 def test_addresses_within_are_known(address: str, within: bool) -> None:
