@@ -34,8 +34,9 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
 demo: setup ## take a small model the whole way on real parts, on this machine
 	$(BIN)/python -m tests.demo
 
+# Each process gets files that follow one another, so that what a file's tests share is mostly made once.
 test: setup check ## run the checks and all tests that need no cluster
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
 	test -d .venv-models || $(PYTHON) -m venv .venv-models

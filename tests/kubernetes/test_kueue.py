@@ -69,10 +69,11 @@ def test_steps_and_job_wait_until_there_is_quota(
     assert f"waits in the queue {queue} to be admitted" in status(kfp_backend, run)
 
     change_quota(kfp_backend.namespace, queue, ENOUGH)
-    (job,) = run.wait_for(lambda run: run.jobs())
+    # Which is deleted when it is done.
+    run.wait_for(lambda run: {job.metadata.name for job in run.jobs()} & admitted(kfp_backend.namespace))
     run.succeeds()
 
-    assert {pod.metadata.name for pod in run.pods()} | {job.metadata.name} <= admitted(kfp_backend.namespace)
+    assert {pod.metadata.name for pod in run.pods()} <= admitted(kfp_backend.namespace)
     assert kfp_surroundings.target.has_tag("team/queued")
 
 

@@ -39,7 +39,8 @@ def start(machine: Machine, programs: Path, folder: Path, kubeconfig: Path, name
         # The same for releases before 2.15.
         "EXECUTOR_CABUNDLE_CONFIGMAP_NAME": TRUSTED,
         "EXECUTOR_CABUNDLE_CONFIGMAP_KEY": TRUSTED_KEY,
-        "EXECUTOR_CABUNDLE_MOUNTPATH": "/etc/trusted",
+        # As OpenShift AI has it (data-science-pipelines-operator), and the policy of manifests/cluster knows it.
+        "EXECUTOR_CABUNDLE_MOUNTPATH": "/dsp-custom-certs",
         # Required, though nothing of v2 asks there.
         "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_HOST": "127.0.0.1",
         "ML_PIPELINE_VISUALIZATIONSERVER_SERVICE_PORT": "9",
