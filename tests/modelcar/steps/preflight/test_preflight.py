@@ -635,6 +635,7 @@ def test_step_gives_its_outputs_and_its_page(published: Hub, plain_registry: Reg
     assert done.returncode == 0, done.stdout + done.stderr
     said = dict(re.findall(r"^(OUTPUTS|PLAN|PAGE) (.*)$", done.stdout, re.MULTILINE))
     assert json.loads(said["OUTPUTS"]) == {
+        "model": MODEL,
         "node_selector": selector,
         "ephemeral_storage": "1Gi",
         "build_mode": "pod",
