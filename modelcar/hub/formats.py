@@ -122,7 +122,7 @@ _NO_WEIGHTS = frozenset((
     ".xml", ".gz", ".xz", ".bz2", ".zst", ".tgz", ".tar", ".toml", ".cfg", ".sh", ".lance", ".npy", ".chk", ".ttf",
     ".otf", ".safetensors",
 ))  # fmt: skip
-_TOKENIZER = re.compile(r"(tokenizer|sentencepiece|spiece|spm|vocab|bpe)", re.IGNORECASE)
+_TOKENIZER = re.compile(r"(tokenizer|sentencepiece|spiece|spm|vocab|bpe).*\.(model|spm|vocab|bpe|txt)$", re.I)
 _SUPPORT_NAMES = re.compile(
     r"(readme|licen[cs]e|notice|copying|use[_-]policy|usage[_-]policy|acceptable[_-]use)(?!.*\.(bin|pt|safetensors)$).*"
     r"|.*\.(json|jinja|model|py|tiktoken|yaml|yml|spm|vocab|bpe|md|proto)|(merges|vocab|dict|system_prompt)\.txt"
