@@ -9,7 +9,7 @@ BENCH_PROGRAMS := aria2c curl openssl
 STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check audit compile shell docs site bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check image audit compile shell docs site bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -34,8 +34,9 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
 demo: setup ## take a small model the whole way on real parts, on this machine
 	$(BIN)/python -m tests.demo
 
+# Each process gets files that follow one another, so that what a file's tests share is mostly made once.
 test: setup check ## run the checks and all tests that need no cluster
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
 	test -d .venv-models || $(PYTHON) -m venv .venv-models
@@ -78,6 +79,9 @@ check: setup ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+image: setup ## build the pipelines' image twice on BASE, compare, and run it as any user with a root that is read-only
+	$(BIN)/python -m tests.image $(BASE)
 
 audit: setup ## ask for known weaknesses of all pinned packages (needs PyPI's advisories, or a mirror that has them)
 	for file in requirements/dev.txt requirements/runtime.txt requirements/go.txt requirements/zig.txt; do \

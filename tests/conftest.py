@@ -1,6 +1,8 @@
 """The real parts, started once for each test process, and an environment that holds nothing of the machine's own."""
 
+import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -85,10 +87,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("soak_seed", seeds)
 
 
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an empty folder. pytest's own fixture looks through those of all tests before, thousands, for a number."""
+    return _new_folder(tmp_path_factory, re.sub(r"\W", "_", request.node.name)[:30])
+
+
+_numbers = itertools.count()
+
+
+def _new_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    folder = factory.getbasetemp() / f"{name}_{next(_numbers)}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty home, and keep every test from what the machine has: logins, tokens, authorities, proxies."""
-    home = tmp_path_factory.mktemp("home")
+    home = _new_folder(tmp_path_factory, "home")
     for name in REMOVED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))

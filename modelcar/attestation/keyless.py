@@ -238,7 +238,9 @@ def _equip(context: "SigningContext", authorities: str) -> None:
 
     class InTime(HTTPAdapter):
         def send(self, *args: Any, **options: Any) -> Any:
-            return super().send(*args, **{**options, "timeout": options.get("timeout") or _REQUEST_SECONDS})
+            bounded = {**options, "timeout": options.get("timeout") or _REQUEST_SECONDS}
+            # Said here, for a session prefers what REQUESTS_CA_BUNDLE says to what it was told.
+            return super().send(*args, **({**bounded, "verify": authorities} if authorities else bounded))
 
     for url, session in _sessions(context):
         for scheme in ("https://", "http://"):
@@ -246,8 +248,6 @@ def _equip(context: "SigningContext", authorities: str) -> None:
         # Nobody is sent elsewhere with a token, and no proxy reads one.
         session.max_redirects = 0
         session.trust_env = url.startswith("https://")
-        if authorities:
-            session.verify = authorities
 
 
 def _sessions(context: "SigningContext") -> list[tuple[str, "Session"]]:
@@ -340,12 +340,13 @@ def _explained(what: str, remedy: str = "", secret: str = "") -> Iterator[None]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    from requests import HTTPError, RequestException, TooManyRedirects
+    from requests import ConnectionError, HTTPError, RequestException, Timeout
+    from requests.exceptions import SSLError
 
     under = error if isinstance(error, RequestException) else error.__cause__
     if isinstance(under, HTTPError):
         return under.response.status_code in _UNWELL
-    return isinstance(under, RequestException) and not isinstance(under, TooManyRedirects)
+    return isinstance(under, ConnectionError | Timeout) and not isinstance(under, SSLError)
 
 
 def _words(error: BaseException) -> str:

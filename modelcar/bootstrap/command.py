@@ -35,6 +35,7 @@ PART_BYTES = 64 << 10
 
 # $0 is our version, $1 the lines of a requirements.txt, $2 a program that unpacks our code (modelcar.bootstrap.unpack),
 # and $3 how many of its arguments follow, or 0 where there is nothing to unpack; then comes the command.
+# Python compiles what a step imports, which is less than pip would compile of kubernetes and botocore.
 # Where that version is installed, as in an image of one's own or under kfp's local runner, nothing is done. In an image
 # that begins in /, Python would take the claim's directory for our package, for it is called modelcar; hence SAFEPATH.
 BOOTSTRAP = f"""\
@@ -46,8 +47,8 @@ sys.exit(m.version("{DISTRIBUTION}") != sys.argv[1])' "$0" 2>/dev/null; then
   place=$(mktemp -d)
   [ "$parts" = 0 ] || python3 -c "$unpack" "$place" "$parts" "$@"
   printf "%s\\n" "$requirements" > "$place/requirements.txt"
-  python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \\
-    --target "$place" --requirement "$place/requirements.txt"
+  python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile \\
+    --no-deps --target "$place" --requirement "$place/requirements.txt"
   export PYTHONPATH="$place${{PYTHONPATH:+:$PYTHONPATH}}" {pod.REQUIREMENTS}="$place/requirements.txt"
 fi
 shift "$parts"

@@ -13,8 +13,11 @@ from modelcar.hub.weight_groups import MAIN, WeightGroup
 _VERSION = re.compile(r"(?<![a-z0-9.])v?\d+(?:\.\d+)+(?![a-z0-9])|(?<![a-z0-9])\d+[-_]?steps?|(?<=[-_])v\d+$", re.I)
 """Version of a model, `v0.9.1`, or the steps that it was distilled to, `8step`; a number alone may count parts."""
 
-_STEP = re.compile(r"(?P<stem>.*?)[-_.]?(?:(?:step|epoch|iter|checkpoint|ckpt)s?[-_=]?)?(?P<number>\d{4,9})", re.I)
-"""The state of a training, as kohya's scripts, ai-toolkit and Lightning call it."""
+_STEPS = (
+    re.compile(r"(?P<stem>.*?)[-_.]?(?:(?:step|epoch|iter|checkpoint|ckpt)s?[-_=]?)?(?P<number>\d{4,9})", re.I),
+    re.compile(r"(?P<number>\d{4,9})[-_](?P<stem>.+)"),
+)
+"""Names of the states of a training, as kohya's scripts, ai-toolkit, Lightning and MLX give them."""
 
 _SIZE = re.compile(
     r"(?<![a-z0-9])(?:tiny|mini|nano|small|base(?:[-_]plus)?|medium|x?large|xx?l|huge|giant|\d+(?:\.\d+)?[bm]"
@@ -69,8 +72,12 @@ def extends(name: str, prefix: str) -> bool:
 
 def step_of(name: str) -> int | None:
     """Returns the number of steps that a file's name says its model was trained for; None if it says none."""
-    match = _STEP.fullmatch(name)
+    match = _step(name)
     return int(match["number"]) if match else None
+
+
+def _step(name: str) -> re.Match[str] | None:
+    return next(filter(None, (pattern.fullmatch(name) for pattern in _STEPS)), None)
 
 
 def _settle(picked: Picked, family: _Family) -> None:
@@ -105,7 +112,7 @@ def _states(groups: Sequence[WeightGroup]) -> Iterator[_Family]:
     ends = {group.base: group for group in groups}
     for members in _families(groups, _state_key):
         numbers = sorted(step_of(group.base) or 0 for group in members)
-        stem = _STEP.fullmatch(members[0].base)
+        stem = _step(members[0].base)
         end = ends.get(stem["stem"].rstrip("-_.")) if stem else None
         end = end or next((ends[name] for name in _BY_QUALITY if name in ends), None)
         if end is not None and end.format is members[0].format and is_equal_size(end.size, members[0].size, _SAME_SIZE):
@@ -116,7 +123,7 @@ def _states(groups: Sequence[WeightGroup]) -> Iterator[_Family]:
 
 
 def _state_key(group: WeightGroup) -> str:
-    match = _STEP.fullmatch(group.base)
+    match = _step(group.base)
     return re.sub(r"\d+", "*", match["stem"]) + "#" if match else ""
 
 
@@ -149,12 +156,14 @@ def _size_key(group: WeightGroup) -> str:
 
 
 def _styles(groups: Sequence[WeightGroup]) -> Iterator[_Family]:
-    """Finds large files of one size whose names, as all others', begin with one word: a model made for several uses."""
+    """Finds large files of one size, a model made for several uses: all others are so, or begin with the same word."""
     single = [group for group in groups if group.format in TORCH_LIKE and group.size >= _MIN_BYTES]
-    if len({_first_word(group) for group in single}) != 1:
+    largest = max((group.size for group in single), default=0)
+    are_equal = len(single) > 2 and all(is_equal_size(group.size, largest, _SAME_SIZE) for group in single)
+    if not are_equal and len({_first_word(group) for group in single}) != 1:
         return
-    least = max(_MIN_LARGE_BYTES, max(group.size for group in single) / _LARGE_SHARE)
-    for members in _families([group for group in single if group.size >= least], _first_word):
+    large = [group for group in single if group.size >= max(_MIN_LARGE_BYTES, largest / _LARGE_SHARE)]
+    for members in _families(large, (lambda _: "all") if are_equal else _first_word):
         pairs: Mapping[str, list[WeightGroup]] = defaultdict(list)
         for group in members:
             pairs[_PAIR.sub("*", group.base)].append(group)

@@ -122,6 +122,7 @@ _NO_WEIGHTS = frozenset((
     ".xml", ".gz", ".xz", ".bz2", ".zst", ".tgz", ".tar", ".toml", ".cfg", ".sh", ".lance", ".npy", ".chk", ".ttf",
     ".otf", ".safetensors",
 ))  # fmt: skip
+_TOKENIZER = re.compile(r"(tokenizer|sentencepiece|spiece|spm|vocab|bpe).*\.(model|spm|vocab|bpe|txt)$", re.I)
 _SUPPORT_NAMES = re.compile(
     r"(readme|licen[cs]e|notice|copying|use[_-]policy|usage[_-]policy|acceptable[_-]use)(?!.*\.(bin|pt|safetensors)$).*"
     r"|.*\.(json|jinja|model|py|tiktoken|yaml|yml|spm|vocab|bpe|md|proto)|(merges|vocab|dict|system_prompt)\.txt"
@@ -155,6 +156,8 @@ RUNTIME_FOLDERS = {
     "qnn": "weights for another runtime",
     "neuron": "weights for another runtime",
     "torchscript": "weights for another runtime",
+    "fairseq": "the original form of the weights",
+    "fairseq_model": "the original form of the weights",
     "original": "the original form of the weights",
     "original_checkpoint": "the original form of the weights",
     "tf": "weights for another framework",
@@ -204,6 +207,8 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
 
 def may_be_weights(file: str, size: int) -> bool:
     """Tells whether a file of unknown form may hold weights, where nothing else does."""
+    if _TOKENIZER.match(PurePosixPath(file).name):
+        return False
     return size >= MIN_UNKNOWN_BYTES and PurePosixPath(file).suffix.lower() not in _NO_WEIGHTS
 
 

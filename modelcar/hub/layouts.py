@@ -330,7 +330,9 @@ def _is_foreign(group: WeightGroup) -> bool:
 
 def _pick_other_format(groups: Sequence[WeightGroup]) -> Picked:
     """Chooses where no PyTorch library's weights are there: one format, then one variant or folder of it."""
-    best = min((group.format for group in groups if _is_large(group, groups)), key=list(Format).index)
+    # What PyTorch reads are tables here, such as voices: the model is in another format.
+    models = [group for group in groups if group.format not in TORCH_LIKE] or groups
+    best = min((group.format for group in models if _is_large(group, models)), key=list(Format).index)
     same = [group for group in groups if group.format is best]
     picked = pick_gguf(same) if best in QUANTIZED_BY_LLAMA_CPP else pick_in_folders(same)
     for group in groups:

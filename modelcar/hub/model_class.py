@@ -174,6 +174,10 @@ def _is_transformers(kept: Sequence[WeightGroup], paths: Collection[str], facts:
     if facts.card.library not in _ON_TRANSFORMERS:
         return False
     largest = main_group(kept)
+    beside = any(not group.folder and not is_adapter_group(group, paths) for group in kept)
+    if largest.base == "rank" or (largest.folder and beside):
+        # A checkpoint that TensorRT-LLM builds engines of; parts of a model of which one is transformers'.
+        return False
     config = facts.documents.get("config.json")
     if config is not None and not facts.config.keys() & _TELLING_KEYS and not largest.folder:
         return False

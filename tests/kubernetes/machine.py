@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-STOP_SECONDS = 20.0
+START_SECONDS, STOP_SECONDS = 120.0, 20.0
 _INIT = """
 import os, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans are reaped by the kernel
@@ -60,8 +60,17 @@ class Machine:
             command = [*entered, command[0], "--propagation=unchanged", *command[1:]]
         process = self._detached(command, "init", stdin=tied_to or subprocess.DEVNULL)
         self._note("init", _only_child(process))
+        self._wait_for_init(process)
         self.run("hostname", self.name)
         self.run("ip", "link", "set", "lo", "up")
+
+    def _wait_for_init(self, process: "subprocess.Popen[bytes]") -> None:
+        """Returns when the init is itself; before, it makes all mounts private, those that are shared meanwhile too."""
+        deadline = time.monotonic() + START_SECONDS
+        while Path("/proc", str(self.pid), "cmdline").read_bytes().split(b"\0")[0] != os.fsencode(sys.executable):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise MachineError(f"{self.name} did not start: see {self.log('init')}")
+            time.sleep(0.01)
 
     @property
     def pid(self) -> int:
@@ -175,7 +184,7 @@ class Machine:
 
 def _only_child(process: subprocess.Popen[bytes]) -> int:
     """The process that nsenter or unshare has forked: its id as the host counts."""
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise MachineError(f"{shutil.which(str(process.args[0]))} ended with status {process.returncode}")  # type: ignore[index]

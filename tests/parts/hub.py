@@ -74,6 +74,11 @@ class Hub:
         """The endpoint for clients, while the Hub serves."""
         return f"http://{self._host}:{self._servers[0].server_port}"
 
+    @property
+    def storage(self) -> str:
+        """Host and port of the storage that files' links lead to, while the Hub serves."""
+        return f"{self._host}:{self._servers[1].server_port}"
+
     def __enter__(self) -> Self:
         """Start to serve."""
         self._stopping.clear()

@@ -354,7 +354,7 @@ def test_own_process_follows_what_others_publish(tmp_path: Path) -> None:
         newer = publisher.publish(REPO, {"a.txt": "two"})
         assert api.model_info(REPO).sha == newer
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(600) == 0
 
 
 @pytest.mark.parametrize("make", [tiny_llama, sparse_model])

@@ -181,9 +181,15 @@ def tags_status(registry: TokenAuthRegistry, repository: str, token: str) -> int
 
 def test_token_ends_after_its_lifetime(tmp_path: Path) -> None:
     with registry_with_token_auth(tmp_path, token_lifetime=2) as registry:
-        answer = fetch_token(registry, "models/none").json()
+        seconds = 2.0
+        while seconds > 1.0:
+            # A busy machine may need longer for both than a token lives.
+            begun = time.monotonic()
+            answer = fetch_token(registry, "models/none").json()
+            status = tags_status(registry, "models/none", answer["token"])
+            seconds = time.monotonic() - begun
         # The repository does not exist: 404 says that the token was accepted.
-        assert tags_status(registry, "models/none", answer["token"]) == 404
+        assert status == 404
 
         time.sleep(3.5)
 

@@ -35,7 +35,7 @@ def fronted(hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """Give proxies before a Hub and before the storage that it sends clients to, by links that end."""
     hub.publish(MODEL, model)
     hub.end_links(LINK_SECONDS)
-    storage = f"127.0.0.1:{hub._servers[1].server_port}"
+    storage = hub.storage
     with FaultProxy(storage) as cdn, FaultProxy(hub.url.removeprefix("http://"), {storage: cdn.host}) as front:
         monkeypatch.setenv("HF_ENDPOINT", f"http://{front.host}")
         yield front, cdn

@@ -36,11 +36,6 @@ Keys = tuple[Path, Path]
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return write_keys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
 def filled_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("honest")
     files = tiny_llama(folder / "model", shards=2, bytes_per_shard=1_200_000, consolidated=False)
@@ -55,18 +50,6 @@ def published(filled_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]
     filled_hub.requests.clear()
     yield filled_hub
     filled_hub.faults.clear()
-
-
-@pytest.fixture
-def place(plain_registry: Registry, request: pytest.FixtureRequest) -> Place:
-    """Give a repository of the test's own."""
-    return Place(plain_registry.host, f"forged/{digest_of(request.node.nodeid.encode())[7:23]}")
-
-
-@pytest.fixture
-def with_key(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
-    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
-    return PublicKey.read(keys[1])
 
 
 def run(place: Place, tag: str = "1") -> Reference:

@@ -32,11 +32,6 @@ Keys = tuple[Path, Path]
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return write_keys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
 def filled_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("beside")
     files = tiny_llama(folder / "model", shards=2, bytes_per_shard=1_200_000, consolidated=False)
@@ -45,19 +40,9 @@ def filled_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield hub
 
 
-@pytest.fixture
-def place(
-    filled_hub: Hub, plain_registry: Registry, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Place:
-    """Give a repository of the test's own."""
+@pytest.fixture(autouse=True)
+def _hub(filled_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", filled_hub.url)
-    return Place(plain_registry.host, f"beside/{digest_of(request.node.nodeid.encode())[7:23]}")
-
-
-@pytest.fixture
-def key(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> PublicKey:
-    monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
-    return PublicKey.read(keys[1])
 
 
 def target(place: Place, tag: str = "1") -> str:
@@ -125,7 +110,7 @@ FORGERIES: tuple[Callable[[Forgery], None], ...] = (
 
 @pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
 def test_whatever_is_forged_is_replaced_and_never_signed(
-    forge: Callable[[Forgery], None], place: Place, key: PublicKey
+    forge: Callable[[Forgery], None], place: Place, with_key: PublicKey
 ) -> None:
     honest = run(place)
     forged = Forgery.of(place, honest.digest)
@@ -138,10 +123,10 @@ def test_whatever_is_forged_is_replaced_and_never_signed(
     assert run(place) == honest
 
     assert digest_of(place.manifest("1")) == honest.digest
-    assert not carries_a_signature(place, evil, key)
+    assert not carries_a_signature(place, evil, with_key)
 
 
-def test_a_manifest_alone_under_the_tag_is_replaced(place: Place, key: PublicKey) -> None:
+def test_a_manifest_alone_under_the_tag_is_replaced(place: Place, with_key: PublicKey) -> None:
     honest = run(place)
     one = place.manifest(json.loads(place.manifest(honest.digest))["manifests"][0]["digest"])
     place.put_manifest(one, "1")
@@ -149,7 +134,7 @@ def test_a_manifest_alone_under_the_tag_is_replaced(place: Place, key: PublicKey
     assert run(place) == honest
 
 
-def test_a_forged_image_at_the_mirror_is_replaced(place: Place, key: PublicKey) -> None:
+def test_a_forged_image_at_the_mirror_is_replaced(place: Place, with_key: PublicKey) -> None:
     honest = run(place)
     there = Place(place.host, f"{place.name}/mirror")
     stream(MODEL, target(place), mirror=target(there))
@@ -160,13 +145,13 @@ def test_a_forged_image_at_the_mirror_is_replaced(place: Place, key: PublicKey) 
     stream(MODEL, target(place), mirror=target(there))
 
     assert digest_of(there.manifest("1")) == honest.digest
-    assert not carries_a_signature(there, evil, key)
-    assert verify(f"{there.host}/{there.name}@{honest.digest}", key=key).is_whole
+    assert not carries_a_signature(there, evil, with_key)
+    assert verify(f"{there.host}/{there.name}@{honest.digest}", key=with_key).is_whole
 
 
 @pytest.mark.parametrize("options", [{}, {"quick": True}, {"quick": True, "offline": True}, {"offline": True}], ids=str)
 def test_our_own_documents_of_another_image_prove_nothing(
-    options: dict[str, bool], place: Place, key: PublicKey
+    options: dict[str, bool], place: Place, with_key: PublicKey
 ) -> None:
     """All that we attached to an honest image is put at a forged one, as it is and with the forged one as subject."""
     honest = run(place)
@@ -182,12 +167,12 @@ def test_our_own_documents_of_another_image_prove_nothing(
             stored = type(one.stored)(moved, MANIFEST)
             referrers.put(repository, top, [referrers.Attached(stored, one.tag_end)])
 
-    done = verify(f"{place.host}/{place.name}@{evil}", key=key, **options)
+    done = verify(f"{place.host}/{place.name}@{evil}", key=with_key, **options)
 
     assert done.outcome is Outcome.BROKEN
 
 
-def test_our_signed_note_of_another_layer_is_none_of_this(place: Place, keys: Keys, key: PublicKey) -> None:
+def test_our_signed_note_of_another_layer_is_none_of_this(place: Place, keys: Keys, with_key: PublicKey) -> None:
     """A signature on a finished layer is put at another layer's note."""
     honest = run(place, "elsewhere")
     manifest = Forgery.of(place, honest.digest).manifests[0]
@@ -243,13 +228,13 @@ def test_a_rotated_key_signs_documents_and_the_models_files_anew(
 
 
 @pytest.mark.parametrize("what", ["a small file", "a weight", "one left out", "one more"])
-def test_a_signature_of_other_files_is_broken(what: str, place: Place, keys: Keys, key: PublicKey) -> None:
+def test_a_signature_of_other_files_is_broken(what: str, place: Place, keys: Keys, with_key: PublicKey) -> None:
     """A key's owner signed other hashes: of what the Hub publishes by git's hash alone, too."""
     honest = run(place)
     with Repository(honest, push=True) as repository:
         (attached,) = referrers.of_type(repository, honest.digest, model_signing.MEDIA_TYPE)
         content = repository.small_blob(attached.manifest().layers[0].digest)
-        files = model_signing.signed_files(bundle.opened(content, key).payload)  # type: ignore[union-attr]
+        files = model_signing.signed_files(bundle.opened(content, with_key).payload)  # type: ignore[union-attr]
         assert files is not None
         if what == "one left out":
             files.pop("config.json")
@@ -261,21 +246,21 @@ def test_a_signature_of_other_files_is_broken(what: str, place: Place, keys: Key
         signed = bundle.bundle(statement, SigningKey.read(keys[0], b""), by_curve=True)
         referrers.attach(repository, repository.manifest(honest.digest), [model_signing.attachment(signed)])
 
-    done = verify(f"{place.host}/{place.name}@{honest.digest}", key=key)
+    done = verify(f"{place.host}/{place.name}@{honest.digest}", key=with_key)
 
     assert [link.name for link in done.links if link.state is State.BROKEN] == ["model signature"]
 
 
-def test_quick_says_which_hashes_it_did_not_compare(place: Place, key: PublicKey) -> None:
+def test_quick_says_which_hashes_it_did_not_compare(place: Place, with_key: PublicKey) -> None:
     honest = run(place)
 
-    done = verify(f"{place.host}/{place.name}@{honest.digest}", key=key, quick=True)
+    done = verify(f"{place.host}/{place.name}@{honest.digest}", key=with_key, quick=True)
 
     (link,) = [link for link in done.links if link.name == "model signature"]
     assert "were not compared" in link.detail
 
 
-def test_an_unchanged_signed_run_moves_no_blob(place: Place, plain_registry: Registry, key: PublicKey) -> None:
+def test_an_unchanged_signed_run_moves_no_blob(place: Place, plain_registry: Registry, with_key: PublicKey) -> None:
     honest = run(place)
     before = len(plain_registry.requests())
 

@@ -16,10 +16,9 @@ from modelcar.errors import RegistryError
 from modelcar.steps.verify.result import Outcome, State
 from modelcar.steps.verify.verify import verify
 from tests.parts.base_images import push_base_image
-from tests.parts.forged import CONFIG, INDEX, MANIFEST, Forgery, Member, Place, digest_of, directory, encoded, tar_of
+from tests.parts.forged import CONFIG, INDEX, MANIFEST, Forgery, Member, Place, directory, encoded, tar_of
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
-from tests.parts.signing_keys import write_keys
 from tests.parts.steps import stream
 
 MODEL = "example/survived"
@@ -34,20 +33,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield hub
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return write_keys(tmp_path_factory.mktemp("keys"))
-
-
 @pytest.fixture(autouse=True)
 def published(hub: Hub, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv(pod.SIGNING_KEY, str(keys[0]))
-
-
-@pytest.fixture
-def place(plain_registry: Registry, request: pytest.FixtureRequest) -> Place:
-    return Place(plain_registry.host, f"survived/{digest_of(request.node.nodeid.encode())[7:23]}")
 
 
 def attached(place: Place, digest: str, kind: str, content: bytes, end: str = ".att") -> None:

@@ -104,7 +104,7 @@ def world(folder: Path) -> Iterator[World]:
         reader = stack.enter_context(registry_plain(folder / "reader", disks["target"] / "storage"))
         mirror = stack.enter_context(registry_plain(folder / "mirror-registry", disks["mirror"] / "storage"))
         models = stack.enter_context(model_registry(folder / "models"))
-        cdn_host = f"127.0.0.1:{hub._servers[1].server_port}"
+        cdn_host = hub.storage
         cdn = stack.enter_context(FaultProxy(cdn_host))
         hub_proxy = FaultProxy(hub.url.removeprefix("http://"), {cdn_host: cdn.host})
         proxies = {

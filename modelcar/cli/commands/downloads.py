@@ -14,7 +14,7 @@ from modelcar.claim.listing import list_downloads, remove_downloads
 from modelcar.cli import folders
 from modelcar.cli.help import Application
 from modelcar.cli.options import JsonOption, NamespaceOption
-from modelcar.errors import ClaimError, ClusterError
+from modelcar.errors import ClaimError
 
 app = Application(invoke_without_command=True)
 
@@ -91,12 +91,10 @@ def _ask(claim: str, namespace: str, image: str, words: list[str]) -> list[dict[
             raise ClaimError(f"cannot look at {root}: {error.strerror}", "Name another folder: --claim ./DIR") from None
     # Only here: a folder of this machine needs no cluster.
     from modelcar.cli.claim_pod import ask_claim
-    from modelcar.cli.server.login import LOG_IN, find_cluster
+    from modelcar.cli.server.login import LOG_IN, need_cluster
 
     remedy = f"{LOG_IN}; a folder of this machine is written with a /: --claim ./{claim}"
-    cluster = find_cluster(namespace, remedy)
-    if cluster is None:
-        raise ClusterError(f"there is no login to a cluster that has the claim {claim}", remedy)
+    cluster = need_cluster(namespace, remedy, purpose=f"that has the claim {claim}")
     return ask_claim(cluster, claim, words, image)
 
 

@@ -14,7 +14,7 @@ from modelcar.cli.options import JsonOption, RequestOptions
 from modelcar.cli.parameters import takes_parameters
 from modelcar.cli.preset import wanted
 from modelcar.cli.usage import UsageError
-from modelcar.pipelines.compilation import STREAMING
+from modelcar.pipelines.compilation import pipeline_named
 
 ClaimOption = Annotated[
     Path | None,
@@ -59,16 +59,14 @@ def run(
     if not asked.arguments.get("target"):
         raise UsageError("no target image was named", "Name one: --target registry/repository:tag")
 
-    from modelcar.pipelines.model_to_registry import model_to_registry
-    from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
-
-    pipeline = model_to_registry_streaming if asked.pipeline == STREAMING else model_to_registry
     kept = report or report_of(asked.arguments["model"])
     if not (claim and report) and (place := folders.cache()) != (belongs := folders.wanted_cache()):
         print(f"{belongs} cannot be written, so what would be kept there goes to {place}", file=sys.stderr)
     log = sys.stderr if as_json else sys.stdout
     result = local_run.run(
-        pipeline, asked.arguments, local_run.Setting(claim or folders.downloads(), kept, log, verbose)
+        pipeline_named(asked.pipeline),
+        asked.arguments,
+        local_run.Setting(claim or folders.downloads(), kept, log, verbose),
     )
     if as_json:
         print(json.dumps({**asdict(result), "report": str(kept)}))

@@ -26,15 +26,12 @@ def serve(
 
     Example: `modelcar serve quay.io/my-team/granite:3.3-2b --as granite --connection quay-login`
     """
-    from modelcar.cli.server.login import LOG_IN, find_cluster
-    from modelcar.errors import ClusterError
+    from modelcar.cli.server.login import need_cluster
     from modelcar.serving.served_model import read_served_model
     from modelcar.steps.serve.serve import ServeRequest
     from modelcar.steps.serve.serve import serve as run_serve
 
-    cluster = find_cluster()
-    if cluster is None:
-        raise ClusterError("there is no login to a cluster", LOG_IN)
+    cluster = need_cluster()
     output = sys.stderr if as_json else sys.stdout
 
     def say(line: str) -> None:

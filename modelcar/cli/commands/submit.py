@@ -20,6 +20,7 @@ from modelcar.cli.server.follow import follow
 from modelcar.cli.server.run_view import RunView
 from modelcar.cli.server.upload import Version, find_experiment, upload
 from modelcar.cli.usage import ShownError
+from modelcar.records.termination_message import EndedError
 
 INTERRUPTED = 130
 
@@ -108,9 +109,9 @@ def _name(model: str) -> str:
 def _detaching(run_id: str) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except (EndedError, KeyboardInterrupt) as end:
         print(
             f"\nThe run goes on. To see it: modelcar status {run_id} --follow\nTo end it: modelcar cancel {run_id}",
             file=sys.stderr,
         )
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(end.code if isinstance(end, EndedError) else INTERRUPTED) from None

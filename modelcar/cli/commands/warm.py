@@ -21,17 +21,14 @@ def warm(
 
     Example: `modelcar warm quay.io/my-team/granite@sha256:… --nodes nvidia.com/gpu.present=true`
     """
-    from modelcar.cli.server.login import LOG_IN, find_cluster
+    from modelcar.cli.server.login import need_cluster
     from modelcar.cli.usage import UsageError
-    from modelcar.errors import ClusterError
     from modelcar.steps.warm import warm as warm_nodes
 
     labels = dict(label.partition("=")[::2] for label in nodes or [])
     if not all(key and value for key, value in labels.items()):
         raise UsageError(f"--nodes {' '.join(nodes or [])} is no label", "Write it as name=value")
-    cluster = find_cluster()
-    if cluster is None:
-        raise ClusterError("there is no login to a cluster", LOG_IN)
+    cluster = need_cluster()
     output = sys.stderr if as_json else sys.stdout
 
     def say(line: str) -> None:

@@ -67,6 +67,23 @@ def find_cluster(namespace: str = "", remedy: str = LOG_IN) -> Cluster | None:
     return replace(cluster, namespace=named) if cluster and named else cluster
 
 
+def need_cluster(namespace: str = "", remedy: str = LOG_IN, purpose: str = "") -> Cluster:
+    """Finds the cluster of the current login, or the one that this pod is in.
+
+    Args:
+        namespace: The project; empty for that of the login or the pod.
+        remedy: What to do if there is none, or if it does not answer.
+        purpose: What the cluster is needed for, as the error says it; empty for nothing that is not clear.
+
+    Raises:
+        ClusterError: There is none, its kubeconfig cannot be used, or it does not answer.
+    """
+    cluster = find_cluster(namespace, remedy)
+    if cluster is None:
+        raise ClusterError(f"there is no login to a cluster{purpose and f' {purpose}'}", remedy)
+    return cluster
+
+
 def _check_answer(cluster: Cluster, remedy: str) -> None:
     """Raises if a cluster does not answer: asked once and for seconds, where each call would try for a minute."""
     host = str(cluster.api.configuration.host).rstrip("/")

@@ -5,20 +5,23 @@ Its servers and judges are in tests/kubernetes/test_keyless.py.
 
 import base64
 import json
+import os
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from modelcar import pod
 from modelcar.attestation import keyless
 from modelcar.attestation.identity_token import VARIABLE, identity_token
-from modelcar.attestation.keyless import SIGNING_CONFIG, TRUSTED_ROOT, Identity, Keyless
+from modelcar.attestation.keyless import AUTHORITIES, SIGNING_CONFIG, TRUSTED_ROOT, Identity, Keyless
 from modelcar.attestation.keys import SigningError, SigningKey
 from modelcar.attestation.signer import find_signer
 from tests.parts.certificates import CertificateAuthority
@@ -167,6 +170,29 @@ def test_a_pod_asks_for_a_token_of_its_own_account_for_sigstore_alone(api_server
     assert path == "/api/v1/namespaces/team/serviceaccounts/modelcar-build/token"
     assert shown == f"Bearer {a_token(ACCOUNT)}"
     assert body["spec"] == {"audiences": ["sigstore"], "expirationSeconds": 600}
+
+
+def test_servers_are_known_by_the_authority_in_their_settings_alone(
+    api_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HTTPS_PROXY")
+    other = CertificateAuthority(tmp_path / "other")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other.cert_file))
+    folder = settings(tmp_path / "own", f"https://127.0.0.1:{os.environ['KUBERNETES_SERVICE_PORT']}")
+    now = int(time.time())
+    claims = {"iss": "https://issuer.example.com", "aud": "sigstore", "sub": ACCOUNT, "iat": now, "exp": now + 600}
+    token = jwt.encode(claims, "x" * 32, algorithm="HS256")
+
+    with pytest.raises(SigningError, match="no certificate for signing"):
+        _ = Keyless(folder, lambda: token).public
+    assert not api_server.asked
+
+    (folder / AUTHORITIES).write_bytes((pod.SERVICE_ACCOUNT / "ca.crt").read_bytes())
+    with pytest.raises(SigningError, match="no certificate for signing") as raised:
+        _ = Keyless(folder, lambda: token).public
+    ((path, shown, _body),) = api_server.asked
+    assert (path, shown) == ("/api/v2/signingCert", f"Bearer {token}")
+    assert token not in str(raised.value)
 
 
 def test_a_mounted_token_comes_first_and_a_given_one_before_it(

@@ -57,13 +57,15 @@ def test_what_lies_beside_a_step_is_not_taken_for_our_code(option: str, bare_pyt
 def test_a_step_that_was_given_our_code_hands_on_the_very_same(bare_python: Path, tmp_path: Path) -> None:
     one = "six==1.17.0"
     script = (
-        "import json, modelcar.bootstrap.command as e; "
-        "print(json.dumps(e.command_for_other_pod(['python3', '-c', 'print(7)'])))"
+        "import glob, json, sys, modelcar.bootstrap.command as e; "
+        "compiled = [found for place in sys.path for found in glob.glob(f'{place}/__pycache__/six.*')]; "
+        "print(json.dumps([e.command_for_other_pod(['python3', '-c', 'print(7)']), compiled]))"
     )
 
     first = run(self_contained_command(["python3", "-c", script], one), bare_python, tmp_path)
 
-    command = json.loads(first.stdout)
+    command, compiled = json.loads(first.stdout)
+    assert compiled == [], "pip compiled what may never be imported"
     assert command == self_contained_command(["python3", "-c", "print(7)"], one)
     second = run(command, bare_python, tmp_path)
     assert second.stdout == "7\n"

@@ -209,6 +209,96 @@ ODD: dict[str, Shape] = {
         "transformers",
         "has to be chosen",
     ),
+    "an ONNX model with its voices": Shape(
+        {
+            "README.md": 900,
+            "kokoro-v1.0.onnx": 310 * MB,
+            "kokoro-v1.0.int8.onnx": 88 * MB,
+            "voices-v1.0.bin": 27 * MB,
+        },
+        0.337,
+        "onnx",
+        "has to be chosen",
+        has=["kokoro-v1.0.onnx", "voices-v1.0.bin"],
+    ),
+    "TencentARC/T2I-Adapter (one of many)": Shape(
+        {
+            "README.md": 900,
+            **{f"models/t2iadapter_{kind}_sd14v1.pth": 309 * MB for kind in ("canny", "depth", "sketch", "seg")},
+            "models/coadapter-canny-sd15v1.pth": 310 * MB,
+        },
+        0.309,
+        "other",
+        "has to be chosen",
+    ),
+    "Flax's own checkpoint beside a tokenizer": Shape(
+        {
+            "README.md": 900,
+            "7b/_METADATA": 9000,
+            "7b/d/0f3c8a": 17 * GB,
+            "7b/manifest.ocdbt": 120,
+            "tokenizer.model": 4 * MB,
+        },
+        17.0,
+        "other",
+        has=["7b/_METADATA", "tokenizer.model"],
+    ),
+    "fairseq's form in a folder": Shape(
+        {**texts(), "model.safetensors": GB, "pytorch_model.bin": GB, "fairseq_model/model.pt": 3 * GB},
+        1.01,
+        "transformers",
+        lacks=["fairseq_model/model.pt"],
+    ),
+    "an adapter of MLX with its states": Shape(
+        {
+            "README.md": 900,
+            "adapter_config.json": 900,
+            **{f"{name}adapters.safetensors": 20 * MB for name in ("", "0000100_", "0000200_")},
+        },
+        0.02,
+        "adapter",
+        has=["adapters.safetensors"],
+        lacks=["0000100_adapters.safetensors"],
+    ),
+    "parts at the top, and a model of transformers in a folder": Shape(
+        {
+            "README.md": 900,
+            "s1.ckpt": 155 * MB,
+            "s2G.pth": 106 * MB,
+            "chinese-roberta-wwm-ext-large/config.json": 900,
+            "chinese-roberta-wwm-ext-large/pytorch_model.bin": 651 * MB,
+            "chinese-roberta-wwm-ext-large/tokenizer.json": 300 * KB,
+        },
+        0.912,
+        "other",
+        "pickle",
+    ),
+    "a checkpoint for TensorRT-LLM to build": Shape(
+        {
+            "README.md": 900,
+            "config.json": 900,
+            "tokenizer.json": 9 * MB,
+            **{f"rank{n}.safetensors": 8 * GB for n in range(4)},
+        },
+        32.01,
+        "other",
+        documents={"config.json": {"producer": {"name": "modelopt"}, "architecture": "LlamaForCausalLM"}},
+    ),
+    "parts of a speech recognizer in full and in 8 bits": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"{part}-epoch-99-avg-1{kind}.onnx": int(size * share * MB)
+                for part, size in {"encoder": 250, "decoder": 2, "joiner": 1}.items()
+                for kind, share in {"": 1, ".int8": 0.3}.items()
+            },
+            "tokens.txt": 5000,
+        },
+        0.253,
+        "onnx",
+        "has to be chosen",
+        has=["joiner-epoch-99-avg-1.onnx", "tokens.txt"],
+    ),
     "pictures and a README": Shape(
         {"README.md": 9000, "samples/a.png": 4 * MB, "demo.mp4": 90 * MB}, 0, "none", "no weights"
     ),

@@ -29,7 +29,7 @@ def test_silent_hub_does_not_keep_a_run_that_is_told_to_end(
     step: str, silent: str, hub: Hub, plain_registry: Registry, tmp_path: Path
 ) -> None:
     hub.publish(REPO, {"model.gguf": os.urandom(9 << 20)})
-    storage = f"127.0.0.1:{hub._servers[1].server_port}"
+    storage = hub.storage
     with FaultProxy(storage) as cdn, FaultProxy(hub.url.removeprefix("http://"), {storage: cdn.host}) as front:
         for proxy in (cdn, front):
             proxy.delay(10 * GENEROUS_SECONDS, path=silent, times=None)

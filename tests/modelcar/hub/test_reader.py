@@ -124,7 +124,7 @@ def test_close_ends_a_read_that_waits(hub: Hub, client: HubClient, file: HubFile
     thread = threading.Thread(target=read)
     thread.start()
     client.close()
-    thread.join(30)
+    thread.join(600)
 
     assert ended
 
@@ -207,7 +207,8 @@ def test_pause_that_the_hub_asks_for_is_made(
         with HubClient() as slow:
             assert digest(whole(slow.reader(snapshot, snapshot.by_path[FILE]))) == digest(CONTENT)
 
-    assert any(76 <= pause <= 77 for pause in waits)
+    # What is left of them when a connection that was told so begins its pause.
+    assert any(17 < pause <= 77 for pause in waits)
 
 
 @pytest.mark.usefixtures("waits")
@@ -241,7 +242,7 @@ def test_link_that_another_part_was_given_and_that_ended_is_no_refusal(file: Hub
 def test_server_that_falls_silent_is_asked_again(hub: Hub, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "SILENCE_SECONDS", 0.5)
     monkeypatch.setattr(reader, "LINK_SECONDS", 0.5)
-    storage = f"127.0.0.1:{hub._servers[1].server_port}"
+    storage = hub.storage
     with FaultProxy(storage) as cdn, FaultProxy(hub.url.removeprefix("http://"), {storage: cdn.host}) as front:
         monkeypatch.setenv("HF_ENDPOINT", f"http://{front.host}")
         for skip in (0, 2, 3):
@@ -316,5 +317,5 @@ def test_threads_end_when_there_is_nothing_to_read(file: HubFile, client: HubCli
     client.close()
     for thread in threading.enumerate():
         if thread.name == "hub-connection":
-            thread.join(30)
+            thread.join(600)
             assert not thread.is_alive()

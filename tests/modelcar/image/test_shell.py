@@ -86,7 +86,7 @@ def test_model_is_linked_and_stays_until_the_pod_ends(
 
     assert os.readlink(path) == f"/proc/{process.pid}/root/models"
     process.terminate()
-    assert process.wait(10) == -signal.SIGTERM
+    assert process.wait(600) == -signal.SIGTERM
 
 
 def test_link_of_a_container_that_ended_is_replaced_and_not_followed(
@@ -133,7 +133,7 @@ def test_importers_container_waits_for_the_launcher(
     assert process.poll() is None
     (path.parent / "launcher-complete").touch()
 
-    assert process.wait(10) == 0
+    assert process.wait(600) == 0
     assert process.stdout is not None
     assert process.stdout.read() == b"Running Modelcar container...\n"
 
@@ -146,7 +146,7 @@ def test_first_process_of_a_container_ends_when_it_is_told_to(sh: Path, tmp_path
         wait_until_there(tmp_path / "there")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
-        assert process.wait(10) == 128 + signal.SIGTERM
+        assert process.wait(600) == 128 + signal.SIGTERM
 
 
 SCRIPTS = Path(__file__).with_name("scripts.sh").read_text().split("\n---\n")

@@ -20,6 +20,7 @@ from modelcar.oci.registry import Repository, Stored
 from modelcar.steps.mirror import mirror
 from modelcar.steps.stream import Streamed
 from tests.conftest import LogIn
+from tests.modelcar.oci.conftest import MODEL, SOURCE
 from tests.parts.bent_registry import (
     BLOBS,
     MANIFESTS,
@@ -33,41 +34,18 @@ from tests.parts.bent_registry import (
     status,
 )
 from tests.parts.hub import Hub
-from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry, Registry
 from tests.parts.signing_keys import write_keys
 from tests.parts.skopeo.program import run_skopeo
 from tests.parts.steps import stream
 
-MODEL = "example/tiny-llama"
+pytestmark = pytest.mark.usefixtures("with_served")
+
 NOBODY = "http://127.0.0.1:9/token"
 """Token service that nobody reaches."""
 
 LARGE = 500_000
 """Bytes that only the shards' uploads have."""
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """Give a Hub with a model of two shards."""
-    folder = tmp_path_factory.mktemp("served")
-    with Hub(folder / "hub") as hub:
-        files = tiny_llama(folder / "model", shards=2, consolidated=False)
-        hub.publish(MODEL, files, date=datetime(2026, 1, 1, tzinfo=UTC))
-        yield hub
-
-
-@pytest.fixture(autouse=True)
-def _hub(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", served.url)
-
-
-@pytest.fixture(scope="module")
-def expected(served: Hub, plain_registry: Registry) -> str:
-    """Give the digest that the image has in an ordinary registry."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("HF_ENDPOINT", served.url)
-        return stream(MODEL, f"{plain_registry.host}/bent/source:1").image.digest
 
 
 @pytest.fixture
@@ -95,7 +73,7 @@ def run(bent: BentRegistry, repository: str, expected: str) -> Run:
         done = stream(MODEL, f"{bent.host}/{repository}:{tag}", **options)
         assert done.image.digest == expected
         seen = requests.get(
-            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=9
+            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=600
         )
         assert seen.headers["Docker-Content-Digest"] == expected
         return done
@@ -106,7 +84,7 @@ def run(bent: BentRegistry, repository: str, expected: str) -> Run:
 def skopeo_copies(bent: BentRegistry, repository: str) -> bool:
     """Tell whether skopeo brings the image, which is in the real registry, into the bent one: the bar."""
     tls = ["--src-tls-verify=false", "--dest-tls-verify=false"]
-    source, target = f"docker://{bent.registry}/bent/source:1", f"docker://{bent.host}/{repository}/by-skopeo:1"
+    source, target = f"docker://{bent.registry}/{SOURCE}:1", f"docker://{bent.host}/{repository}/by-skopeo:1"
     return run_skopeo("copy", "-q", "--all", "--preserve-digests", *tls, source, target).returncode == 0
 
 
@@ -154,7 +132,7 @@ class TestSuccess:
         )
         bent.bend("DELETE", "/blobs/uploads/x", error(404), asks=False)
 
-        done = mirror(f"{bent.host}/bent/source:1", f"{bent.host}/{repository}:1")
+        done = mirror(f"{bent.host}/{SOURCE}:1", f"{bent.host}/{repository}:1")
 
         assert done.image.digest == expected
         assert done.copied_bytes > LARGE
@@ -451,7 +429,7 @@ class TestAbsence:
     def test_mirror_from_there(
         self, artifactory: BentRegistry, plain_registry: Registry, repository: str, expected: str
     ) -> None:
-        done = mirror(f"{artifactory.host}/bent/source:1", f"{plain_registry.host}/{repository}:1")
+        done = mirror(f"{artifactory.host}/{SOURCE}:1", f"{plain_registry.host}/{repository}:1")
 
         assert done.image.digest == expected
 
@@ -465,7 +443,7 @@ class TestAbsence:
         bent.bend("GET", MANIFESTS, error(403, "DENIED", "image is quarantined"), asks=False)
 
         with pytest.raises(CredentialsError, match="image is quarantined"):
-            mirror(f"{bent.host}/bent/source:1", f"{plain_registry.host}/{repository}:1")
+            mirror(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/{repository}:1")
 
     @pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 405, 406, 410, 429, 500, 501, 503])
     def test_referrers_that_cannot_be_listed(
@@ -483,7 +461,7 @@ class TestAbsence:
         )
         bent.bend("GET", "/gone", error(429), asks=False)
 
-        done = mirror(f"{bent.host}/bent/source:1", f"{plain_registry.host}/{repository}:1")
+        done = mirror(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/{repository}:1")
 
         assert done.image.digest == expected
         with Repository(Reference.parse(f"{plain_registry.host}/{repository}:1")) as mirrored:
@@ -498,7 +476,7 @@ class TestAbsence:
             found = requests.get(
                 f"http://{bent.registry}/v2/{repository}/manifests/{expected}",
                 headers={"Accept": spec.INDEX},
-                timeout=9,
+                timeout=600,
             )
             kept = (("Content-Type", found.headers["Content-Type"]),)
             return Answer(found.status_code, kept, found.content) if answer.status == 404 else answer
@@ -509,7 +487,7 @@ class TestAbsence:
 
         tag = expected.replace(":", "-")
         listed = requests.get(
-            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=9
+            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.INDEX}, timeout=600
         ).json()
         assert all("artifactType" in entry for entry in listed["manifests"])
 
@@ -549,7 +527,7 @@ class TestSubjects:
         assert said in capsys.readouterr().out
         tag = expected.replace(":", "-") + ".sig"
         there = requests.get(
-            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.MANIFEST}, timeout=9
+            f"http://{bent.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": spec.MANIFEST}, timeout=600
         )
         assert there.ok is signed
 
@@ -558,7 +536,7 @@ class TestSubjects:
     ) -> None:
         bent.bend("PUT", MANIFESTS, error(403, "DENIED", "no artifacts"), asks=False, if_body=b'"subject"')
 
-        done = mirror(f"{bent.registry}/bent/source:1", f"{bent.host}/{repository}:1")
+        done = mirror(f"{bent.registry}/{SOURCE}:1", f"{bent.host}/{repository}:1")
 
         assert done.image.digest == expected
         assert "does not take all of what is attached" in capsys.readouterr().out
@@ -653,7 +631,7 @@ class TestSources:
             f"{registry.url}/v2/{repository}/manifests/{version}",
             data=content,
             headers={"Content-Type": kind},
-            timeout=9,
+            timeout=600,
         )
         assert answer.ok, answer.text
 
@@ -663,12 +641,12 @@ class TestSources:
         shard = max((layer for layer in self.layers(plain_registry, expected)), key=lambda layer: int(layer["size"]))
         bent.reset_answer(after=int(shard["size"]), method="GET", path=f"/blobs/{shard['digest']}")
 
-        done = mirror(f"{bent.host}/bent/source:1", f"{plain_registry.host}/{repository}:1")
+        done = mirror(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/{repository}:1")
 
         assert done.image.digest == expected
 
     def layers(self, registry: Registry, digest: str) -> list[dict[str, Any]]:
-        url = f"{registry.url}/v2/bent/source/manifests/"
+        url = f"{registry.url}/v2/{SOURCE}/manifests/"
         index = requests.get(url + digest, headers={"Accept": spec.INDEX}, timeout=600).json()
         first = index["manifests"][0]["digest"]
         return list(requests.get(url + first, headers={"Accept": spec.MANIFEST}, timeout=600).json()["layers"])
@@ -679,7 +657,7 @@ class TestSources:
     ) -> None:  # fmt: skip
         """oc-mirror leaves out platforms, and keeps the index as it is."""
         index = requests.get(
-            f"{plain_registry.url}/v2/bent/source/manifests/{expected}", headers={"Accept": spec.INDEX}, timeout=9
+            f"{plain_registry.url}/v2/{SOURCE}/manifests/{expected}", headers={"Accept": spec.INDEX}, timeout=600
         ).json()
         gone = index["manifests"][-1]["digest"]
         bent.bend("GET", f"/manifests/{gone}", error(404, "MANIFEST_UNKNOWN"), asks=False)
@@ -687,7 +665,7 @@ class TestSources:
             lenient.bend("PUT", f"/manifests/({expected}|1$)", lambda answer: Answer(201))
 
             with pytest.raises(ModelcarError):
-                mirror(f"{bent.host}/bent/source:1", f"{lenient.host}/{repository}:1")
+                mirror(f"{bent.host}/{SOURCE}:1", f"{lenient.host}/{repository}:1")
 
         assert f"{gone}, which {expected} names, is not in" in capsys.readouterr().out
 
@@ -713,7 +691,7 @@ def test_large_attachments_are_carried_one_at_a_time(
     plain_registry: Registry, repository: str, expected: str, tmp_path: Path
 ) -> None:
     """Sixty of 3.9 MB once filled 223 MiB of memory."""
-    source = f"{plain_registry.host}/bent/source"
+    source = f"{plain_registry.host}/{SOURCE}"
     with Repository(Reference.parse(f"{source}:1"), push=True) as opened:
         subject = opened.manifest(expected)
         opened.put_small_blob(b"{}")

@@ -33,7 +33,7 @@ class SlowUpload:
     def send(self, chunks: Iterable[bytes], size: int) -> None:
         assert sum(len(chunk) for chunk in chunks) == size
         self.received.set()
-        assert self._answer.wait(10)
+        assert self._answer.wait(600)
         self.offset = size
 
     def finish(self, digest: str) -> None:
@@ -71,7 +71,7 @@ def test_next_layer_is_sent_while_a_registry_brings_the_last_to_disk() -> None:
         assert quick.send(turn) == DIGEST
 
         assert not first.done()
-        assert slow.uploads[0].received.wait(10)
+        assert slow.uploads[0].received.wait(600)
         slow.answer.set()
         assert first.result() == DIGEST
 

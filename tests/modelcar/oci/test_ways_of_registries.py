@@ -4,8 +4,7 @@ Else the tag stays away, and one line says why. A choice of the ways is tried ea
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
 from itertools import count
 from random import randint
 
@@ -15,17 +14,16 @@ import requests
 from modelcar.errors import ModelcarError
 from modelcar.oci import spec
 from modelcar.steps.mirror import mirror
+from tests.modelcar.oci.conftest import MODEL, SOURCE
 from tests.parts.bent_registry import BentRegistry
 from tests.parts.command import modelcar
-from tests.parts.hub import Hub
-from tests.parts.models import tiny_llama
 from tests.parts.registries import Registry
 from tests.parts.registry_ways import FROM, TO, Way
 from tests.parts.skopeo.program import run_skopeo
 from tests.parts.steps import stream
 
-MODEL = "example/tiny-llama"
-SOURCE = "ways/source"
+pytestmark = pytest.mark.usefixtures("with_served")
+
 WRITTEN = (
     "203 to POST",
     "200 to PATCH",
@@ -93,28 +91,6 @@ def ways(every: Iterable[Way], often: Iterable[str]) -> list[object]:
     found = [pytest.param(way, id=str(way), marks=() if way.name in names else pytest.mark.soak) for way in every]
     assert sum(not made.marks for made in found) == len(names), "a way was renamed"
     return list(found)
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder = tmp_path_factory.mktemp("served")
-    with Hub(folder / "hub") as hub:
-        files = tiny_llama(folder / "model", shards=2, consolidated=False)
-        hub.publish(MODEL, files, date=datetime(2026, 1, 1, tzinfo=UTC))
-        yield hub
-
-
-@pytest.fixture(autouse=True)
-def _hub(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", served.url)
-
-
-@pytest.fixture(scope="module")
-def expected(served: Hub, plain_registry: Registry) -> str:
-    """Give the digest of the image that an ordinary registry has."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("HF_ENDPOINT", served.url)
-        return stream(MODEL, f"{plain_registry.host}/{SOURCE}:1").image.digest
 
 
 @pytest.fixture

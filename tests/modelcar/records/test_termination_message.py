@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -124,14 +125,30 @@ def test_what_was_begun_is_tidied_up_in_the_time_there_is(tmp_path: Path) -> Non
     assert TIDY_SECONDS < 5
 
 
+@dataclass
+class Dripping:
+    """A server that sends a byte of an endless header now and then.
+
+    Attributes:
+        address: Its host and port.
+        is_asked: Set once it has been asked something.
+    """
+
+    address: str
+    is_asked: threading.Event = field(default_factory=threading.Event)
+
+
 @pytest.fixture
-def dripping() -> Iterator[str]:
-    """Give the address of a server that sends a byte of an endless header now and then."""
+def dripping() -> Iterator[Dripping]:
+    """Give a server that drips."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        dripping = Dripping("{}:{}".format(*server.getsockname()))
 
         def drip(connection: socket.socket) -> None:
             with suppress(OSError), connection:
+                connection.recv(1)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                dripping.is_asked.set()
                 while True:
                     connection.sendall(b"x")
                     time.sleep(0.2)
@@ -142,18 +159,16 @@ def dripping() -> Iterator[str]:
                     threading.Thread(target=drip, args=[server.accept()[0]], daemon=True).start()
 
         threading.Thread(target=serve, daemon=True).start()
-        host, port = server.getsockname()
-        yield f"{host}:{port}"
+        yield dripping
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_ctrl_c_ends_a_command_that_waits_for_a_server_that_drips(
-    dripping: str, number: signal.Signals, tmp_path: Path
+    dripping: Dripping, number: signal.Signals, tmp_path: Path
 ) -> None:
-    with running(tmp_path, sys.executable, "-m", "modelcar.cli.program", "verify", f"{dripping}/a/b:1") as process:
-        # It has begun to wait as soon as it has said that it starts, or after a while.
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(4)
+    image = f"{dripping.address}/a/b:1"
+    with running(tmp_path, sys.executable, "-m", "modelcar.cli.program", "verify", image) as process:
+        assert dripping.is_asked.wait(FOR_EVER_SECONDS)
         process.send_signal(number)
         _, errors = process.communicate(timeout=FOR_EVER_SECONDS)
 
@@ -162,17 +177,16 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_server_that_drips(
     assert "Run the same command again" in errors
 
 
-def test_a_step_whose_servers_drip_ends_with_its_record(dripping: str, tmp_path: Path) -> None:
+def test_a_step_whose_servers_drip_ends_with_its_record(dripping: Dripping, tmp_path: Path) -> None:
     program = f"""
 from modelcar.records.step_record import recorded
 from modelcar.records.termination_message import exit_with_one_line
 from modelcar.steps.mirror import mirror
 with recorded("mirror"), exit_with_one_line():
-    mirror("{dripping}/a/b:1", "{dripping}/c/d:1")
+    mirror("{dripping.address}/a/b:1", "{dripping.address}/c/d:1")
 """
     with running(tmp_path, sys.executable, "-c", program) as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(4)
+        assert dripping.is_asked.wait(FOR_EVER_SECONDS)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=FOR_EVER_SECONDS)
 

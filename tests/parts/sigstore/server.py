@@ -4,9 +4,10 @@ import base64
 import hashlib
 import json
 import os
+import random
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -255,10 +256,12 @@ def _listens(port: int) -> bool:
 
 
 def _free_port() -> int:
-    # These servers must be told their ports, for they tell each other.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    # These servers must be told their ports, for they tell each other; the kernel gives these to nobody else.
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def _known_log(url: str, key: Any, details: str, key_id: bytes) -> dict[str, Any]:
