@@ -175,7 +175,7 @@ class TestLoss:
         """ECR answers 201 to the rest of an upload, and in the end has none of it."""
         broken = bent.bend("PATCH", UPLOADS, error(503), asks=False, times=1, least=LARGE)
         held = lambda _: Answer(204, (("Range", f"0-{LARGE - 1}"),))  # noqa: E731
-        bent.bend("GET", UPLOADS, held, asks=False, times=1)
+        bent.bend("GET", UPLOADS, held, asks=False, times=2)
         resumed = bent.bend("PATCH", UPLOADS, status(201), asks=False, times=1, resumes=True)
 
         run()
