@@ -38,6 +38,7 @@ _VALUES = {
     "PLATFORM": ("serving", "backend"),
     "REVISION": ("revision",),
     "FORM": ("form",),
+    "MODEL": ("adapters",),
 }
 """Values that options take, by the last word of the option's name."""
 

@@ -48,7 +48,7 @@ def test_of_files_only_what_describes_the_model_is_read(published: Hub) -> None:
     plan(MODEL)
 
     read = {request.path.rpartition("/")[2] for request in published.requests if "/resolve/" in request.path}
-    assert read == {"config.json", "model.safetensors.index.json"}
+    assert read == {"config.json", "params.json", "model.safetensors.index.json"}
 
 
 def test_duplicates_are_left_out_with_their_reason(published: Hub) -> None:
