@@ -68,7 +68,7 @@ def taken_of(model: Path) -> dict[str, bytes]:
     }
 
 
-DESCRIBING = {"config.json", "model.safetensors.index.json"}
+DESCRIBING = {"config.json", "model.safetensors.index.json", "params.json"}
 """What is read to choose the files."""
 
 
