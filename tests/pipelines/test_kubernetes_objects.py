@@ -63,7 +63,7 @@ def test_old_definitions_know_each_field(folder: Path) -> None:
 
 def test_argo_cd_applies_them_on_the_server_and_keeps_old_versions(folder: Path) -> None:
     options = [one["metadata"]["annotations"] for name in NAMES for one in objects(folder, name)]
-    assert options == [{"argocd.argoproj.io/sync-options": "ServerSideApply=true,Prune=false"}] * 4
+    assert options == [{"argocd.argoproj.io/sync-options": "ServerSideApply=true,Prune=false"}] * (2 * len(NAMES))
 
 
 def test_kustomization_names_the_project_and_every_file(folder: Path) -> None:
