@@ -185,6 +185,7 @@ def test_parameters_page_is_what_the_docstrings_say() -> None:
     generator = parameters()
     assert generator.page() == generator.PAGE.read_text(), "run `make docs`"
     assert set(generator.names("pipelines")) == {
+        "claim_to_registry",
         "model_to_registry",
         "model_to_registry_streaming",
         "model_to_vertex",
