@@ -627,6 +627,7 @@ TEXTS: dict[str, Callable[[str], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("what", TEXTS)
 def test_documents_in_another_form_are_not_whole(
     what: str, published: Hub, honest: tuple[Place, str], keys: Keys
@@ -644,6 +645,7 @@ def test_documents_in_another_form_are_not_whole(
             assert not is_whole(place, forged, key, **options)
 
 
+@pytest.mark.usefixtures("waits")
 def test_an_index_within_an_index_is_not_whole(published: Hub, honest: tuple[Place, str], keys: Keys) -> None:
     place, digest = honest
     index = json.loads(place.manifest(digest))
