@@ -21,11 +21,11 @@ from modelcar.retries import resume_reading
 
 READ_BYTES = 1 << 20
 KEPT_STATES = 256
-"""Of a layer's decoder, some 45 KB each."""
+"""States of a layer's decoder that are kept, some 45 KB each."""
 
 MIN_BYTES_BETWEEN = 32 << 20
 MAX_RATIO, MAX_RATIO_FROM = 1000, 1 << 30
-"""A layer that unpacks to more than that many times its size is made to fill a disk."""
+"""Growth of a layer beyond which it is made to fill a disk: bytes unpacked for each of its own."""
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 

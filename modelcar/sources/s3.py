@@ -14,7 +14,7 @@ from modelcar.sources.shelf import READ_BYTES, name_of
 ATTEMPTS = 5
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>[^?]*))?(\?(?P<query>.*))?")
 _QUERY = {"endpoint": "AWS_S3_ENDPOINT", "defaultRegion": "AWS_DEFAULT_REGION"}
-"""How OpenShift AI's dashboard writes an object store's address and region into a Model Registry's entry."""
+"""Form in which OpenShift AI's dashboard writes an object store's address and region into a Model Registry's entry."""
 
 _LOGIN = (
     "Give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or in the Secret that the pipeline's "
