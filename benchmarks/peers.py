@@ -34,7 +34,7 @@ def installed(claim: Path, requirement: str) -> Path:
 def ours() -> Iterator[Path]:
     """Installs this project, and what it needs, as Containerfile does; gives the folder that has the programs."""
     with tempfile.TemporaryDirectory(prefix="modelcar-installed-") as folder:
-        locked = ["--require-hashes", "--requirement", str(REPOSITORY / "requirements" / "runtime.txt")]
+        locked = ["--no-deps", "--require-hashes", "--requirement", str(REPOSITORY / "requirements" / "runtime.txt")]
         _make(Path(folder) / "venv", locked, ["--no-deps", str(copy_source(Path(folder) / "source"))])
         yield Path(folder) / "venv" / "bin"
 
