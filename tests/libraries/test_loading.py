@@ -331,7 +331,8 @@ torch.save({}, "training_args.bin")
         TRANSFORMERS
         + WORDS
         + 'import mlx_lm; model.save_pretrained("../plain"); tokenizer.save_pretrained("../plain"); import os; '
-        'os.rmdir(os.getcwd()); mlx_lm.convert("../plain", os.getcwd(), quantize=True, q_bits=4, q_group_size=32)',
+        "made = os.getcwd(); os.rmdir(made); "
+        'mlx_lm.convert("../plain", made, quantize=True, q_bits=4, q_group_size=32)',
         "import mlx_lm; model, tokenizer = mlx_lm.load('.'); "
         "assert mlx_lm.generate(model, tokenizer, prompt='a b', max_tokens=3) is not None",
         ("config.json", "model.safetensors", "tokenizer.json"),
@@ -339,7 +340,7 @@ torch.save({}, "training_args.bin")
     "timm, without the pickle": Tiny(
         ("torch", "timm"),
         "import timm, torch; from timm.models import save_for_hf; "
-        "model = timm.create_model('resnet10t', num_classes=3); save_for_hf(model, '.'); "
+        "model = timm.create_model('resnet10t', num_classes=3); save_for_hf(model, '.', safe_serialization=True); "
         "torch.save(model.state_dict(), 'pytorch_model.bin')",
         "import timm; assert timm.create_model('local-dir:.', pretrained=True).num_classes == 3",
         ("config.json", "model.safetensors"),
