@@ -81,7 +81,7 @@ def claim_to_registry(
         target_secret: Secret (type kubernetes.io/dockerconfigjson) that may push to the target.
         mirror_secret: Secret of the same type that may push to the mirror. Must not be the target's Secret.
         model_registry_secret: Secret whose key token may write to the Model Registry. Without it: the pod's own token.
-        signing_secret: Secret with cosign.key and cosign.password to sign the image with. Without it: no signature.
+        signing_secret: Secret with cosign.key and cosign.password, or a Sigstore's files. Without it: no signature.
         image_pull_secret: Secret with which nodes pull the steps' image. Needed for an image of your own only.
 
     Returns:

@@ -36,7 +36,7 @@ def workflows(cluster: AnyCluster) -> Iterator[None]:
 
 
 def is_served(cluster: AnyCluster) -> bool:
-    """Whether some can be created: they can be listed a moment before."""
+    """Tell whether some can be created: they can be listed a moment before."""
     body = {"apiVersion": "/".join(WORKFLOW), "kind": "Workflow", "metadata": {"generateName": "run-"}, "spec": {}}
     custom = client.CustomObjectsApi(cluster.api)
     try:

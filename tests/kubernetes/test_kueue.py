@@ -49,7 +49,7 @@ def run(
 
 
 def status(backend: Backend, run: Run) -> str:
-    """What the command says of a run."""
+    """Give what the command says of a run."""
     command = [Path(sys.executable).with_name("modelcar"), "status", "--server", backend.url, run.id]
     environment = {**os.environ, "KUBECONFIG": str(backend.cluster.kubeconfig), "NO_PROXY": "*", "COLUMNS": "200"}
     options = ["--namespace", backend.namespace.name]

@@ -665,7 +665,7 @@ def taken(place: Place, content: bytes, media_type: str) -> str:
 
 
 def is_whole(place: Place, digest: str, key: PublicKey | None, **options: bool) -> bool:
-    """Whether it is called whole; one that cannot be read at all is refused."""
+    """Tell whether it is called whole; one that cannot be read at all is refused."""
     with suppress(ModelcarError):
         return checked(place, digest, key, **options).is_whole
     return False

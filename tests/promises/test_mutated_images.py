@@ -111,7 +111,7 @@ def layer_of(forged: Forgery, read: Callable[[str], bytes], digest: str) -> byte
 
 
 def names_what_is_not_here(done: Verification) -> bool:
-    """Whether it says to be on another base, of another release, or of what the Hub does not show or has not."""
+    """Tell whether it says to be on another base, of another release, or of what the Hub does not show or has not."""
     named = ("image", "base image", "Hub", "source")
     return any(link.state is State.NOT_PROVED and link.name in named for link in done.links)
 

@@ -13,7 +13,7 @@ from tests.kubernetes.waiting import PATIENCE_SECONDS
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _AFTER_SECONDS = 120.0
-"""How long something may still come of a run that has ended, such as its retry's beginning."""
+"""Seconds in which something may still come of a run that has ended, such as its retry's beginning."""
 
 RUN_LABEL = "pipeline/runid"
 _WORKFLOWS = ("argoproj.io", "v1alpha1")

@@ -45,7 +45,7 @@ def rules(seed: int) -> Rules:
 
 @dataclass
 class Project:
-    """What a project does with a model over time, in any order, with its registry's pruner in between."""
+    """Steps that a project takes with a model over time, in any order, with its registry's pruner in between."""
 
     hub: Hub
     openshift: OpenShiftRegistry

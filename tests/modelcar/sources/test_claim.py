@@ -39,7 +39,7 @@ def test_a_model_on_a_claim_is_the_one_in_a_folder(
 
 
 def test_no_link_leads_out_of_the_claim(claim: Path, tmp_path: Path) -> None:
-    """Who may write to a claim must not have a pod publish its own Secrets."""
+    """Writers to a claim must not have a pod publish its own Secrets."""
     secret = tmp_path / "secrets" / "token"
     secret.parent.mkdir()
     secret.write_text("secret")
