@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = {
+    "deadline": set(),
     "errors": set(),
     "given": set(),
     "html_page": set(),
@@ -23,7 +24,7 @@ FLOORS = {
     "google_cloud": {"errors", "retries"},
     "bootstrap": {"errors", "pod"},
     "records": {"errors", "pod", "progress", "retries"},
-    "hub": {"errors", "given", "pod", "progress", "retries"},
+    "hub": {"deadline", "errors", "given", "pod", "progress", "retries"},
     "oci": {"errors", "google_cloud", "pod", "progress", "retries"},
     "sources": {"hub", "oci"},
     "claim": {"hub", "oci"},

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from modelcar.attestation.identity_token import AUDIENCE, identity_token
 from modelcar.attestation.keys import SigningError
+from modelcar.deadline import DeadlineError, within
 from modelcar.errors import on_one_line
 from modelcar.oci.addresses import is_loopback
 from modelcar.retries import retrying
@@ -258,23 +259,10 @@ def _sessions(context: "SigningContext") -> list[tuple[str, "Session"]]:
 
 def _in_time(work: Callable[[], _T]) -> _T:
     """Does work that must end, whatever a server sends now and then."""
-    results: list[_T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(DEADLINE_SECONDS)
-    if failures:
-        raise failures[0]
-    if not results:
-        raise SigningError(f"it took longer than {DEADLINE_SECONDS:.0f} seconds")
-    return results[0]
+    try:
+        return within(DEADLINE_SECONDS, work)
+    except DeadlineError:
+        raise SigningError(f"it took longer than {DEADLINE_SECONDS:.0f} seconds") from None
 
 
 def _check_address(url: str) -> None:

@@ -1,12 +1,12 @@
 """Bounds on what the Hub may answer to `huggingface_hub`: in time, and never from TLS to plain HTTP."""
 
 import functools
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
+from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError
 
 ANSWER_SECONDS = 180.0
@@ -18,31 +18,18 @@ T = TypeVar("T")
 def within_deadline(ask: Callable[..., T]) -> Callable[..., T]:
     """Decorates a function that asks the Hub: it raises HubUnwellError if the whole takes too long.
 
-    A time-out of `huggingface_hub` is one of each read: a server that sends a byte now and then never meets it.
+    A time-out of `huggingface_hub` is one of each read.
     """
 
     @functools.wraps(ask)
     def asked(*args: Any, **options: Any) -> T:
-        answers: list[T] = []
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                answers.append(ask(*args, **options))
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(ANSWER_SECONDS)
-        if errors:
-            raise errors[0]
-        if not answers:
+        try:
+            return within(ANSWER_SECONDS, lambda: ask(*args, **options))
+        except DeadlineError:
             raise HubUnwellError(
                 f"the Hub does not answer within {ANSWER_SECONDS:.0f} s",
                 "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
-            )
-        return answers[0]
+            ) from None
 
     return asked
 

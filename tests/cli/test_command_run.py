@@ -21,7 +21,7 @@ from tests.parts.terminal import shown_on_terminal
 MODEL = "example/tiny-llama"
 PROGRAM = [sys.executable, "-m", "modelcar", "run", MODEL, "--streaming"]
 SECONDS_TO_END = 60.0
-"""Seconds that an interrupted run may take on a machine that is busy; the server that it waits for takes twice as long."""
+"""Seconds that an interrupted run may take on a busy machine; the server that it waits for takes twice as long."""
 
 
 @pytest.fixture

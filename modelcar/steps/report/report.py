@@ -5,7 +5,6 @@ report itself never fails: what it cannot find out, it says.
 """
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure, failures
 from modelcar.cluster.job import delete_jobs
 from modelcar.cluster.run_state import RunState
+from modelcar.deadline import DeadlineError, within
 from modelcar.records.step_record import records_in
 from modelcar.serving.platform import choose_platform
 from modelcar.serving.runtime import find_runtime
@@ -94,20 +94,11 @@ def _without_scratch(claim: Path) -> list[str]:
 
 def _tried(doing: str, work: Callable[[], T], notes: list[str]) -> T | None:
     """Returns the result of a piece of work; None, and a note, if it fails or takes too long."""
-    given: list[T] = []
-    errors: list[Exception] = []
-
-    def go() -> None:
-        try:
-            given.append(work())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=go, daemon=True)
-    thread.start()
-    thread.join(ANSWER_SECONDS)
-    if given:
-        return given[0]
-    why = str(errors[0]) if errors else f"no answer within {ANSWER_SECONDS:.0f} s"
+    try:
+        return within(ANSWER_SECONDS, work)
+    except DeadlineError:
+        why = f"no answer within {ANSWER_SECONDS:.0f} s"
+    except Exception as error:
+        why = str(error)
     notes.append(f"Could not {doing}: {why}")
     return None
