@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import inspect
+import json
 import os
 import re
 import shutil
@@ -76,9 +77,13 @@ def cached_programs(name: str, source: Path, *, link: str = "-s -w") -> Path | N
 
 
 def module_folder(source: Path, module: str) -> Path:
-    """Returns where Go keeps a module that a folder's go.mod requires: files that its programs read."""
+    """Returns where Go keeps a module that a folder's go.mod requires: files that its programs read.
+
+    Go is asked to download it, which it does if need be: programs in the cache outlive the modules they were made of,
+    and `go list` names no folder then.
+    """
     go, _ = _go(source)
-    return Path(_run(go, "list", "-m", "-f", "{{.Dir}}", module, cwd=source).strip())
+    return Path(json.loads(_run(go, "mod", "download", "-json", module, cwd=source))["Dir"])
 
 
 def _folder(name: str, key: str) -> Path:
