@@ -6,7 +6,11 @@ Its servers and judges are in tests/kubernetes/test_keyless.py.
 import base64
 import json
 import os
+import signal
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -260,3 +264,35 @@ def test_a_server_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(SigningError, match="took longer"):
         keyless._in_time(ended.wait)
     ended.set()
+
+
+SIGN = """
+import sys
+from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from modelcar.attestation.keyless import Keyless
+from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line(), ThreadPoolExecutor(1) as pool:
+    pool.submit(lambda: Keyless(Path(sys.argv[1])).public).result()
+"""
+
+
+def test_a_run_is_told_to_end_while_the_authority_drips(tmp_path: Path) -> None:
+    now = int(time.time())
+    claims = {"iss": "https://issuer.example.com", "aud": "sigstore", "sub": ACCOUNT, "iat": now, "exp": now + 600}
+    env = {**os.environ, VARIABLE: jwt.encode(claims, "x" * 32, algorithm="HS256")}
+    with socket.create_server(("127.0.0.1", 0)) as fulcio:
+        fulcio.settimeout(keyless.DEADLINE_SECONDS)
+        folder = settings(tmp_path, f"http://127.0.0.1:{fulcio.getsockname()[1]}")
+        command = [sys.executable, "-c", SIGN, str(folder)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as run:
+            connection, _ = fulcio.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 201 Created\r\nX-Long: ")
+                run.send_signal(signal.SIGTERM)
+                _, said = run.communicate(timeout=keyless.DEADLINE_SECONDS)
+
+    assert run.returncode == 128 + signal.SIGTERM
+    assert said.startswith("error: told to end (SIGTERM)")
+    assert said.count("\n") == 1
