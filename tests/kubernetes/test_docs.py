@@ -43,7 +43,7 @@ def kubectl(cluster: AnyCluster, namespace: Namespace, isolated: Path, tmp_path:
             f"--kubeconfig={cluster.kubeconfig}",
             *(w.replace("$HOME", str(isolated)) for w in mine),
         ]
-        return subprocess.run([*command, *more], check=False, capture_output=True, text=True)
+        return subprocess.run([*command, *more], cwd=tmp_path, check=False, capture_output=True, text=True)
 
     return run
 
@@ -63,9 +63,9 @@ def test_all_kinds_of_commands_are_run_here() -> None:
     assert sorted(map(tuple, others)) == kinds
 
 
-def test_secrets_are_made(kubectl: Run, namespace: Namespace, isolated: Path) -> None:
-    (isolated / ".config/containers").mkdir(parents=True)
-    (isolated / ".config/containers/auth.json").write_text('{"auths": {}}')
+def test_secrets_are_made(kubectl: Run, namespace: Namespace, tmp_path: Path) -> None:
+    # `podman login` writes it, after it asked for a password.
+    (tmp_path / "quay.json").write_text('{"auths": {}}')
     for words in SECRETS:
         done = kubectl(words, "-n", namespace.name)
         assert done.returncode == 0, done.stderr
