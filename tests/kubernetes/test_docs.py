@@ -24,7 +24,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def kubectl(cluster: AnyCluster, namespace: Namespace, isolated: Path, tmp_path: Path) -> Run:
+def kubectl(cluster: AnyCluster, namespace: Namespace, tmp_path: Path) -> Run:
     """Give a function that runs a documented command in a project of this test."""
     places = {
         "modelcar": namespace.name,
@@ -41,7 +41,7 @@ def kubectl(cluster: AnyCluster, namespace: Namespace, isolated: Path, tmp_path:
         command = [
             kubectl_program(),
             f"--kubeconfig={cluster.kubeconfig}",
-            *(w.replace("$HOME", str(isolated)) for w in mine),
+            *mine,
         ]
         return subprocess.run([*command, *more], cwd=tmp_path, check=False, capture_output=True, text=True)
 
@@ -64,9 +64,11 @@ def test_all_kinds_of_commands_are_run_here() -> None:
 
 
 def test_secrets_are_made(kubectl: Run, namespace: Namespace, tmp_path: Path) -> None:
-    # `podman login` writes it, after it asked for a password.
-    (tmp_path / "quay.json").write_text('{"auths": {}}')
     for words in SECRETS:
+        # Commands before it write the files: `podman login`, which asks for a password, or cosign.
+        for word in words:
+            if word.startswith("--from-file="):
+                (tmp_path / word.rpartition("=")[2]).write_text('{"auths": {}}')
         done = kubectl(words, "-n", namespace.name)
         assert done.returncode == 0, done.stderr
     assert len(SECRETS) > 1
