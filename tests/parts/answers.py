@@ -17,5 +17,6 @@ def unsent(content: bytes, status: int = HTTPStatus.OK, url: str = "http://regis
     """
     made = requests.Response()
     made.status_code, made.url = status, url
+    made.request = requests.Request("GET", url).prepare()
     made.raw = HTTPResponse(io.BytesIO(content), status=status, preload_content=False)
     return made
