@@ -65,7 +65,7 @@ def test_audit_looks_at_every_list_of_ours() -> None:
 
 @pytest.mark.parametrize("folder", ["modelcar", "components", "pipelines"])
 def test_what_the_package_imports_is_installed_with_it(folder: str) -> None:
-    """The environment of the tests has packages that nobody else gets: one of them would be an ImportError at theirs."""
+    """The tests' environment has packages that nobody else gets."""
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["vertex"]
     lines = [*requirements(ROOT / "requirements" / "runtime.txt"), *extra]
     installed = {distribution(line) for line in lines}
