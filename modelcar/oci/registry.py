@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import requests
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, UnsoundImageError, WrongBytesError
 from modelcar.oci import error_format, spec, status
 from modelcar.oci.body import MAX_MANIFEST_BYTES, begins_at, received
 from modelcar.oci.capabilities import Capabilities, capabilities_of
@@ -133,7 +133,7 @@ class Repository:
         """
         stored = self._read_manifest(version)
         if stored is None:
-            raise RegistryError(f"there is no image {self._name(version)}", "Check the repository and the tag")
+            raise UnsoundImageError(f"there is no image {self._name(version)}", "Check the repository and the tag")
         return stored
 
     @retrying
@@ -281,12 +281,19 @@ class Repository:
             digest: The blob's digest.
             offset: Where to begin.
             limit: The most bytes that are expected; None where the caller counts them.
+
+        Raises:
+            UnsoundImageError: The registry does not have it.
         """
         path = self._path(f"blobs/{digest}")
         headers = {"Range": f"bytes={offset}-"} if offset else None
-        answers = status.SUCCESS | {206, 416}
+        answers = status.SUCCESS | status.ABSENT | {206, 416}
         response = self._connection.request("GET", path, self._scope, answers, headers=headers, stream=True)
         with closing(response):
+            if response.status_code in status.ABSENT:
+                error = UnsoundImageError(self._connection.failure(response, self._scope).what)
+                error.status = response.status_code
+                raise error
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 # The connection broke after the very last byte.
                 if response.headers.get("Content-Range", "").rpartition("/")[2] == str(offset):

@@ -111,6 +111,10 @@ def _framed(framing: str) -> Change:
     return lambda answer: replace(answer.with_headers(Content_Length=None), framing=framing)
 
 
+def _cut(answer: Answer) -> Answer:
+    return replace(_framed("close")(answer), body=answer.body[: len(answer.body) // 2])
+
+
 def _list(body: bytes, following: str = "") -> Change:
     """Makes a bend answer a list of referrers."""
     link = (("Link", f'<{following}>; rel="next"'),) if following else ()
@@ -304,6 +308,11 @@ READING = [
     way("blobs in chunks", "GET", BLOBS, _framed("chunks")),
     way("a media type of text for a blob", "GET", BLOBS, headers(Content_Type="text/html; charset=utf-8")),
     way("a wrong range of a blob", "GET", BLOBS, headers(Content_Range="bytes 5-9/10")),
+    way("a blob without length that is cut once", "GET", BLOBS, _cut, times=1),
+    *_each(
+        (400, 405, 409, 412, 416, 418, 451, 501, 502, 520), "{} to each GET of a blob", "GET", BLOBS, error, asks=False
+    ),
+    *_each((404, 410), "{} to each GET of a blob, which is gone", "GET", BLOBS, error, asks=False),
 ]
 
 TO = [*NUMBERS, *PLACES, *HEADERS, *ONCE, *ALWAYS, *LISTS]
