@@ -57,19 +57,19 @@ def access_token() -> str:
     Raises:
         CredentialsError: There is an account, but no token to be had for it.
     """
-    account = _account()
-    if account is None:
+    own = account()
+    if own is None:
         return ""
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import Request
 
     with _lock:
         try:
-            if not account.valid:
-                account.refresh(Request())
+            if not own.valid:
+                own.refresh(Request())
         except GoogleAuthError as error:
             raise CredentialsError(f"{SOURCE} gives no token: {error}", _ACCOUNT_REMEDY) from None
-        return str(account.token)
+        return str(own.token)
 
 
 def read_secret(name: str, project: str) -> str:
@@ -127,18 +127,18 @@ def read(url: str, **parameters: str) -> dict[str, Any]:
 
 
 @cache
-def _account() -> Any:
-    """This process's account, or None."""
+def account() -> Any:
+    """Returns this process's account, as google-auth finds it once; None if there is none."""
     try:
         import google.auth
         from google.auth.exceptions import DefaultCredentialsError
     except ImportError:
         return None
     try:
-        account, _ = google.auth.default(scopes=[_SCOPE])
+        found, _ = google.auth.default(scopes=[_SCOPE])
     except DefaultCredentialsError:
         return None
-    return account
+    return found
 
 
 def _server_message(response: requests.Response) -> str:

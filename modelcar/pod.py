@@ -36,6 +36,9 @@ LOCAL_TERMINATION_LOG = "MODELCAR_TERMINATION_LOG"
 TERMINAL = "MODELCAR_TERMINAL"
 """Names the terminal that shows the progress of a step, which is a process whose output kfp reads."""
 
+CLEAR_LINE = "\r\x1b[2K"
+"""Code that takes away what is on the terminal's line, such as a bar."""
+
 HF_TOKEN_FILE = "HF_TOKEN_PATH"  # noqa: S105
 """Names a file with a token for the Hub; huggingface_hub's own."""
 

@@ -46,6 +46,9 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._display:
+            if self._terminal:
+                # Somebody else's line stands there, which the first bar would go on with.
+                self._terminal.write(pod.CLEAR_LINE)
             self._display.start()
         else:
             self._printer.start()

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-from huggingface_hub import constants, get_token
 from kubernetes import client
 from rich.filesize import decimal
 
@@ -20,7 +18,9 @@ from modelcar.cli.server.client import Client
 from modelcar.cli.server.login import LOG_IN, find_cluster
 from modelcar.cli.settings import setting
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
-from modelcar.errors import ClusterError, ModelcarError
+from modelcar.errors import ClusterError, HubError, ModelcarError
+from modelcar.hub.client import Hub
+from modelcar.hub.identity import identity_headers
 from modelcar.image import builder
 from modelcar.oci import credentials
 from modelcar.serving.platform import find_platform
@@ -31,7 +31,6 @@ from modelcar.steps.preflight.request import RunRequest
 CLAIM, BUILD_ACCOUNT = "modelcar", "modelcar-build"
 """Names that the pipelines and manifests/ give them."""
 
-_HUB_SECONDS = 10.0
 _APPLY = "Ask an administrator for manifests/ (docs/platform-team.md); to write them: modelcar files manifests"
 
 
@@ -104,22 +103,19 @@ def _machine() -> Iterator[Finding]:
 
 
 def _hub() -> Iterator[Finding]:
-    endpoint = constants.ENDPOINT if not os.environ.get("HF_ENDPOINT") else os.environ["HF_ENDPOINT"]
-    token = get_token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        answer = httpx.get(f"{endpoint}/api/whoami-v2", headers=headers, timeout=_HUB_SECONDS, follow_redirects=True)
-    except (httpx.HTTPError, OSError) as error:
-        remedy = "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT"
-        yield Finding("answer", "refusal", f"cannot reach {endpoint}: {error or type(error).__name__}", remedy)
-        return
-    yield Finding("answer", "ok", f"{endpoint} answers")
-    if token and answer.status_code in (401, 403):
-        yield Finding("token", "refusal", f"{endpoint} does not accept the token", "Log in again: hf auth login")
-    elif token:
+    with Hub() as hub:
+        try:
+            accepted = hub.accepts_token()
+        except HubError as error:
+            yield Finding.of("answer", error)
+            return
+    yield Finding("answer", "ok", f"{hub.endpoint} answers")
+    if "authorization" not in identity_headers():
+        yield Finding("token", "ok", "there is none, which gated and private models need: hf auth login")
+    elif accepted:
         yield Finding("token", "ok", "there is one")
     else:
-        yield Finding("token", "ok", "there is none, which gated and private models need: hf auth login")
+        yield Finding("token", "refusal", f"{hub.endpoint} does not accept the token", "Log in again: hf auth login")
 
 
 def _registries() -> Iterator[Finding]:

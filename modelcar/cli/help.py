@@ -21,6 +21,8 @@ _NAMES = 28
 ARGUMENTS, REQUIRED, FIRST, OPTIONS = "Arguments", "Required", "Model and image", "Options"
 _EMPHASIS = re.compile(r"(?<![\w*`])(\*\*?)(?=\S)([^*`]+?)(?<=\S)\1(?![\w*`])")
 _EXAMPLE = re.compile(r"(?:Example: |- )?`(modelcar .+)`")
+_BREAKS, _GOES_ON = re.compile(r" (?=--|\| )"), " \\"
+"""Places in a command where a line may end, and the end of one that goes on."""
 
 _VALUES = {
     "IMAGE": ("image", "target"),
@@ -108,10 +110,23 @@ def _argument(parameter: Any) -> str:
 def _paragraph(paragraph: str, columns: int) -> Iterator[str]:
     for block in _blocks(paragraph):
         if example := _EXAMPLE.fullmatch(block):
-            # A command to paste is not broken by us.
-            yield from ("Example:", f"  {example[1]}") if block.startswith("Example") else (f"  {example[1]}",)
+            if block.startswith("Example"):
+                yield "Example:"
+            yield from _command(example[1], columns)
         else:
             yield from _wrapped(plain(block), columns)
+
+
+def _command(example: str, columns: int) -> Iterator[str]:
+    """Yields a command to paste: where it is too long it goes on in further lines, as a shell takes them."""
+    line, *more = _BREAKS.split(f"  {example}")
+    for part in more:
+        if len(line) + len(part) + len(_GOES_ON) < columns:
+            line = f"{line} {part}"
+        else:
+            yield line + _GOES_ON
+            line = f"      {part}"
+    yield line
 
 
 def _blocks(paragraph: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 from rich.text import Text
 
 from modelcar import pod
-from modelcar.cli.run_display import LineWriter, RunDisplay
+from modelcar.cli.run_display import LineWriter, RunDisplay, log_columns
 from modelcar.cli.step_process import steps_of_our_own
 from modelcar.errors import ModelcarError
 from modelcar.records.step_record import StepRecord, last_error, records_in
@@ -157,7 +157,7 @@ def _environment(setting: Setting, records: Path) -> Iterator[None]:
         "TMPDIR": str(records.parent),
     }
     if setting.log.isatty():
-        settings[pod.TERMINAL] = os.ttyname(setting.log.fileno())
+        settings |= {pod.TERMINAL: os.ttyname(setting.log.fileno()), "COLUMNS": str(log_columns())}
     before = dict(os.environ)
     os.environ.update(settings)
     try:

@@ -3,18 +3,24 @@
 import re
 import sys
 from collections.abc import Callable
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import IO
 
 from rich.filesize import decimal
 from rich.text import Text
 
+from modelcar.cli.words import in_options
+from modelcar.pod import CLEAR_LINE
 from modelcar.progress import duration
 from modelcar.records.step_record import StepRecord
+from modelcar.records.termination_message import ERROR
 
 _STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _PROGRESS = re.compile(r"[a-z]+: .+ of .+\(\d+%\)")
 _OF_KFP = ("[KFP Executor", "---")
-_CLEAR_LINE, _SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
+_SHOW_CURSOR = "\x1b[?25h"
+_INDENT = "    "
 _NAMES = 14
 """Columns of the steps' names."""
 
@@ -31,6 +37,7 @@ class RunDisplay:
     def __init__(self, out: IO[str], last_record: Callable[[], StepRecord | None], *, verbose: bool) -> None:
         self._out = out
         self._is_terminal = out.isatty() and not verbose
+        self._columns = log_columns()
         self._last_record = last_record
         self._verbose = verbose
         self._step = ""
@@ -51,7 +58,7 @@ class RunDisplay:
             return
         self._lines.append(line)
         if self._verbose or (not self._is_terminal and _PROGRESS.match(line)):
-            self._write(f"    {line}")
+            self._write(_INDENT + line)
 
     def step_ends(self, code: int) -> None:
         """Takes a step's exit code."""
@@ -64,15 +71,14 @@ class RunDisplay:
         else:
             took, note = duration(record.seconds) if record.seconds >= 1 else "", _note(record)
         line = f"{'✓' if code == 0 else '✗'} {self._step:{_NAMES}}{took:9} {note}".rstrip()
-        self._write(f"{_CLEAR_LINE if self._is_terminal else ''}{line}")
+        self._write(f"{CLEAR_LINE if self._is_terminal else ''}{line}")
         if code and not self._verbose:
-            for one in self._lines:
-                self._write(f"    {one}")
+            self._write_log()
 
     def interrupted(self) -> None:
         """Leaves the terminal as it was: without what the step was drawing."""
         if self._is_terminal:
-            self._out.write(_CLEAR_LINE + _SHOW_CURSOR)
+            self._out.write(CLEAR_LINE + _SHOW_CURSOR)
             self._out.flush()
 
     def _begin(self, step: str) -> None:
@@ -81,6 +87,15 @@ class RunDisplay:
             # What the step draws takes its place, and then the line that says how it ended.
             self._out.write(f"▸ {step}")
             self._out.flush()
+
+    def _write_log(self) -> None:
+        """Writes the step's log, but for its last word, with which the run ends."""
+        lines = self._lines[:-1] if self._lines and self._lines[-1].startswith(ERROR) else self._lines
+        for line in map(in_options, lines):
+            hanging = " " * (len(line) - len(line.lstrip()))
+            parts = wrap(line, self._columns, subsequent_indent=hanging) if self._is_terminal else [line]
+            for part in parts:
+                self._write((_INDENT + part).rstrip())
 
     def _is_wanted(self, line: str) -> bool:
         """Tells whether a line is the step's own: kfp's executor shows its inputs, as JSON, above all."""
@@ -94,6 +109,11 @@ class RunDisplay:
     def _write(self, line: str) -> None:
         self._out.write(f"{line}\n")
         self._out.flush()
+
+
+def log_columns() -> int:
+    """Returns the columns of a step's log on the terminal."""
+    return max(get_terminal_size().columns - len(_INDENT), 20)
 
 
 class LineWriter:

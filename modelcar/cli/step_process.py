@@ -42,6 +42,8 @@ def steps_of_our_own(take: Callable[[str], None], ended: Callable[[int], None]) 
 def _run(command: Sequence[str], environment: dict[str, str], take: Callable[[str], None]) -> int:
     process = subprocess.Popen(
         command,
+        # The terminal is the user's, and not a step's to read from.
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,7 +6,7 @@ What the Hub says of models goes through `huggingface_hub`; the files' bytes go 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 from huggingface_hub import HfApi, ModelInfo, get_hf_file_metadata, hf_hub_url
@@ -19,9 +19,11 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 from pydantic import ValidationError
 
 from modelcar import __version__
+from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
 from modelcar.hub.answers import refuse_plain_redirects, within_deadline
 from modelcar.hub.card import described_by_card
@@ -37,6 +39,10 @@ HUB = "https://huggingface.co"
 """Address that an image names as its source. A mirror (HF_ENDPOINT) serves the same commits, for the same images."""
 
 DEFAULT_REVISION = "main"
+GREETING_SECONDS = 10.0
+"""Time that the Hub may take to say whether it knows a token."""
+
+_UNREACHED = "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT"
 
 
 class Hub:
@@ -62,6 +68,29 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def endpoint(self) -> str:
+        """The Hub's address."""
+        return str(self._api.endpoint)
+
+    def accepts_token(self) -> bool:
+        """Tells whether the Hub accepts the user's token; without one it says that it knows nobody.
+
+        Raises:
+            HubError: It does not answer, or answers that it is unwell.
+        """
+        url = f"{self.endpoint}/api/whoami-v2"
+        try:
+            with hub_errors(self.endpoint, "the account", ""):
+                ask = partial(get_session().get, url, headers=identity_headers(), timeout=GREETING_SECONDS)
+                status = int(within(GREETING_SECONDS, lambda: ask(follow_redirects=True)).status_code)
+        except DeadlineError:
+            what = f"cannot reach {self.endpoint}: no answer within {GREETING_SECONDS:.0f} s"
+            raise HubUnwellError(what, _UNREACHED) from None
+        if status >= 500:
+            raise HubUnwellError(f"{self.endpoint} answers {status}", "Try again later")
+        return status not in (401, 403)
 
     @cached_property
     def _transport(self) -> Transport:
@@ -213,10 +242,7 @@ def hub_errors(endpoint: str, model: str, revision: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
             raise
-        raise HubUnwellError(
-            f"cannot reach {endpoint}: {first_line(error)}",
-            "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
-        ) from None
+        raise HubUnwellError(f"cannot reach {endpoint}: {first_line(error)}", _UNREACHED) from None
 
 
 def _refused(endpoint: str, model: str, error: HfHubHTTPError) -> HubError:

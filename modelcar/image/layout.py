@@ -84,7 +84,7 @@ def _smaller(name: str) -> str:
     """Returns the remedy for a file that no layer holds, as its format has one."""
     raised = "raise max_layer_size if your registry takes more (Quay: MAXIMUM_LAYER_SIZE)"
     file = name.rpartition("/")[2]
-    cut = "Have it cut into smaller files, tensor by tensor: reshard=true (--reshard)"
+    cut = "Have it cut into smaller files, tensor by tensor: reshard=true"
     if file.startswith("consolidated") and file.endswith(".safetensors"):
         return f"{cut}; or {raised}"
     if file.endswith(".safetensors"):

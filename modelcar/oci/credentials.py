@@ -52,7 +52,7 @@ def find(registry: str, repository: str) -> Credentials | None:
             answer, or Google Cloud gives no token.
     """
     for path in auth_files():
-        credentials = _from_file(path, registry, repository)
+        credentials = read_file(path, registry, repository)
         if credentials is not None:
             return credentials
     for name, source in registries_conf.credential_helpers():
@@ -90,7 +90,17 @@ def _candidates() -> Iterator[Path]:
     yield Path(os.environ.get("DOCKER_CONFIG", pod.home() / ".docker"), "config.json")
 
 
-def _from_file(path: Path, registry: str, repository: str) -> Credentials | None:
+def read_file(path: Path, registry: str, repository: str) -> Credentials | None:
+    """Finds a login in one file, or in the helper or store that it names.
+
+    Args:
+        path: A file in docker's or podman's form.
+        registry: The registry's host, with its port if it has one.
+        repository: The repository in it; the nearest entry above it counts.
+
+    Raises:
+        CredentialsError: The file is none, or a helper failed.
+    """
     config = docker_config.read(path)
     locations = _locations(registry, repository)
     for location in locations:

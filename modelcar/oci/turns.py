@@ -75,15 +75,20 @@ class Turns:
     Args:
         most: The most layers in flight; what is sent to several registries at once takes more memory for each.
         first: Layers in flight at the start.
+
+    Attributes:
+        limit: The layers that may be in flight at the moment.
+        held: Those that are.
+        waiting: Those that wait for their turn.
     """
 
     def __init__(self, most: int = MAX_LAYERS, first: int = FIRST) -> None:
         self.limit = min(first, most)
         self._most = most
         self._free = threading.Condition()
-        self._held = 0
+        self.held = 0
         self._prepared = 0
-        self._waiting = 0
+        self.waiting = 0
         self._bytes = 0
         self._began = time.monotonic()
         self._was_full = True
@@ -100,17 +105,17 @@ class Turns:
 
     def __enter__(self) -> "Turns":
         with self._free:
-            self._waiting += 1
+            self.waiting += 1
             try:
-                self._free.wait_for(lambda: self._held < self.limit)
+                self._free.wait_for(lambda: self.held < self.limit)
             finally:
-                self._waiting -= 1
-            self._held += 1
+                self.waiting -= 1
+            self.held += 1
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._free:
-            self._held -= 1
+            self.held -= 1
             self._free.notify_all()
 
     def prepare(self) -> "_Prepared":
@@ -122,7 +127,7 @@ class Turns:
         now = time.monotonic()
         with self._free:
             self._bytes += count
-            self._was_full = self._was_full and self._held >= self.limit
+            self._was_full = self._was_full and self.held >= self.limit
             if now - self._began >= (CLIMB_SECONDS if self._climbing else WINDOW_SECONDS):
                 self._measure(self._bytes / (now - self._began))
                 self._bytes, self._began, self._was_full = 0, now, True
@@ -144,7 +149,7 @@ class Turns:
         self._before, self._raised_from = max(rate, self._before if self._raised_from else 0.0), 0
         if self._rest:
             self._rest -= 1
-        elif self._was_full and self._waiting and self.limit < self._most:
+        elif self._was_full and self.waiting and self.limit < self._most:
             self._raised_from = self.limit
             more = 2 * self.limit if self._climbing else max(int(self.limit * _STEP), self.limit + 1)
             self.limit = min(more, self._most)

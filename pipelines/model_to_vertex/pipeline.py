@@ -73,7 +73,7 @@ def model_to_vertex(
         model: Id of the model on Hugging Face, organisation/name.
         target: Image to write, such as europe-west4-docker.pkg.dev/my-project/models/granite:3.3-2b.
         revision: Branch, tag or commit of the model.
-        include: Glob patterns, as a JSON list, of the only files to take. Empty: all that are needed to serve it.
+        include: Glob patterns, as a JSON list, of the only weights to take. Empty: all that are needed to serve it.
         exclude: Glob patterns, as a JSON list, of files to leave out.
         everything: Also take duplicate weights and those for other frameworks.
         allow_pickle: Files, as a JSON list, to take although they run code when loaded (pickles). ["*"]: all of them.

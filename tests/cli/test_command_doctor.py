@@ -36,6 +36,15 @@ def test_a_hub_that_cannot_be_reached_ends_with_1(closed_port: int, monkeypatch:
     assert f"✗ answer: cannot reach http://127.0.0.1:{closed_port}" in done.stdout
 
 
+def test_a_refused_token_and_an_unwell_hub_are_told_apart(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
+    assert told()["Hugging Face"]["token"]["verdict"] == "refusal"
+    hub.status("whoami", 503, times=None)
+    found = told()["Hugging Face"]
+    assert found["answer"]["what"] == f"{hub.url} answers 503"
+    assert "token" not in found
+
+
 def test_a_login_for_the_registry_of_the_settings_is_looked_for(
     hub: Hub, basic_registry: BasicAuthRegistry, log_in: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

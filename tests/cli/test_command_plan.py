@@ -1,6 +1,7 @@
 """`modelcar plan` as a person uses it on a laptop."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,23 @@ def test_a_plan_for_programs(plain_registry: Registry) -> None:
     assert len(told["layers"]) == 5
     assert told["claim_bytes"] >= told["bytes"]
     assert told["node"]["ephemeral-storage"] == "1Gi"
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_digest_and_no_name_of_a_file_is_cut(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = modelcar("plan", MODEL).stdout
+    assert "…" not in shown
+    assert all(len(line) <= columns and line == line.rstrip() for line in shown.splitlines())
+    recipe = re.search(r"recipe +(sha256:(?:[0-9a-f]+\s+)+)claim", shown)
+    assert recipe
+    assert len("".join(recipe[1].split())) == len("sha256:") + 64
+
+
+def test_a_plan_in_a_log_is_wide_and_ends_its_lines() -> None:
+    shown = modelcar("plan", MODEL).stdout
+    assert re.search(r"recipe +sha256:[0-9a-f]{64}$", shown, re.MULTILINE)
+    assert all(line == line.rstrip() for line in shown.splitlines())
 
 
 def test_streaming_needs_no_claim(plain_registry: Registry) -> None:

@@ -69,6 +69,11 @@ def test_a_step_that_fails_shows_its_log_and_the_reason_last(verbose: bool, comm
     assert "--max-layer-size is 1.0 MB" in done.stderr.splitlines()[-1]
     assert "\x1b" not in done.stdout
     assert ("Executing task 'preflight'" in done.stdout) is verbose
+    if not verbose:
+        assert "error: " not in done.stdout, "it is said once, as the last word"
+        assert "--max-layer-size is 1.0 MB" in done.stdout
+        assert "max_layer_size" not in done.stdout
+        assert all(line == line.rstrip() for line in done.stdout.splitlines())
     assert verbose or (tmp_path / "kept" / "here" / "report.html").is_file()
 
 
@@ -81,6 +86,26 @@ def test_on_a_terminal_each_step_is_one_line_in_the_end(command: list[str]) -> N
         assert f"\r\x1b[2K✓ {step}" in text
     # Progress, such as 1.2/6.1 MB, is never negative; a path may have a hyphen and a number before a slash.
     assert not re.search(r"(?<![\w-])-\d+(\.\d+)?/", text)
+
+
+def test_on_a_terminal_the_log_of_a_step_that_fails_fits(command: list[str]) -> None:
+    code, shown = shown_on_terminal([*command, "--max-layer-size", "1000000"], COLUMNS="50")
+    assert code == 1
+    log = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown.decode()).replace("\r", "").partition("failed\n")[2]
+    lines = log.partition("▸ report")[0].splitlines()
+    assert max(map(len, lines)) <= 50
+    assert all(line.startswith("    ") for line in lines)
+    commit = re.search(r"commit +((?:[0-9a-f]+\s+)+)image", log)
+    assert commit, log
+    assert len("".join(commit[1].split())) == 40
+
+
+def test_a_bar_takes_the_place_of_its_step(command: list[str]) -> None:
+    code, shown = shown_on_terminal(command, COLUMNS="40")
+    assert code == 0
+    # rich begins where the cursor is: after the step's name, if nobody clears the line.
+    assert "▸ stream\r\x1b[2K" in shown.decode()
+    assert "stream ━" not in shown.decode().partition("▸ stream")[2].partition("\r")[0]
 
 
 @pytest.fixture

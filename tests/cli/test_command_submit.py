@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcar.cli.commands.submit import _detaching
+from modelcar.cli.commands.submit import detaching
 from modelcar.records.termination_message import EndedError
 
 
@@ -12,7 +12,7 @@ from modelcar.records.termination_message import EndedError
 def test_signal_ends_the_showing_and_says_that_the_run_goes_on(
     signalled: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end, _detaching("5f2c81d0"):
+    with pytest.raises(SystemExit) as end, detaching("5f2c81d0"):
         raise signalled
 
     said = capsys.readouterr().err

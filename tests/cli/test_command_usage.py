@@ -39,11 +39,21 @@ def test_help_fits_the_terminal(command: str, columns: int, monkeypatch: pytest.
     done = modelcar(*command.split(), "-h")
     assert done.returncode == 0
     for line in done.stdout.splitlines():
-        # Commands to paste, and words that have no place to break, are for the terminal to break.
-        is_example = line.startswith("  modelcar ")
-        assert len(line) <= columns or is_example or len(line.split()) == 1 or len(line.strip()) < columns, line
+        # Words of a command that belong together, and those that have no place to break, are for the terminal to break.
+        is_narrow_example = columns < 80 and line.startswith(("  modelcar ", "      --"))
+        assert len(line) <= columns or is_narrow_example or len(line.split()) == 1, line
     assert "…" not in done.stdout.replace("sha256:…", "")
     assert " TEXT" not in done.stdout
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_an_example_that_is_too_long_goes_on_as_a_shell_takes_it(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    example = modelcar("serve-yaml", "-h").stdout.partition("Example:\n")[2].partition("\n\n")[0]
+    assert len(example.splitlines()) > 1
+    quoted = example.strip().replace("modelcar ", "printf '%s ' ", 1).replace("| oc apply -f -", "| cat")
+    said = subprocess.run(["sh", "-c", quoted], check=True, capture_output=True, text=True)
+    assert said.stdout == "serve-yaml quay.io/my-team/granite:3.3-2b --connection quay-login "
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "submit", "schedule create"])

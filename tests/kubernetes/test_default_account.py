@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,19 @@ def account_of(namespace: Namespace, spec: dict[str, Any]) -> str:
         "metadata": {"generateName": "run-"},
         "spec": spec,
     }
-    made: Any = client.CustomObjectsApi(namespace.api).create_namespaced_custom_object(
-        *WORKFLOW, namespace.name, "workflows", body, dry_run="All"
-    )
+    made = until(lambda: created(namespace, body), "a workflow can be created")
     return str(made["spec"].get("serviceAccountName", ""))
+
+
+def created(namespace: Namespace, body: dict[str, Any]) -> Any:
+    """Create one for a try; None where the policy does not know of workflows yet, which it learns by and by."""
+    custom = client.CustomObjectsApi(namespace.api)
+    try:
+        return custom.create_namespaced_custom_object(*WORKFLOW, namespace.name, "workflows", body, dry_run="All")
+    except client.ApiException as error:
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return None
+        raise
 
 
 def test_runs_of_a_labelled_project_get_the_narrow_account(policy: None, namespace: Namespace) -> None:

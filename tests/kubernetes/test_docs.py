@@ -24,7 +24,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def kubectl(cluster: AnyCluster, namespace: Namespace, isolated: Path, tmp_path: Path) -> Run:
+def kubectl(cluster: AnyCluster, namespace: Namespace, tmp_path: Path) -> Run:
     """Give a function that runs a documented command in a project of this test."""
     places = {
         "modelcar": namespace.name,
@@ -41,9 +41,9 @@ def kubectl(cluster: AnyCluster, namespace: Namespace, isolated: Path, tmp_path:
         command = [
             kubectl_program(),
             f"--kubeconfig={cluster.kubeconfig}",
-            *(w.replace("$HOME", str(isolated)) for w in mine),
+            *mine,
         ]
-        return subprocess.run([*command, *more], check=False, capture_output=True, text=True)
+        return subprocess.run([*command, *more], cwd=tmp_path, check=False, capture_output=True, text=True)
 
     return run
 
@@ -63,10 +63,12 @@ def test_all_kinds_of_commands_are_run_here() -> None:
     assert sorted(map(tuple, others)) == kinds
 
 
-def test_secrets_are_made(kubectl: Run, namespace: Namespace, isolated: Path) -> None:
-    (isolated / ".config/containers").mkdir(parents=True)
-    (isolated / ".config/containers/auth.json").write_text('{"auths": {}}')
+def test_secrets_are_made(kubectl: Run, namespace: Namespace, tmp_path: Path) -> None:
     for words in SECRETS:
+        # Commands before it write the files: `podman login`, which asks for a password, or cosign.
+        for word in words:
+            if word.startswith("--from-file="):
+                (tmp_path / word.rpartition("=")[2]).write_text('{"auths": {}}')
         done = kubectl(words, "-n", namespace.name)
         assert done.returncode == 0, done.stderr
     assert len(SECRETS) > 1

@@ -19,7 +19,7 @@ from tests.kubernetes.waiting import until
 GROUP, VERSION = "pipelines.kubeflow.org", "v2beta1"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def definitions(cluster: AnyCluster) -> Iterator[None]:
     """Define Pipeline and PipelineVersion, unless a pipeline server has done so."""
     extensions = client.ApiextensionsV1Api(cluster.api)
@@ -30,6 +30,7 @@ def definitions(cluster: AnyCluster) -> Iterator[None]:
     for one in made:
         name = one["metadata"]["name"]
         until(lambda name=name: _is_established(extensions, name), f"{name} is defined")  # type: ignore[misc]
+    until(lambda: _are_discovered(cluster), "kubectl finds Pipeline and PipelineVersion")
     yield
     for one in made:
         extensions.delete_custom_resource_definition(one["metadata"]["name"])
@@ -42,6 +43,12 @@ def _read(file: Path) -> Any:
 def _is_established(extensions: Any, name: str) -> bool:
     conditions = extensions.read_custom_resource_definition(name).status.conditions or []
     return any(one.type == "Established" and one.status == "True" for one in conditions)
+
+
+def _are_discovered(cluster: AnyCluster) -> bool:
+    """What is established is told to clients a moment later."""
+    found = kubectl(cluster, "api-resources", f"--api-group={GROUP}", "--output=name").stdout.split()
+    return {f"pipelines.{GROUP}", f"pipelineversions.{GROUP}"} <= set(found)
 
 
 def _specs(versions: list[Any]) -> dict[str, Any]:

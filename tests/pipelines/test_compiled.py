@@ -27,6 +27,9 @@ COMPILED = Path(__file__).parents[2] / "compiled"
 COMPONENTS = Path(__file__).parents[2] / "components"
 LOCK = Path(__file__).parents[2] / "requirements" / "dev.txt"
 PIPELINES = ("model-to-registry", "model-to-registry-streaming", "claim-to-registry")
+MEAN_ANOTHER_THING = {"model", "revision", "mirror_target", "max_layer_size"}
+"""Parameters that are not quite the same: a claim has no branches, and what is built is mirrored by another step."""
+
 STEPS = ("preflight", "download", "build", "build-in-job", "mirror", "register", "serve", "report")
 MOVES = ("download", "build", "build-in-job", "stream", "mirror", "register")
 """The steps that move bytes or write entries: none of them runs where there is nothing to do."""
@@ -114,6 +117,15 @@ def group_of(pipeline: PipelineSpec, task: str) -> PipelineTaskSpec:
     """Give the condition or body that a task stands in."""
     (name,) = [name for name, component in pipeline.components.items() if task in component.dag.tasks]
     return next(task for task in tasks_of(pipeline).values() if task.component_ref.name == name)
+
+
+def test_a_parameter_has_the_same_words_in_each_pipeline_where_it_means_the_same() -> None:
+    words: dict[str, set[str]] = {}
+    for name in PIPELINES:
+        for parameter, told in read(name)[0]["root"]["inputDefinitions"]["parameters"].items():
+            words.setdefault(parameter, set()).add(told["description"])
+
+    assert {parameter for parameter, told in words.items() if len(told) > 1} == MEAN_ANOTHER_THING
 
 
 @pytest.mark.parametrize("name", PIPELINES)

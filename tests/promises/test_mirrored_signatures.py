@@ -19,6 +19,7 @@ from modelcar.steps.mirror import mirror
 from modelcar.steps.preflight import checks
 from modelcar.steps.preflight.request import RunRequest
 from modelcar.steps.verify.verify import verify
+from tests.parts.answers import unsent
 from tests.parts.forged import MANIFEST, Place, digest_of, encoded
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
@@ -81,10 +82,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
         def bent(session: Any, method: str, url: str, **options: Any) -> Any:
             shown = url + str(options.get("data") or "")
             if method == "PUT" and f"/{repository}/manifests/" in url and part in shown:
-                answer = real(session, "GET", url.partition("/v2/")[0] + "/v2/", **options)
-                answer.status_code = 400
-                answer._content = b'{"errors":[{"code":"TAG_INVALID","message":"it is not taken"}]}'
-                return answer
+                return unsent(b'{"errors":[{"code":"TAG_INVALID","message":"it is not taken"}]}', 400, url)
             return real(session, method, url, **options)
 
         monkeypatch.setattr(requests.Session, "request", bent)

@@ -42,7 +42,7 @@ def diff(image: ImageArgument, other: OtherArgument, as_json: JsonOption = False
 
     Exit code: 0 if they hold the same, 1 if not.
 
-    Example: `modelcar diff quay.io/my-team/granite:3.3-2b registry.apps.example.com/models/granite:3.3-2b`
+    Example: `modelcar diff quay.io/my-team/granite:3.2-2b quay.io/my-team/granite:3.3-2b`
     """
     one, two = inspect_image(image), inspect_image(other)
     found = list(differences(one, two))

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
-from modelcar import pod
+from modelcar import log_page, pod
 from modelcar.cli import folders
 from modelcar.cli.options import ImageOption, JsonOption, NamespaceOption, RequestOptions
 from modelcar.cli.parameters import parameters, takes_parameters
@@ -25,7 +23,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.errors import ModelcarError
 from modelcar.pipelines.compilation import STREAMING
 from modelcar.steps.preflight.finding import Finding
-from modelcar.steps.preflight.page import LOG_COLUMNS, page
+from modelcar.steps.preflight.page import page
 from modelcar.steps.preflight.preflight import Preflight, preflight
 from modelcar.steps.preflight.request import RunRequest
 
@@ -113,10 +111,7 @@ def _target_to_come(finding: Finding) -> Finding:
 
 
 def _show(found: Preflight) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(width=LOG_COLUMNS, highlight=False)
-    console.print(Markdown(in_options(page(found))))
+    log_page.show(in_options(page(found)))
     # On the page their lines are broken.
     if commands := [finding.command for finding in found.refusals if finding.command]:
         print("To paste:", *commands, sep="\n", flush=True)

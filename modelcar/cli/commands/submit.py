@@ -69,7 +69,7 @@ def submit(
 
 def followed(client: Client, run_id: str, *, logs: bool, as_json: bool) -> RunView:
     """Follows a run to its end, or until Ctrl-C, and then says how to go on."""
-    with _detaching(run_id), display(to_stderr=as_json) as shown:
+    with detaching(run_id), display(to_stderr=as_json) as shown:
         return follow(client, run_id, shown, with_logs=logs)
 
 
@@ -106,7 +106,8 @@ def _name(model: str) -> str:
 
 
 @contextmanager
-def _detaching(run_id: str) -> Iterator[None]:
+def detaching(run_id: str) -> Iterator[None]:
+    """Says of a signal that ends the showing of a run that the run goes on."""
     try:
         yield
     except (EndedError, KeyboardInterrupt) as end:

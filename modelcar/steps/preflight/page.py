@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.filesize import decimal
 
-from modelcar import html_page
+from modelcar import html_page, log_page
 from modelcar.errors import on_one_line
 from modelcar.image.recipe import MODELS
 from modelcar.markdown import code, sentence, table, text
@@ -14,8 +14,6 @@ from modelcar.steps.preflight.preflight import Preflight
 
 MAX_ROWS = 25
 """Rows of a table; a model of hundreds of shards has no more to tell."""
-
-LOG_COLUMNS = 140
 
 _SIGNS = {"ok": "✔", "warning": "⚠", "refusal": "✘"}
 """Signs in fonts that every machine has; those in colour are boxes where there is no font of emoji."""
@@ -38,10 +36,7 @@ def show(found: Preflight) -> None:
         if found.caveat:
             print(found.caveat, flush=True)
         return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    Console(width=LOG_COLUMNS).print(Markdown(page(found)))
+    log_page.show(page(found))
     if commands := [finding.command for finding in found.refusals if finding.command]:
         print("To paste:", *commands, sep="\n", flush=True)
 

@@ -38,7 +38,7 @@ class RunRequest:
         mirror_target: The image to copy it to; empty for none.
         model_registry: Address of the Model Registry; empty for none.
         revision: Branch, tag or commit.
-        include: Glob patterns of the only files to take.
+        include: Glob patterns of the only weights to take; the small files beside them come as well.
         exclude: Glob patterns of files to leave out.
         everything: Take duplicate weights too.
         allow_pickle: Glob patterns of the files that may run code when they are loaded.

@@ -218,7 +218,7 @@ def _parameters(request: VertexRequest) -> Iterator[Finding]:
     except ModelcarError as error:
         yield Finding.of("target", error)
         return
-    yield from _region("target", target.registry, request.location, "the model crosses regions on its way to a server")
+    yield from region("target", target.registry, request.location, "the model crosses regions on its way to a server")
     if request.run_location and request.run_location != request.location:
         yield Finding(
             "location",
@@ -228,7 +228,7 @@ def _parameters(request: VertexRequest) -> Iterator[Finding]:
         )
     serving = Reference.parse(request.serving_image).registry
     if google_cloud.serves(serving):
-        yield from _region("serving image", serving, request.location, "its layers are copied once across regions")
+        yield from region("serving image", serving, request.location, "its layers are copied once across regions")
     else:
         what = f"{request.serving_image} is not in Artifact Registry: its layers are copied from {serving} once"
         yield Finding("serving image", "ok", what)
@@ -242,7 +242,15 @@ def _parameters(request: VertexRequest) -> Iterator[Finding]:
         )
 
 
-def _region(about: str, registry: str, location: str, why: str) -> Iterator[Finding]:
+def region(about: str, registry: str, location: str, why: str) -> Iterator[Finding]:
+    """Yields whether a registry is in the region, or around it, in which its image is used.
+
+    Args:
+        about: What the finding is about.
+        registry: The registry's host; those of Artifact Registry name their region.
+        location: The region.
+        why: What comes of another one.
+    """
     place, is_regional, _ = registry.partition("-docker.pkg.dev")
     # A multi-region is called us, europe or asia, with which its regions' names begin.
     if is_regional and location and not f"{location}-".startswith(f"{place}-"):

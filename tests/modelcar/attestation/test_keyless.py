@@ -6,7 +6,11 @@ Its servers and judges are in tests/kubernetes/test_keyless.py.
 import base64
 import json
 import os
+import signal
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -112,6 +116,12 @@ def a_token(subject: object) -> str:
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".x"
 
 
+def a_good_token() -> str:
+    now = int(time.time())
+    claims = {"iss": "https://issuer.example.com", "aud": "sigstore", "sub": ACCOUNT, "iat": now, "exp": now + 600}
+    return jwt.encode(claims, "x" * 32, algorithm="HS256")
+
+
 @dataclass
 class ApiServer:
     """An API server that answers as it is told to.
@@ -179,9 +189,7 @@ def test_servers_are_known_by_the_authority_in_their_settings_alone(
     other = CertificateAuthority(tmp_path / "other")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other.cert_file))
     folder = settings(tmp_path / "own", f"https://127.0.0.1:{os.environ['KUBERNETES_SERVICE_PORT']}")
-    now = int(time.time())
-    claims = {"iss": "https://issuer.example.com", "aud": "sigstore", "sub": ACCOUNT, "iat": now, "exp": now + 600}
-    token = jwt.encode(claims, "x" * 32, algorithm="HS256")
+    token = a_good_token()
 
     with pytest.raises(SigningError, match="no certificate for signing"):
         _ = Keyless(folder, lambda: token).public
@@ -253,10 +261,40 @@ def test_without_a_pod_there_is_a_remedy() -> None:
         identity_token()
 
 
-def test_a_server_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyless, "DEADLINE_SECONDS", 0.1)
-    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as fulcio:
+        signer = Keyless(settings(tmp_path, f"http://127.0.0.1:{fulcio.getsockname()[1]}"), a_good_token)
 
-    with pytest.raises(SigningError, match="took longer"):
-        keyless._in_time(ended.wait)
-    ended.set()
+        with pytest.raises(SigningError, match="took longer"):
+            _ = signer.public
+
+
+SIGN = """
+import sys
+from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from modelcar.attestation.keyless import Keyless
+from modelcar.records.termination_message import exit_with_one_line
+with exit_with_one_line(), ThreadPoolExecutor(1) as pool:
+    pool.submit(lambda: Keyless(Path(sys.argv[1])).public).result()
+"""
+
+
+def test_a_run_is_told_to_end_while_the_authority_drips(tmp_path: Path) -> None:
+    env = {**os.environ, VARIABLE: a_good_token()}
+    with socket.create_server(("127.0.0.1", 0)) as fulcio:
+        fulcio.settimeout(keyless.DEADLINE_SECONDS)
+        folder = settings(tmp_path, f"http://127.0.0.1:{fulcio.getsockname()[1]}")
+        command = [sys.executable, "-c", SIGN, str(folder)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as run:
+            connection, _ = fulcio.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 201 Created\r\nX-Long: ")
+                run.send_signal(signal.SIGTERM)
+                _, said = run.communicate(timeout=keyless.DEADLINE_SECONDS)
+
+    assert run.returncode == 128 + signal.SIGTERM
+    assert said.startswith("error: told to end (SIGTERM)")
+    assert said.count("\n") == 1

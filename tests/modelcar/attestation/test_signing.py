@@ -21,6 +21,7 @@ from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.referrers import Content
 from modelcar.oci.registry import Repository, Stored
+from tests.parts.answers import unsent
 from tests.parts.cosign import cosign as run_cosign
 from tests.parts.crane import crane_registry
 from tests.parts.registries import Registry
@@ -260,11 +261,12 @@ def test_a_registry_that_takes_no_signature_is_an_error(image: World, monkeypatc
 
     def bent(session: Any, method: str, url: str, **options: Any) -> Any:
         if method == "PUT" and url.endswith(referrers.SIGNATURES):
-            answer = real(session, "GET", url.partition("/v2/")[0] + "/v2/", **options)
             # As ECR answers where tags are immutable.
-            answer.status_code = 400
-            answer._content = b'{"errors":[{"code":"TAG_INVALID","message":"The image tag is immutable"}]}'
-            return answer
+            return unsent(
+                b'{"errors":[{"code":"TAG_INVALID","message":"The image tag is immutable"}]}',
+                400,
+                url,
+            )
         return real(session, method, url, **options)
 
     monkeypatch.setattr(requests.Session, "request", bent)

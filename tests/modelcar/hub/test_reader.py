@@ -15,7 +15,8 @@ from modelcar import retries
 from modelcar.errors import HubError, HubUnwellError, StoppedError
 from modelcar.hub import read_ahead, reader
 from modelcar.hub.client import Hub as HubClient
-from modelcar.hub.reader import HubFile, Session
+from modelcar.hub.read_ahead import ReadAhead
+from modelcar.hub.reader import HubFile, Session, Transport
 from modelcar.hub.snapshot import Snapshot
 from tests.parts.fault_proxy import FaultProxy
 from tests.parts.hub import Hub
@@ -97,9 +98,10 @@ def test_reader_that_goes_away_ends_what_is_read_ahead(hub: Hub, file: HubFile) 
     assert whole(file, 0, 1000) == CONTENT[:1000]
 
 
-def test_memory_that_is_read_ahead_is_bounded(hub: Hub, file: HubFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_is_read_ahead_is_bounded(hub: Hub, snapshot: Snapshot) -> None:
     """A reader that takes nothing for a while: no more is asked for than there is room."""
-    monkeypatch.setattr(file._read_ahead, "_memory", 6 << 20)
+    url = f"{hub.url}/{REPO}/resolve/{snapshot.commit}/{FILE}"
+    file = HubFile(url, REPO, FILE, len(CONTENT), Transport(Session(), ReadAhead(6 << 20)))
     reading = file.read()
     first = next(reading)
     settled = threading.Event()

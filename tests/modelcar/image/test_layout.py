@@ -131,7 +131,7 @@ def test_file_that_fits_no_layer_is_named(largest: int) -> None:
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("consolidated.safetensors", "tensor by tensor: reshard=true (--reshard); or raise max_layer_size"),
+        ("consolidated.safetensors", "tensor by tensor: reshard=true; or raise max_layer_size"),
         ("m-Q8_0.gguf", "llama-gguf-split --split"),
         ("model.onnx", "Leave the file out with --exclude, or raise max_layer_size"),
     ],

@@ -12,7 +12,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import requests
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from modelcar.records.step_record import last_error, recorded, records_in
 from modelcar.retries import ATTEMPTS, read_retry_after
 from modelcar.steps.mirror import MAX_MANIFESTS, mirror
 from modelcar.steps.preflight.request import RunRequest
+from tests.parts.answers import unsent
 
 Answers = Callable[[BaseHTTPRequestHandler], None]
 _quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -366,10 +366,8 @@ _json = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_siz
 @_quick
 @given(_json | st.binary(max_size=80))
 def test_words_of_errors_are_read_or_passed_over(body: Any) -> None:
-    response = requests.Response()
-    response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response._content_consumed = True
-    assert len(error_format.server_message(response)) <= 300
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    assert len(error_format.server_message(unsent(content))) <= 300
 
 
 @_quick
@@ -381,7 +379,7 @@ def test_docker_configurations_are_read_or_named(tmp_path: Path, body: Any) -> N
     file = tmp_path / "config.json"
     file.write_bytes(body if isinstance(body, bytes) else json.dumps(body).encode())
     try:
-        found = credentials._from_file(file, "quay.io", "team/model")
+        found = credentials.read_file(file, "quay.io", "team/model")
     except CredentialsError as error:
         assert str(file) in str(error)  # noqa: PT017
         return

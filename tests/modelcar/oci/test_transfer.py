@@ -118,7 +118,7 @@ class TestTurns:
         """Moves bytes at a rate that depends on the layers in flight; gives their number after each window."""
         limits = []
         for _ in range(windows):
-            turn._held, turn._waiting = turn.limit, 1
+            turn.held, turn.waiting = turn.limit, 1
             clock[0] += 1.0
             turn.moved(int(rate(turn.limit)))
             clock[0] += 1.1
@@ -134,7 +134,7 @@ class TestTurns:
     def test_a_fast_line_is_filled_soon(self, clock: list[float]) -> None:
         turn, begun = Turns(), clock[0]
         while turn.limit < 16:
-            turn._held, turn._waiting = turn.limit, 1
+            turn.held, turn.waiting = turn.limit, 1
             clock[0] += 0.1
             turn.moved(int(turn.limit * 10e6))
         assert clock[0] - begun < 2

@@ -296,9 +296,9 @@ def account(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         monkeypatch.setenv(name, value)
     # google-auth reads the variable when it is imported.
     monkeypatch.setattr("google.auth.compute_engine._metadata._GCE_METADATA_HOST", cloud.metadata.address)
-    google_cloud._account.cache_clear()
+    google_cloud.account.cache_clear()
     yield cloud
-    google_cloud._account.cache_clear()
+    google_cloud.account.cache_clear()
 
 
 def entry(**changes: Any) -> vertex_upload.Entry:
@@ -373,7 +373,7 @@ def test_a_token_is_kept_as_long_as_it_is_good(account: Cloud) -> None:
     assert {(one.username, one.password) for one in found if one} == {("oauth2accesstoken", account.metadata.issued[0])}
     assert len(account.metadata.issued) == 1
     # A token that ends within minutes is not used any more.
-    google_cloud._account.cache_clear()
+    google_cloud.account.cache_clear()
     account.metadata.lifetime = 100
     assert google_cloud.access_token() != google_cloud.access_token()
 

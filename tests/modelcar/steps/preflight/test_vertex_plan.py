@@ -129,7 +129,7 @@ def test_regions_large_layers_and_overriding_entry_points_are_warned_of(
     ],
 )
 def test_another_region_is_told(registry: str, location: str, is_warned: bool) -> None:
-    (finding,) = vertex._region("target", registry, location, "it is pulled")
+    (finding,) = vertex.region("target", registry, location, "it is pulled")
 
     assert (finding.verdict == "warning") == is_warned
 
