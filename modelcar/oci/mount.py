@@ -1,8 +1,7 @@
 """Mounts of blobs: a registry takes one over from another of its repositories without moving bytes, if it can."""
 
 from contextlib import suppress
-
-import requests
+from http import HTTPStatus
 
 from modelcar.errors import RegistryError
 from modelcar.oci import status
@@ -34,4 +33,4 @@ def ask_to_mount(connection: Connection, scope: Scope, capabilities: Capabilitie
     if place:
         with suppress(RegistryError):
             Upload(connection, scope, connection.location(response), capabilities).cancel()
-    return response.status_code != requests.codes.accepted
+    return response.status_code != HTTPStatus.ACCEPTED
