@@ -101,6 +101,10 @@ class RegistryError(ModelcarError):
     status = 0
 
 
+class UnsoundImageError(RegistryError):
+    """An image of which a registry lacks a part, or has one that is malformed: however often it is asked."""
+
+
 class RegistryUnwellError(RegistryError):
     """A registry cannot be reached, a connection to it broke, or it asked to be tried again."""
 
