@@ -131,7 +131,7 @@ def test_stream_is_right_or_ends_with_one_line(
     with FaultProxy(pressed.host.replace("localhost", "127.0.0.1")) as proxy:
         log_in(replace(pressed, host=proxy.host))
         press(proxy, Random(seed))
-        target = f"{proxy.host}/modelcar/seed-{seed}:1"
+        target = f"{proxy.host}/modelcar/{pressed.host.replace(':', '-')}-{seed}:1"
         first = run(target)
         proxy.clear()
         last = run(target) if first.code else first
