@@ -128,6 +128,15 @@ def _zipped(answer: Answer) -> Answer:
     return replace(answer.with_headers(Content_Encoding="gzip", Content_Length=None), body=gzip.compress(answer.body))
 
 
+def _before(name: str, *values: str) -> Change:
+    """Makes a bend send headers before all others."""
+    return lambda answer: replace(answer, headers=(*((name, value) for value in values), *answer.headers))
+
+
+def _headers_of_its_own(count: int) -> Change:
+    return lambda answer: answer.with_headers(**{f"X_Own_{number}": "x" for number in range(count)})
+
+
 def _framed(framing: str) -> Change:
     return lambda answer: replace(answer.with_headers(Content_Length=None), framing=framing)
 
@@ -262,6 +271,10 @@ HEADERS = [
     way("less than announced to writes", "POST|PATCH|PUT", "/v2/", headers(Content_Length="10", Connection="close")),
     way("words to writes that are not zipped", "POST|PATCH|PUT", "/v2/", _body(b"fine", Content_Encoding="gzip")),
     way("warnings", ".*", ALL, headers(Warning='299 - "deprecated"')),
+    way("300 cookies first", ".*", "/v2/", _before("Set-Cookie", *(f"a{number}=1; Path=/" for number in range(300)))),
+    way("150 headers of its own", ".*", "/v2/", _headers_of_its_own(150)),
+    way("a header of 200 KiB", ".*", "/v2/", _before("X-Policy", "x" * (200 << 10))),
+    way("a header of 90 KiB in lines", ".*", "/v2/", _before("X-Policy", "\r\n\t".join(90 * ["x" * 1024]))),
 ]
 
 _PASSING = (400, 401, 403, 404, 408, 409, 412, 416, 425, 429, 499, 500, 502, 503, 504, 520)

@@ -10,12 +10,13 @@ from random import randint
 
 import pytest
 import requests
+import yaml
 
 from modelcar.errors import ModelcarError
 from modelcar.oci import spec
 from modelcar.steps.mirror import mirror
 from tests.modelcar.oci.conftest import MODEL, SOURCE
-from tests.parts.bent_registry import BentRegistry
+from tests.parts.bent_registry import MANIFESTS, BentRegistry, error
 from tests.parts.command import modelcar
 from tests.parts.registries import Registry
 from tests.parts.registry_ways import BROKEN, FROM, MOUNTING, TO, Way
@@ -46,6 +47,8 @@ WRITTEN = (
     "a wrong digest of a manifest",
     "a least length of chunks",
     "Early Hints",
+    "300 cookies first",
+    "a header of 200 KiB",
     "no end of answers to writes",
     "401 once to PATCH",
     "429 once to POST",
@@ -78,6 +81,7 @@ VERIFIED = (
     "blobs in chunks",
     "503 once to GET of a blob",
     "405 to referrers",
+    "503 to referrers",
     "a blob without length that is cut once",
     "416 to each GET of a blob",
     "404 to each GET of a blob, which is gone",
@@ -260,3 +264,18 @@ def test_upload_goes_on_or_is_begun_anew(
 
     assert not said
     assert digest_of_tag(plain_registry, repository) == expected
+
+
+@pytest.mark.parametrize(
+    "command", [("inspect", "--json"), ("serve-yaml", "--serving", "kserve"), ("verify", "--json")]
+)
+def test_what_is_said_on_the_way_is_no_part_of_a_document(
+    command: tuple[str, ...], plain_registry: Registry, expected: str, waits: list[float]
+) -> None:
+    with BentRegistry(plain_registry.host) as bent:
+        bent.bend("GET", MANIFESTS, error(429, message="slow down", Retry_After="30"), asks=False, times=1)
+        done = modelcar(command[0], f"{bent.host}/{SOURCE}:1", *command[1:])
+
+    assert done.returncode == 0
+    assert "asks us to wait 30 s" in done.stderr
+    assert yaml.safe_load(done.stdout)
