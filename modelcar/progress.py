@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 5.0
 _LINES_FOR_RATE = 6
+_NARROW = 60
+"""Columns below which there is room for figures alone."""
 
 
 class Progress:
@@ -138,15 +140,25 @@ def _open_terminal() -> IO[str] | None:
 def _display(verb: str, total: int, terminal: IO[str], is_ours: bool) -> "Display":
     # Only here: most steps have no terminal, and start sooner without it.
     from rich import progress
-    from rich.console import Console
+    from rich.console import Console, ConsoleDimensions
+    from rich.table import Column
 
+    class WithMargin(Console):
+        # A terminal shows ^C where the bar ends; at its edge that would be the next line, and the bar would stay.
+        @property  # type: ignore[misc]
+        def size(self) -> ConsoleDimensions:
+            found = super().size
+            return ConsoleDimensions(max(found.width - len("^C"), 1), found.height)
+
+    console = WithMargin(file=terminal)
+    bytes_done = progress.DownloadColumn(table_column=Column(no_wrap=True))
+    speed = progress.TransferSpeedColumn(table_column=Column(no_wrap=True))
+    left = progress.TimeRemainingColumn(table_column=Column(no_wrap=True))
+    is_narrow = console.size.width < _NARROW
     display = progress.Progress(
         progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-        console=Console(file=terminal),
+        *((bytes_done, speed) if is_narrow else (progress.BarColumn(), bytes_done, speed, left)),
+        console=console,
         transient=True,
         # Else what is printed meanwhile, which somebody else reads, would be shown above the bar.
         redirect_stdout=is_ours,

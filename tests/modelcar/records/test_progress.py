@@ -1,11 +1,14 @@
 """Progress where there is no terminal, and what is left of it on one."""
 
+import fcntl
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from contextlib import suppress
 
@@ -86,10 +89,13 @@ with exit_with_one_line(1.4, CLEAR_LINE, 60.0):
 """
 
 
-def test_the_last_words_stand_alone_and_not_above_a_bar() -> None:
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_the_last_words_stand_alone_and_not_above_a_bar(columns: int) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", INTERRUPTED]
     environment = {**os.environ, "TERM": "xterm"}
+    environment.pop("COLUMNS", None)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
         shown = b""
@@ -106,3 +112,6 @@ def test_the_last_words_stand_alone_and_not_above_a_bar() -> None:
     assert "hash" not in rest
     assert "\x1b[2K" in bars.rpartition("hash")[2]
     assert "\x1b[?25h" in shown.decode(), "the cursor is there again"
+    frames = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", bars).split("\r")
+    assert max(map(len, frames)) <= columns - len("^C"), "what a terminal shows of Ctrl-C has room on the line"
+    assert all("GB" in frame for frame in frames if "hash" in frame), "the figures are there, on one line"
