@@ -73,7 +73,7 @@ test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machi
 
 soak: setup ## run 200 schedules of random faults over each step, the loads, and 10,000 mutations of an image (some hours)
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak tests/modelcar/oci/test_ways_of_registries.py \
-	  tests/modelcar/oci/test_processes.py tests/modelcar/oci/test_openshift_rules.py --soak-runs 200
+	  tests/modelcar/oci/test_ways_of_tokens.py tests/modelcar/oci/test_processes.py tests/modelcar/oci/test_openshift_rules.py --soak-runs 200
 	$(BIN)/python -m pytest -n 2 tests/promises/test_mutated_images.py --mutations 10000
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile soak $$(grep -rl '^from hypothesis import.*given' tests)
 

@@ -1,5 +1,5 @@
 """The `modelcar` command, as `python -m modelcar`."""
 
-from modelcar.cli.program import main
+from modelcar.cli.start import main
 
 main()

@@ -1,5 +1,8 @@
 """Failures that a user can act on, each a single line that names what happened and the remedy."""
 
+INTERRUPTED = "interrupted. Run the same command again to go on where it stopped"
+"""Last words of a process that somebody ended by Ctrl-C."""
+
 MAX_ERROR_CHARS = 1000
 """Characters of what an error says happened. Names and servers' words are in it, which may be of any length."""
 
@@ -96,6 +99,10 @@ class RegistryError(ModelcarError):
     """
 
     status = 0
+
+
+class UnsoundImageError(RegistryError):
+    """An image of which a registry lacks a part, or has one that is malformed: however often it is asked."""
 
 
 class RegistryUnwellError(RegistryError):

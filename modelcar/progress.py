@@ -42,7 +42,7 @@ class Progress:
         self._printer = threading.Thread(target=self._print_lines, daemon=True)
         self._terminal = _open_terminal()
         shown_on = self._terminal or sys.stdout
-        self._display = _display(verb, total, shown_on) if shown_on.isatty() else None
+        self._display = _display(verb, total, shown_on, self._terminal is None) if shown_on.isatty() else None
 
     def __enter__(self) -> "Progress":
         if self._display:
@@ -118,7 +118,7 @@ def _open_terminal() -> IO[str] | None:
         return None
 
 
-def _display(verb: str, total: int, terminal: IO[str]) -> "Display":
+def _display(verb: str, total: int, terminal: IO[str], is_ours: bool) -> "Display":
     # Only here: most steps have no terminal, and start sooner without it.
     from rich import progress
     from rich.console import Console
@@ -131,6 +131,9 @@ def _display(verb: str, total: int, terminal: IO[str]) -> "Display":
         progress.TimeRemainingColumn(),
         console=Console(file=terminal),
         transient=True,
+        # Else what is printed meanwhile, which somebody else reads, would be shown above the bar.
+        redirect_stdout=is_ours,
+        redirect_stderr=is_ours,
     )
     display.add_task(verb, total=total)
     return display

@@ -15,7 +15,7 @@ from modelcar.attestation.contents import Contents
 from modelcar.attestation.keyless import Identity
 from modelcar.attestation.provenance import Provenance, Statement
 from modelcar.attestation.signer import Checker
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import UnsoundImageError, WrongBytesError
 from modelcar.oci import referrers, spec
 from modelcar.oci.referrers import Attached
 from modelcar.oci.registry import MAX_SMALL_BLOB_BYTES, Repository
@@ -144,16 +144,14 @@ def _contents(repository: Repository, digest: str, trouble: Verdict) -> Iterator
                 continue
             try:
                 yield layer, repository.small_blob(layer.digest)
-            except (CredentialsError, RegistryUnwellError):
-                raise
-            except (WrongBytesError, RegistryError) as error:
+            except (WrongBytesError, UnsoundImageError) as error:
                 trouble.note(str(error))
 
 
 def _layers(attached: Attached, trouble: Verdict) -> list[spec.Descriptor]:
     try:
         return attached.stored.manifest().layers
-    except RegistryError as error:
+    except UnsoundImageError as error:
         trouble.note(str(error))
         return []
 

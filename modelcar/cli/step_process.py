@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
 
+_LOOK_SECONDS = 0.02
 TIDY_SECONDS = 1.0
 """Time in which a step that was told to end may tidy up: somebody who typed Ctrl-C waits for it."""
 
@@ -59,6 +61,7 @@ def _run(command: Sequence[str], environment: dict[str, str], take: Callable[[st
     finally:
         if process.poll() is None:
             _end(process.pid)
+            process.poll()
 
 
 def _end(pid: int) -> None:
@@ -69,8 +72,23 @@ def _end(pid: int) -> None:
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 one.terminate()
-        _, alive = psutil.wait_procs(family, timeout=TIDY_SECONDS)
+        alive = _alive_after(TIDY_SECONDS, family)
         for one in alive:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        psutil.wait_procs(alive, timeout=TIDY_SECONDS)
+        _alive_after(TIDY_SECONDS, alive)
+
+
+def _alive_after(seconds: float, family: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Returns which of some processes work on after a time; or at once, when none does."""
+    deadline = time.monotonic() + seconds
+    while (alive := [one for one in family if _is_at_work(one)]) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    return alive
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    # What ended stays in the table until its parent asks for it; an orphan's, a container's first process, never may.
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

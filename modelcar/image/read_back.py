@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WeightsError, WrongBytesError
+from modelcar.errors import UnsoundImageError, WeightsError, WrongBytesError
 from modelcar.hub.file_check import FileCheck
 from modelcar.hub.snapshot import PublishedFile
 from modelcar.image.recipe import MODELS
@@ -54,8 +54,7 @@ def read_layer(
         count: Is told how many bytes were read; may raise to end the work.
 
     Raises:
-        CredentialsError: The registry refuses the credentials.
-        RegistryUnwellError: It went away.
+        RegistryError: The registry refuses, or went away: that says nothing of the layer.
     """
     done = ReadLayer()
     whole = spec.Hash(like=layer.digest)
@@ -74,16 +73,12 @@ def read_layer(
             if len(done.file_problems) >= MAX_PROBLEMS:
                 done.problem = "it holds more files that nobody published; the rest was not looked at"
                 break
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except (WrongBytesError, RegistryError) as error:
+    except (WrongBytesError, UnsoundImageError) as error:
         done.problem = error.what
     try:
         for _ in stream:
             pass
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except (WrongBytesError, RegistryError) as error:
+    except (WrongBytesError, UnsoundImageError) as error:
         done.problem = error.what
         return done
     done.digest = whole.digest

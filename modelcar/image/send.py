@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from modelcar.errors import DamagedUploadError
+from modelcar.errors import DamagedUploadError, RegistryError
 from modelcar.hub.snapshot import Snapshot
 from modelcar.image import proof
 from modelcar.image.base_image import BaseImage
@@ -145,7 +145,7 @@ class _Bringing:
         return claimed
 
     def _is_right(self, layer: Layer, key: str, digest: str, repository: Repository) -> bool:
-        """Reads a layer back, and tells whether it is the one that would be sent."""
+        """Reads a layer back, and tells whether it is the one that would be sent; what cannot be read is sent."""
         seen = 0
 
         def count(number: int) -> None:
@@ -156,6 +156,8 @@ class _Bringing:
         try:
             with self._turns:
                 read = read_layer(repository, describe_layer(layer, key, digest), self._snapshot.by_path, count)
+        except RegistryError:
+            return False
         finally:
             # It is counted once, by whoever brings it.
             self._count(-seen)

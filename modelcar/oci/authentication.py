@@ -20,6 +20,7 @@ TOKEN_SECONDS = 60.0
 
 TOKEN_MARGIN_SECONDS = 15.0
 MAX_TOKEN_SECONDS = 24 * 3600.0
+_MAX_SCOPES = 16
 _TOKEN = re.compile(r"[!-~]+")
 
 
@@ -67,14 +68,20 @@ class Login:
         self._origin = f"https://{host}"
         self._tokens: dict[Scope, _Token] = {}
         self._useless: set[str] = set()
+        self._named: dict[Scope, list[str]] = {}
 
     @property
     def scheme(self) -> str:
         """Returns what the registry asks for: `basic`, `bearer`, or nothing."""
         return self._challenge.scheme if self._challenge else ""
 
-    def challenged(self, response: requests.Response) -> None:
-        """Takes in what an answer asks for, if it does."""
+    def challenged(self, response: requests.Response, scope: Scope | None = None) -> None:
+        """Takes in what an answer asks for, if it does.
+
+        Args:
+            response: The answer.
+            scope: What the request needed to be allowed to do, if it was for more than to be greeted.
+        """
         found = challenge.parse(_headers(response))
         if not found:
             return
@@ -83,6 +90,13 @@ class Login:
             useful = [one for one in found if one.scheme not in self._useless]
             self._challenge = challenge.choose(useful or found)
             self._origin = response.url
+            if scope is not None and self._challenge is not None:
+                self._take_scope(scope, self._challenge.parameters)
+
+    def _take_scope(self, scope: Scope, said: dict[str, str]) -> None:
+        """Takes in what a token lacked (RFC 6750, 3.1): a registry behind others may know a repository otherwise."""
+        if said.get("error") == "insufficient_scope":
+            self._named[scope] = said.get("scope", "").split()[:_MAX_SCOPES]
 
     def headers(self, scope: Scope) -> dict[str, str]:
         """Returns the headers that let a request in."""
@@ -189,12 +203,12 @@ class Login:
             self._fail(response)
         try:
             answer = response.json()
-            lifetime = float(answer.get("expires_in") or 60)
             value = answer.get("token") or answer["access_token"]
             if not _TOKEN.fullmatch(value):
                 raise ValueError
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise RegistryError(f"the token service of {self.host} answered without a token") from None
+        lifetime = _seconds(answer.get("expires_in"))
         # A lifetime that is NaN or negative counts as expired.
         lifetime = min(lifetime, MAX_TOKEN_SECONDS) if lifetime > 0 else 0.0
         return _Token(value, time.monotonic() + lifetime - min(TOKEN_MARGIN_SECONDS, lifetime / 4))
@@ -214,12 +228,13 @@ class Login:
 
     def _ask_for_token(self, realm: str, scope: Scope, found: credentials.Credentials | None) -> requests.Response:
         timeout = (TOKEN_SECONDS, TOKEN_SECONDS)
+        scopes = list(dict.fromkeys([*scope.resources(), *self._named.get(scope, ())]))
         parameters = self._challenge.parameters if self._challenge else {}
         service = {"service": parameters["service"]} if parameters.get("service") else {}
         if found and found.identity_token:
             form = {
                 **service,
-                "scope": " ".join(scope.resources()),
+                "scope": " ".join(scopes),
                 "grant_type": "refresh_token",
                 "refresh_token": found.identity_token,
                 "client_id": "modelcar",
@@ -227,7 +242,7 @@ class Login:
             return self._session.post(realm, data=form, timeout=timeout, allow_redirects=False)
         headers = {"Authorization": _basic(found)} if found else {}
         account = {"account": found.username} if found and found.username else {}
-        query = {**account, **service, "scope": scope.resources()}
+        query = {**account, **service, "scope": scopes}
         # A redirect is followed; requests takes the password off one that leads to another host.
         return self._session.get(realm, params=query, headers=headers, timeout=timeout)
 
@@ -275,6 +290,14 @@ def _headers(response: requests.Response) -> list[str]:
     if raw is not None and hasattr(raw, "getlist"):
         return list(raw.getlist("WWW-Authenticate"))
     return [response.headers["WWW-Authenticate"]] if "WWW-Authenticate" in response.headers else []
+
+
+def _seconds(said: object) -> float:
+    """Returns how long a token lasts; what says nothing that we know means a minute, as it does to docker."""
+    try:
+        return float(str(said or 60))
+    except ValueError:
+        return 60.0
 
 
 def _basic(found: credentials.Credentials) -> str:

@@ -26,12 +26,15 @@ class Blob:
         Raises:
             WrongBytesError: There are more or fewer than its size.
         """
-        position = start
-        for data in resume_reading(self._read, start):
-            if position + len(data) > self.size:
-                raise WrongBytesError(f"a blob has more than its {self.size} bytes", "Its registry is damaged")
-            yield Piece(position, data, None)
-            position += len(data)
+        position, before = start, -1
+        # An answer that does not tell its length may end early; a blob that is short brings nothing more.
+        while before < position and (position < self.size or not self.size):
+            before = position
+            for data in resume_reading(self._read, position):
+                if position + len(data) > self.size:
+                    raise WrongBytesError(f"a blob has more than its {self.size} bytes", "Its registry is damaged")
+                yield Piece(position, data, None)
+                position += len(data)
         if position < self.size:
             raise WrongBytesError(f"a blob has {position} bytes, not {self.size}", "Its registry is damaged")
 

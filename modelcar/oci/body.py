@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import requests
 import urllib3
 
-from modelcar.errors import RegistryError, RegistryUnwellError
+from modelcar.errors import RegistryError, RegistryUnwellError, UnsoundImageError
 from modelcar.oci.session import is_too_slow
 
 CHUNK_BYTES = 1 << 20
@@ -36,7 +36,7 @@ def received(response: requests.Response, limit: int | None = None, *, unzipped:
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=unzipped):
             seen += len(chunk)
             if limit is not None and seen > limit:
-                raise RegistryError(f"{response.url} answers with more than {limit} bytes")
+                raise UnsoundImageError(f"{response.url} answers with more than {limit} bytes")
             yield chunk
     except (urllib3.exceptions.HTTPError, OSError) as error:
         # A document that drips is given up; of a blob, what is missing is asked for anew some times.

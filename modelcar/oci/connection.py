@@ -196,7 +196,7 @@ class Connection:
         """Drops the token for a scope, so that the next request asks for one with the credentials of that moment."""
         self.login.forget(scope)
         if response is not None:
-            self.login.challenged(response)
+            self.login.challenged(response, scope)
 
     def location(self, response: requests.Response) -> str:
         """Returns the address to which an answer leads, which must be on this registry.

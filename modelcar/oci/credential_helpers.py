@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from modelcar.errors import CredentialsError, on_one_line
 
@@ -125,12 +126,21 @@ def _read(output: str, name: str, source: str) -> Answer | None:
     try:
         if len(output) > MAX_ANSWER_BYTES:
             raise ValueError
-        answer = json.loads(output)
-        username, secret = answer.get("Username") or "", answer.get("Secret") or ""
+        # Go, in which most are written and read, takes a field's name in any case.
+        answer = {name.lower(): value for name, value in _document(output).items()}
+        username, secret = answer.get("username") or "", answer.get("secret") or ""
         if not isinstance(username, str) or not isinstance(secret, str):
             raise ValueError
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, RecursionError):
         raise CredentialsError(
             f"docker-credential-{name}, which {source} names, answered with what is no login"
         ) from None
     return Answer(username, secret) if secret else None
+
+
+def _document(output: str) -> dict[str, Any]:
+    """Returns the answer, before or after which a helper may print what it warns of."""
+    for begin in re.finditer(r"^\s*(?={)", output, re.MULTILINE):
+        with suppress(json.JSONDecodeError):
+            return dict(json.JSONDecoder().raw_decode(output, begin.end())[0])
+    raise ValueError

@@ -4,19 +4,15 @@ Files are read each time credentials are needed, never kept: tokens in mounted S
 """
 
 import base64
-import binascii
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from modelcar import google_cloud, pod
-from modelcar.errors import CredentialsError
-from modelcar.oci import cloud_identity, credential_helpers, registries_conf
+from modelcar.oci import cloud_identity, credential_helpers, docker_config, registries_conf
+from modelcar.oci.docker_config import DockerConfig
 
-_FIELDS = ("username", "password", "identitytoken")
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 _TOKEN_USER = "<token>"  # noqa: S105
 """The user whose password is an identity token, in what helpers answer and in docker's own files."""
@@ -40,16 +36,6 @@ class Credentials:
         # containers/image passes over an entry without `auth`, also where only the identity token counts.
         auth = base64.b64encode(f"{self.username or _TOKEN_USER}:{self.password}".encode()).decode()
         return {"auth": auth, **({"identitytoken": self.identity_token} if self.identity_token else {})}
-
-
-@dataclass(frozen=True)
-class _Configuration:
-    """A docker configuration: what it holds itself, and the helpers that it names."""
-
-    path: Path
-    auths: dict[str, Any]
-    helpers: dict[str, str]
-    store: str
 
 
 def find(registry: str, repository: str) -> Credentials | None:
@@ -115,31 +101,23 @@ def read_file(path: Path, registry: str, repository: str) -> Credentials | None:
     Raises:
         CredentialsError: The file is none, or a helper failed.
     """
-    read = _read(path)
+    config = docker_config.read(path)
     locations = _locations(registry, repository)
     for location in locations:
-        if helper := read.helpers.get(location):
+        if helper := config.helpers.get(location):
             return _from_helper(helper, _server(location), str(path))
-    held = _held(read, locations)
-    return held if held or not read.store else _from_store(read, registry)
-
-
-def _held(read: _Configuration, locations: list[str]) -> Credentials | None:
     for location in locations:
-        # One host may stand there several times (`quay.io`, `https://quay.io/v2/`), and be empty in some.
-        keys = sorted((key for key in read.auths if _location(key) == location), key=lambda key: key != location)
-        for key in keys:
-            if found := _decode(read.auths[key], read.path, location):
-                return found
-    return None
+        if held := config.entry(location):
+            return Credentials(held.username, held.password, held.identity_token, str(path))
+    return _from_store(config, registry) if config.store else None
 
 
-def _from_store(read: _Configuration, registry: str) -> Credentials | None:
+def _from_store(config: DockerConfig, registry: str) -> Credentials | None:
     """Asks docker's store. docker leaves an empty entry behind for each registry whose login it put there."""
-    named = [key for key in read.auths if _location(key) == registry.lower()]
-    if not named and not credential_helpers.is_installed(read.store):
+    named = config.key(registry.lower())
+    if not named and not credential_helpers.is_installed(config.store):
         return None
-    return _from_helper(read.store, named[0] if named else _server(registry), str(read.path))
+    return _from_helper(config.store, named or _server(registry), str(config.path))
 
 
 def _locations(registry: str, repository: str) -> list[str]:
@@ -151,15 +129,6 @@ def _locations(registry: str, repository: str) -> list[str]:
         location = location.rpartition("/")[0]
     host = registry.lower()
     return [*locations, host.removesuffix(":443")] if host.endswith(":443") else locations
-
-
-def _location(key: str) -> str:
-    """Returns an entry's key as a reference begins: docker writes `https://index.docker.io/v1/` for docker.io."""
-    bare = key.strip().removeprefix("https://").removeprefix("http://").rstrip("/")
-    bare = bare.removesuffix("/v1").removesuffix("/v2")
-    host, slash, path = bare.partition("/")
-    host = host.lower()
-    return ("docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host) + slash + path
 
 
 def _server(location: str) -> str:
@@ -175,40 +144,3 @@ def _from_helper(name: str, server: str, source: str) -> Credentials | None:
     if answer.username == _TOKEN_USER:
         return Credentials("", "", answer.secret, source)
     return Credentials(answer.username, answer.secret, source=source)
-
-
-def _read(path: Path) -> _Configuration:
-    try:
-        document = json.loads(path.read_text())
-        # The older form of a Secret is what newer ones have under "auths".
-        auths = document if path.name == ".dockercfg" else document.get("auths") or {}
-        helpers, store = document.get("credHelpers") or {}, document.get("credsStore") or ""
-        fields = [entry.get(name) or "" for entry in auths.values() for name in _FIELDS]
-        if not all(isinstance(value, str) for value in (*fields, *helpers.values(), store)):
-            raise ValueError
-    except (OSError, ValueError, AttributeError, RecursionError):
-        raise CredentialsError(
-            f"{path} is not a docker configuration with credentials",
-            'It should read {"auths": {"quay.io": {"auth": "<base64 of user:password>"}}}; '
-            "make one with `podman login --authfile <file> <registry>`",
-        ) from None
-    return _Configuration(path, dict(auths), {_location(key): value for key, value in helpers.items() if value}, store)
-
-
-def _decode(entry: dict[str, Any], path: Path, location: str) -> Credentials | None:
-    username, password = entry.get("username") or "", entry.get("password") or ""
-    identity_token = entry.get("identitytoken") or ""
-    if entry.get("auth"):
-        try:
-            # Go's base64 passes over line ends, and so hand-made files have them.
-            text = "".join(entry["auth"].split())
-            username, separator, password = base64.b64decode(text, validate=True).decode().partition(":")
-        except (binascii.Error, ValueError, TypeError, AttributeError):
-            separator = ""
-        if not separator:
-            raise CredentialsError(f"the entry for {location} in {path} is not base64 of user:password")
-        # docker does so with what other programs wrote.
-        password = password.strip("\0")
-    if not (username or password or identity_token):
-        return None
-    return Credentials(username, password, identity_token, str(path))

@@ -19,6 +19,9 @@ _WITHOUT_TLS = re.compile(
 _ALERT = re.compile(r"ALERT_|CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE")
 """Alert that a server that wants a client's certificate sends to one without."""
 
+_TOO_MUCH = (http.client.HTTPException, http.client.LineTooLong)
+"""Failures of a head that is too large (modelcar.oci.head); other failures are of classes of their own."""
+
 
 @contextmanager
 def connection_errors(host: str, url: str, what: str = "") -> Iterator[None]:
@@ -50,6 +53,11 @@ def connection_errors(host: str, url: str, what: str = "") -> Iterator[None]:
             raise tls_error(host, error) from None
         if is_too_slow(error):
             raise RegistryError(f"{what or host} answers too slowly to be waited for") from None
+        if type(_innermost(error)) in _TOO_MUCH:
+            raise RegistryError(
+                f"{what or host} answers with more headers, or longer ones, than any program needs",
+                "Look at what a proxy or gateway before it adds to its answers",
+            ) from None
         raise RegistryUnwellError(
             f"cannot reach {asked}: {root_cause(error)}",
             "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
@@ -97,9 +105,14 @@ def proxy_error(url: str, why: str) -> RegistryError:
 
 def root_cause(error: BaseException) -> str:
     """Returns the innermost reason: requests wraps urllib3, which wraps the socket's own words."""
-    seen: BaseException = error
+    seen = _innermost(error)
+    return str(seen) or type(seen).__name__
+
+
+def _innermost(error: BaseException) -> BaseException:
+    seen = error
     while inner := getattr(seen, "reason", None) or seen.__cause__ or seen.__context__:
         if not isinstance(inner, BaseException):
             break
         seen = inner
-    return str(seen) or type(seen).__name__
+    return seen

@@ -5,17 +5,18 @@ See https://github.com/opencontainers/distribution-spec.
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import requests
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, UnsoundImageError, WrongBytesError
 from modelcar.oci import error_format, spec, status
 from modelcar.oci.body import MAX_MANIFEST_BYTES, begins_at, received
 from modelcar.oci.capabilities import Capabilities, capabilities_of
 from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.listing import list_referrers
+from modelcar.oci.mount import ask_to_mount
 from modelcar.oci.reference import Reference
 from modelcar.oci.stored import Stored as Stored
 from modelcar.oci.stored import media_type_of, understood
@@ -133,7 +134,7 @@ class Repository:
         """
         stored = self._read_manifest(version)
         if stored is None:
-            raise RegistryError(f"there is no image {self._name(version)}", "Check the repository and the tag")
+            raise UnsoundImageError(f"there is no image {self._name(version)}", "Check the repository and the tag")
         return stored
 
     @retrying
@@ -281,12 +282,19 @@ class Repository:
             digest: The blob's digest.
             offset: Where to begin.
             limit: The most bytes that are expected; None where the caller counts them.
+
+        Raises:
+            UnsoundImageError: The registry does not have it.
         """
         path = self._path(f"blobs/{digest}")
         headers = {"Range": f"bytes={offset}-"} if offset else None
-        answers = status.SUCCESS | {206, 416}
+        answers = status.SUCCESS | status.ABSENT | {206, 416}
         response = self._connection.request("GET", path, self._scope, answers, headers=headers, stream=True)
         with closing(response):
+            if response.status_code in status.ABSENT:
+                error = UnsoundImageError(self._connection.failure(response, self._scope).what)
+                error.status = response.status_code
+                raise error
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 # The connection broke after the very last byte.
                 if response.headers.get("Content-Range", "").rpartition("/")[2] == str(offset):
@@ -356,23 +364,11 @@ class Repository:
     def mount_blob(self, digest: str, source_repository: str) -> bool:
         """Takes over a blob from another repository of the same registry without moving bytes, where it allows that."""
         path = self._path(f"blobs/uploads/?mount={digest}&from={source_repository}")
-        try:
-            scope = replace(self._scope, source=source_repository)
-            response = self._connection.request("POST", path, scope, status.SUCCESS)
-        except RegistryError:
-            # A registry need not mount, nor these credentials be good for both; copying shows what is wrong, if it is.
-            return False
-        # 201 means mounted, and 202 an upload; some answer 201 to either, and only the place tells.
-        place = response.headers.get("Location", "").partition("?")[0]
-        mounted = place.endswith(digest) if place else response.status_code == requests.codes.created
-        if mounted:
-            # docker-registry mounts a blob under its SHA-256 alone.
-            mounted = digest.startswith("sha256:") or self.has_blob(digest)
-        elif response.status_code != requests.codes.accepted:
-            mounted = self.has_blob(digest)
-        if not mounted and place:
-            location = self._connection.location(response)
-            Upload(self._connection, self._scope, location, self.capabilities).cancel()
+        scope = replace(self._scope, source=source_repository)
+        mounted = False
+        if ask_to_mount(self._connection, scope, self.capabilities, path, digest):
+            with suppress(RegistryError):
+                mounted = self.has_blob(digest)
         self.capabilities.mounts = mounted or bool(self.capabilities.mounts)
         return mounted
 

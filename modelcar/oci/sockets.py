@@ -5,7 +5,6 @@ one answer share an allowance, which grows by what arrives, so that what is slow
 """
 
 import http.client
-import io
 import socket
 import threading
 import time
@@ -18,6 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from modelcar.errors import StoppedError
 from modelcar.oci.addresses import Guard
+from modelcar.oci.head import HeadReader
 
 MIN_BYTES_PER_SECOND = 16 << 10
 SEND_SECONDS = 60.0
@@ -71,7 +71,7 @@ class _TimedResponse(http.client.HTTPResponse):
         # What makefile does: the socket is closed with its last reader.
         sock._io_refs += 1  # type: ignore[attr-defined]
         self.fp.close()
-        self.fp = io.BufferedReader(reader)
+        self.fp = HeadReader(reader)
 
     def _read_status(self) -> tuple[str, int, str]:
         """Has what only informs passed over (RFC 9110, 15.2): Early Hints, Processing. http.client knows Continue."""

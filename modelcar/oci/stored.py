@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from modelcar.errors import RegistryError
+from modelcar.errors import UnsoundImageError
 from modelcar.oci import spec
 
 Document = TypeVar("Document", spec.Manifest, spec.Index)
@@ -40,7 +40,7 @@ class Stored:
         """The image manifest.
 
         Raises:
-            RegistryError: It is malformed, or none.
+            UnsoundImageError: It is malformed, or none.
         """
         return self._read(spec.Manifest)
 
@@ -48,7 +48,7 @@ class Stored:
         """The image index.
 
         Raises:
-            RegistryError: It is malformed, or none.
+            UnsoundImageError: It is malformed, or none.
         """
         return self._read(spec.Index)
 
@@ -57,7 +57,7 @@ class Stored:
             return kind.model_validate_json(self.content)
         except ValidationError as error:
             problem = error.errors()[0]
-            raise RegistryError(
+            raise UnsoundImageError(
                 f"{self.digest} is no {kind.__name__.lower()}: {problem['loc']}: {problem['msg']}"
             ) from None
 
@@ -83,14 +83,14 @@ def understood(stored: Stored, name: str) -> Stored:
         name: What it was asked for by, for errors.
 
     Raises:
-        RegistryError: It is no image, or a malformed one.
+        UnsoundImageError: It is no image, or a malformed one.
     """
     if stored.media_type not in (*spec.INDEXES, *spec.MANIFESTS):
-        raise RegistryError(f"{name} is no image, but {stored.media_type or 'untyped'}")
+        raise UnsoundImageError(f"{name} is no image, but {stored.media_type or 'untyped'}")
     try:
         stored.annotations()
-    except RegistryError as error:
-        raise RegistryError(f"{name} is malformed: {error}") from None
+    except UnsoundImageError as error:
+        raise UnsoundImageError(f"{name} is malformed: {error}") from None
     return stored
 
 

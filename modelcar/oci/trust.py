@@ -5,8 +5,8 @@ key (`<name>.cert`, `<name>.key`). A Secret that the pipelines mount may hold th
 logins to: `ca.crt`, `client.cert`, `client.key`.
 """
 
-import json
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from urllib3 import PoolManager
 
 from modelcar import pod
 from modelcar.errors import CredentialsError
+from modelcar.oci import docker_config
 from modelcar.oci.addresses import Guard
 from modelcar.oci.sockets import LiveSockets, pool_classes
 
@@ -144,12 +145,8 @@ def _secrets(host: str) -> list[Path]:
     """Returns the mounted Secrets that hold a login to a registry."""
     found = []
     for file in sorted(pod.SECRETS.glob("*/.dockerconfigjson")):
-        try:
-            named = json.loads(file.read_text()).get("auths") or {}
-        except (OSError, ValueError, AttributeError, RecursionError):
-            # The one who reads the logins says so.
-            continue
-        hosts = {key.removeprefix("https://").removeprefix("http://").partition("/")[0] for key in named}
-        if host in hosts:
-            found.append(file.parent)
+        # The one who reads the logins says what is wrong with the file.
+        with suppress(CredentialsError):
+            if host.lower() in docker_config.read(file).hosts:
+                found.append(file.parent)
     return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from modelcar import pod
-from modelcar.errors import ModelcarError
+from modelcar.errors import INTERRUPTED, ModelcarError
 
 ERROR = "error: "
 """Mark before the line that says why a step failed."""
@@ -21,7 +21,7 @@ TIDY_SECONDS = 3.0
 """Time that a process that was told to end may tidy up. Then it ends, even if it still waits for a server."""
 
 _SIGNALLED = {
-    signal.SIGINT: "interrupted. Run the same command again to go on where it stopped",
+    signal.SIGINT: INTERRUPTED,
     signal.SIGTERM: "told to end (SIGTERM). Run the same command again to go on where it stopped",
 }
 _OUTPUT_IS_GONE = (errno.EPIPE, errno.EBADF)

@@ -147,4 +147,5 @@ def test_an_interrupted_run_ends_at_once_and_leaves_nothing(
     assert "\r\x1b[2Kerror: " in shown.decode()
     assert "Run the same command again to go on where it stopped" in shown.decode()
     assert "Traceback" not in shown.decode()
+    assert shown.decode().count("error: ") == 1, "the step's own last words are not the user's"
     assert not list(tmp_path.glob("modelcar-*"))

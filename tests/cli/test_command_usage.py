@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,28 @@ def test_an_option_of_a_cluster_says_where_it_belongs() -> None:
     done = modelcar("run", MODEL, "--node-selector", "a=b")
     assert done.returncode == 2
     assert "modelcar run has no option --node-selector. It is for runs on a cluster: modelcar submit" in done.stderr
+
+
+def test_ctrl_c_while_the_command_is_still_read_is_one_line() -> None:
+    slow = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "modelcar.pod":
+            print("reading", flush=True)
+            time.sleep(600)
+sys.meta_path.insert(0, Slow())
+from modelcar.cli.start import main
+main()
+"""
+    command = [sys.executable, "-c", slow]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert said == "error: interrupted. Run the same command again to go on where it stopped\n"
 
 
 @pytest.mark.parametrize("words", [["-V"], ["--version"]])

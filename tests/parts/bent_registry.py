@@ -105,12 +105,14 @@ class Bend:
     instead: Callable[[Seen], Answer] | None = None
     met: int = field(default=0, init=False)
 
+    def may_match(self, request: Seen) -> bool:
+        """Tells whether it can be meant, whatever the request's body is."""
+        meant = re.fullmatch(self.methods, request.method) and re.search(self.path, request.path)
+        return bool(meant) and self.times != 0 and (bool(request.content_range) or not self.resumes)
+
     def matches(self, request: Seen, body: bytes) -> bool:
         """Tells whether it is meant, and counts that."""
-        meant = re.fullmatch(self.methods, request.method) and re.search(self.path, request.path)
-        if not meant or self.times == 0 or self.if_body not in body or len(body) < self.least:
-            return False
-        if self.resumes and not request.content_range:
+        if not self.may_match(request) or self.if_body not in body or len(body) < self.least:
             return False
         if self.skip:
             self.skip -= 1
@@ -183,7 +185,7 @@ class BentRegistry(FaultProxy):
 
     def answer_itself(self, request: Seen, headers: HTTPMessage, body: Iterator[bytes]) -> bytes | None:
         """Answers a request that is bent."""
-        if not any(re.fullmatch(bend.methods, request.method) for bend in self._bends):
+        if not any(bend.may_match(request) for bend in self._bends):
             return None
         content = b"".join(body)
         with self._bending:

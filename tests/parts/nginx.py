@@ -21,6 +21,7 @@ error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
   access_log off;
+  {zones}
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{
@@ -58,6 +59,7 @@ def nginx_before(
     clients: bool = False,
     settings: str = "client_max_body_size 0;",
     location: str = "",
+    zones: str = "",
     port: int,
 ) -> Iterator[Registry]:
     """Runs nginx before a registry until the context is left.
@@ -71,6 +73,7 @@ def nginx_before(
         clients: Whether it asks them for a certificate.
         settings: More lines of the server.
         location: More lines of what is forwarded.
+        zones: More lines of all servers: what limits count in.
         port: Where to listen.
 
     Yields:
@@ -93,6 +96,7 @@ def nginx_before(
             tls="ssl" if tls else "",
             certificate=certificate,
             settings=settings,
+            zones=zones,
             upstream=registry.host,
             location=location,
         )

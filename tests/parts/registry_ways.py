@@ -23,6 +23,7 @@ from tests.parts.bent_registry import (
     on_path,
     status,
 )
+from tests.parts.fault_proxy import Seen
 
 ALL = r"/v2/."
 GREETING = r"^/v2/$"
@@ -68,6 +69,26 @@ def _once(code: int) -> Change:
     return error(code, message="later")
 
 
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
+
+
+def _page(code: int) -> Change:
+    """Makes a bend answer what a gateway shows to people."""
+    body = f"<html><head><title>{code}</title></head><body><h1>Error {code}</h1></body></html>".encode()
+    return lambda _: Answer(code, (("Content-Type", "text/html; charset=UTF-8"),), body)
+
+
+def _upload_of(repository: str = "", host: str = "") -> Callable[[Seen], Answer]:
+    """Makes a bend begin an upload in place of what was asked, in a repository or in the one that is meant."""
+
+    def begun(request: Seen) -> Answer:
+        own = request.path.removeprefix("/v2/").partition("/blobs/")[0]
+        return Answer(202, (("Location", f"{host}/v2/{repository or own}/blobs/uploads/begun"), ("Range", "0-0")))
+
+    return begun
+
+
 def _instead_of(was: int) -> Callable[[int], Change]:
     return lambda code: lambda answer: status(code)(answer) if answer.status == was else answer
 
@@ -107,8 +128,21 @@ def _zipped(answer: Answer) -> Answer:
     return replace(answer.with_headers(Content_Encoding="gzip", Content_Length=None), body=gzip.compress(answer.body))
 
 
+def _before(name: str, *values: str) -> Change:
+    """Makes a bend send headers before all others."""
+    return lambda answer: replace(answer, headers=(*((name, value) for value in values), *answer.headers))
+
+
+def _headers_of_its_own(count: int) -> Change:
+    return lambda answer: answer.with_headers(**{f"X_Own_{number}": "x" for number in range(count)})
+
+
 def _framed(framing: str) -> Change:
     return lambda answer: replace(answer.with_headers(Content_Length=None), framing=framing)
+
+
+def _cut(answer: Answer) -> Answer:
+    return replace(_framed("close")(answer), body=answer.body[: len(answer.body) // 2])
 
 
 def _list(body: bytes, following: str = "") -> Change:
@@ -237,6 +271,10 @@ HEADERS = [
     way("less than announced to writes", "POST|PATCH|PUT", "/v2/", headers(Content_Length="10", Connection="close")),
     way("words to writes that are not zipped", "POST|PATCH|PUT", "/v2/", _body(b"fine", Content_Encoding="gzip")),
     way("warnings", ".*", ALL, headers(Warning='299 - "deprecated"')),
+    way("300 cookies first", ".*", "/v2/", _before("Set-Cookie", *(f"a{number}=1; Path=/" for number in range(300)))),
+    way("150 headers of its own", ".*", "/v2/", _headers_of_its_own(150)),
+    way("a header of 200 KiB", ".*", "/v2/", _before("X-Policy", "x" * (200 << 10))),
+    way("a header of 90 KiB in lines", ".*", "/v2/", _before("X-Policy", "\r\n\t".join(90 * ["x" * 1024]))),
 ]
 
 _PASSING = (400, 401, 403, 404, 408, 409, 412, 416, 425, 429, 499, 500, 502, 503, 504, 520)
@@ -304,7 +342,91 @@ READING = [
     way("blobs in chunks", "GET", BLOBS, _framed("chunks")),
     way("a media type of text for a blob", "GET", BLOBS, headers(Content_Type="text/html; charset=utf-8")),
     way("a wrong range of a blob", "GET", BLOBS, headers(Content_Range="bytes 5-9/10")),
+    way("a blob without length that is cut once", "GET", BLOBS, _cut, times=1),
+    *_each(
+        (400, 405, 409, 412, 416, 418, 451, 501, 502, 520), "{} to each GET of a blob", "GET", BLOBS, error, asks=False
+    ),
+    *_each((404, 410), "{} to each GET of a blob, which is gone", "GET", BLOBS, error, asks=False),
 ]
 
-TO = [*NUMBERS, *PLACES, *HEADERS, *ONCE, *ALWAYS, *LISTS]
+
+def _has(told: str) -> Change:
+    """Makes a bend say how much of an upload is there; the number that is so stands for `{}`."""
+
+    def changed(answer: Answer) -> Answer:
+        last = _header(answer, "Range").rpartition("-")[2]
+        return answer.with_headers(Range=told.format(last, int(last or 0) + 1, int(last or 0) - 1000))
+
+    return changed
+
+
+def _broken(name: str, *bends: tuple[str, str, Change], **options: object) -> Way:
+    """Makes a way of a connection that breaks in the middle of a layer, and of what is said after that."""
+
+    def broken(registry: BentRegistry) -> None:
+        registry.reset(after=MIB, least=MIB, method="PATCH", path=UPLOADS)
+        for methods, path, change in bends:
+            registry.bend(methods, path, change, **options)
+
+    return Way(f"a break, then {name}", (broken,))
+
+
+_SAID = ("", "bytes", "{0}", "-", "0-", "bytes=0-{0}", "bytes=0-{1}", "Bytes=0-{0}", "bytes 0-{0}/*", "0-{1}", "0-{2}")
+BROKEN = [
+    _broken("nothing else"),
+    *(_broken(f"Range {told!r}", ("GET", UPLOADS, _has(told))) for told in (*_SAID, "0-99999999", "0--1", "x-y")),
+    _broken("no Range", ("GET", UPLOADS, headers(Range=None))),
+    _broken("no Location", ("GET", UPLOADS, headers(Location=None))),
+    _broken("a Location elsewhere", ("GET", UPLOADS, headers(Location="https://storage.invalid/v2/x/blobs/uploads/x"))),
+    *(_broken(f"{code}", ("GET", UPLOADS, status(code))) for code in (200, 201, 202, 206, 304)),
+    *(
+        _broken(f"{code} to it", ("GET", UPLOADS, error(code)), asks=False)
+        for code in (401, 403, 404, 405, 410, 416, 500)
+    ),
+    *(
+        _broken(f"{code} once", ("GET", UPLOADS, _page(code)), asks=False, times=1)
+        for code in (408, 429, 502, 503, 524)
+    ),
+    *(
+        _broken(f"{code} to what follows", ("PATCH", UPLOADS, error(code)), asks=False, resumes=True)
+        for code in (400, 404, 405, 409, 411, 416, 500, 503)
+    ),
+    *(
+        _broken(f"{code} to what follows once", ("PATCH", UPLOADS, _page(code)), asks=False, resumes=True, times=1)
+        for code in (400, 404, 408, 416, 429, 502, 503)
+    ),
+]
+
+_GATEWAYS = (408, 502, 507, 521, 522, 523, 524, 525, 526, 530)
+PAGES = [
+    one
+    for name, (method, path) in (
+        _WRITES | {"HEAD": _LOOKS["HEAD"], "GET of a manifest": _LOOKS["GET of a manifest"]}
+    ).items()
+    for one in _each(_GATEWAYS, f"a page with {{}} once to {name}", method, path, _page, asks=False, times=1)
+]
+
+MOUNTING = [
+    *_each((200, 202, 203, 204, 206, 301, 302, 304), "{} to a mount that is done", "POST", MOUNTS, status),
+    *_each((307, 308), "{} to a mount", "POST", MOUNTS, error, asks=False),
+    way("no Location of what is mounted", "POST", MOUNTS, headers(Location=None)),
+    way("no digest of what is mounted", "POST", MOUNTS, headers(Docker_Content_Digest=None)),
+    way("Location of what is mounted elsewhere", "POST", MOUNTS, headers(Location="https://storage.invalid/blob")),
+    way("Location of what is mounted without host", "POST", MOUNTS, _location(on_path)),
+    way("Location of what is mounted with a query", "POST", MOUNTS, _query("x=1")),
+    way("an upload for a mount", "POST", MOUNTS, _as_it_is, instead=_upload_of()),
+    way("an upload of another repository for a mount", "POST", MOUNTS, _as_it_is, instead=_upload_of("team/other")),
+    way(
+        "an upload elsewhere for a mount",
+        "POST",
+        MOUNTS,
+        _as_it_is,
+        instead=_upload_of(host="https://storage.invalid"),
+    ),
+    way("an upload without Location for a mount", "POST", MOUNTS, lambda _: Answer(202), asks=False),
+    way("a mount that only seems done", "POST", MOUNTS, lambda _: Answer(201), asks=False),
+    *_each(_PASSING, "{} once to a mount", "POST", MOUNTS, _once, asks=False, times=1),
+]
+
+TO = [*NUMBERS, *PLACES, *HEADERS, *ONCE, *PAGES, *ALWAYS, *LISTS]
 FROM = [*HEADERS, *ALWAYS, *LISTS, *READING]

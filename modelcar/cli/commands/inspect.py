@@ -1,7 +1,9 @@
 """`modelcar inspect` and `modelcar diff`: what images say of themselves."""
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Annotated
 
@@ -26,8 +28,10 @@ def inspect(
 
     Example: `modelcar inspect quay.io/my-team/granite:3.3-2b`
     """
-    found = inspect_image(image)
-    state, words = ("", "") if offline else hub_state(found)
+    # What is said on the way, such as that a registry does not list what is attached, is not part of the document.
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        found = inspect_image(image)
+        state, words = ("", "") if offline else hub_state(found)
     if as_json:
         print(json.dumps(asdict(found) | ({"hub": state} if state else {})))
         return
@@ -44,7 +48,8 @@ def diff(image: ImageArgument, other: OtherArgument, as_json: JsonOption = False
 
     Example: `modelcar diff quay.io/my-team/granite:3.2-2b quay.io/my-team/granite:3.3-2b`
     """
-    one, two = inspect_image(image), inspect_image(other)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        one, two = inspect_image(image), inspect_image(other)
     found = list(differences(one, two))
     if as_json:
         listed = [{"what": what, "image": left, "other": right} for what, left, right in found]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Annotated
 
@@ -37,9 +38,10 @@ def serve(
     def say(line: str) -> None:
         print(line, file=output, flush=True)
 
-    name = name or read_served_model(image, model_format).name
-    request = ServeRequest(image, name, serving, model_format, connection, None, timeout)
-    done = run_serve(request, cluster, say)
+    with redirect_stdout(output):
+        name = name or read_served_model(image, model_format).name
+        request = ServeRequest(image, name, serving, model_format, connection, None, timeout)
+        done = run_serve(request, cluster, say)
     if as_json:
         print(json.dumps(asdict(done)))
         return

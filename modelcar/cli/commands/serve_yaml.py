@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,9 @@ import typer
 from modelcar.cli.options import takes_options
 
 if TYPE_CHECKING:
-    from modelcar.serving.served_model import RegistryEntry
+    from modelcar.serving.documents import ServingDocuments
+    from modelcar.serving.platform import Platform
+    from modelcar.serving.served_model import RegistryEntry, ServedModel
 
 
 @dataclass(frozen=True)
@@ -48,21 +51,11 @@ def serve_yaml(
 
     Example: `modelcar serve-yaml quay.io/my-team/granite:3.3-2b --connection quay-login | oc apply -f -`
     """
-    from modelcar.cli.server.login import LOG_IN, find_cluster
     from modelcar.errors import PlanError
-    from modelcar.serving.documents import serving_documents
-    from modelcar.serving.platform import choose_platform
-    from modelcar.serving.runtime import find_runtime
-    from modelcar.serving.served_model import read_served_model
 
-    cluster = (
-        find_cluster(remedy=f"{LOG_IN}; or name the platform: --serving rhoai-3") if service.serving == "auto" else None
-    )
-    platform = choose_platform(service.serving, cluster)
-    entry = _entry(image, service.model_registry)
-    model = replace(read_served_model(image, service.model_format), service=service.name, entry=entry)
-    there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None
-    documents = serving_documents(model, platform, service.connection, there, service.hardware_profile)
+    # What is said on the way, such as that a registry asks us to wait, is not part of the document.
+    with redirect_stdout(sys.stderr):
+        platform, model, documents = _described(image, service)
     files = {
         "inference-service.yaml": documents.inference_service,
         "llm-inference-service.yaml": documents.llm_inference_service,
@@ -82,6 +75,23 @@ def serve_yaml(
         print(files[wanted], end="")
         return
     _write(files, output)
+
+
+def _described(image: str, service: ServiceOptions) -> "tuple[Platform, ServedModel, ServingDocuments]":
+    from modelcar.cli.server.login import LOG_IN, find_cluster
+    from modelcar.serving.documents import serving_documents
+    from modelcar.serving.platform import choose_platform
+    from modelcar.serving.runtime import find_runtime
+    from modelcar.serving.served_model import read_served_model
+
+    cluster = (
+        find_cluster(remedy=f"{LOG_IN}; or name the platform: --serving rhoai-3") if service.serving == "auto" else None
+    )
+    platform = choose_platform(service.serving, cluster)
+    entry = _entry(image, service.model_registry)
+    model = replace(read_served_model(image, service.model_format), service=service.name, entry=entry)
+    there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None
+    return platform, model, serving_documents(model, platform, service.connection, there, service.hardware_profile)
 
 
 def _entry(image: str, model_registry: str) -> "RegistryEntry | None":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import UnsoundImageError, WrongBytesError
 from modelcar.hub.reshard import Resharded, Split
 from modelcar.image.recipe import MODELS
 from modelcar.oci import spec
@@ -53,9 +53,7 @@ def _prove(parts: "_FromImage", resharded: Resharded, hashes: Mapping[str, str],
     split = parts.split
     try:
         files = split.prove(parts, progress.advance)
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except (WrongBytesError, RegistryError) as error:
+    except (WrongBytesError, UnsoundImageError) as error:
         return broken("file", f"{split.file.path}: {error.what}")
     for file in files:
         # The registry must have given the same bytes when the layer was held against its digest.

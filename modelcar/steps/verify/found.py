@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import UnsoundImageError, WrongBytesError
 from modelcar.image import annotations
 from modelcar.image.base_image import BaseImage
 from modelcar.image.recipe import RECIPE_VERSION
@@ -81,10 +81,8 @@ def read_image(repository: Repository, top: Stored) -> tuple[FoundImage | None, 
     try:
         manifests = _manifests(repository, top)
         if sum(len(stored.manifest().layers) for stored in manifests) > MAX_LAYERS:
-            raise RegistryError(f"it has more than {MAX_LAYERS} layers")
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except (WrongBytesError, RegistryError) as error:
+            raise UnsoundImageError(f"it has more than {MAX_LAYERS} layers")
+    except (WrongBytesError, UnsoundImageError) as error:
         return None, broken("image", str(error))
     platforms = f"{len(manifests)} platform{'s' * (len(manifests) > 1)}"
     detail = f"{top.digest}, {platforms}, of {said[annotations.MODEL]}"
@@ -96,8 +94,8 @@ def _manifests(repository: Repository, top: Stored) -> tuple[Stored, ...]:
         return (top,)
     entries = top.index().manifests
     if not 0 < len(entries) <= MAX_PLATFORMS:
-        raise RegistryError(f"its index names {len(entries)} manifests")
+        raise UnsoundImageError(f"its index names {len(entries)} manifests")
     manifests = tuple(repository.manifest(entry.digest) for entry in entries)
     if any(stored.is_index for stored in manifests):
-        raise RegistryError("its index names another index")
+        raise UnsoundImageError("its index names another index")
     return manifests

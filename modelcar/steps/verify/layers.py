@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError, WrongBytesError
+from modelcar.errors import UnsoundImageError, WrongBytesError
 from modelcar.hub.snapshot import PublishedFile
 from modelcar.image.annotations import folder_of_image
 from modelcar.image.base_contents import Held, look_into, what_is_there
@@ -145,9 +145,7 @@ def _read_base_layer(image: FoundImage, layer: spec.Descriptor, count: Count, *,
             held = look_into(stream)
         for _ in stream:
             pass
-    except (CredentialsError, RegistryUnwellError):
-        raise
-    except (WrongBytesError, RegistryError) as error:
+    except (WrongBytesError, UnsoundImageError) as error:
         return _Read(layer.digest, [], error.what, [])
     if whole.digest != layer.digest:
         problem = f"the registry serves other bytes, {whole.digest}"

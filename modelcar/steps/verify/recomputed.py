@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelcar.attestation import contents as attached
-from modelcar.errors import BuildError, ModelcarError, UnsafeNameError
+from modelcar.errors import BuildError, UnsafeNameError, UnsoundImageError, WrongBytesError
 from modelcar.hub.description import describe_files
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import annotations, layout, recipe
@@ -159,9 +159,7 @@ def _served(image: FoundImage, expected: Assembled) -> Iterator[tuple[str, str]]
     for config in expected.configs:
         try:
             image.repository.small_blob(spec.digest_of(config))
-        except ModelcarError as error:
-            if error.may_pass:
-                raise
+        except (WrongBytesError, UnsoundImageError) as error:
             yield "config", error.what
 
 
@@ -185,9 +183,7 @@ def _config_differences(image: FoundImage, found: Stored, wanted: bytes) -> Iter
         return
     try:
         content = image.repository.small_blob(described.digest)
-    except ModelcarError as error:
-        if error.may_pass:
-            raise
+    except (WrongBytesError, UnsoundImageError) as error:
         yield "config", error.what
         return
     yield from _diff("config", _json(content), _json(wanted))

@@ -151,18 +151,17 @@ def test_secrets_are_not_shown() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(
-            "",
-            "no json",
-            "[]",
-            "1",
-            "null",
-            '{"auths": [1]}',
-            '{"auths": {"quay.io": "text"}}',
-            '{"auths": 7}',
-            "\ud800",
-        ),
-        '{"auths": {"quay.io": null}}',
+        "no json",
+        "[1]",
+        "1",
+        "\ud800",
+        '{"auths": [1]}',
+        '{"auths": {"quay.io": "text"}}',
+        '{"auths": {"quay.io": {"username": "u", "password": 7}}}',
+        '{"auths": {"quay.io": {"identitytoken": ["x"]}}}',
+        '{"auths": 7}',
+        '// mine\n{"auths": {}}',
+        '{"auths": {},}',
     ],
 )
 def test_malformed_file_is_named(text: str, home_file: Path) -> None:
@@ -186,10 +185,59 @@ def test_malformed_entry_is_named(value: object, home_file: Path) -> None:
     assert REGISTRY in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["{}", '{"auths": null}', '{"auths": {}}', '{"auths": {"quay.io": {}}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " \n", "null", "{}", '{"auths": null}', '{"auths": {}}', '{"auths": {"quay.io": {}}}'),
+        *('{"auths": {"quay.io": null}}', '{"auths": {"quay.io": {"auth": null, "username": ""}}}', "[]"),
+    ],
+)
 def test_file_without_logins_is_passed_over(text: str, home_file: Path, isolated: Path) -> None:
     write(isolated / ".config/containers/auth.json", {}).write_text(text)
     write(home_file, {REGISTRY: auth("me")})
+
+    assert username() == "me"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [None, {}, {"auth": "!!!"}, {"username": "u", "password": 123}, {"auth": 1}, "text", 7, [], {"identitytoken": [1]}],
+)
+def test_what_is_wrong_with_other_logins_does_not_matter(other: object, home_file: Path) -> None:
+    write(home_file, {"other.example": other, REGISTRY: auth("me"), f"{REGISTRY}/another": other})
+
+    assert username() == "me"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"credsStore": 1}, {"credsStore": None}, {"credHelpers": []}, {"credHelpers": None}, {"credHelpers": 7}),
+        {"credHelpers": {"other.example": 1, REGISTRY: ""}},
+        {"HttpHeaders": {"User-Agent": "x"}, "plugins": {"a": {"b": "c"}}, "detachKeys": "ctrl-a"},
+    ],
+)
+def test_other_settings_do_not_matter(more: dict[str, Any], home_file: Path) -> None:
+    write(home_file, {}).write_text(json.dumps({"auths": {REGISTRY: auth("me")}, **more}))
+
+    assert username() == "me"
+
+
+def test_names_have_no_case(home_file: Path) -> None:
+    """Go, in which docker and podman are written, takes a field's name in any."""
+    entry = {"Auth": auth("me")["auth"], "identityToken": "a-token"}
+    write(home_file, {}).write_text(json.dumps({"Auths": {REGISTRY: entry}}))
+
+    found = credentials.find(REGISTRY, REPOSITORY)
+
+    assert found is not None
+    assert (found.username, found.identity_token) == ("me", "a-token")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_files_of_windows_and_of_other_times_are_read(encoding: str, home_file: Path) -> None:
+    text = f'{{"note": "\xe9", "auths": {{"{REGISTRY}": {json.dumps(auth("me"))}}}}}'
+    write(home_file, {}).write_bytes(text.encode(encoding))
 
     assert username() == "me"
 

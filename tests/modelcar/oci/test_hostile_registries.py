@@ -180,12 +180,7 @@ def test_challenges_that_mean_nothing_are_named(challenge: str, waits: list[floa
     "body",
     [
         *(b"", b"[]", b'{"token": 7}', b'{"token": {"a": 1}}', b'{"token": "a\\r\\nX-Secret: b"}', b'{"token": "a b"}'),
-        *(
-            b'{"token": "t", "expires_in": "x"}',
-            b'{"token": "t", "expires_in": [1]}',
-            b"[" * 100_000,
-            b'{"token": null}',
-        ),
+        *(b"[" * 100_000, b'{"token": null}', b'{"expires_in": "x"}'),
     ],
 )
 def test_a_token_that_is_none_is_named_and_not_shown(body: bytes, waits: list[float]) -> None:

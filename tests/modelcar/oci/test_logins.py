@@ -145,6 +145,36 @@ def test_helper_that_fails_is_named(script: str, words: str, programs: Path, iso
         credentials.find("quay.io", "team/model")
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"echo 'WARNING: the token ends soon'; {answering('me')}",
+        f"echo '{{not json}}'; {answering('me')}",
+        f"{answering('me')}; echo 'a newer version is there'",
+        f"echo 'gcloud is old' >&2; {answering('me')}",
+        """echo '{"username": "me", "secret": "secret"}'""",
+        """printf '\\n{\\n "ServerURL": "x",\\n "Username": "me",\\n "Secret": "secret"\\n}\\n'""",
+    ],
+)
+def test_helper_that_prints_more_than_its_answer(script: str, programs: Path, isolated: Path) -> None:
+    helper(programs, "pass", script)
+    write(isolated, {"credHelpers": {"quay.io": "pass"}})
+
+    found = credentials.find("quay.io", "team/model")
+
+    assert found is not None
+    assert (found.username, found.password) == ("me", "secret")
+
+
+@pytest.mark.parametrize("program", ["", "#!/nowhere/sh", "\x7fELF"])
+def test_helper_that_cannot_be_run_is_named(program: str, programs: Path, isolated: Path) -> None:
+    helper(programs, "pass", "").write_text(program)
+    write(isolated, {"credHelpers": {"quay.io": "pass"}})
+
+    with pytest.raises(CredentialsError, match=r"docker-credential-pass, which .* names, "):
+        credentials.find("quay.io", "team/model")
+
+
 def test_helper_that_does_not_answer_is_ended(programs: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credential_helpers, "ANSWER_SECONDS", 0.5)
     helper(programs, "pass", "sleep 100")

@@ -10,15 +10,16 @@ from random import randint
 
 import pytest
 import requests
+import yaml
 
 from modelcar.errors import ModelcarError
 from modelcar.oci import spec
 from modelcar.steps.mirror import mirror
 from tests.modelcar.oci.conftest import MODEL, SOURCE
-from tests.parts.bent_registry import BentRegistry
+from tests.parts.bent_registry import MANIFESTS, BentRegistry, error
 from tests.parts.command import modelcar
 from tests.parts.registries import Registry
-from tests.parts.registry_ways import FROM, TO, Way
+from tests.parts.registry_ways import BROKEN, FROM, MOUNTING, TO, Way
 from tests.parts.skopeo.program import run_skopeo
 from tests.parts.steps import stream
 
@@ -46,6 +47,8 @@ WRITTEN = (
     "a wrong digest of a manifest",
     "a least length of chunks",
     "Early Hints",
+    "300 cookies first",
+    "a header of 200 KiB",
     "no end of answers to writes",
     "401 once to PATCH",
     "429 once to POST",
@@ -72,7 +75,17 @@ READ = (
     "503 once to GET of a blob",
     "403 to each HEAD of a manifest",
 )
-VERIFIED = ("no media type", "zipped manifests", "blobs in chunks", "503 once to GET of a blob", "405 to referrers")
+VERIFIED = (
+    "no media type",
+    "zipped manifests",
+    "blobs in chunks",
+    "503 once to GET of a blob",
+    "405 to referrers",
+    "503 to referrers",
+    "a blob without length that is cut once",
+    "416 to each GET of a blob",
+    "404 to each GET of a blob, which is gone",
+)
 ASKED = (
     "308 for PATCH",
     "400 once to PATCH",
@@ -80,6 +93,23 @@ ASKED = (
     "403 to DELETE",
     "500 to the greeting",
     "401 once to POST",
+)
+MOUNTED = (
+    "200 to a mount that is done",
+    "307 to a mount",
+    "an upload of another repository for a mount",
+    "an upload elsewhere for a mount",
+    "a mount that only seems done",
+    "503 once to a mount",
+)
+RESUMED = (
+    "a break, then Range 'bytes=0-{1}'",
+    "a break, then Range '0-{1}'",
+    "a break, then Range '0-99999999'",
+    "a break, then no Range",
+    "a break, then a Location elsewhere",
+    "a break, then 405 to what follows",
+    "a break, then 503 to what follows once",
 )
 
 _numbers = count()
@@ -161,31 +191,91 @@ def test_image_is_read(way: Way, plain_registry: Registry, repository: str, expe
 
 
 @pytest.mark.parametrize("way", ways(FROM, VERIFIED))
-def test_image_is_verified_by_the_command(
-    way: Way, plain_registry: Registry, expected: str, waits: list[float]
+def test_image_is_verified_and_inspected_by_the_command(
+    way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]
 ) -> None:
     with BentRegistry(plain_registry.host) as bent:
         way.bend(bent)
-        mirrored = not failure(lambda: mirror(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/ways/seen:1"))
+        mirrored = not failure(lambda: mirror(f"{bent.host}/{SOURCE}:1", f"{plain_registry.host}/{repository}:1"))
     with BentRegistry(plain_registry.host) as bent:
         way.bend(bent)
         done = modelcar("verify", f"{bent.host}/{SOURCE}:1", "--json")
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        shown = modelcar("inspect", f"{bent.host}/{SOURCE}:1", "--json")
 
+    told = json.loads(done.stdout)
     if mirrored:
-        assert done.returncode == 0, done.stdout
-        assert json.loads(done.stdout)
+        assert done.returncode == shown.returncode == 0, f"{done.stdout}\n{shown.stdout}"
+        assert json.loads(shown.stdout)["model"] == MODEL
     else:
         assert done.returncode == 1
-        assert done.stderr.count("\n") <= 1, done.stderr
+    # What a registry does not give is a fault of the image only if the registry says that it is not there.
+    assert (told.get("outcome") == "broken") == ("which is gone" in way.name), done.stdout
+    assert "error" not in told or done.stderr.splitlines()[-1].startswith("error: ")
 
 
 @pytest.mark.parametrize("way", ways(TO, ASKED))
-def test_doctor_tells(way: Way, plain_registry: Registry, repository: str, waits: list[float]) -> None:
+def test_doctor_and_plan_tell(
+    way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]
+) -> None:
+    with bent_anew(plain_registry) as bent:
+        way.bend(bent)
+        bar = skopeo_copies(f"{plain_registry.host}/{SOURCE}:1", f"{bent.host}/{repository}/by-skopeo:1")
     with BentRegistry(plain_registry.host) as bent:
         way.bend(bent)
         done = modelcar("doctor", "--registry", f"{bent.host}/{repository}", "--write", "--json")
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        planned = modelcar("plan", MODEL, "--target", f"{bent.host}/{repository}:1", "--here", "--json")
 
     (found,) = json.loads(done.stdout)
     assert done.returncode == (0 if found["healthy"] else 1)
     assert found["healthy"] or found["lines"][-1].startswith("error: ")
     assert all(line.isprintable() for line in found["lines"])
+    assert not (bar and done.returncode), found["lines"]
+    assert not (bar and planned.returncode), planned.stdout
+    assert json.loads(planned.stdout)["files"]
+
+
+@pytest.mark.parametrize("way", ways(MOUNTING, MOUNTED))
+def test_image_is_mounted(
+    way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]
+) -> None:
+    with bent_anew(plain_registry) as bent:
+        way.bend(bent)
+        source, target = f"{bent.host}/{SOURCE}:1", f"{bent.host}/{repository}"
+        bar = skopeo_copies(source, f"{target}/by-skopeo:1")
+        said = failure(lambda: mirror(source, f"{target}:1"))
+
+    assert not (bar and said), said
+    assert said.isprintable()
+    assert digest_of_tag(plain_registry, repository) == ("" if said else expected)
+
+
+@pytest.mark.parametrize("way", ways(BROKEN, RESUMED))
+def test_upload_goes_on_or_is_begun_anew(
+    way: Way, plain_registry: Registry, repository: str, expected: str, waits: list[float]
+) -> None:
+    """Skopeo gives up with the connection, so it is no bar here."""
+    with BentRegistry(plain_registry.host) as bent:
+        way.bend(bent)
+        said = failure(lambda: stream(MODEL, f"{bent.host}/{repository}:1"))
+
+    assert not said
+    assert digest_of_tag(plain_registry, repository) == expected
+
+
+@pytest.mark.parametrize(
+    "command", [("inspect", "--json"), ("serve-yaml", "--serving", "kserve"), ("verify", "--json")]
+)
+def test_what_is_said_on_the_way_is_no_part_of_a_document(
+    command: tuple[str, ...], plain_registry: Registry, expected: str, waits: list[float]
+) -> None:
+    with BentRegistry(plain_registry.host) as bent:
+        bent.bend("GET", MANIFESTS, error(429, message="slow down", Retry_After="30"), asks=False, times=1)
+        done = modelcar(command[0], f"{bent.host}/{SOURCE}:1", *command[1:])
+
+    assert done.returncode == 0
+    assert "asks us to wait 30 s" in done.stderr
+    assert yaml.safe_load(done.stdout)
