@@ -45,6 +45,7 @@ class Progress:
         self._display = _display(verb, total, shown_on, self._terminal is None) if shown_on.isatty() else None
 
     def __enter__(self) -> "Progress":
+        _SHOWN.append(self)
         if self._display:
             if self._terminal:
                 # Somebody else's line stands there, which the first bar would go on with.
@@ -55,6 +56,7 @@ class Progress:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        _SHOWN.remove(self)
         self._ended.set()
         if self._display:
             self._display.stop()
@@ -64,6 +66,11 @@ class Progress:
             print(self._summary(), flush=True)
         if self._terminal is not None:
             self._terminal.close()
+
+    def clear(self) -> None:
+        """Takes the bar away from the terminal, if there is one; the work may go on."""
+        if self._display:
+            self._display.stop()
 
     def stop(self) -> None:
         """Ends the work of other threads, at the next byte that they count."""
@@ -100,6 +107,16 @@ class Progress:
         seconds = max(time.monotonic() - self._began, 0.001)
         rate = f", {decimal(int(self._done / seconds))}/s" if self._done else ""
         return f"{self._verb}: {decimal(self._done)} in {seconds:.1f} s{rate}"
+
+
+_SHOWN: list[Progress] = []
+"""Progress of what is under way."""
+
+
+def clear_terminal() -> None:
+    """Takes all bars away, for the last words of a process that does not wait for their ends."""
+    for one in tuple(_SHOWN):
+        one.clear()
 
 
 def silent(_count: int) -> None:

@@ -9,7 +9,7 @@ from modelcar.cli.encoding import write_in_any_encoding
 from modelcar.pod import CLEAR_LINE
 from modelcar.records.termination_message import exit_with_one_line
 
-PATIENCE_SECONDS, TIDY_SECONDS = 1.5, 1.9
+PATIENCE_SECONDS, TIDY_SECONDS = 1.4, 1.8
 """Seconds after Ctrl-C until the last line is written in any case, and until the command ends in any case."""
 
 _SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)

@@ -13,6 +13,7 @@ from types import FrameType
 
 from modelcar import pod
 from modelcar.errors import INTERRUPTED, ModelcarError
+from modelcar.progress import clear_terminal
 
 ERROR = "error: "
 """Mark before the line that says why a step failed."""
@@ -105,6 +106,7 @@ class _Signals:
         with self._lock:
             if not self._said:
                 self._said = True
+                clear_terminal()
                 _last_words(f"{ERROR}{_SIGNALLED[signal.Signals(self.number)]}", self._before)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:

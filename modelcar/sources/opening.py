@@ -94,6 +94,11 @@ def is_folder(model: str) -> bool:
     return model in (".", "..") or model.startswith(_FOLDERS)
 
 
+def is_unpublished(model: str) -> bool:
+    """Tells whether all files of what is asked for may have to be read, as nobody published their hashes."""
+    return is_own(model) and not model.startswith(_HUB)
+
+
 def is_own(model: str) -> bool:
     """Tells whether what is asked for is no model's id on the Hub."""
     return is_folder(model) or "://" in model

@@ -119,7 +119,7 @@ def group_of(pipeline: PipelineSpec, task: str) -> PipelineTaskSpec:
     return next(task for task in tasks_of(pipeline).values() if task.component_ref.name == name)
 
 
-def test_a_parameter_has_the_same_words_in_each_pipeline_where_it_means_the_same() -> None:
+def test_a_parameter_has_the_same_words_in_each_pipeline() -> None:
     words: dict[str, set[str]] = {}
     for name in PIPELINES:
         for parameter, told in read(name)[0]["root"]["inputDefinitions"]["parameters"].items():

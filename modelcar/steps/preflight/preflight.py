@@ -18,7 +18,7 @@ from modelcar.errors import ClusterError, ModelcarError, PlanError
 from modelcar.image.existing import UNREAD
 from modelcar.oci.reference import Reference
 from modelcar.records.step_record import StepRecord
-from modelcar.sources.opening import is_own
+from modelcar.sources.opening import is_unpublished
 from modelcar.steps.preflight import checks, nodes
 from modelcar.steps.preflight.build_mode import choose_mode, layer_copies
 from modelcar.steps.preflight.entry import source_of
@@ -110,12 +110,14 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     nested = (lambda: checks.takes_nested(run, cluster)) if cluster is not None and not mistakes else (lambda: False)
     mode, chosen = choose_mode(run, has_cluster=cluster is not None, takes_nested=nested)
     seen = _visible_claim()
+    # Without published hashes all files are read: that takes as long as it takes.
+    reads_all = any(map(is_unpublished, (run.model, *run.adapters)))
     source = _started(lambda: source_of(run.model, run.model_registry))
     planned = _started(lambda: _plan(replace(run, model=source.result()), mode, seen))
     unchanged = _started(lambda: checks.find_unchanged(run, planned.result(), serving_cluster))
     asked: dict[str, Future[list[Finding]]] = {
         "model": _started(lambda: list(checks.check_model(planned.result()))),
-        **_write_checks(run, planned, unchanged),
+        **_write_checks(run, planned, unchanged, None if reads_all else CHECK_SECONDS / 2),
         "tags": _started(lambda: list(checks.check_tags(run, planned.result()))),
     }
     if not run.streaming:
@@ -124,8 +126,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
     asked |= _serving_checks(run, planned, serving_cluster)
     asked["commit"] = _started(lambda: list(checks.check_origin(planned.result())))
     asked["base image"] = _started(lambda: list(checks.check_base(run, planned.result(), unchanged.result())))
-    if is_own(run.model):
-        # All of its files are read, since nobody published their hashes: that takes as long as it takes.
+    if reads_all:
         wait([planned])
     deadline = time.monotonic() + CHECK_SECONDS
     findings = [*mistakes, *([] if run.streaming else [chosen])]
@@ -148,7 +149,7 @@ def preflight(run: RunRequest, find_cluster: Callable[[], Cluster | None] = Clus
 
 
 def _write_checks(
-    run: RunRequest, planned: Future[Plan], unchanged: Future[Reference | None]
+    run: RunRequest, planned: Future[Plan], unchanged: Future[Reference | None], patience: float | None
 ) -> dict[str, Future[list[Finding]]]:
     """Starts the checks that begin to write what a run will write."""
     writes: dict[str, Callable[[], Iterable[Finding]]] = {
@@ -156,7 +157,7 @@ def _write_checks(
         "mirror": lambda: checks.check_push("mirror", run.mirror_target, _largest_layer(planned)),
         "Model Registry": lambda: checks.check_model_registry(run.model_registry),
     }
-    return {about: _started(partial(_if_needed, unchanged, check)) for about, check in writes.items()}
+    return {about: _started(partial(_if_needed, unchanged, patience, check)) for about, check in writes.items()}
 
 
 def _build_checks(run: RunRequest, mode: BuildMode, cluster: Cluster | None) -> dict[str, Future[list[Finding]]]:
@@ -181,10 +182,12 @@ def _serving_checks(
     return asked
 
 
-def _if_needed(unchanged: Future[Reference | None], check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+def _if_needed(
+    unchanged: Future[Reference | None], patience: float | None, check: Callable[[], Iterable[Finding]]
+) -> list[Finding]:
     """Makes a check that begins to write, unless the run will write nothing, or until that takes too long to tell."""
     with suppress(ModelcarError, TimeoutError):
-        if unchanged.result(CHECK_SECONDS / 2) is not None:
+        if unchanged.result(patience) is not None:
             return []
     return list(check())
 

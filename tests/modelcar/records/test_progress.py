@@ -1,7 +1,13 @@
-"""Progress where there is no terminal."""
+"""Progress where there is no terminal, and what is left of it on one."""
 
+import os
+import pty
 import re
+import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -59,3 +65,44 @@ def test_stopped_work_ends_at_the_next_byte_it_counts() -> None:
         progress.advance(-3)
         with pytest.raises(StoppedError):
             progress.advance(1)
+
+
+INTERRUPTED = """
+import threading, time
+from modelcar.pod import CLEAR_LINE
+from modelcar.progress import Progress
+from modelcar.records.termination_message import exit_with_one_line
+
+def work():
+    with Progress("hash", 10**9) as shown:
+        while True:
+            shown.advance(1)
+            time.sleep(0.01)
+
+with exit_with_one_line(1.4, CLEAR_LINE, 60.0):
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join()
+"""
+
+
+def test_the_last_words_stand_alone_and_not_above_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", INTERRUPTED]
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while shown.count(b"hash") < 2:
+            shown += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):
+            while part := os.read(ours, 65536):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 130
+    bars, error, rest = shown.decode().partition("error: ")
+    assert error
+    assert "hash" not in rest
+    assert "\x1b[2K" in bars.rpartition("hash")[2]
+    assert "\x1b[?25h" in shown.decode(), "the cursor is there again"
