@@ -20,8 +20,8 @@ STEP_LABEL = "app.kubernetes.io/component"
 """Label of a Job: the step that started it."""
 
 JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
-ANSWER_SECONDS = (2, 5)
-"""A report that waits is no report: how long for a connection, and for an answer."""
+ANSWER_SECONDS = (5, 30)
+"""Time to wait for a connection, and for an answer: a busy API server takes seconds for the pods of a run."""
 
 PAGE = 500
 MAX_PAGES = 10

@@ -147,6 +147,10 @@ class Repository:
                 return None
             content = b"".join(received(response, MAX_MANIFEST_BYTES, unzipped=True))
         self._has_access = True
+        if not content:
+            error = RegistryUnwellError(f"{self._name(version)} came back empty ({response.status_code})")
+            error.status = response.status_code
+            raise error
         media_type = media_type_of(response.headers.get("Content-Type", ""), content)
         stored = Stored(content, media_type, version if version.startswith("sha512:") else "")
         if spec.is_digest(version) and not spec.is_digest_of(version, content):

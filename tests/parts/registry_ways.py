@@ -281,7 +281,7 @@ _PASSING = (400, 401, 403, 404, 408, 409, 412, 416, 425, 429, 499, 500, 502, 503
 ONCE = [
     *(
         one
-        for name, (method, path) in (_WRITES | {"HEAD": _LOOKS["HEAD"]}).items()
+        for name, (method, path) in (_WRITES | _LOOKS).items()
         for one in _each(_PASSING, f"{{}} once to {name}", method, path, _once, asks=False, times=1)
     ),
     *_each(
@@ -334,7 +334,7 @@ LISTS = [
 _READ_ONCE = (400, 401, 403, 404, 416, 429, 499, 500, 503, 520)
 READING = [
     *_each((201, 203, 206), "{} to GET of a blob", "GET", BLOBS, _instead_of(200)),
-    *_each((201, 203, 206), "{} to GET of a manifest", "GET", MANIFESTS, _instead_of(200)),
+    *_each((201, 203, 204, 206, 226, 304, 600), "{} to GET of a manifest", "GET", MANIFESTS, _instead_of(200)),
     *(_led(code, "GET", BLOBS, "GET of a blob") for code in (301, 302, 303, 307, 308)),
     *_each(_READ_ONCE, "{} once to GET of a blob", "GET", BLOBS, _once, asks=False, times=1),
     *_each(_READ_ONCE, "{} once to GET of a manifest", "GET", MANIFESTS, _once, asks=False, times=1),
@@ -400,10 +400,46 @@ BROKEN = [
 _GATEWAYS = (408, 502, 507, 521, 522, 523, 524, 525, 526, 530)
 PAGES = [
     one
-    for name, (method, path) in (
-        _WRITES | {"HEAD": _LOOKS["HEAD"], "GET of a manifest": _LOOKS["GET of a manifest"]}
-    ).items()
+    for name, (method, path) in (_WRITES | _LOOKS).items()
     for one in _each(_GATEWAYS, f"a page with {{}} once to {name}", method, path, _page, asks=False, times=1)
+]
+
+_ODD = (
+    202,
+    204,
+    205,
+    206,
+    207,
+    226,
+    300,
+    301,
+    302,
+    304,
+    305,
+    402,
+    405,
+    406,
+    407,
+    411,
+    413,
+    415,
+    418,
+    421,
+    422,
+    423,
+    424,
+    426,
+)
+ODD = [
+    *_each(
+        (*_ODD, 428, 431, 451, 501, 505, 508, 511, 600, 799),
+        "{} once to GET of a manifest, bare",
+        "GET",
+        MANIFESTS,
+        lambda code: lambda _: Answer(code),
+        asks=False,
+        times=1,
+    ),
 ]
 
 MOUNTING = [
@@ -428,5 +464,5 @@ MOUNTING = [
     *_each(_PASSING, "{} once to a mount", "POST", MOUNTS, _once, asks=False, times=1),
 ]
 
-TO = [*NUMBERS, *PLACES, *HEADERS, *ONCE, *PAGES, *ALWAYS, *LISTS]
-FROM = [*HEADERS, *ALWAYS, *LISTS, *READING]
+TO = [*NUMBERS, *PLACES, *HEADERS, *ONCE, *PAGES, *ODD, *ALWAYS, *LISTS]
+FROM = [*HEADERS, *ALWAYS, *LISTS, *READING, *ODD]

@@ -23,8 +23,12 @@ from modelcar.serving.runtime import find_runtime
 from modelcar.serving.served_model import read_served_model
 from modelcar.steps.report.page import EndedRun, Found, Report, node_need, write
 
-ANSWER_SECONDS = 8.0
-"""Time that a cluster that does not answer may hold up the report."""
+ANSWER_SECONDS = 60.0
+"""Time that a cluster that does not answer may hold up each part of the report.
+
+A busy one needs it: where pods waited for their processor, the import of Kubernetes' client alone took more than 8 s,
+and a run that had ended well gave no image.
+"""
 
 T = TypeVar("T")
 
