@@ -48,10 +48,11 @@ def _run(command: Sequence[str], environment: dict[str, str], take: Callable[[st
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        # What the user's terminal takes is our matter, and not the step's.
+        encoding="utf-8",
         errors="replace",
         bufsize=1,
-        env=environment,
+        env={**environment, "PYTHONIOENCODING": "utf-8"},
         start_new_session=True,
     )
     try:

@@ -77,6 +77,16 @@ def test_a_step_that_fails_shows_its_log_and_the_reason_last(verbose: bool, comm
     assert verbose or (tmp_path / "kept" / "here" / "report.html").is_file()
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_step_that_fails_says_why_in_any_encoding(encoding: str, command: list[str]) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    arguments = [*command, "--max-layer-size", "1000000"]
+    done = subprocess.run(arguments, check=False, capture_output=True, env=environment, timeout=300)
+    assert b"--max-layer-size is 1.0 MB" in done.stderr.splitlines()[-1]
+    assert b"Unicode" not in done.stdout + done.stderr
+    assert (done.stdout + done.stderr).decode(encoding)
+
+
 def test_on_a_terminal_each_step_is_one_line_in_the_end(command: list[str]) -> None:
     code, shown = shown_on_terminal(command, COLUMNS="40")
     assert code == 0
