@@ -253,8 +253,7 @@ class Repository:
         """
         path = self._path(f"blobs/{digest}")
         try:
-            expect = status.SUCCESS | status.ABSENT
-            response = self._connection.request("HEAD", path, self._scope, expect)
+            response = self._connection.request("HEAD", path, self._scope, status.SUCCESS | status.ABSENT)
             self._has_access = True
             return response.status_code in status.SUCCESS
         except RegistryUnwellError as error:
@@ -296,7 +295,8 @@ class Repository:
         response = self._connection.request("GET", path, self._scope, answers, headers=headers, stream=True)
         with closing(response):
             if response.status_code in status.ABSENT:
-                error = UnsoundImageError(self._connection.failure(response, self._scope).what)
+                kind = RegistryUnwellError if self.has_blob(digest) else UnsoundImageError
+                error = kind(self._connection.failure(response, self._scope).what)
                 error.status = response.status_code
                 raise error
             if response.status_code == requests.codes.requested_range_not_satisfiable:

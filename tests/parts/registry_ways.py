@@ -346,7 +346,8 @@ READING = [
     *_each(
         (400, 405, 409, 412, 416, 418, 451, 501, 502, 520), "{} to each GET of a blob", "GET", BLOBS, error, asks=False
     ),
-    *_each((404, 410), "{} to each GET of a blob, which is gone", "GET", BLOBS, error, asks=False),
+    *_each((404, 410), "{} to each GET of a blob", "GET", BLOBS, error, asks=False),
+    *_each((404, 410), "{} to each question for a blob, which is gone", "GET|HEAD", BLOBS, error, asks=False),
 ]
 
 

@@ -84,7 +84,8 @@ VERIFIED = (
     "503 to referrers",
     "a blob without length that is cut once",
     "416 to each GET of a blob",
-    "404 to each GET of a blob, which is gone",
+    "404 once to GET of a blob",
+    "404 to each question for a blob, which is gone",
 )
 ASKED = (
     "308 for PATCH",
