@@ -9,7 +9,7 @@ BENCH_PROGRAMS := aria2c curl openssl
 STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check image audit compile shell docs site bench lock clean
+.PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check image audit compile shell docs pictures site bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ –/'
@@ -100,6 +100,9 @@ docs: setup ## write docs/parameters.md anew, and the API reference into build/a
 	$(BIN)/python docs/parameters.py
 	$(BIN)/python docs/command.py
 	$(BIN)/pdoc --docformat google --output-directory build/api modelcar modelcar.components modelcar.pipelines
+
+pictures: setup ## make the pictures of plan and report in docs/images anew, in Chromium
+	$(BIN)/python -m tests.pictures
 
 site: docs ## build the documentation as a site, into build/site
 	$(BIN)/mkdocs build --quiet --strict
