@@ -1,16 +1,21 @@
 """The streaming pipeline on a real Kubeflow Pipelines: forms, failures, retries, cancels."""
 
+import json
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kfp_server_api import ApiException
 
+from tests.kubernetes.kfp import project
 from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.kfp.objects import ACCOUNT
 from tests.kubernetes.kfp.runs import Pipeline, Run
 from tests.kubernetes.kfp.surroundings import Surroundings
 from tests.parts.models import tiny_llama
+from tests.parts.registries import Registry
 
 MODEL = "example/streamed"
 NARROW = "modelcar-pipeline"
@@ -127,3 +132,54 @@ def test_a_gated_model_opens_to_the_token_of_the_secret(
         pipeline.start("with a token", given).succeeds()
     finally:
         core.delete_namespaced_secret("huggingface-token", PROJECT)
+
+
+@pytest.fixture
+def trained(kfp_backend: Backend) -> Path:
+    """Leave a model on a claim, as a training does."""
+    claim = kfp_backend.cluster.look_into(f"{PROJECT}-{project.CLAIM}")
+    folder = tiny_llama(claim / "trained" / "mine", seed=11)
+    for file in (claim / "trained", folder, *folder.rglob("*")):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    return folder
+
+
+def test_a_model_on_a_claim_is_streamed_from_there(
+    kfp_backend: Backend, compiled_for_backend: Path, kfp_surroundings: Surroundings, trained: Path
+) -> None:
+    pipeline = Pipeline.upload(kfp_backend, compiled_for_backend / "claim-to-registry.yaml", "Claim to registry")
+    target = kfp_surroundings.target
+    given = {
+        "model": f"pvc://{project.CLAIM}/trained/mine",
+        "source_claim": project.CLAIM,
+        "target": f"{target.host}/team/trained:1",
+    }
+
+    run = pipeline.start("from a claim", given).succeeds()
+
+    digest = target.digest("team/trained")
+    assert f"{target.host}/team/trained@{digest}" in run.log("report")
+    weights = {f"models/{file.name}": file.read_bytes() for file in trained.glob("*.safetensors")}
+    served = dict(_files(target, digest))
+    assert {name: served[name] for name in weights} == weights
+    claims = {
+        task: [volume for volume in run.pod(task).spec.volumes if volume.persistent_volume_claim]
+        for task in ("preflight", "stream", "report")
+    }
+    assert {task: len(found) for task, found in claims.items()} == {"preflight": 1, "stream": 1, "report": 0}
+
+
+def _files(registry: Registry, digest: str) -> Iterator[tuple[str, bytes]]:
+    """Yield an image's files, as the registry has them."""
+
+    def blob(of: str) -> Path:
+        algorithm, _, number = of.partition(":")
+        return registry.storage / "docker/registry/v2/blobs" / algorithm / number[:2] / number / "data"
+
+    top = json.loads(blob(digest).read_text())
+    manifest = json.loads(blob(top["manifests"][0]["digest"]).read_text()) if "manifests" in top else top
+    for layer in manifest["layers"]:
+        with tarfile.open(blob(layer["digest"])) as members:
+            for member in members:
+                if member.isfile() and (content := members.extractfile(member)):
+                    yield member.name.removeprefix("./"), content.read()
