@@ -142,6 +142,14 @@ def test_a_run_that_fails_ends_with_1_and_the_reports_words(here: Here) -> None:
     assert "has no revision 'v9'" in shown.stdout
     assert here.run("status", newest["id"][:8], "--follow").returncode == 1
 
+    logs = here.run("logs", newest["id"][:8])
+    assert logs.returncode == 0, logs.stderr
+    assert "[Preflight] " in logs.stdout
+    assert "has no revision 'v9'" in logs.stdout
+    of_report = here.run("logs", newest["name"], "--step", "report")
+    assert "# example/" in of_report.stdout
+    assert "[Preflight]" not in of_report.stdout
+
 
 def test_a_cancelled_run_ends_and_is_told_so(here: Here, slow_hub: Callable[[float], None]) -> None:
     slow_hub(2.0)
