@@ -1,9 +1,10 @@
 """Downloading a model from a Hub: ours, which checks every byte, against the Hub's own client, which does not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.pairs import Side, alternate
-from benchmarks.place import MODEL, Place, check_files, files
+from benchmarks.place import MODEL, Place, check_files, files, size_of
 from benchmarks.pod import Measurement
 from benchmarks.report import Figure, ratio
 
@@ -15,7 +16,11 @@ HF = "`HF_HUB_DISABLE_XET=1 hf download MODEL --local-dir $CLAIM/x --include FIL
 
 def measure(place: Place, runs: int) -> list[Figure]:
     """Measures the download."""
-    sides = (Side("ours", OURS, lambda: download(place)), Side("hf", HF, lambda: hf_download(place, place.hub_env)))
+    names = files(place.downloaded)
+    sides = (
+        Side("ours", OURS, lambda: download(place)),
+        Side("hf", HF, lambda: hf_download(place, place.hub_env, MODEL, names)),
+    )
     ours, hf = alternate(sides, runs)
     return [ratio("download_over_hf", ours, hf, target=1.15)]
 
@@ -28,11 +33,11 @@ def download(place: Place) -> Measurement:
     return measured
 
 
-def hf_download(place: Place, env: dict[str, str]) -> Measurement:
-    """Downloads the model with `hf`, to an empty directory on the claim."""
-    include = [argument for name in files(place.downloaded) for argument in ("--include", name)]
+def hf_download(place: Place, env: dict[str, str], model: str, names: Sequence[str]) -> Measurement:
+    """Downloads files of a model with `hf`, to an empty directory on the claim."""
+    include = [argument for name in names for argument in ("--include", name)]
     with place.new_directory() as work:
-        command: list[str | Path] = [place.program / "hf", "download", MODEL, "--local-dir", work, *include]
+        command: list[str | Path] = [place.program / "hf", "download", model, "--local-dir", work, *include]
         measured = place.pods.run(command, env)
-        check_files(work, place.size)
+        check_files(work, size_of(place, model, names))
     return measured

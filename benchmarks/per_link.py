@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.pairs import Runs, Side, alternate
-from benchmarks.place import MODEL, Place, check_files, check_image, files, size_of
+from benchmarks.place import MODEL, Place, check_files, check_image, files, published, size_of
 from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib, ratio
 from tests.parts.hub import Hub
@@ -188,7 +188,9 @@ def _download(place: Place, hub: str, model: str, memory: int = 0) -> Measuremen
 def _aria2(place: Place, hub: str, model: str) -> Measurement:
     with place.new_directory() as work:
         urls = work / "urls"
-        urls.write_text("".join(f"{hub}/{model}/resolve/main/{name}\n out={name}\n" for name in _names(place, model)))
+        urls.write_text(
+            "".join(f"{hub}/{model}/resolve/main/{name}\n out={name}\n" for name in published(place, model))
+        )
         command: list[str | Path] = ["aria2c", "--quiet", "-x16", "-s16", "-j8", "--file-allocation=none"]
         measured = place.pods.run([*command, "-d", work, "-i", urls])
         check_files(work, size_of(place, model))
@@ -221,9 +223,3 @@ def publish(place: Place, model: str, sizes: Sequence[int]) -> None:
                     file.write(os.urandom(1 << 20))
             sources[path.name] = path
         Hub(place.hub_root).publish(model, dict(sources))
-
-
-def _names(place: Place, model: str) -> list[str]:
-    repository = Hub(place.hub_root).store.load(model)
-    assert repository
-    return list(repository.commits[repository.branches["main"]].files)

@@ -224,11 +224,16 @@ def check_files(directory: Path, size: int) -> None:
         raise SystemExit(f"{directory} has {kept} of {size} bytes")
 
 
-def size_of(place: Place, model: str) -> int:
-    """Returns the bytes of a model's files on the Hub."""
+def published(place: Place, model: str) -> dict[str, int]:
+    """Returns a model's files on the Hub and their bytes."""
     repository = Hub(place.hub_root).store.load(model)
     assert repository
-    return sum(file.size for file in repository.commits[repository.branches["main"]].files.values())
+    return {name: file.size for name, file in repository.commits[repository.branches["main"]].files.items()}
+
+
+def size_of(place: Place, model: str, names: Sequence[str] = ()) -> int:
+    """Returns the bytes of a model's files on the Hub; of some, where they are named."""
+    return sum(size for name, size in published(place, model).items() if not names or name in names)
 
 
 def files(directory: Path) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.download import OURS, hf_download
 from benchmarks.pairs import Side, alternate
 from benchmarks.per_link import LINK, ONE, publish
-from benchmarks.place import MODEL, Place, check_files, hub_env, size_of
+from benchmarks.place import Place, check_files, hub_env, published, size_of
 from benchmarks.pod import Measurement
 from benchmarks.report import Figure, mib, ratio
 from tests.parts.hub import Hub
@@ -19,6 +19,9 @@ from tests.parts.xet import SERVER, XetStorage, xet_server
 FIGURES = ("xet_over_ranges_per_link", "xet_peak_mib", "download_over_hf_xet")
 SHARDS = 4
 FILE_BYTES = 400 << 20
+FOUR = "example/four-files"
+"""A model of which no part stands twice: of weights that share a block, Xet would send that block alone."""
+
 OVER_XET, OVER_HTTP = (
     f"`download(Selection(model, transport='{name}'), claim)`, from a Hub and a Xet storage that give each connection "
     "20 MB/s"
@@ -38,8 +41,9 @@ def measure(place: Place, runs: int) -> list[Figure]:
         print("  there is no Xet server: make xet-parts builds it", flush=True)
         return []
     publish(place, ONE, [FILE_BYTES])
+    publish(place, FOUR, [place.size // SHARDS] * SHARDS)
     with tempfile.TemporaryDirectory(dir=place.servers) as folder, xet_server(Path(folder) / "cas") as storage:
-        for model in (ONE, MODEL):
+        for model in (ONE, FOUR):
             _fill(storage, place, model)
         return [*_per_link(place, storage, Path(folder), runs), _against_hf(place, storage, runs)]
 
@@ -59,10 +63,11 @@ def _per_link(place: Place, storage: XetStorage, folder: Path, runs: int) -> lis
 
 
 def _against_hf(place: Place, storage: XetStorage, runs: int) -> Figure:
+    names = list(published(place, FOUR))
     with place.hub(xet=storage) as hub:
         sides = (
-            Side("ours", OURS, lambda: _download(place, hub, MODEL, "http")),
-            Side("hf", HF, lambda: hf_download(place, {**hub_env(hub), "HF_HUB_DISABLE_XET": "0"})),
+            Side("ours", OURS, lambda: _download(place, hub, FOUR, "http")),
+            Side("hf", HF, lambda: hf_download(place, {**hub_env(hub), "HF_HUB_DISABLE_XET": "0"}, FOUR, names)),
         )
         ours, hf = alternate(sides, runs)
     return ratio(FIGURES[2], ours, hf, target=1.15)
