@@ -159,7 +159,7 @@ def test_a_model_on_a_claim_is_streamed_from_there(
 
     digest = target.digest("team/trained")
     assert f"{target.host}/team/trained@{digest}" in run.log("report")
-    weights = {f"models/{file.name}": file.read_bytes() for file in trained.glob("*.safetensors")}
+    weights = {f"models/{file.name}": file.read_bytes() for file in trained.glob("model-*.safetensors")}
     served = dict(_files(target, digest))
     assert {name: served[name] for name in weights} == weights
     claims = {

@@ -32,7 +32,7 @@ from pathlib import Path
 from modelcar.oci import turns
 turns.Turns.__init__.__defaults__ = (turns.MAX_LAYERS, turns.MAX_LAYERS)
 held, enter = [], turns.Turns.__enter__
-turns.Turns.__enter__ = lambda self: (enter(self), held.append(self._held))[0]
+turns.Turns.__enter__ = lambda self: (enter(self), held.append(self.held))[0]
 """
 # People wait two seconds at most for uploads to be dropped; on a busy machine the test waits longer.
 STEP = """
