@@ -147,7 +147,7 @@ def test_a_run_that_fails_ends_with_1_and_the_reports_words(here: Here) -> None:
     assert "[Preflight] " in logs.stdout
     assert "has no revision 'v9'" in logs.stdout
     of_report = here.run("logs", newest["name"], "--step", "report")
-    assert "# example/" in of_report.stdout
+    assert "[Report] # " in of_report.stdout
     assert "[Preflight]" not in of_report.stdout
 
 

@@ -606,6 +606,8 @@ mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" node "$1/root"
 for name in proc dev sys; do mount --rbind "/$name" "$1/root/$name"; done
 mount --bind "$2" "$1/root$2"
+# What earlier builds noted there on this machine would count when it is written to.
+rm -rf "$1/root/var/lib/containers/cache"
 shift 2
 exec chroot "$0" "$@"
 """
