@@ -6,12 +6,11 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-
-from modelcar.bootstrap import sources
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = [file for file in ROOT.glob("requirements/*.txt") if file.name != "constraints.txt"]
@@ -30,9 +29,13 @@ def distribution(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", requirement)[0]).lower()
 
 
+# It reads the records of all distributions each time.
+distributions = cache(packages_distributions)
+
+
 def uninstalled(source: str, installed: set[str]) -> Iterator[str]:
     """The packages of others that a source imports, anywhere in it, and that no distribution brings."""
-    found = packages_distributions()
+    found = distributions()
     for node in ast.walk(ast.parse(source)):
         names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
         names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
@@ -71,12 +74,3 @@ def test_what_the_package_imports_is_installed_with_it(folder: str) -> None:
     installed = {distribution(line) for line in lines}
     for file in sorted((ROOT / folder).rglob("*.py")):
         assert not set(uninstalled(file.read_text(), installed)), name(file)
-
-
-@pytest.mark.parametrize("file", STEPS, ids=name)
-def test_what_a_step_imports_is_installed_in_its_pod(file: Path) -> None:
-    tree = ast.parse((file.parent / "component.py").read_text())
-    body = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == file.parent.name).body
-    installed = {distribution(line) for line in requirements(file)}
-    for module, source in sources.needed(ast.unparse(body)).items():
-        assert not set(uninstalled(source, installed)), name(module)
