@@ -9,6 +9,9 @@ from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError
 
+UNREACHED = "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT"
+"""Remedy where the Hub does not answer."""
+
 ANSWER_SECONDS = 180.0
 """Time that the Hub may take to describe a model, whatever it sends meanwhile."""
 
@@ -28,7 +31,7 @@ def within_deadline(ask: Callable[..., T]) -> Callable[..., T]:
         except DeadlineError:
             raise HubUnwellError(
                 f"the Hub does not answer within {ANSWER_SECONDS:.0f} s",
-                "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT",
+                UNREACHED,
             ) from None
 
     return asked

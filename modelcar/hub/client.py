@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from modelcar import __version__
 from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
-from modelcar.hub.answers import refuse_plain_redirects, within_deadline
+from modelcar.hub.answers import UNREACHED, refuse_plain_redirects, within_deadline
 from modelcar.hub.card import described_by_card
 from modelcar.hub.identity import CLIENT, find_token, identity_headers
 from modelcar.hub.peek import Peek
@@ -41,8 +41,6 @@ HUB = "https://huggingface.co"
 DEFAULT_REVISION = "main"
 GREETING_SECONDS = 10.0
 """Time that the Hub may take to say whether it knows a token."""
-
-_UNREACHED = "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT"
 
 
 class Hub:
@@ -87,7 +85,7 @@ class Hub:
                 status = int(within(GREETING_SECONDS, lambda: ask(follow_redirects=True)).status_code)
         except DeadlineError:
             what = f"cannot reach {self.endpoint}: no answer within {GREETING_SECONDS:.0f} s"
-            raise HubUnwellError(what, _UNREACHED) from None
+            raise HubUnwellError(what, UNREACHED) from None
         if status >= 500:
             raise HubUnwellError(f"{self.endpoint} answers {status}", "Try again later")
         return status not in (401, 403)
@@ -242,7 +240,7 @@ def hub_errors(endpoint: str, model: str, revision: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
             raise
-        raise HubUnwellError(f"cannot reach {endpoint}: {first_line(error)}", _UNREACHED) from None
+        raise HubUnwellError(f"cannot reach {endpoint}: {first_line(error)}", UNREACHED) from None
 
 
 def _refused(endpoint: str, model: str, error: HfHubHTTPError) -> HubError:

@@ -46,7 +46,7 @@ def _is_established(extensions: Any, name: str) -> bool:
 
 
 def _are_discovered(cluster: AnyCluster) -> bool:
-    """What is established is told to clients a moment later."""
+    """Tell whether kubectl hears of the definitions, which it does a moment after they are established."""
     found = kubectl(cluster, "api-resources", f"--api-group={GROUP}", "--output=name").stdout.split()
     return {f"pipelines.{GROUP}", f"pipelineversions.{GROUP}"} <= set(found)
 

@@ -56,7 +56,7 @@ LIMITS = "client_max_body_size 3m; limit_req zone=requests burst=20 nodelay; lim
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: its exit code, its last line, MiB at its peak, the least and the most layers in flight."""
+    """End of a run: its exit code, its last line, MiB at its peak, the least and the most layers in flight."""
 
     code: int
     line: str
