@@ -18,6 +18,9 @@ from tests.kubernetes.kfp import project as kfp_project
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.given_backend import GivenBackend, given_backend
 from tests.kubernetes.kfp.surroundings import Surroundings, make_known, surroundings
+
+# A run that tests of several files look at.
+from tests.kubernetes.kfp.whole_run import whole_run  # noqa: F401
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
 from tests.parts.hub import Hub

@@ -15,50 +15,33 @@ from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.kfp.objects import STORE_SECRET
 from tests.kubernetes.kfp.runs import ENDED, Pipeline, Run
 from tests.kubernetes.kfp.surroundings import MIRROR_SECRET, TARGET_SECRET, Surroundings
+from tests.kubernetes.kfp.whole_run import DISK, MODEL, NODE_LABEL, TAINT, WholeRun, node_for_builds
 from tests.parts.models import tiny_llama
 
-MODEL = "example/whole-way"
-NODE_LABEL = "ai-build-node"
-TAINT = {"key": "reserved", "operator": "Equal", "value": "builds", "effect": "NoSchedule"}
-DISK = "1Gi"
 NARROW = "modelcar-pipeline"
 """As manifests/namespace/pipeline-account.yaml calls it."""
 
 
-@pytest.fixture(scope="module")
-def pipeline(kfp_backend: Backend, compiled_for_backend: Path) -> Pipeline:
-    """Upload the file."""
-    return Pipeline.upload(kfp_backend, compiled_for_backend / "model-to-registry.yaml", "Model to registry")
+@pytest.fixture
+def pipeline(whole_run: WholeRun) -> Pipeline:
+    return whole_run.pipeline
+
+
+@pytest.fixture
+def parameters(whole_run: WholeRun) -> dict[str, Any]:
+    return whole_run.parameters
+
+
+@pytest.fixture
+def first(whole_run: WholeRun) -> Run:
+    return whole_run.run
 
 
 @pytest.fixture(scope="module")
-def parameters(kfp_surroundings: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Publish a model, and give what a person fills in for it."""
-    kfp_surroundings.hub.publish(MODEL, tiny_llama(tmp_path_factory.mktemp("model") / "model"))
-    return {
-        "model": MODEL,
-        "target": f"{kfp_surroundings.target.host}/team/whole-way:1.0",
-        "mirror_target": f"{kfp_surroundings.mirror.host}/models/whole-way:1.0",
-        "model_registry": kfp_surroundings.entries.url,
-        "node_selector": {NODE_LABEL: "true"},
-        "tolerations": [TAINT],
-        "build_ephemeral_storage": DISK,
-    }
-
-
-@pytest.fixture(scope="module")
-def labelled(kfp_backend: Backend) -> Iterator[str]:
+def labelled(kfp_backend: Backend, whole_run: WholeRun) -> Iterator[str]:
     """Give a node the label that builds ask for."""
-    core = kfp_backend.namespace.core
-    core.patch_node("large", {"metadata": {"labels": {NODE_LABEL: "true"}}})
-    yield "large"
-    core.patch_node("large", {"metadata": {"labels": {NODE_LABEL: None}}})
-
-
-@pytest.fixture(scope="module")
-def first(pipeline: Pipeline, parameters: dict[str, Any], labelled: str) -> Run:
-    """Run it once, to its good end."""
-    return pipeline.start("first", parameters).succeeds()
+    with node_for_builds(kfp_backend) as node:
+        yield node
 
 
 def test_the_model_is_in_both_registries_and_has_an_entry(first: Run, kfp_surroundings: Surroundings) -> None:
