@@ -46,6 +46,7 @@ test-models: setup ## make tiny models of each class, and load them with the lib
 	MODELCAR_MODELS_PYTHON=$(CURDIR)/.venv-models/bin/python $(BIN)/python -m pytest -n 0 tests/libraries
 
 # The database comes from Debian, and the C library that runc is built with; the rest is built with Go.
+# The front end of Kubeflow Pipelines is built where there are Node.js and npm.
 cluster-parts: setup ## install and build what the test cluster is made of (some half an hour, once)
 	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
@@ -101,7 +102,7 @@ docs: setup ## write docs/parameters.md anew, and the API reference into build/a
 	$(BIN)/python docs/command.py
 	$(BIN)/pdoc --docformat google --output-directory build/api modelcar modelcar.components modelcar.pipelines
 
-pictures: setup ## make the pictures of plan and report in docs/images anew, in Chromium
+pictures: setup ## make the pictures in docs/images anew, in Chromium: two here, two on the test cluster if its parts are built
 	$(BIN)/python -m tests.pictures
 
 site: docs ## build the documentation as a site, into build/site

@@ -72,12 +72,14 @@ SHORT_SOAK = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the random faults of tests/soak be chosen."""
+    """Let the random faults of tests/soak be chosen, and pictures be kept."""
     group = parser.getgroup("soak", "random faults (tests/soak)")
     group.addoption("--soak-runs", type=int, default=SHORT_SOAK, help="schedules for each step")
     group.addoption("--soak-seed", type=int, default=0, help="seed of the first one; each further one's is one more")
     group.addoption("--mutations", type=int, default=MUTATIONS, help="random changes of an image that are verified")
     group.addoption("--soak-report", default="", help="file to which how they ended is added")
+    docs = parser.getgroup("docs", "pictures of the docs (make pictures)")
+    docs.addoption("--pictures", default="", help="folder that takes those of a run on the test cluster")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,4 +1,8 @@
-"""Writes the pictures of docs/: plan and report of a real run, in a frame as OpenShift AI's dashboard has it."""
+"""Writes the pictures of docs/, of real runs.
+
+Plan and report are of a run on this machine, in a frame as OpenShift AI's dashboard has it. Those of a run's steps and
+disks are made by tests/kubernetes/test_kfp_front_end.py, on the test cluster, if its parts have been built.
+"""
 
 import html
 import os
@@ -9,6 +13,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.kubernetes.kfp import front_end_build
 from tests.parts.browser import browser_page
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
@@ -20,10 +25,30 @@ PUBLISHED = datetime(2026, 11, 1, tzinfo=UTC)
 PAGES = {"plan": "plan.html", "report": "report.html"}
 """Pictures, and the pages that they are of."""
 
+OF_A_RUN = ("steps", "disk_use")
+"""Pictures of a run on the test cluster."""
+
+MAX_BYTES = 200_000
+"""Of a picture, so that a page with all of them opens at once."""
+
 WIDTH, HEIGHT = 900, 760
 
 
-def main(folder: Path = FOLDER) -> None:
+def main() -> None:
+    """Writes all pictures that can be made on this machine into docs/images."""
+    of_pages(FOLDER)
+    names = " and ".join(f"{name}.png" for name in OF_A_RUN)
+    if not front_end_build.is_built():
+        print(f"{names} stay as they are: they need the front end that `make cluster-parts` builds")
+        return
+    print(f"{names} are made by a run on the test cluster, which takes some minutes", flush=True)
+    test = str(Path(__file__).parent / "kubernetes" / "test_kfp_front_end.py")
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "-m", "cluster", f"--pictures={FOLDER}", test], check=True
+    )
+
+
+def of_pages(folder: Path) -> None:
     """Runs the pipeline on this machine, and writes a picture of each of its pages.
 
     Args:

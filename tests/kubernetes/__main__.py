@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tests.kubernetes.kfp import playground
+from tests.kubernetes.kfp import front_end_build, playground
 from tests.kubernetes.kfp.programs import object_store_program, pipelines_programs
 from tests.kubernetes.kfp.python import environment
 from tests.kubernetes.kserve.controller import programs as kserve_programs
@@ -40,6 +40,15 @@ def parts() -> None:
         environment(),
     )
     console.print(*built, sep="\n")
+    lacking = front_end_build.missing()
+    if lacking:
+        console.print(f"{lacking}; its tests are skipped")
+        return
+    try:
+        console.print(front_end_build.front_end())
+    except BuildError as error:
+        # All other tests go without it.
+        console.print(f"{error}\nthe front end of Kubeflow Pipelines was not built; its tests will fail")
 
 
 @app.command()

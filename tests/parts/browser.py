@@ -28,7 +28,7 @@ _DOMAINS = ("Network", "Runtime", "Log")
 """What a page, and each frame that has a process of its own, tells of."""
 
 _START_SECONDS = 120.0
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 600.0
 _STILL_SECONDS = 0.1
 
 
