@@ -28,8 +28,9 @@ SHARDS = LARGE_SHARDS = 16
 """Layers in flight at most: each goes into a registry over one connection."""
 
 TIMES_ON_DISK = 4
-LARGE_FIGURES = tuple(
-    f"stream_over_line_{line}_{size}" for line in ("1_gbit", "10_gbit") for size in ("at_8_gib", "at_48_gib")
+LARGE_FIGURES = (
+    *(f"stream_over_line_{line}_{size}" for line in ("1_gbit", "10_gbit") for size in ("at_8_gib", "at_48_gib")),
+    "stream_cpu_over_minimum_at_8_gib",
 )
 LINK = 20_000_000
 """Bytes a second of each connection."""
@@ -96,9 +97,10 @@ def _lines(place: Place, runs: int) -> Iterator[Figure]:
 
 
 def measure_large(place: Place, runs: int) -> list[Figure]:
-    """Measures streams over lines at two sizes; what a size of 48 GiB would take follows from them."""
+    """Measures streams over lines at two sizes, of which what 48 GiB would take follows, and a stream's processor."""
     publish(place, QUARTER, [place.size // 4 // LARGE_SHARDS >> 20 << 20] * LARGE_SHARDS)
-    return [figure for line in LINES for figure in _lines_at_sizes(place, line, min(runs, 3))]
+    lines = [figure for line in LINES for figure in _lines_at_sizes(place, line, min(runs, 3))]
+    return [*lines, _over_minimum(place, LARGE_FIGURES[-1], runs)]
 
 
 def _lines_at_sizes(place: Place, line: str, runs: int) -> Iterator[Figure]:
@@ -130,12 +132,6 @@ def _over_least(name: str, line: str, seconds: float, size: int, target: float, 
 def _costs(place: Place, runs: int) -> list[Figure]:
     """Measures what a download reads back with little memory, and what a stream takes of the processor."""
     back = [_download(place, place.hub_url, MODEL, memory=SMALL_MEMORY).read for _ in range(min(runs, 3))]
-    sides = (
-        Side("stream", OURS_STREAM, lambda: _stream(place, place.hub_url, MODEL)),
-        Side("minimum", MINIMUM, lambda: _minimum(place)),
-    )
-    ours, least = alternate(sides, runs)
-    taken, needed = _processor(ours), _processor(least)
     limited = f"{OURS_DOWNLOAD} in a pod with 400 MiB of memory; bytes read from the claim's device"
     return [
         Figure(
@@ -146,15 +142,19 @@ def _costs(place: Place, runs: int) -> list[Figure]:
             0.02,
             limited,
         ),
-        Figure(
-            "stream_cpu_over_minimum",
-            round(taken / needed, 3),
-            f"{taken:.2f} s of processor",
-            f"{needed:.2f} s",
-            1.15,
-            f"{OURS_STREAM}; against {MINIMUM}",
-        ),
+        _over_minimum(place, "stream_cpu_over_minimum", runs),
     ]
+
+
+def _over_minimum(place: Place, name: str, runs: int) -> Figure:
+    """Measures what a stream takes of the processor, against what it cannot do without."""
+    sides = (
+        Side("stream", OURS_STREAM, lambda: _stream(place, place.hub_url, MODEL)),
+        Side("minimum", MINIMUM, lambda: _minimum(place)),
+    )
+    taken, needed = (_processor(side) for side in alternate(sides, runs))
+    shown = f"{taken:.2f} s of processor"
+    return Figure(name, round(taken / needed, 3), shown, f"{needed:.2f} s", 1.15, f"{OURS_STREAM}; against {MINIMUM}")
 
 
 def _processor(runs: Runs) -> float:

@@ -232,6 +232,16 @@ class Upload:
         except RegistryError:
             return
 
+    def patience_after(self, error: RegistryError | None) -> float:
+        """Returns the seconds for which a registry is asked for a blob whose upload did not end well.
+
+        Args:
+            error: How it failed; None where it did not answer.
+        """
+        patience = PATIENCE_SECONDS + self.offset / COMMIT_BYTES_PER_SECOND
+        refusing = error is not None and error.status in (500, 503)
+        return min(patience, REFUSAL_SECONDS) if refusing else patience
+
     def _insist(self, digest: str, error: RegistryError) -> None:
         """Asks for the blob again and again, and ends the upload once more where it is still open."""
         waited, wait, late = 0.0, _FIRST_PAUSE, False
@@ -240,7 +250,7 @@ class Upload:
             if not (late or status.limits_us(error.status)):
                 raise error
             wait = max(min(2 * wait, _MAX_PAUSE_SECONDS), error.retry_after)
-            if waited + wait > max(self._patience(error), 3 * error.retry_after):
+            if waited + wait > max(self.patience_after(error), 3 * error.retry_after):
                 # What was tried for so long is not tried anew.
                 error.may_pass = isinstance(error, UploadLostError)
                 raise error
@@ -257,17 +267,12 @@ class Upload:
 
     def _end(self, digest: str) -> RegistryError | None:
         """Asks the registry to end the upload; gives why it did not."""
-        seconds = max(WRITE_SECONDS, self._patience(None))
+        seconds = max(WRITE_SECONDS, self.patience_after(None))
         try:
             response = self._connection.send("PUT", self._ending(digest), self._scope, seconds=seconds)
         except RegistryUnwellError as error:
             return error
         return None if response.status_code in status.SUCCESS else self._meaning(response, digest)
-
-    def _patience(self, error: RegistryError | None) -> float:
-        patience = PATIENCE_SECONDS + self.offset / COMMIT_BYTES_PER_SECOND
-        refusing = error is not None and error.status in (500, 503)
-        return min(patience, REFUSAL_SECONDS) if refusing else patience
 
     def _meaning(self, response: requests.Response, digest: str) -> RegistryError:
         """Returns what an answer to the end of an upload means, other than success."""

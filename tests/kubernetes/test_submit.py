@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from kubernetes import client as kubernetes
 from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.kfp.runs import Run
 from tests.kubernetes.kfp.surroundings import Surroundings
-from tests.kubernetes.waiting import PATIENCE_SECONDS, until
+from tests.kubernetes.waiting import until
 from tests.parts.command import Done, modelcar
 from tests.parts.models import tiny_llama
 from tests.parts.terminal import shown_on_terminal
@@ -281,37 +280,30 @@ def test_a_schedule_is_made_once_paused_resumed_replaced_and_removed(here: Here)
 def test_a_schedule_fires_and_an_unchanged_model_moves_nothing(here: Here, tmp_path: Path) -> None:
     assert here.run("submit", "--streaming", name="fired").returncode == 0
     served = here.servers.hub.bytes_served
-    done = here.run(
-        "schedule", "create", "--cron", "*/5 * * * * *", "--name", "often", "--json", "--streaming", name="fired"
-    )
-    assert done.returncode == 0, done.stderr
+    schedule = _schedule(here, "fired")
     try:
-        fired = _runs_of(here, json.loads(done.stdout)["id"], 1)
-        assert here.of(fired[0]).ended() == "SUCCEEDED"
-        assert here.servers.hub.bytes_served - served < SMALL_FILES
-        later = _runs_of(here, json.loads(done.stdout)["id"], 2)
-        assert here.of(later[1]).ended() == "SUCCEEDED"
-        assert here.servers.hub.bytes_served - served < SMALL_FILES
+        for _ in range(2):
+            assert _fire(here, schedule, "fired") == {"SUCCEEDED"}
+            assert here.servers.hub.bytes_served - served < SMALL_FILES
         assert "succeeded" in here.run("schedule", "list").stdout
         here.servers.hub.publish(MODEL, tiny_llama(tmp_path / "changed", seed=7))
-        changed = _runs_of(here, json.loads(done.stdout)["id"], len(_all_runs(here, json.loads(done.stdout)["id"])) + 1)
-        assert here.of(changed[-1]).ended() == "SUCCEEDED"
+        # These are several at once, each of which finds that the model changed.
+        assert _fire(here, schedule, "fired", runs=2) == {"SUCCEEDED"}
         assert here.servers.hub.bytes_served - served > SMALL_FILES
     finally:
-        assert here.run("schedule", "delete", "often").returncode == 0
+        assert here.run("schedule", "delete", "fired").returncode == 0
 
 
 def test_a_schedule_takes_the_version_that_was_uploaded_last(here: Here) -> None:
-    every = ["--cron", "*/5 * * * * *", "--name", "follows", "--streaming"]
-    done = here.run("schedule", "create", *every, "--json", name="follows")
-    assert done.returncode == 0, done.stderr
-    schedule = json.loads(done.stdout)["id"]
+    schedule = _schedule(here, "follows")
     try:
-        first = _version(here, _runs_of(here, schedule, 1)[0])
+        _fire(here, schedule, "follows")
+        first = _version(here, _all_runs(here, schedule)[-1])
         # Another pipeline, by its steps' label, is another version of it.
         newest = _version(here, here.submitted("follows", "--queue", "another", "--streaming"))
         assert newest != first
-        until(lambda: _version(here, _all_runs(here, schedule)[-1]) == newest, "a run of the newest version")
+        _fire(here, schedule, "follows")
+        assert _version(here, _all_runs(here, schedule)[-1]) == newest
     finally:
         assert here.run("schedule", "delete", "follows").returncode == 0
 
@@ -356,9 +348,22 @@ def _all_runs(here: Here, schedule: str) -> list[str]:
     return [run["id"] for run in reversed(runs) if run["schedule"] == schedule]
 
 
-def _runs_of(here: Here, schedule: str, count: int) -> list[str]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while len(found := _all_runs(here, schedule)) < count:
-        assert time.monotonic() < deadline, f"{schedule} fired {len(found)} times and not {count}"
-        time.sleep(1)
-    return found
+def _schedule(here: Here, name: str) -> str:
+    """The id of a schedule that fires every five seconds, and waits until it is resumed."""
+    every = ["--cron", "*/5 * * * * *", "--name", name, "--streaming"]
+    done = here.run("schedule", "create", *every, "--json", name=name)
+    assert done.returncode == 0, done.stderr
+    assert here.run("schedule", "pause", name).returncode == 0
+    schedule = str(json.loads(done.stdout)["id"])
+    for run in _all_runs(here, schedule):
+        here.of(run).ended()
+    return schedule
+
+
+def _fire(here: Here, schedule: str, name: str, *, runs: int = 1) -> set[str]:
+    """Has a schedule begin some runs, and no more than it can while they are counted; gives how all of them ended."""
+    before = _all_runs(here, schedule)
+    assert here.run("schedule", "resume", name).returncode == 0
+    until(lambda: len(_all_runs(here, schedule)) >= len(before) + runs, f"{runs} runs of the schedule {name}")
+    assert here.run("schedule", "pause", name).returncode == 0
+    return {here.of(run).ended() for run in _all_runs(here, schedule)[len(before) :]}

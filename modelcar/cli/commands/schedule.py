@@ -52,7 +52,8 @@ def schedule() -> None:
     """Run a pipeline on a cluster again and again.
 
     A run on a model that did not change ends after its preflight and moves nothing; a new commit on the Hub becomes a
-    new version. One run at a time, and times that were missed are not made up for.
+    new version. Times that were missed are not made up for. Kubeflow Pipelines begins a run at each time, also while an
+    earlier one is at work: that does no harm, but the later one is for nothing.
     """
 
 

@@ -218,15 +218,15 @@ class TestLate:
 
     def test_our_own_patience_ends_first(self, bent: BentRegistry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(upload, "WRITE_SECONDS", 0.5)
-        monkeypatch.setattr(upload.Upload, "_patience", lambda *_: 20.0)
+        monkeypatch.setattr(upload.Upload, "patience_after", lambda *_: 20.0)
         real = upload.Upload._end
 
         def impatient(self: upload.Upload, digest: str) -> RegistryError | None:
-            monkeypatch.setattr(upload.Upload, "_patience", lambda *_: 0.5)
+            monkeypatch.setattr(upload.Upload, "patience_after", lambda *_: 0.5)
             try:
                 return real(self, digest)
             finally:
-                monkeypatch.setattr(upload.Upload, "_patience", lambda *_: 20.0)
+                monkeypatch.setattr(upload.Upload, "patience_after", lambda *_: 20.0)
 
         monkeypatch.setattr(upload.Upload, "_end", impatient)
         bent.delay(3, method="PUT", path="/blobs/uploads/", times=2)
@@ -235,9 +235,9 @@ class TestLate:
 
     def test_patience_grows_with_the_size(self) -> None:
         made = upload.Upload(None, None, "", capabilities_of("x.invalid"))  # type: ignore[arg-type]
-        small = made._patience(None)
+        small = made.patience_after(None)
         made.offset = 15 * 10**9
-        assert made._patience(None) - small == pytest.approx(1500)
+        assert made.patience_after(None) - small == pytest.approx(1500)
         assert small >= 60
 
     def test_what_never_comes_is_begun_anew_and_then_named(

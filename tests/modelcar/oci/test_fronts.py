@@ -4,14 +4,17 @@ import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from modelcar import pod
 from modelcar.errors import RegistryError
 from modelcar.oci import trust
+from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.mirror import mirror
@@ -64,8 +67,9 @@ def front(
 
 def test_tls_is_kept_although_the_registry_does_not_know_of_it(published: Hub, front: Registry) -> None:
     """docker-registry names itself with `http` where no X-Forwarded-Proto tells it better."""
-    with Repository(Reference.parse(f"{front.host}/front/tls:1"), push=True) as repository:
-        started = repository._connection.request("POST", "/v2/front/tls/blobs/uploads/", repository._scope, {202})
+    with closing(Connection(front.host, "front/tls")) as connection:
+        scope = Scope("front/tls", "pull,push")
+        started = connection.request("POST", "/v2/front/tls/blobs/uploads/", scope, {202})
         assert started.headers["Location"].startswith("http://")
 
     done = stream(MODEL, f"{front.host}/front/tls:1")
@@ -251,11 +255,15 @@ class TestInsecure:
 
 def test_no_password_goes_to_port_80(plain_registry: Registry, published: Hub, front: Registry) -> None:
     """A Location on the same host is taken with TLS; on another it is not followed."""
-    with Repository(Reference.parse(f"{front.host}/front/leak:1"), push=True) as repository:
-        assert repository._connection._on_this_registry(f"http://{front.host}/x") == f"https://{front.host}/x"
-        assert repository._connection._on_this_registry("http://localhost/x") == f"https://{front.host}/x"
+    answer = requests.Response()
+    answer.url = f"https://{front.host}/v2/"
+    with closing(Connection(front.host, "front/leak")) as connection:
+        for host in (front.host, "localhost"):
+            answer.headers["Location"] = f"http://{host}/x"
+            assert connection.location(answer) == f"https://{front.host}/x"
+        answer.headers["Location"] = "http://elsewhere/x"
         with pytest.raises(RegistryError, match="from TLS to plain HTTP at elsewhere"):
-            repository._connection._on_this_registry("http://elsewhere/x")
+            connection.location(answer)
     assert read_access_log(plain_registry.access_log)
 
 

@@ -5,7 +5,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,6 +19,8 @@ from modelcar.cluster.task import TaskConfig
 from modelcar.errors import BuildError, CredentialsError, ModelcarError, PlanError, RegistryError
 from modelcar.image.base_image import open_base_image
 from modelcar.oci import challenge, credentials, error_format, registry, session, spec
+from modelcar.oci.capabilities import capabilities_of
+from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.upload import Upload
@@ -260,11 +262,10 @@ def test_a_lifetime_that_is_none_lasts_no_time_or_a_day(expires: bytes) -> None:
 def test_an_upload_that_claims_more_than_it_was_sent_is_named(said: str) -> None:
     with (
         answering(after_greeting(lambda request: answer(request, 204, Range=said))) as host,
-        opened(host) as repository,
+        closing(Connection(host, "team/model")) as connection,
     ):
-        upload = Upload(
-            repository._connection, repository._scope, "/v2/team/model/blobs/uploads/1", repository.capabilities
-        )
+        scope = Scope("team/model", "pull,push")
+        upload = Upload(connection, scope, "/v2/team/model/blobs/uploads/1", capabilities_of(host))
         with suppress(RegistryError):
             assert upload.find_offset() == 0
 
