@@ -79,5 +79,5 @@ def whole_run(
         "build_ephemeral_storage": DISK,
     }
     with node_for_builds(kfp_backend):
-        run = pipeline.start("first", parameters).succeeds()
+        run = pipeline.start("whole-way", parameters).succeeds()
     return WholeRun(pipeline, parameters, EndedRun(run.backend, run.id, tuple(run.pods())))
