@@ -230,10 +230,12 @@ def stream(
     never_cached(task, retries=3, hours=12)
 
 
-def report(task: Task) -> None:
-    """All that a report step needs."""
+def report(task: Task, target_secret: Value = TARGET, mirror_secret: Value = MIRROR) -> None:
+    """All that a report step needs; it reads from the image how the model is served."""
     task.set_display_name("Report")
     with_resources(task, "100m", "256Mi")
+    with_registry_login(task, "target", target_secret)
+    with_registry_login(task, "mirror", mirror_secret)
     never_cached(task, retries=1, hours=1)
 
 

@@ -78,7 +78,7 @@ def stream_and_deliver(given: Mapping[str, Any]) -> dsl.PipelineTask:
         The report's task, which knows the image in the end.
     """
     reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    configure.report(reported)
+    configure.report(reported, given["target_secret"], given["mirror_secret"])
     secrets = {name: given[name] for name in ("hf_token_secret", "source_secret", "target_secret", "mirror_secret")}
     signing = given["signing_secret"]
 

@@ -113,7 +113,7 @@ def model_to_registry(
     """
     given = dict(locals())
     reported = task_of(report, given, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    configure.report(reported)
+    configure.report(reported, target_secret, mirror_secret)
 
     with dsl.ExitHandler(reported, name="Preflight to register"):
         planned = task_of(preflight, given)

@@ -77,8 +77,10 @@ def test_a_model_is_planned_run_scheduled_compared_and_reported(
     assert f"# {MODEL} is there\n" in report
     assert "kind: InferenceService" in report
     assert "Ready." in report
+    assert "Could not" not in report
     assert "<iframe" in report
-    assert "Disk use of example/from-a-notebook" in report
+    # The legend of the disks' picture.
+    assert "the node&#x27;s own disk" in report
 
     # A new commit, in which one file changed.
     changed = tmp_path / "changed"

@@ -1,6 +1,7 @@
 """The report on failures that a real cluster makes, each in its own words and with what helps."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -114,8 +115,9 @@ def test_eviction_is_named_with_what_was_used_asked_for_and_predicted(run: Run, 
 
     assert found.step == "build"
     assert found.what.startswith("build was evicted from node small: The node was low on resource: ephemeral-storage.")
-    assert "main used " in found.what
-    assert " GB, had asked for no ephemeral-storage, preflight had predicted 16.8 MB)" in found.what
+    # How much it is depends on what else is on the node's disk.
+    used = r"main used [\d.]+ [MG]B, had asked for no ephemeral-storage, preflight had predicted 16.8 MB\)"
+    assert re.search(used, found.what)
     assert "oc label node <name> ai-build-node=true" in found.remedy
 
 

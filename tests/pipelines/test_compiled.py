@@ -255,6 +255,7 @@ def test_claim_secrets_and_limits_are_on_the_tasks_that_need_them(
         "mirror": both,
         "register": [*both, "model_registry_secret"],
         "serve": both,
+        "report": both,
     }
     for step in STEPS:
         assert all(secret.optional for secret in placed[step].secret_as_volume)
