@@ -83,8 +83,14 @@ def test_plain_http_is_what_comes_without_asking(hub: Hub, xet: XetStorage) -> N
 
 
 def test_storage_that_goes_away_is_made_up_for(
-    hub: Hub, xet: XetStorage, file: HubFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hub: Hub,
+    xet: XetStorage,
+    file: HubFile,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(xet_module, "RETRY_SECONDS", 1)
     shutil.rmtree(tmp_path / "xet")
     xet.endpoint = xet.endpoint if xet.endpoint.startswith("local:") else "http://127.0.0.1:1"
 
