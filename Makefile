@@ -34,10 +34,10 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
 demo: setup ## take a small model the whole way on real parts, on this machine
 	$(BIN)/python -m tests.demo
 
-# Each process gets files that follow one another, so that what a file's tests share is mostly made once.
+# Each process gets files that follow one another, so that what they share is mostly made once. Three fill two cores: some wait.
 # A test that fails beside others is run once more alone: what it then fails is a fault, and not a busy machine.
 test: setup check ## run the checks and all tests that need no cluster
-	$(BIN)/python -m pytest -n 2 --dist worksteal || { \
+	$(BIN)/python -m pytest -n 3 --dist worksteal || { \
 	  echo "once more, alone:"; $(BIN)/python -m pytest -n 0 -v --last-failed --last-failed-no-failures none; }
 
 test-models: setup ## make tiny models of each class, and load them with the libraries that serve them (gigabytes of libraries)
