@@ -30,6 +30,8 @@ SHARDS = LARGE_SHARDS = 16
 TIMES_ON_DISK = 4
 LARGE_FIGURES = (
     *(f"stream_over_line_{line}_{size}" for line in ("1_gbit", "10_gbit") for size in ("at_8_gib", "at_48_gib")),
+    "stream_per_link_over_aria2_at_4_gib",
+    "download_per_link_over_aria2_at_4_gib",
     "stream_cpu_over_minimum_at_8_gib",
 )
 LINK = 20_000_000
@@ -40,7 +42,7 @@ LINES = {"1_gbit": 125_000_000, "10_gbit": 1_250_000_000}
 
 FAST_LINK = 100_000_000
 SMALL_MEMORY = 400 << 20
-ONE, EIGHT, QUARTER = "example/one-file", "example/eight-files", "example/quarter"
+ONE, EIGHT, QUARTER, HALF = "example/one-file", "example/eight-files", "example/quarter", "example/half"
 EXTRAPOLATED = 48 << 30
 OURS_STREAM = "`stream(model, A)`"
 OURS_BOTH = "`stream(model, A, mirror=B)`"
@@ -97,10 +99,25 @@ def _lines(place: Place, runs: int) -> Iterator[Figure]:
 
 
 def measure_large(place: Place, runs: int) -> list[Figure]:
-    """Measures streams over lines at two sizes, of which what 48 GiB would take follows, and a stream's processor."""
+    """Measures streams over lines at two sizes, of which what 48 GiB would take follows, one large file over slow
+    connections, and a stream's processor.
+    """
     publish(place, QUARTER, [place.size // 4 // LARGE_SHARDS >> 20 << 20] * LARGE_SHARDS)
     lines = [figure for line in LINES for figure in _lines_at_sizes(place, line, min(runs, 3))]
-    return [*lines, _over_minimum(place, LARGE_FIGURES[-1], runs)]
+    return [*lines, *_large_file(place, runs), _over_minimum(place, LARGE_FIGURES[-1], runs)]
+
+
+def _large_file(place: Place, runs: int) -> Iterator[Figure]:
+    publish(place, HALF, [place.size // 2 >> 20 << 20])
+    with place.hub(connection_rate=LINK) as hub:
+        sides = (
+            Side("stream", OURS_STREAM + HUB, lambda: _stream(place, hub, HALF)),
+            Side("download", OURS_DOWNLOAD + HUB, lambda: _download(place, hub, HALF)),
+            Side("aria2c", ARIA2 + HUB, lambda: _aria2(place, hub, HALF)),
+        )
+        stream, download, aria2 = alternate(sides, runs)
+    yield ratio("stream_per_link_over_aria2_at_4_gib", stream, aria2, target=1.25)
+    yield ratio("download_per_link_over_aria2_at_4_gib", download, aria2, target=1.15)
 
 
 def _lines_at_sizes(place: Place, line: str, runs: int) -> Iterator[Figure]:
