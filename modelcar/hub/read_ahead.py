@@ -9,7 +9,7 @@ from modelcar.errors import HubBusyError, HubUnwellError, StoppedError
 from modelcar.hub.connection_limit import ConnectionLimit
 from modelcar.hub.window import Connection, Fetch, Reading, Window
 
-MEMORY_BYTES = 64 << 20
+MEMORY_BYTES = 48 << 20
 """Bytes read ahead of all files together; beyond it, each file may have one window, of the smallest size."""
 
 MIN_WINDOW_BYTES, MAX_WINDOW_BYTES = 1 << 20, 4 << 20
