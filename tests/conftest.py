@@ -1,5 +1,6 @@
 """The real parts, started once for each test process, and an environment that holds nothing of the machine's own."""
 
+import gc
 import itertools
 import os
 import re
@@ -80,6 +81,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--soak-report", default="", help="file to which how they ended is added")
     docs = parser.getgroup("docs", "pictures of the docs (make pictures)")
     docs.addoption("--pictures", default="", help="folder that takes those of a run on the test cluster")
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what was imported and collected out of later collections of garbage: it stays to the end, and is large."""
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
