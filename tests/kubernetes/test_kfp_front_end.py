@@ -23,7 +23,7 @@ PAGE_WIDTH, PAGE_HEIGHT, MARGIN = 960, 4000, 12
 """CSS pixels: the docs show a picture about as wide, and all of the page is in view."""
 
 GROUPS = ("Preflight to register", "Something to do")
-"""What holds the steps of a run that has something to do, from the outermost inwards."""
+"""Groups that hold the steps of a run that has something to do, from the outermost inwards."""
 
 STEPS = {(): {"Report"}, GROUPS[:1]: {"Preflight"}, GROUPS: {"Download", "Mirror", "Register"}}
 LABELS = "[...document.querySelectorAll('.react-flow__node')].map(node => node.innerText.trim())"

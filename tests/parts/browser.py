@@ -25,7 +25,7 @@ _FLAGS = (
     "--disable-sync",
 )
 _DOMAINS = ("Network", "Runtime", "Log")
-"""What a page, and each frame that has a process of its own, tells of."""
+"""Domains of the protocol of which a page tells, and each frame that has a process of its own."""
 
 _START_SECONDS = 120.0
 _PATIENCE_SECONDS = 600.0
@@ -204,7 +204,7 @@ class Page:
 
 
 def _box(selector: str, words: str = "") -> str:
-    """The expression for where an element is: from the left, from the top, width and height; null if there is none."""
+    """Returns the expression for an element's place: left, top, width and height; null if there is none."""
     found = f"[...document.querySelectorAll({json.dumps(selector)})]"
     wanted = f"({found}.find(each => each.innerText?.trim() === {json.dumps(words)}))" if words else f"({found}[0])"
     return f"(box => box ? [box.x, box.y, box.width, box.height] : null)({wanted}?.getBoundingClientRect())"

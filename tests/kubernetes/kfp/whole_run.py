@@ -55,8 +55,10 @@ def node_for_builds(backend: Backend) -> Iterator[str]:
     """Labels a node for builds, and takes the label off again."""
     core = backend.namespace.core
     core.patch_node(NODE, {"metadata": {"labels": {NODE_LABEL: "true"}}})
-    yield NODE
-    core.patch_node(NODE, {"metadata": {"labels": {NODE_LABEL: None}}})
+    try:
+        yield NODE
+    finally:
+        core.patch_node(NODE, {"metadata": {"labels": {NODE_LABEL: None}}})
 
 
 @pytest.fixture(scope="session")
