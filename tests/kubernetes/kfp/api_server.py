@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import requests
@@ -57,11 +58,16 @@ def start(machine: Machine, programs: Path, folder: Path, kubeconfig: Path, name
     )
 
 
-def wait(machine: Machine, url: str) -> None:
-    """Returns when the server answers.
+def wait(machine: Machine, url: str, programs: Sequence[str] = ("ml-pipeline",)) -> None:
+    """Returns when the server answers, there or through what stands before it.
+
+    Args:
+        machine: The machine that it runs on.
+        url: Where it is asked.
+        programs: The programs that answer.
 
     Raises:
-        MachineError: It ended, or did not answer in time; with its log.
+        MachineError: One of them ended, or there was no answer in time; with their logs.
     """
     deadline = time.monotonic() + START_SECONDS
     with requests.Session() as session:
@@ -72,10 +78,9 @@ def wait(machine: Machine, url: str) -> None:
                     return
             except requests.RequestException:
                 pass
-            if time.monotonic() > deadline or not machine.is_running("ml-pipeline"):
-                raise MachineError(
-                    f"the pipelines' API server is not ready:\n{machine.log('ml-pipeline').read_text()[-5000:]}"
-                )
+            if time.monotonic() > deadline or not all(machine.is_running(program) for program in programs):
+                logs = "\n".join(machine.log(program).read_text()[-5000:] for program in programs)
+                raise MachineError(f"no answer of {' and '.join(programs)} at {url}:\n{logs}")
             time.sleep(0.1)
 
 

@@ -1,20 +1,16 @@
 """The front end of Kubeflow Pipelines, with its own server, and Envoy before ML Metadata."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
 import yaml
 
 from tests.kubernetes.kfp import api_server, metadata, object_store, objects
 from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.kfp.front_end_build import ENVOY_CONFIGURATION, front_end
-from tests.kubernetes.machine import Machine, MachineError
 
 PORT = 3000
-START_SECONDS = 600.0
 _ENVOY, _SERVER = "metadata-envoy", "front-end"
 
 
@@ -49,7 +45,7 @@ def pipelines_front_end(backend: Backend, folder: Path) -> Iterator[str]:
         machine.start(_SERVER, ["env", *(f"{name}={value}" for name, value in variables.items()), *server])
         try:
             url = f"http://{service}:{PORT}"
-            _wait(machine, f"{url}/apis/v2beta1/healthz")
+            api_server.wait(machine, url, (_ENVOY, _SERVER))
             yield url
         finally:
             machine.stop(_SERVER, seconds=2)
@@ -86,19 +82,3 @@ def _variables(backend: Backend, service: str, envoy_port: int) -> Mapping[str, 
         "MINIO_ACCESS_KEY": object_store.ACCESS_KEY,
         "MINIO_SECRET_KEY": object_store.SECRET_KEY,
     }
-
-
-def _wait(machine: Machine, url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with requests.Session() as session:
-        session.trust_env = False
-        while True:
-            try:
-                if session.get(url, timeout=10).ok:
-                    return
-            except requests.RequestException:
-                pass
-            if time.monotonic() > deadline or not (machine.is_running(_SERVER) and machine.is_running(_ENVOY)):
-                logs = "\n".join(machine.log(name).read_text()[-3000:] for name in (_ENVOY, _SERVER))
-                raise MachineError(f"the front end of Kubeflow Pipelines is not ready:\n{logs}")
-            time.sleep(0.1)
