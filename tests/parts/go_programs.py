@@ -56,14 +56,8 @@ def go_programs(
     """
     go, version = _go(source)
     flags = ("-trimpath", f"-ldflags={link}", *flags)
-    folder = _folder(name, _key(source, version, (*flags, "cgo") if cgo else flags, prepare))
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
-                _build(go, name, source, flags, prepare, folder, cgo)
-    return folder
+    folder = cache_folder(name, _key(source, version, (*flags, "cgo") if cgo else flags, prepare))
+    return built_once(folder, lambda: _build(go, name, source, flags, prepare, folder, cgo))
 
 
 def cached_programs(name: str, source: Path, *, link: str = "-s -w") -> Path | None:
@@ -72,7 +66,7 @@ def cached_programs(name: str, source: Path, *, link: str = "-s -w") -> Path | N
         _, version = _go(source)
     except BuildError:
         return None
-    folder = _folder(name, _key(source, version, ("-trimpath", f"-ldflags={link}"), None))
+    folder = cache_folder(name, _key(source, version, ("-trimpath", f"-ldflags={link}"), None))
     return folder if folder.exists() else None
 
 
@@ -86,7 +80,24 @@ def module_folder(source: Path, module: str) -> Path:
     return Path(json.loads(_run(go, "mod", "download", "-json", module, cwd=source))["Dir"])
 
 
-def _folder(name: str, key: str) -> Path:
+def built_once(folder: Path, build: Callable[[], None]) -> Path:
+    """Has a folder of the cache built unless it is there, by one process at a time, and returns it.
+
+    Args:
+        folder: The folder.
+        build: Makes it, in one piece: it must not be there before it is whole.
+    """
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                build()
+    return folder
+
+
+def cache_folder(name: str, key: str) -> Path:
+    """Returns the folder of the user's cache for what was built of the same sources in the same way."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "modelcar-pipelines" / f"{name}-{key}"
 

@@ -3,7 +3,6 @@
 In the user's cache `client` holds the pages, `server` their server in Node.js, `envoy` the Python package of Envoy.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.kubernetes.kfp.preparation import PIPELINES
-from tests.parts.go_programs import BuildError, module_folder
+from tests.parts.go_programs import BuildError, built_once, cache_folder, module_folder
 
 ENVOY_CONFIGURATION = "envoy.yaml"
 
@@ -46,13 +45,7 @@ def front_end() -> Path:
         BuildError: There is no Node.js that is new enough, or a part could not be fetched or built.
     """
     folder = _folder(_node())
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
-                _build(folder)
-    return folder
+    return built_once(folder, lambda: _build(folder))
 
 
 def missing() -> str:
@@ -65,7 +58,7 @@ def missing() -> str:
 
 
 def is_built() -> bool:
-    """Whether the cache has it, for this machine's Node.js."""
+    """Tells whether the cache has it, for this machine's Node.js."""
     return not missing() and _folder(_node()).exists()
 
 
@@ -82,10 +75,9 @@ def _node() -> str:
 
 
 def _folder(node: str) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     contents = [(_MODULE / "go.mod").read_bytes(), _ENVOY.read_bytes(), Path(__file__).read_bytes(), node.encode()]
     key = hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
-    return cache / "modelcar-pipelines" / f"kfp-front-end-{key}"
+    return cache_folder("kfp-front-end", key)
 
 
 def _build(folder: Path) -> None:
