@@ -1,7 +1,6 @@
 """Files of a model on the Hub, read in parts, in order, over as many connections as bring more speed."""
 
 import re
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util import Retry
 
 from modelcar.errors import HubBusyError, HubError, HubUnwellError
@@ -21,6 +19,7 @@ from modelcar.hub.identity import identity_headers
 from modelcar.hub.read_ahead import ReadAhead
 from modelcar.hub.window import Window
 from modelcar.hub.xet import Xet, XetError
+from modelcar.tls import TlsAdapter, shared_context
 
 MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 20
 CHUNK_SECONDS = 0.25
@@ -37,6 +36,8 @@ LINK_SECONDS = 10.0
 
 TIMEOUT_SECONDS = (15, 120)
 MAX_REDIRECTS = 10
+_CONNECTIONS = 32
+"""Connections that are kept open to each host."""
 
 ACCESS_REMEDY = (
     "Accept its conditions on its page, then give a read token: HF_TOKEN in the environment, `hf auth login`, "
@@ -57,8 +58,8 @@ class Session(requests.Session):
         # ~/.netrc must not replace the Hub's token.
         self.auth = lambda request: request
         self.max_redirects = MAX_REDIRECTS
-        self.mount("https://", _TlsAdapter())
-        self.mount("http://", HTTPAdapter(pool_maxsize=32))
+        self.mount("https://", TlsAdapter(shared_context(), _CONNECTIONS))
+        self.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Returns where a redirect leads.
@@ -74,29 +75,6 @@ class Session(requests.Session):
                 "Check HF_ENDPOINT",
             )
         return target
-
-
-class _TlsAdapter(HTTPAdapter):
-    """Reads the trusted authorities once, not for each of many connections."""
-
-    def __init__(self) -> None:
-        self._context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-        self._context.load_default_certs()
-        super().__init__(pool_maxsize=32)
-
-    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
-        """Has a connection checked; the context has the public authorities."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if verify is True:
-            conn.ca_certs = None
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Makes a pool of connections with the one context."""
-        super().init_poolmanager(*args, ssl_context=self._context, **options)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Makes the same pool of connections that go through a proxy."""
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import PoolManager
 
-from modelcar import pod
+from modelcar import pod, tls
 from modelcar.errors import CredentialsError
 from modelcar.oci import docker_config
 from modelcar.oci.addresses import Guard
 from modelcar.oci.sockets import LiveSockets, pool_classes
+from modelcar.tls import TlsAdapter
 
 CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
@@ -31,33 +30,27 @@ _CONNECTIONS = 64
 _SINGLE = ("Location", "Content-Type", "Docker-Content-Digest", "Range", "Content-Range", "Retry-After")
 
 
-class WatchedAdapter(HTTPAdapter):
+class WatchedAdapter(TlsAdapter):
     """Connections whose reads end, whose addresses are checked, and whose blocks are large.
 
     Args:
         guard: Looks at the addresses.
         live: Takes in the sockets.
-        context: The registry's (tls_context); to make one takes longer than an image's manifest.
+        context: The registry's (tls_context).
     """
 
     def __init__(self, guard: Guard, live: LiveSockets, context: ssl.SSLContext) -> None:
-        self._guard, self._live, self._context = guard, live, context
-        super().__init__(pool_maxsize=_CONNECTIONS)
-
-    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
-        """Has a connection checked; the context has the public authorities, which need not be read for each anew."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if verify is True:
-            conn.ca_certs = None
+        self._guard, self._live = guard, live
+        super().__init__(context, _CONNECTIONS, blocksize=_BLOCK_BYTES)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Makes a pool whose sockets are written to in large blocks (http.client's default is 16 KiB)."""
-        super().init_poolmanager(*args, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
+        super().init_poolmanager(*args, **options)
         self._watch(self.poolmanager, self._guard)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Makes the same pool of connections that go through a proxy."""
-        made = super().proxy_manager_for(proxy, ssl_context=self._context, blocksize=_BLOCK_BYTES, **options)
+        made = super().proxy_manager_for(proxy, **options)
         self._watch(made, None)
         return made
 
@@ -106,7 +99,7 @@ def client_certificates(host: str) -> list[tuple[Path, Path]]:
 
 
 def tls_context(host: str, *, checked: bool = True) -> ssl.SSLContext:
-    """Makes the context of a registry's connections: whom we trust there, and who we are.
+    """Returns the context of a registry's connections: whom we trust there, and who we are.
 
     Args:
         host: The registry's host and port.
@@ -115,11 +108,13 @@ def tls_context(host: str, *, checked: bool = True) -> ssl.SSLContext:
     Raises:
         CredentialsError: A certificate of certs.d cannot be read.
     """
-    context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-    context.load_default_certs()
-    for file in authorities(host):
+    own, pairs = authorities(host), client_certificates(host)
+    if checked and not own and not pairs:
+        return tls.shared_context()
+    context = tls.new_context()
+    for file in own:
         _load(lambda path: context.load_verify_locations(path), file, file)
-    for certificate, key in client_certificates(host):
+    for certificate, key in pairs:
         _load(lambda path, other=key: context.load_cert_chain(path, other), certificate, key)
     if not checked:
         context.check_hostname = False

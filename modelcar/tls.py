@@ -1,0 +1,95 @@
+"""TLS to servers of whatever kind: the authorities that are trusted everywhere, read once.
+
+To read the public authorities takes 40 ms of a processor, as long as a dozen requests. So all connections of a process
+share one context, but those to a registry that has authorities, or a client's certificate, of its own (oci/trust.py).
+"""
+
+import os
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from modelcar.errors import PlanError
+
+_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables that name a file, or a folder, of authorities; requests takes the first that is set."""
+
+
+class TlsAdapter(HTTPAdapter):
+    """Connections over one TLS context. urllib3 alone would read the authorities anew for each of them.
+
+    Args:
+        context: The context, which has all authorities.
+        connections: Number of connections that are kept open to each host.
+        options: What else urllib3 is to know of its pools.
+    """
+
+    def __init__(self, context: ssl.SSLContext, connections: int, **options: Any) -> None:
+        self._options = {"ssl_context": context, **options}
+        super().__init__(pool_maxsize=connections)
+
+    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
+        """Has a connection checked, by the authorities that the context has already."""
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        if verify is True or verify == _bundle():
+            conn.ca_certs = conn.ca_cert_dir = None
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Makes a pool of connections with the one context."""
+        super().init_poolmanager(*args, **{**options, **self._options})
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Makes the same pool of connections that go through a proxy."""
+        return super().proxy_manager_for(proxy, **self._options, **options)
+
+
+def shared_context() -> ssl.SSLContext:
+    """Returns a context that trusts the public authorities, the system's, and those that the environment names.
+
+    It is made anew where the environment names other files, or one of them has changed since.
+
+    Raises:
+        PlanError: The environment names a file that cannot be used.
+    """
+    return _of_files(_stamps())
+
+
+def new_context() -> ssl.SSLContext:
+    """Makes such a context, to which more can be added.
+
+    Raises:
+        PlanError: The environment names a file that cannot be used.
+    """
+    context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+    context.load_default_certs()
+    # That a file is missing is said by requests, with its name.
+    if (bundle := _bundle()) and Path(bundle).exists():
+        try:
+            context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+        except (OSError, ValueError) as error:
+            raise PlanError(
+                f"{bundle}, which {' or '.join(_BUNDLE_VARIABLES)} names, cannot be used: {error}",
+                "It takes certificates of authorities in PEM; unset the variable to trust the system's alone",
+            ) from None
+    return context
+
+
+# One for the environment of today; who changes that seldom goes back.
+@lru_cache(maxsize=1)
+def _of_files(stamps: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    return new_context()
+
+
+def _stamps() -> tuple[tuple[str, int], ...]:
+    """Returns the files and folders that a context is made of, each with the time of its last change."""
+    system = ssl.get_default_verify_paths()
+    files = (DEFAULT_CA_BUNDLE_PATH, system.cafile, system.capath, _bundle())
+    return tuple((file, os.stat(file).st_mtime_ns) for file in files if file and os.path.exists(file))
+
+
+def _bundle() -> str:
+    return next((value for name in _BUNDLE_VARIABLES if (value := os.environ.get(name))), "")
