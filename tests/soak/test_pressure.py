@@ -37,9 +37,12 @@ from pathlib import Path
 from modelcar.oci import turns
 from modelcar.records.termination_message import exit_with_one_line
 turns.WINDOW_SECONDS, turns.CLIMB_SECONDS = 0.5, 0.2
-limits, measure, slow = set(), turns.Turns._measure, turns.Turns.slow_down
-turns.Turns._measure = lambda self, rate: (measure(self, rate), limits.add(self.limit))[0]
-turns.Turns.slow_down = lambda self: (slow(self), limits.add(self.limit))[0]
+limits = set()
+def noted(self, name, value):
+    object.__setattr__(self, name, value)
+    if name == "limit":
+        limits.add(value)
+turns.Turns.__setattr__ = noted
 @atexit.register
 def told():
     peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]

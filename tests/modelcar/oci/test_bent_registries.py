@@ -218,17 +218,7 @@ class TestLate:
 
     def test_our_own_patience_ends_first(self, bent: BentRegistry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(upload, "WRITE_SECONDS", 0.5)
-        monkeypatch.setattr(upload.Upload, "patience_after", lambda *_: 20.0)
-        real = upload.Upload._end
-
-        def impatient(self: upload.Upload, digest: str) -> RegistryError | None:
-            monkeypatch.setattr(upload.Upload, "patience_after", lambda *_: 0.5)
-            try:
-                return real(self, digest)
-            finally:
-                monkeypatch.setattr(upload.Upload, "patience_after", lambda *_: 20.0)
-
-        monkeypatch.setattr(upload.Upload, "_end", impatient)
+        monkeypatch.setattr(upload.Upload, "patience_after", lambda _, error: 20.0 if error else 0.5)
         bent.delay(3, method="PUT", path="/blobs/uploads/", times=2)
 
         run()
