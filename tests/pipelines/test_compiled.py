@@ -22,6 +22,7 @@ from modelcar.errors import BuildError
 from modelcar.pipelines.compilation import Backend, compile_all
 from modelcar.pipelines.delivery import Delivery
 from tests.parts.run_workflow import run_workflow
+from tests.parts.wheels import step_wheels
 
 COMPILED = Path(__file__).parents[2] / "compiled"
 COMPONENTS = Path(__file__).parents[2] / "components"
@@ -365,6 +366,8 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "PATH": f"{bare_python}:/usr/bin:/bin",
         "TMPDIR": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(step_wheels()),
     }
     with run_workflow(pipeline, tmp_path) as run:
         done = subprocess.run(

@@ -1,22 +1,16 @@
 """A package index for pods: the wheels that steps install, fetched once from the index that pip takes here."""
 
-import fcntl
 import functools
-import hashlib
 import html
 import http.server
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import kfp
 from packaging.utils import parse_wheel_filename
 
-_COMPONENTS = Path(__file__).parents[3] / "components"
+from tests.parts.wheels import step_wheels
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -35,7 +29,7 @@ def package_index(folder: Path, address: str) -> Iterator[str]:
     Yields:
         The index's URL, as `modelcar compile --index-url` takes it.
     """
-    for wheel in sorted(_wheels().glob("*.whl")):
+    for wheel in sorted(step_wheels().glob("*.whl")):
         name, *_ = parse_wheel_filename(wheel.name)
         page = folder / "simple" / name
         page.mkdir(parents=True, exist_ok=True)
@@ -47,23 +41,3 @@ def package_index(folder: Path, address: str) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://{address}:{server.server_port}/simple"
         server.shutdown()
-
-
-def _wheels() -> Path:
-    """Fetches the wheels once into the user's cache, or builds them where there are sources only, as of kfp."""
-    files = sorted(_COMPONENTS.glob("*/requirements.txt"))
-    pinned = (line for file in files for line in file.read_text().splitlines() if line and line[0].isalnum())
-    # Which every step installs as well (modelcar.components.self_contained).
-    lines = sorted({*pinned, f"kfp=={kfp.__version__}"})
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines"
-    key = hashlib.sha256("\n".join([sys.version, *lines]).encode()).hexdigest()[:16]
-    folder = cache / f"wheels-{key}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "done").exists():
-            folder.mkdir(exist_ok=True)
-            wheel = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps")
-            subprocess.run([*wheel, "--wheel-dir", folder, *lines], check=True)
-            (folder / "done").touch()
-    return folder
