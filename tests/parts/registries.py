@@ -257,14 +257,17 @@ def _paths(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def _storage(directory: Path) -> dict[str, Any]:
-    return {"storage": {"filesystem": {"rootdirectory": str(directory)}, "delete": {"enabled": True}}}
+    # At a random minute of its first hour the registry would look through all that it holds for uploads to purge.
+    purging = {"uploadpurging": {"enabled": False}}
+    place = {"filesystem": {"rootdirectory": str(directory)}}
+    return {"storage": {**place, "delete": {"enabled": True}, "maintenance": purging}}
 
 
 def _configuration(storage: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": 0.1,
         "log": {"level": "info", "formatter": "json"},
-        "storage": {"filesystem": {"rootdirectory": str(storage)}, "delete": {"enabled": True}},
+        **_storage(storage),
         **settings,
         "http": {"addr": "127.0.0.1:0", **settings.get("http", {})},
     }
