@@ -39,11 +39,12 @@ class Cluster:
         Raises:
             ClusterError: KUBECONFIG names a file that cannot be used.
         """
-        from kubernetes import client, config
-
-        settings: Any = client.Configuration()
         namespace_file = pod.SERVICE_ACCOUNT / "namespace"
         if "KUBERNETES_SERVICE_HOST" in os.environ and namespace_file.is_file():
+            # A second of a processor, which a run on one's own machine need not wait for.
+            from kubernetes import client, config
+
+            settings: Any = client.Configuration()
             # The loader keeps re-reading the token: it is rotated while a long build runs.
             config.load_incluster_config(client_configuration=settings)
             return cls(client.ApiClient(settings), namespace_file.read_text().strip())
