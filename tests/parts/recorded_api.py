@@ -17,8 +17,8 @@ class RecordedApi(ThreadingHTTPServer):
     """Answers requests by their paths, if need be over TLS and only to those who bring a token.
 
     Attributes:
-        answers: Status and JSON, or text as bytes, by path (`POST <path>` for a POST, also a function of what was
-            sent); what is not there is 404 as the Kubernetes API says it.
+        answers: Status and JSON, or text as bytes, by path, or a function that gives them; `POST <path>` for a POST,
+            whose function takes what was sent. What is not there is 404 as the Kubernetes API says it.
         posted: Paths and JSON of all POST requests.
         token: The bearer token that is asked for, in the words of OpenShift's kube-rbac-proxy; empty for none.
         seen: Paths and Authorization headers of all requests.
@@ -89,7 +89,8 @@ class _Request(BaseHTTPRequestHandler):
             self._answer(401, b"Unauthorized\n", "text/plain; charset=utf-8")
             return
         missing = {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "not found"}
-        status, content = self.server.answers.get(path, (404, missing))
+        known: Any = self.server.answers.get(path, (404, missing))
+        status, content = known() if callable(known) else known
         is_text = isinstance(content, bytes)
         body = content if is_text else json.dumps(content).encode()
         self._answer(status, body, "text/plain" if is_text else "application/json")

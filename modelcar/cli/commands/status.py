@@ -72,8 +72,7 @@ def cancel(
     """
     client = server.connect()
     run_id = find_run(client, run)
-    with client.api_errors(f"show the run {run_id}"):
-        found = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)
+    found = client.run(run_id)
     if found.state in ENDED:
         print(f"{found.display_name} has ended already: {_state(found)}")
         return

@@ -14,6 +14,7 @@ import kfp_server_api  # type: ignore[import-untyped]
 import urllib3
 from kfp.client.token_credentials_base import TokenCredentialsBase
 from requests.utils import get_environ_proxies, select_proxy
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from modelcar.cli.server.certificate import service_behind
 from modelcar.cli.server.discovery import PORT, discover, forward_port, trust_bundle
@@ -33,6 +34,7 @@ ANSWER_SECONDS = (10, 60)
 """Time to wait for a connection, and for an answer."""
 
 _LOGGED_OUT = (401, 403)
+_QUESTIONS, _SECONDS_BETWEEN_QUESTIONS = 3, 1.0
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,25 @@ class Client:
         """Runs."""
         return kfp_server_api.RunServiceApi(self.api)
 
+    def run(self, run_id: str) -> Any:
+        """Returns all that the API tells of a run.
+
+        Where its database breaks off in the middle of an answer, Kubeflow Pipelines 2.14 says that there is no such run
+        (GetRun in backend/src/apiserver/storage/run_store.go, which does not ask whether the rows came to an end). So
+        that is believed once it was said several times.
+
+        Raises:
+            ClusterError: There is no such run, the API refused, or it cannot be reached.
+        """
+        asked = Retrying(
+            retry=retry_if_exception(_says_there_is_none),
+            stop=stop_after_attempt(_QUESTIONS),
+            wait=wait_fixed(_SECONDS_BETWEEN_QUESTIONS),
+            reraise=True,
+        )
+        with self.api_errors(f"show the run {run_id}"):
+            return asked(self.runs.run_service_get_run, run_id, _request_timeout=ANSWER_SECONDS)
+
     @property
     def schedules(self) -> Any:
         """Recurring runs."""
@@ -220,6 +241,10 @@ class _Login(TokenCredentialsBase):  # type: ignore[misc]
     def refresh_api_key_hook(self, config: Any) -> None:
         """Puts the token of this moment into a client's settings."""
         self._refresh(config)
+
+
+def _says_there_is_none(error: BaseException) -> bool:
+    return isinstance(error, kfp_server_api.ApiException) and error.status == 404 and _server_message(error) != ""
 
 
 def _port_forward(address: str, cluster: Cluster | None) -> str:

@@ -127,8 +127,8 @@ def view(client: Client, run_id: str) -> RunView:
     Raises:
         ClusterError: The pipelines' API refused or cannot be reached.
     """
+    run = client.run(run_id)
     with client.api_errors(f"show the run {run_id}"):
-        run = client.runs.run_service_get_run(run_id, _request_timeout=ANSWER_SECONDS)
         titles = _titles(_spec_of(client, run))
         told = {detail.display_name: detail for detail in (run.run_details and run.run_details.task_details) or []}
     state = RunState.read(client.cluster, run_id) if client.cluster else RunState([], [], [])

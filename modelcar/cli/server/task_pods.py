@@ -75,8 +75,7 @@ def _pod_name(workflow: str, node: Any) -> str:
 
 def _of_details(client: Client, run: str) -> Iterator[tuple[str, str]]:
     """Yields what the API of today says, which some server may mean as it is called."""
-    with client.api_errors(f"show the run {run}"):
-        found = client.runs.run_service_get_run(run, _request_timeout=ANSWER_SECONDS)
+    found = client.run(run)
     for detail in (found.run_details and found.run_details.task_details) or []:
         for child in reversed(detail.child_tasks or []):
             if child.pod_name:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tenacity import retry, stop_after_attempt, wait_fixed
+
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.waiting import PATIENCE_SECONDS
 
@@ -63,6 +65,11 @@ class Pipeline:
         return Run(self.backend, run.run_id)
 
 
+@retry(stop=stop_after_attempt(3), wait=wait_fixed(1), reraise=True)
+def _get_run(client: Any, run: str) -> Any:
+    return client.get_run(run)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run.
@@ -76,8 +83,8 @@ class Run:
     id: str
 
     def read(self) -> Any:
-        """All that the API tells of it."""
-        return self.backend.client().get_run(self.id)
+        """All that the API tells of it, which now and then says that it is not there (modelcar.cli.server.client)."""
+        return _get_run(self.backend.client(), self.id)
 
     def ended(self, seconds: float = PATIENCE_SECONDS) -> str:
         """Waits until it has ended.
@@ -93,7 +100,7 @@ class Run:
         """
         client = self.backend.client()
         deadline = time.monotonic() + seconds
-        while (state := client.get_run(self.id).state) not in ENDED:
+        while (state := _get_run(client, self.id).state) not in ENDED:
             assert time.monotonic() < deadline, f"still {state} after {seconds:.0f} s:\n{self.told()}"
             time.sleep(0.5)
         return str(state)
