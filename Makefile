@@ -73,9 +73,9 @@ xet-parts: ## build Xet's storage server with cargo 1.85 or newer (some ten minu
 registries: setup ## build the registries that take long (Gitea: half an hour), whose tests are left out else
 	$(BIN)/python -c 'from tests.parts.gitea.server import build; build()'
 
-# Most of a run is waiting for pods, so two clusters side by side take little more than half as long as one.
+# Most of a run is waiting for pods, so clusters stand side by side. Files go in their order, the slow ones first.
 test-cluster: cluster-parts ## run the tests that need Kubernetes: on this machine (as root), or the one of KUBECONFIG
-	$(BIN)/python -m pytest $(if $(KUBECONFIG),-n 0,-n 2 --dist loadfile) -m cluster tests/kubernetes
+	$(BIN)/python -m pytest $(if $(KUBECONFIG),-n 0,-n 3 --dist loadfile --no-loadscope-reorder) -m cluster tests/kubernetes
 
 soak: setup ## run 200 schedules of random faults over each step, the loads, and 10,000 mutations of an image (some hours)
 	$(BIN)/python -m pytest -n 2 -m 'not cluster' tests/soak tests/modelcar/oci/test_ways_of_registries.py \
