@@ -1,14 +1,13 @@
 """The server's image: Python of this machine, and mistral.rs from its wheel, which no other environment holds."""
 
-import fcntl
-import hashlib
-import os
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.kubernetes.file_layer import FileLayer
 from tests.kubernetes.image import SITE, Image, add_libraries, python_layers, write_images
+from tests.parts.go_programs import built_once, cache_folder
+from tests.parts.virtual_environment import install, requirements_key
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 SERVER = "/opt/server.py"
@@ -31,12 +30,11 @@ def write_server_image(path: Path) -> Path:
 
 def _packages() -> Path:
     """A folder with the server's packages, installed once into the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines"
-    folder = cache / f"server-{hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "mistralrs").exists():
-            install = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
-            subprocess.run([*install, "--require-hashes", "--target", folder, "-r", REQUIREMENTS], check=True)
-    return folder
+    folder = cache_folder("server", requirements_key(REQUIREMENTS))
+
+    def fetch() -> None:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
+            install(sys.executable, "--target", f"{temporary}/packages", "--requirement", REQUIREMENTS)
+            (Path(temporary) / "packages").rename(folder)
+
+    return built_once(folder, fetch)
