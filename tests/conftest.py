@@ -24,6 +24,7 @@ from modelcar import pod
 from modelcar.oci import capabilities, credential_helpers, registries_conf, trust
 from modelcar.retries import pause_before
 from modelcar.steps.download import Downloaded
+from tests.parts.go_programs import CACHE_VARIABLE, cache
 from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
 from tests.parts.models import tiny_llama
@@ -38,10 +39,11 @@ from tests.parts.registries import (
 )
 from tests.parts.steps import download
 
-# The Model Registry's program is kept there from run to run, although HOME is another one within the tests.
-CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+# What was built is kept there from run to run, although HOME is another one within the tests.
+os.environ[CACHE_VARIABLE] = str(cache())
 REMOVED = (
-    *("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "DOCKER_CONFIG"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "HF_HOME", "HF_HUB_CACHE"),
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"),
     *("HF_TOKEN_PATH", "MODEL_REGISTRY_TOKEN", "MODEL_REGISTRY_TOKEN_PATH", "KF_PIPELINES_SA_TOKEN_PATH"),
     *("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KFP_POD_NAME", "MODELCAR_CLAIM", "MODELCAR_TERMINAL"),
@@ -125,7 +127,6 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for name in REMOVED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("MODELCAR_TERMINATION_LOG", str(home / "termination-log"))
     # `modelcar plan --here` names another, of which the next command in this process must not hear.
@@ -139,6 +140,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     capabilities.forget()
     credential_helpers.forget()
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     return home

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 import modelcar
-from tests.conftest import CACHE, REMOVED
+from tests.conftest import REMOVED
 from tests.parts.hub import Hub
 from tests.parts.model_registry import ModelRegistryServer
 from tests.parts.models import tiny_llama, variants
@@ -40,7 +40,7 @@ class Parts:
     def environment(self) -> dict[str, str]:
         """Variables of a run: a home and logins of its own."""
         login = {"REGISTRY_AUTH_FILE": f"{self.home}/auth.json", "SSL_CERT_FILE": str(self.mirror.ca_file)}
-        own = {"HOME": str(self.home), "HF_HOME": str(self.home / "huggingface"), "XDG_CACHE_HOME": CACHE}
+        own = {"HOME": str(self.home), "HF_HOME": str(self.home / "huggingface")}
         kept = {name: value for name, value in os.environ.items() if name not in REMOVED}
         return {**kept, **login, **own, "HF_ENDPOINT": self.hub.url, "NO_PROXY": "127.0.0.1,localhost"}
 

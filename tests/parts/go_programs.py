@@ -15,6 +15,9 @@ from pathlib import Path
 
 Prepare = Callable[[Path, Callable[..., str]], None]
 
+CACHE_VARIABLE = "MODELCAR_TEST_CACHE"
+"""Variable that names the folder for all that is built once."""
+
 _TOOL = re.compile(r"^tool\b", re.MULTILINE)
 _ENVIRONMENT = {
     "GOFLAGS": "-mod=readonly -buildvcs=false",
@@ -96,10 +99,16 @@ def built_once(folder: Path, build: Callable[[], None]) -> Path:
     return folder
 
 
+def cache() -> Path:
+    """Returns the folder for all that is built once: the user's, also for a test, which has a home of its own."""
+    if told := os.environ.get(CACHE_VARIABLE):
+        return Path(told)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines"
+
+
 def cache_folder(name: str, key: str) -> Path:
-    """Returns the folder of the user's cache for what was built of the same sources in the same way."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "modelcar-pipelines" / f"{name}-{key}"
+    """Returns the folder there for what was built of the same sources in the same way."""
+    return cache() / f"{name}-{key}"
 
 
 def _files(source: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 """Xet's storage: in a folder, or its own CAS server; filled by the real `hf_xet`, which reads it too."""
 
 import hashlib
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +8,10 @@ from pathlib import Path
 
 from hf_xet import XetSession
 
+from tests.parts.go_programs import cache
 from tests.parts.process import listening
 
-SERVER = (
-    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar-pipelines/xet/bin/local_cas_server"
-)
+SERVER = cache() / "xet" / "bin" / "local_cas_server"
 """Built by `make xet-parts`."""
 
 

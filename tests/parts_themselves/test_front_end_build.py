@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.kubernetes.kfp import front_end_build
-from tests.parts.go_programs import BuildError
+from tests.parts.go_programs import CACHE_VARIABLE, BuildError
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_machine_without_node_says_so(
         (tmp_path / name).write_text(f"#!/bin/sh\necho {says}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
 
     assert front_end_build.missing().endswith(reason)
     assert not front_end_build.is_built()
