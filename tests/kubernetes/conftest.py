@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from kubernetes import client
 
 # Fixtures of the tests of builds in Jobs.
 from tests.kubernetes.build_jobs import directory, project, registry  # noqa: F401
 from tests.kubernetes.given_cluster import GivenCluster
 from tests.kubernetes.kfp import project as kfp_project
-from tests.kubernetes.kfp.backend import Backend
+from tests.kubernetes.kfp.backend import PROJECT, Backend
 from tests.kubernetes.kfp.given_backend import GivenBackend, given_backend
+from tests.kubernetes.kfp.laptop import MODEL, Laptop
 from tests.kubernetes.kfp.surroundings import Surroundings, make_known, surroundings
 
 # A run that tests of several files look at.
@@ -189,3 +191,22 @@ def compiled_for_backend(kfp_backend: Backend, tmp_path_factory: pytest.TempPath
     for file in folder.glob("*.yaml"):
         file.write_text(file.read_text().replace("backoffDuration: 60s", "backoffDuration: 1s"))
     return folder
+
+
+@pytest.fixture
+def laptop(
+    kfp_backend: Backend,
+    kfp_surroundings: Surroundings,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Laptop:
+    """Give a login to the cluster on a person's laptop, and a model on the Hub."""
+    kfp_surroundings.hub.publish(MODEL, model)
+    config = yaml.safe_load(kfp_backend.cluster.kubeconfig.read_text())
+    for context in config["contexts"]:
+        context["context"]["namespace"] = PROJECT
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    return Laptop(kfp_backend, kfp_surroundings)
