@@ -84,6 +84,9 @@ class ControlPlane:
             f"--service-account-private-key-file={self._key('service-accounts')}",
             f"--node-monitor-grace-period={SILENT_NODE_SECONDS}s",
             "--node-monitor-period=2s",
+            # One node in ten seconds else: a test makes 500 that never were there, and who is lost then waits its turn.
+            "--node-eviction-rate=100",
+            "--secondary-node-eviction-rate=100",
         )
         self._start_client("scheduler")
 
