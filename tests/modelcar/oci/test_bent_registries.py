@@ -681,7 +681,9 @@ def test_large_attachments_are_carried_one_at_a_time(
     plain_registry: Registry, repository: str, expected: str, tmp_path: Path
 ) -> None:
     """Sixty of 3.9 MB once filled 223 MiB of memory."""
-    source = f"{plain_registry.host}/{SOURCE}"
+    # A copy: whatever is attached to the image that all tests mirror goes along with it each time.
+    source = f"{plain_registry.host}/{repository}/source"
+    mirror(f"{plain_registry.host}/{SOURCE}:1", f"{source}:1")
     with Repository(Reference.parse(f"{source}:1"), push=True) as opened:
         subject = opened.manifest(expected)
         opened.put_small_blob(b"{}")
