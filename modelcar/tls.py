@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
@@ -17,6 +18,18 @@ from modelcar.errors import PlanError
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name a file, or a folder, of authorities; requests takes the first that is set."""
+
+
+class TlsSession(requests.Session):
+    """Requests whose certificates are the matter of their contexts alone, which know what the environment names too.
+
+    requests itself would have each connection read that anew, and check by it also those that nobody is to check.
+    """
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Takes proxies from the environment, and no authorities."""
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "verify": self.verify if verify is None else verify}
 
 
 class TlsAdapter(HTTPAdapter):
@@ -35,8 +48,7 @@ class TlsAdapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
         """Has a connection checked, by the authorities that the context has already."""
         super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if verify is True or verify == _bundle():
-            conn.ca_certs = conn.ca_cert_dir = None
+        conn.ca_certs = conn.ca_cert_dir = None
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Makes a pool of connections with the one context."""
@@ -66,8 +78,7 @@ def new_context() -> ssl.SSLContext:
     """
     context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
     context.load_default_certs()
-    # That a file is missing is said by requests, with its name.
-    if (bundle := _bundle()) and Path(bundle).exists():
+    if bundle := _bundle():
         try:
             context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
         except (OSError, ValueError) as error:
@@ -85,10 +96,10 @@ def _of_files(stamps: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
 
 
 def _stamps() -> tuple[tuple[str, int], ...]:
-    """Returns the files and folders that a context is made of, each with the time of its last change."""
+    """Returns the files and folders that a context is made of, each with the time of its last change; 0 for none."""
     system = ssl.get_default_verify_paths()
     files = (DEFAULT_CA_BUNDLE_PATH, system.cafile, system.capath, _bundle())
-    return tuple((file, os.stat(file).st_mtime_ns) for file in files if file and os.path.exists(file))
+    return tuple((file, os.stat(file).st_mtime_ns if os.path.exists(file) else 0) for file in files if file)
 
 
 def _bundle() -> str:

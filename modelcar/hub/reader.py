@@ -19,7 +19,7 @@ from modelcar.hub.identity import identity_headers
 from modelcar.hub.read_ahead import ReadAhead
 from modelcar.hub.window import Window
 from modelcar.hub.xet import Xet, XetError
-from modelcar.tls import TlsAdapter, shared_context
+from modelcar.tls import TlsAdapter, TlsSession, shared_context
 
 MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 20
 CHUNK_SECONDS = 0.25
@@ -50,7 +50,7 @@ _BUSY = (429, 503)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
-class Session(requests.Session):
+class Session(TlsSession):
     """HTTP to the Hub and to the storage that it redirects to; never from TLS to plain HTTP."""
 
     def __init__(self) -> None:

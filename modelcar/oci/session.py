@@ -15,6 +15,7 @@ from modelcar.oci import status
 from modelcar.oci.addresses import Guard, name_of
 from modelcar.oci.sockets import LiveSockets, TooSlowError
 from modelcar.oci.trust import WatchedAdapter, tls_context
+from modelcar.tls import TlsSession
 
 MAX_ANSWER_BYTES = 4 << 20
 """Size of an answer that is not a blob: tokens and errors take some KiB, a manifest has the same limit."""
@@ -27,7 +28,7 @@ _SAME_METHOD = (307, 308)
 _BLOCK_BYTES = 1 << 20
 
 
-class Session(requests.Session):
+class Session(TlsSession):
     """Follows redirects (Quay and others answer with a storage's address), but not into the network it runs in.
 
     requests itself takes credentials off a redirect to another host. What it reads as a whole is limited here.

@@ -81,9 +81,13 @@ def test_environment_names_authorities(
 
 
 @pytest.mark.parametrize("variable", BUNDLES[:2])
-def test_environment_names_what_is_no_authority(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("content", ["not PEM", ""])
+def test_environment_names_what_is_no_authority(
+    content: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = tmp_path / "bundle.crt"
-    bundle.write_text("not PEM")
+    if content:
+        bundle.write_text(content)
     monkeypatch.setenv(variable, str(bundle))
 
     with pytest.raises(PlanError, match=rf"{bundle}, which .* names, cannot be used") as raised:

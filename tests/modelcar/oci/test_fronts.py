@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import certifi
 import pytest
 import requests
 
@@ -233,9 +234,12 @@ class TestInsecure:
         with pytest.raises(RegistryError, match="does not speak TLS"):
             stream(MODEL, f"{at_a_name}/lan/model:1")
 
+    @pytest.mark.parametrize("bundle", ["", certifi.where()])
     def test_certificate_that_nobody_checks(
-        self, published: Hub, front: Registry, isolated: Path, monkeypatch: pytest.MonkeyPatch
+        self, bundle: str, published: Hub, front: Registry, isolated: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Neither where a bundle is named, as in the pods of OpenShift AI: of requests, that would undo it."""
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
         monkeypatch.setattr(trust, "CERTIFICATES", ())
         with pytest.raises(RegistryError, match="no trusted TLS connection"):
             stream(MODEL, f"{front.host}/front/unknown:1")
