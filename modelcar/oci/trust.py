@@ -18,7 +18,6 @@ from modelcar.errors import CredentialsError
 from modelcar.oci import docker_config
 from modelcar.oci.addresses import Guard
 from modelcar.oci.sockets import LiveSockets, pool_classes
-from modelcar.tls import TlsAdapter
 
 CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
@@ -30,7 +29,7 @@ _CONNECTIONS = 64
 _SINGLE = ("Location", "Content-Type", "Docker-Content-Digest", "Range", "Content-Range", "Retry-After")
 
 
-class WatchedAdapter(TlsAdapter):
+class WatchedAdapter(tls.TlsAdapter):
     """Connections whose reads end, whose addresses are checked, and whose blocks are large.
 
     Args:
