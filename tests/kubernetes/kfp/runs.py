@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenacity import retry, stop_after_attempt, wait_fixed
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.waiting import PATIENCE_SECONDS
@@ -65,7 +65,12 @@ class Pipeline:
         return Run(self.backend, run.run_id)
 
 
-@retry(stop=stop_after_attempt(3), wait=wait_fixed(1), reraise=True)
+@retry(
+    retry=retry_if_exception(lambda error: getattr(error, "status", None) == 404),
+    stop=stop_after_attempt(3),
+    wait=wait_fixed(1),
+    reraise=True,
+)
 def _get_run(client: Any, run: str) -> Any:
     return client.get_run(run)
 
