@@ -85,7 +85,7 @@ class Place:
         url: The address.
         session: Sends the requests.
         request: A request without headers of its own.
-        settings: Proxies and authorities, as the environment has them.
+        settings: Proxies, as the environment has them.
     """
 
     url: str

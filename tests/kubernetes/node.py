@@ -15,8 +15,8 @@ from tests.kubernetes.seccomp import PROFILES
 
 _SOCKET = "/run/containerd/containerd.sock"
 _STATS_SECONDS = 6
-"""How often disk use is measured; the defaults are 60 s and 10 s, too long for builds of seconds. Each time containerd
-looks through the files of all containers that there were: at 2 s that took a fifth of the processors."""
+"""Seconds between two looks at what the disks hold; the defaults, 60 and 10, are too long for builds of seconds. Each
+time containerd looks through the files of all containers that there were: at 2 s that took a fifth of the processor."""
 
 SANDBOX_IMAGE = "localhost/tiny:test"
 

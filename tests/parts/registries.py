@@ -245,7 +245,7 @@ def _docker_registry(
         return response.status_code in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED)
 
     # Each REGISTRY_… variable would change the configuration, even REGISTRY_AUTH_FILE, which is meant for clients.
-    # Go would collect garbage after each 4 MiB, a third of all that the registry does.
+    # Go would collect garbage after each 4 MiB, a quarter of all that the registry does.
     env = {"PATH": os.defpath, "GOGC": "1000"}
     command = ["docker-registry", "serve", str(configuration)]
     with listening(command, answers=answers, log=log, output=access_log, env=env) as listener:
