@@ -24,6 +24,7 @@ from modelcar import pod
 from modelcar.oci import capabilities, credential_helpers, registries_conf, trust
 from modelcar.retries import pause_before
 from modelcar.steps.download import Downloaded
+from tests.parts.fsync import skip_fsync
 from tests.parts.go_programs import CACHE_VARIABLE, cache
 from tests.parts.hub import Hub as HubServer
 from tests.parts.model_registry import ModelRegistryServer, model_registry
@@ -89,6 +90,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--soak-report", default="", help="file to which how they ended is added")
     docs = parser.getgroup("docs", "pictures of the docs (make pictures)")
     docs.addoption("--pictures", default="", help="folder that takes those of a run on the test cluster")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Waits for no disk. Processes of pytest-xdist inherit that from the one that starts them."""
+    if not hasattr(config, "workerinput"):
+        skip_fsync()
 
 
 def pytest_collection_finish() -> None:
