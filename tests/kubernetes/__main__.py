@@ -15,6 +15,7 @@ from tests.kubernetes.kserve.controller import programs as kserve_programs
 from tests.kubernetes.kueue import program as kueue_program
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.machine import MachineError
+from tests.kubernetes.policy_controller import policy_controller_program
 from tests.kubernetes.programs.build import kubectl_program, programs
 from tests.parts.go_programs import BuildError
 from tests.parts.sigstore import sigstore_programs
@@ -37,6 +38,7 @@ def parts() -> None:
         pipelines_programs(),
         object_store_program(),
         *sigstore_programs(),
+        policy_controller_program(),
         environment(),
     )
     console.print(*built, sep="\n")

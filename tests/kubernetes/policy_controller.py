@@ -29,6 +29,11 @@ _FILES = ("100-", "300-", "400-", "500-", "501-", "config-")
 """Of its own configuration: all but what gives a pod of its rights, for here it is a process."""
 
 
+def policy_controller_program() -> Path:
+    """Builds it unless that was done before, and returns the program."""
+    return go_programs("policy-controller", _SOURCE) / "webhook"
+
+
 @contextmanager
 def policy_controller(cluster: LocalCluster, authority: Path) -> Iterator[None]:
     """Runs it on the control machine, with its own configuration.
@@ -37,7 +42,7 @@ def policy_controller(cluster: LocalCluster, authority: Path) -> Iterator[None]:
         cluster: The cluster.
         authority: The certificate authority of the registry that it asks.
     """
-    program = go_programs("policy-controller", _SOURCE) / "webhook"
+    program = policy_controller_program()
     address = cluster.network.services.rpartition(".")[0] + ".7"
     # As there is no kube-proxy: the service is an address of the machine that serves it.
     cluster.control.run("ip", "address", "add", f"{address}/32", "dev", "lo")
