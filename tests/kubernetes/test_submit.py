@@ -2,26 +2,31 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from kubernetes import client as kubernetes
 
 from tests.kubernetes.kfp.backend import PROJECT
-from tests.kubernetes.kfp.laptop import DONE, MODEL, Laptop
+from tests.kubernetes.kfp.laptop import MODEL, Laptop
 from tests.parts.command import modelcar
 
+NEW = "example/new"
 
-def test_a_run_is_followed_to_its_end_and_the_second_moves_nothing(laptop: Laptop) -> None:
-    first = laptop.run("submit", "--logs", "--json", name=DONE)
+
+def test_a_run_is_followed_to_its_end_and_the_second_moves_nothing(laptop: Laptop, model: Path) -> None:
+    # One that no other test has put on the claim.
+    laptop.servers.hub.publish(NEW, model)
+    first = laptop.run("submit", "--logs", "--json", "--model", NEW, name="new")
     assert first.returncode == 0, first.stderr
     # What goes to stdout is for programs, and logs with it.
     assert len(first.stdout.splitlines()) == 1
-    assert f"[Download] {MODEL} at commit" in first.stderr
+    assert f"[Download] {NEW} at commit" in first.stderr
     assert "[Build and push] build: " in first.stderr
-    assert f"[Report] # {MODEL} is there" in first.stderr
+    assert f"[Report] # {NEW} is there" in first.stderr
     told = json.loads(first.stdout)
     assert told["state"] == "SUCCEEDED"
-    assert told["image"].startswith(f"{laptop.servers.target.host}/{DONE}/model@sha256:")
+    assert told["image"].startswith(f"{laptop.servers.target.host}/new/model@sha256:")
     states = {step["title"]: step["state"] for step in told["steps"]}
     assert list(states) == ["Preflight", "Download", "Build and push", "Mirror", "Register", "Serve", "Report"]
     assert [title for title, state in states.items() if state != "done"] == ["Serve"]
@@ -29,7 +34,7 @@ def test_a_run_is_followed_to_its_end_and_the_second_moves_nothing(laptop: Lapto
     assert {step["title"]: step["note"] for step in told["steps"]}["Download"] == "6.1 MB"
     assert re.search(r"^\d\d:\d\d:\d\d Download: running .*on (small|large)$", first.stderr, re.MULTILINE)
 
-    second = laptop.run("submit", name=DONE)
+    second = laptop.run("submit", "--model", NEW, name="new")
     assert second.returncode == 0, second.stderr
     assert "uploaded" not in second.stdout
     assert "all of it was there already" in second.stdout

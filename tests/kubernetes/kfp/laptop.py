@@ -26,11 +26,12 @@ class Laptop:
     def words(self, command: str, *more: str, name: str = "") -> list[str]:
         """A command to this backend; with a name, of a model and a target of that name."""
         own = [more[0]] if command == "schedule" else []
-        words = [command, *own, "--server", self.backend.url, *more[len(own) :]]
+        words = [command, *own, "--server", self.backend.url]
         if name:
             words += ["--for", self.backend.compiled_for, "--image", self.backend.cluster.image]
             words += ["--model", MODEL, "--target", f"{self.servers.target.host}/{name}/model:1"]
-        return words
+        # They come last, as of an option that is there twice the last counts.
+        return [*words, *more[len(own) :]]
 
     def run(self, command: str, *more: str, name: str = "") -> Done:
         """Runs it."""
