@@ -20,13 +20,15 @@ SHARDS, SHARD_BYTES = 4, 110_000_000
 
 NODE_BYTES_ALLOWED = 16 << 20
 
-# With vfs, as the request's last attempt had it. It changes nothing: the storage is the container's own.
+# With vfs, as the request's last attempt had it. It changes nothing: the storage is the container's own. What it holds
+# stays until the container ends; a large model's build takes minutes, in which the kubelet looks, and this one waits.
 PLAIN_BUILD = """
 set -e
 cd {directory}
 printf 'FROM scratch\\nCOPY *.safetensors /models/\\n' > /tmp/Containerfile
 buildah --storage-driver vfs bud --isolation chroot --format oci -f /tmp/Containerfile -t {image} .
 buildah --storage-driver vfs push --authfile /var/run/secrets/modelcar/registry/.dockerconfigjson {image}
+sleep 600
 """
 
 
