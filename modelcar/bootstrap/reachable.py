@@ -45,7 +45,7 @@ class Program:
         Args:
             code: What imports the package's modules; imports within functions count.
         """
-        self._follow(None, _mentions(ast.parse(code)))
+        self._follow(None, _mentions(ast.parse(code), code))
         while self._open:
             module, name = self._open.pop()
             for definition in self._modules[module].definitions.get(name, ()):
@@ -97,9 +97,8 @@ class Program:
         if name in self._modules:
             return True
         package, *parts = name.split(".")
-        place = self._root.joinpath(*parts)
-        file = next((each for each in (place / "__init__.py", place.with_suffix(".py")) if each.is_file()), None)
-        if package != self._package or file is None:
+        file = _file(self._root, *parts) if package == self._package else None
+        if file is None:
             return False
         module = self._modules[name] = _module(name, file)
         self._needed[name] = set()
@@ -131,14 +130,17 @@ class _Module:
     def __init__(self, name: str, file: Path) -> None:
         self.name = name
         self.file = file
-        self._source = file.read_text()
-        self._tree = ast.parse(self._source)
+        source = file.read_text()
+        self._source_lines = source.splitlines()
+        self._tree = ast.parse(source)
         self._mentions: dict[ast.stmt, _Mentions] = {}
 
     def mentions(self, statement: ast.stmt) -> _Mentions:
         """Returns what one of its statements mentions."""
         if statement not in self._mentions:
-            self._mentions[statement] = _mentions(statement)
+            first, last = _lines(statement)
+            text = "\n".join(self._source_lines[first:last])
+            self._mentions[statement] = _mentions(statement, text)
         return self._mentions[statement]
 
     @cached_property
@@ -157,7 +159,7 @@ class _Module:
 
     def reduced(self, needed: set[str]) -> str:
         """Returns the source without the definitions that are not needed; what is left stays on its line."""
-        lines = self._source.splitlines()
+        lines = [*self._source_lines]
         for statement in self._tree.body:
             names = _bound(statement)
             if (names and not needed & set(names)) or _is_for_types(statement):
@@ -166,10 +168,15 @@ class _Module:
                 left = _import_of(statement, needed)
             else:
                 continue
-            first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
-            last = statement.end_lineno or statement.lineno
-            lines[first - 1 : last] = [left] + [""] * (last - first)
+            first, last = _lines(statement)
+            lines[first:last] = [left] + [""] * (last - first - 1)
         return "\n".join(lines) + "\n"
+
+
+@cache
+def _file(root: Path, *parts: str) -> Path | None:
+    place = root.joinpath(*parts)
+    return next((each for each in (place / "__init__.py", place.with_suffix(".py")) if each.is_file()), None)
 
 
 @cache
@@ -177,8 +184,8 @@ def _module(name: str, file: Path) -> _Module:
     return _Module(name, file)
 
 
-def _mentions(statement: ast.stmt | ast.Module) -> _Mentions:
-    names = set(_free_names(symtable.symtable(ast.unparse(statement), "", "exec")))
+def _mentions(statement: ast.stmt | ast.Module, text: str) -> _Mentions:
+    names = set(_free_names(symtable.symtable(text, "", "exec")))
     bare: set[str] = set()
     attributes: dict[str, set[str]] = {}
     imports: list[_Import] = []
@@ -219,6 +226,12 @@ def _bound(statement: ast.stmt) -> list[str]:
     targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
     stored = (node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
     return [node.id for node in stored if isinstance(node.ctx, ast.Store)]
+
+
+def _lines(statement: ast.stmt) -> tuple[int, int]:
+    """Returns where a top-level statement begins, with its decorators, and where it has ended."""
+    first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
+    return first - 1, statement.end_lineno or statement.lineno
 
 
 def _import_of(statement: _Import, needed: set[str]) -> str:

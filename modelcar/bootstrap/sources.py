@@ -15,6 +15,8 @@ from modelcar.bootstrap.reachable import Program
 
 ROOT = Path(modelcar.__file__).parent
 _LEFT_OUT = ("cli", "components", "pipelines", "__pycache__")
+_STATEMENTS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Parts of a statement that hold statements."""
 
 
 def needed(code: str) -> dict[Path, str]:
@@ -49,8 +51,12 @@ def stripped(source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _texts(tree: ast.Module) -> Iterator[ast.Expr]:
+def _texts(node: ast.AST) -> Iterator[ast.Expr]:
     """Yields the statements that are nothing but a string: docstrings of modules, classes, functions and attributes."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield node
+    for part in _STATEMENTS:
+        for each in getattr(node, part, ()):
+            match each:
+                case ast.Expr(ast.Constant(str())):
+                    yield each
+                case _:
+                    yield from _texts(each)
