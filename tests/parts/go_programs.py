@@ -60,7 +60,7 @@ def go_programs(
     go, version = _go(source)
     flags = ("-trimpath", f"-ldflags={link}", *flags)
     folder = cache_folder(name, _key(source, version, (*flags, "cgo") if cgo else flags, prepare))
-    return built_once(folder, lambda: _build(go, name, source, flags, prepare, folder, cgo))
+    return filled_once(folder, lambda programs: _build(go, name, source, flags, prepare, programs, cgo))
 
 
 def cached_programs(name: str, source: Path, *, link: str = "-s -w") -> Path | None:
@@ -97,6 +97,24 @@ def built_once(folder: Path, build: Callable[[], None]) -> Path:
             if not folder.exists():
                 build()
     return folder
+
+
+def filled_once(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """Has a folder of the cache filled unless it is there, by one process at a time, and returns it.
+
+    Args:
+        folder: The folder.
+        fill: Fills the folder that it is given, which becomes this one when it is whole; what it makes beside it goes.
+    """
+
+    def build() -> None:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
+            new = Path(temporary, folder.name)
+            new.mkdir()
+            fill(new)
+            new.rename(folder)
+
+    return built_once(folder, build)
 
 
 def cache() -> Path:
@@ -143,19 +161,18 @@ def _key(source: Path, version: str, flags: Sequence[str], prepare: Prepare | No
 
 
 def _build(
-    go: str, name: str, source: Path, flags: Sequence[str], prepare: Prepare | None, folder: Path, cgo: bool
+    go: str, name: str, source: Path, flags: Sequence[str], prepare: Prepare | None, programs: Path, cgo: bool
 ) -> None:
     print(f"building {name}, once", flush=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
-        build = Path(temporary)
-        for file in _files(source):
-            shutil.copy(file, build)
-        if prepare:
-            prepare(build, lambda *arguments: _run(go, *arguments, cwd=build))
-        packages = "tool" if _TOOL.search((build / "go.mod").read_text()) else "."
-        switch = ("env", "CGO_ENABLED=1") if cgo else ()
-        _run(*switch, "nice", go, "build", *flags, "-o", "programs/", packages, cwd=build)
-        (build / "programs").replace(folder)
+    build = programs.with_name("module")
+    build.mkdir()
+    for file in _files(source):
+        shutil.copy(file, build)
+    if prepare:
+        prepare(build, lambda *arguments: _run(go, *arguments, cwd=build))
+    packages = "tool" if _TOOL.search((build / "go.mod").read_text()) else "."
+    switch = ("env", "CGO_ENABLED=1") if cgo else ()
+    _run(*switch, "nice", go, "build", *flags, "-o", f"{programs}/", packages, cwd=build)
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:

@@ -3,12 +3,11 @@
 import hashlib
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import kfp
 
-from tests.parts.go_programs import built_once, cache_folder
+from tests.parts.go_programs import cache_folder, filled_once
 
 _COMPONENTS = Path(__file__).parents[2] / "components"
 
@@ -24,10 +23,8 @@ def step_wheels() -> Path:
     lines = sorted({*pinned, f"kfp=={kfp.__version__}"})
     folder = cache_folder("wheels", hashlib.sha256("\n".join([sys.version, *lines]).encode()).hexdigest()[:16])
 
-    def fetch() -> None:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
-            wheel = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps")
-            subprocess.run([*wheel, "--wheel-dir", f"{temporary}/wheels", *lines], check=True)
-            (Path(temporary) / "wheels").rename(folder)
+    def fetch(wheels: Path) -> None:
+        wheel = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps")
+        subprocess.run([*wheel, "--wheel-dir", wheels, *lines], check=True)
 
-    return built_once(folder, fetch)
+    return filled_once(folder, fetch)

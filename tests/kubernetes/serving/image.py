@@ -1,12 +1,11 @@
 """The server's image: Python of this machine, and mistral.rs from its wheel, which no other environment holds."""
 
 import sys
-import tempfile
 from pathlib import Path
 
 from tests.kubernetes.file_layer import FileLayer
 from tests.kubernetes.image import SITE, Image, add_libraries, python_layers, write_images
-from tests.parts.go_programs import built_once, cache_folder
+from tests.parts.go_programs import cache_folder, filled_once
 from tests.parts.virtual_environment import install, requirements_key
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -32,9 +31,7 @@ def _packages() -> Path:
     """A folder with the server's packages, installed once into the user's cache."""
     folder = cache_folder("server", requirements_key(REQUIREMENTS))
 
-    def fetch() -> None:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
-            install(sys.executable, "--target", f"{temporary}/packages", "--requirement", REQUIREMENTS)
-            (Path(temporary) / "packages").rename(folder)
+    def fetch(packages: Path) -> None:
+        install(sys.executable, "--target", packages, "--requirement", REQUIREMENTS)
 
-    return built_once(folder, fetch)
+    return filled_once(folder, fetch)
