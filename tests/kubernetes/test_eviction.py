@@ -15,8 +15,8 @@ from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry
 
 MODEL = "example/large-llama"
-SHARDS, SHARD_BYTES = 8, 55_000_000
-"""A plain build keeps four and a half times as much: more than the small node may use, and less than it has."""
+SHARDS, SHARD_BYTES = 16, 11_500_000
+"""A plain build keeps eight and a half times as much: more than the small node may use, and less than it has."""
 
 NODE_BYTES_ALLOWED = 16 << 20
 

@@ -1,6 +1,7 @@
 """Runs Sigstore's servers, as a cluster that has its own does, and an issuer of service account tokens."""
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from tests.parts.go_programs import go_programs
+from tests.parts.go_programs import cache, go_programs
 from tests.parts.process import running, wait_until
 from tests.parts.sigstore.issuer import ACCOUNT, Issuer
 
@@ -203,6 +204,9 @@ def _timestamps(stack: ExitStack, folder: Path) -> str:
     port = _free_port()
     options = {"host": "127.0.0.1", "port": port, "timestamp-signer": "memory"}
     command = [_program("timestamp-server"), "serve", *_options(options), "--disable-ntp-monitoring"]
+    # Its metrics are at port 2112, whatever it is told (pkg/server/prometheus.go): one runs at a time.
+    alone = stack.enter_context((cache() / "timestamp-server.lock").open("w"))
+    fcntl.flock(alone, fcntl.LOCK_EX)
     _start(stack, folder, "timestamps", command, port)
     return f"http://127.0.0.1:{port}/api/v1/timestamp"
 
