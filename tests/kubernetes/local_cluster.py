@@ -165,7 +165,7 @@ class LocalCluster:
         return self._file_systems.seen_from_host(volume)
 
     def wait_for_nodes(self) -> None:
-        """Returns when all nodes are ready.
+        """Returns when all nodes are ready, and none is short of disk.
 
         Raises:
             MachineError: They are not, after a long while.
@@ -185,6 +185,8 @@ class LocalCluster:
 
     def bring_images_back(self) -> None:
         """Puts the images into nodes that lost them, so that a test does not depend on those before it."""
+        # As long as a node is short of disk, its kubelet removes them again.
+        self.wait_for_nodes()
         if any(node.lacks(IMAGE, TINY_IMAGE) for node in self.nodes.values()):
             self.load_images()
 
@@ -228,7 +230,8 @@ class LocalCluster:
 
 
 def _is_ready(node: Any) -> bool:
-    return any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions or ())
+    states = {condition.type: condition.status for condition in node.status.conditions or ()}
+    return states.get("Ready") == "True" and states.get("DiskPressure") != "True"
 
 
 def _volume(name: str, size: int, place: Path, namespace: str, claim: str) -> Any:
