@@ -10,6 +10,7 @@ from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.pods import CLAIM_PATH, pod
 from tests.kubernetes.scripts import BUILD, DOWNLOAD
 from tests.kubernetes.stats import watching_disk
+from tests.kubernetes.waiting import until
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama
 from tests.parts.registries import BasicAuthRegistry
@@ -19,13 +20,17 @@ SHARDS, SHARD_BYTES = 16, 11_500_000
 """A plain build keeps eight and a half times as much: more than the small node may use, and less than it has."""
 
 NODE_BYTES_ALLOWED = 16 << 20
+COUNTED_BYTES = 1 << 20
+"""The kubelet tells what a pod used only if it has counted it before it evicts it, so the build begins after that."""
 
 # With vfs, as the request's last attempt had it: each layer holds all that is below it once more, and stays until the
-# container ends. A large model's build takes minutes, in which the kubelet looks. This one waits for that.
+# container ends. A large model's build takes minutes, in which the kubelet looks. This one waits for it, twice.
 PLAIN_BUILD = """
 set -e
 cd {directory}
 (echo FROM scratch; for file in *.safetensors; do echo COPY $file /models/; done) > /tmp/Containerfile
+head -c {counted} /dev/zero > /tmp/counted
+until [ -e {claim}/counted ]; do sleep 0.2; done
 buildah --storage-driver vfs bud --layers --isolation chroot --format oci -f /tmp/Containerfile -t {image} .
 buildah --storage-driver vfs push --authfile /var/run/secrets/modelcar/registry/.dockerconfigjson {image}
 sleep 600
@@ -50,7 +55,8 @@ def downloaded(
 def test_a_plain_build_is_evicted_from_the_small_node(
     downloaded: str, namespace: Namespace, local_cluster: LocalCluster, pod_registry: BasicAuthRegistry
 ) -> None:
-    script = PLAIN_BUILD.format(directory=downloaded, image=f"{pod_registry.host}/team/plain:1")
+    image = f"{pod_registry.host}/team/plain:1"
+    script = PLAIN_BUILD.format(directory=downloaded, image=image, counted=COUNTED_BYTES, claim=CLAIM_PATH)
     manifest = pod(
         "plain",
         ["sh", "-c", script],
@@ -64,6 +70,8 @@ def test_a_plain_build_is_evicted_from_the_small_node(
     namespace.create(manifest)
 
     with watching_disk(local_cluster.api, "small", namespace.name, "plain") as peak:
+        until(lambda: peak.used_bytes >= COUNTED_BYTES, lambda: namespace.told("plain"))
+        (local_cluster.look_into(f"{namespace.name}-models") / "counted").touch()
         status = namespace.finished("plain").status
 
     assert status.phase == "Failed", namespace.told("plain")
