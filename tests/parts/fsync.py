@@ -12,7 +12,7 @@ def skip_fsync() -> None:
     """Has the kernel answer fsync at once, for this process and all that it starts from now on.
 
     Registries, databases and etcd wait for the disk at each small write, which also takes a tenth of the processors.
-    The kernel allows it to root alone, as it would otherwise take the rights from newuidmap, which buildah needs; for
+    Root alone may do that and still start programs with more rights, such as the newuidmap that buildah needs. For
     others, and where there is no libseccomp, nothing changes.
     """
     try:
