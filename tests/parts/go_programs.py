@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 Prepare = Callable[[Path, Callable[..., str]], None]
@@ -92,11 +93,18 @@ def built_once(folder: Path, build: Callable[[], None]) -> Path:
     """
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(folder.with_name(f"{folder.name}.lock")):
             if not folder.exists():
                 build()
     return folder
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Holds a file's lock, which one process has at a time, and which ends with it."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def filled_once(folder: Path, fill: Callable[[Path], None]) -> Path:

@@ -1,7 +1,6 @@
 """Runs Sigstore's servers, as a cluster that has its own does, and an issuer of service account tokens."""
 
 import base64
-import fcntl
 import hashlib
 import json
 import os
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from tests.parts.go_programs import cache, go_programs
+from tests.parts.go_programs import cache, go_programs, locked
 from tests.parts.process import running, wait_until
 from tests.parts.sigstore.issuer import ACCOUNT, Issuer
 
@@ -205,8 +204,7 @@ def _timestamps(stack: ExitStack, folder: Path) -> str:
     options = {"host": "127.0.0.1", "port": port, "timestamp-signer": "memory"}
     command = [_program("timestamp-server"), "serve", *_options(options), "--disable-ntp-monitoring"]
     # Its metrics are at port 2112, whatever it is told (pkg/server/prometheus.go): one runs at a time.
-    alone = stack.enter_context((cache() / "timestamp-server.lock").open("w"))
-    fcntl.flock(alone, fcntl.LOCK_EX)
+    stack.enter_context(locked(cache() / "timestamp-server.lock"))
     _start(stack, folder, "timestamps", command, port)
     return f"http://127.0.0.1:{port}/api/v1/timestamp"
 
