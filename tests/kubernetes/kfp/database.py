@@ -37,11 +37,15 @@ def start(machine: Machine, folder: Path) -> None:
     Raises:
         MachineError: It did not start; with its log.
     """
-    data = folder / "data"
+    data, temporary = folder / "data", folder / "temporary"
+    places = (f"--datadir={data}", f"--tmpdir={temporary}")
+    # A starting server removes what others have left in its folder of temporary tables, and what a running one has in
+    # use there: where two clusters share /tmp, the one that is there already dies of it.
+    temporary.mkdir(parents=True, exist_ok=True)
     if not (data / "mysql").exists():
-        data.mkdir(parents=True, exist_ok=True)
-        machine.run("mariadb-install-db", "--no-defaults", f"--datadir={data}", *_INSTALL)
-    machine.start("mariadb", ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={_SOCKET}", *_SETTINGS])
+        data.mkdir(exist_ok=True)
+        machine.run("mariadb-install-db", "--no-defaults", *places, *_INSTALL)
+    machine.start("mariadb", ["mariadbd", "--no-defaults", *places, f"--socket={_SOCKET}", *_SETTINGS])
     deadline = time.monotonic() + START_SECONDS
     while not (machine.root / _SOCKET.relative_to("/")).exists():
         if time.monotonic() > deadline or not machine.is_running("mariadb"):
