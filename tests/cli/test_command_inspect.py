@@ -42,7 +42,7 @@ def test_an_image_says_what_it_holds(image: str, hub: Hub) -> None:
 
 
 def test_a_hub_that_is_ahead_or_silent_is_told(
-    image: str, hub: Hub, tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch
+    image: str, hub: Hub, tmp_path: Path, closed_port: int, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = hub.publish(MODEL, tiny_llama(tmp_path / "changed", seed=1))
     assert f"main is at {newer}" in modelcar("inspect", image).stdout

@@ -12,12 +12,15 @@ import pytest
 from modelcar import pod
 from modelcar.cli import folders
 from modelcar.oci.credentials import auth_files
+from tests.parts.hub import Hub
+from tests.parts.registries import Registry
 
 ROOT = Path(__file__).parents[2]
+TARGET = "{registry}/x/y:1"
 COMMANDS = [
-    ["plan", "--model", "a/b", "--target", "127.0.0.1:1/x/y:1"],
-    ["run", "--model", "a/b", "--target", "127.0.0.1:1/x/y:1"],
-    ["verify", "127.0.0.1:1/x/y:1"],
+    ["plan", "--model", "a/b", "--target", TARGET],
+    ["run", "--model", "a/b", "--target", TARGET],
+    ["verify", TARGET],
     ["status"],
     ["presets"],
 ]
@@ -36,13 +39,17 @@ def closed_home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_a_home_that_is_somebody_elses_is_passed_over(command: list[str], closed_home: Path, tmp_path: Path) -> None:
+def test_a_home_that_is_somebody_elses_is_passed_over(
+    command: list[str], closed_home: Path, tmp_path: Path, hub: Hub, plain_registry: Registry
+) -> None:
+    # Both answer, with nothing: what does not is asked again, for some time.
+    command = [word.format(registry=plain_registry.host) for word in command]
     rights = "-dac_override,-dac_read_search"
     without = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", "--"] if os.geteuid() == 0 else []
     env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "KUBE", "HF_"))}
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    env |= {"HOME": str(closed_home), "HF_ENDPOINT": "http://127.0.0.1:1", "PYTHONPATH": str(ROOT)}
+    env |= {"HOME": str(closed_home), "HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT)}
     env["TMPDIR"] = str(temporary)
 
     done = subprocess.run(

@@ -103,7 +103,7 @@ def test_a_hub_that_describes_what_cannot_be_is_named(hub: Hub, tmp_path: Path, 
     assert not (tmp_path / "claim").exists()
 
 
-def test_a_body_without_end_does_not_fill_the_claim(hub: Hub, tmp_path: Path) -> None:
+def test_a_body_without_end_does_not_fill_the_claim(hub: Hub, waits: list[float]) -> None:
     hub.publish(REPO, {"config.json": "{}", "weights.data": bytes(3_000_000)})
     file = next(file for file in HubClient().snapshot(REPO).files if file.size > 100)
     lied = file.model_copy(update={"size": 1000})

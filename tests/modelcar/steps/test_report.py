@@ -25,6 +25,7 @@ from modelcar.steps.report import report
 from modelcar.steps.report.disk_chart import curves, peak
 from modelcar.steps.report.page import EndedRun, Found, write
 from tests.parts.html_tags import Tags
+from tests.parts.registries import Registry
 from tests.parts.run_states import run_state
 
 IMAGE = "quay.io/team/granite@sha256:" + "a" * 64
@@ -410,24 +411,24 @@ def ended(request: pytest.FixtureRequest) -> str:
 
 
 @dsl.component(base_image="python:3.11")
-def _work(ends: str):  # type: ignore[no-untyped-def]
+def _work(ends: str, image: str):  # type: ignore[no-untyped-def]
     from modelcar.errors import ModelcarError
     from modelcar.records.step_record import recorded
     from modelcar.records.termination_message import exit_with_one_line
 
     with recorded("build") as record, exit_with_one_line():
-        record.image = "quay.io/team/granite@sha256:" + "a" * 64
+        record.image = image
         if ends == "badly":
             raise ModelcarError("the builder broke", "Mend it")
 
 
 @dsl.pipeline(name="ends")
-def _pipeline(ends: str):  # type: ignore[no-untyped-def]
+def _pipeline(ends: str, image: str = ""):  # type: ignore[no-untyped-def]
     reported = report_step(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, model="team/granite", target="quay.io/team/granite:1"
     )
     with dsl.ExitHandler(reported), dsl.If(ends != "never"):
-        _work(ends=ends)
+        _work(ends=ends, image=image)
 
 
 @pytest.fixture
@@ -441,12 +442,14 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "root"
 
 
-def test_exit_handler_reports_on_a_local_run(ended: str, artifacts: Path) -> None:
+def test_exit_handler_reports_on_a_local_run(ended: str, artifacts: Path, plain_registry: Registry) -> None:
+    # The report asks the registry at once how the model is served: one that is there answers, with no such image.
+    image = f"{plain_registry.host}/team/granite@sha256:{'a' * 64}"
     if ended == "well":
-        _pipeline(ends=ended)
+        _pipeline(ends=ended, image=image)
     else:
         with pytest.raises(RuntimeError):
-            _pipeline(ends=ended)
+            _pipeline(ends=ended, image=image)
 
     (markdown,) = artifacts.glob("*/report/report")
     (page,) = artifacts.glob("*/report/report_page")

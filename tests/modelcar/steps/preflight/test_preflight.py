@@ -330,7 +330,7 @@ def test_target_is_needed_outside_of_a_pod(published: Hub) -> None:
     assert refusal.what == "no target image was named"
 
 
-def test_target_is_needed_where_openshifts_registry_is_not(published: Hub) -> None:
+def test_target_is_needed_where_openshifts_registry_is_not(published: Hub, waits: list[float]) -> None:
     pod.SERVICE_ACCOUNT.mkdir(parents=True)
     (pod.SERVICE_ACCOUNT / "namespace").write_text("team")
 
