@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import venv
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from typing import Any
 import hypothesis
 import pytest
 from huggingface_hub import constants
-from kfp.dsl import pipeline_task
 
 from modelcar import pod
 from modelcar.oci import capabilities, credential_helpers, registries_conf, trust
@@ -54,10 +52,6 @@ REMOVED = (
 
 EXAMPLES, EXAMPLES_OF_A_SOAK = 25, 2000
 """Inputs that a property is held against."""
-
-# kfp asks for its caller's name with inspect.stack(), which looks for the source of all callers in all modules: some
-# 50 ms here for each resource of each step, half of what the tests of pipelines take.
-pipeline_task.inspect = SimpleNamespace(stack=lambda: [(), ("", "", 0, sys._getframe(2).f_code.co_name)])
 
 # A suite that was started in the background inherits that Ctrl-C is ignored, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,12 +3,10 @@
 from collections import namedtuple
 from typing import List, NamedTuple
 
-from kfp import dsl
-
-from modelcar.pipelines.wiring import stream_and_deliver
+from modelcar.pipelines.wiring import pipeline, stream_and_deliver
 
 
-@dsl.pipeline(name="claim-to-registry", display_name="Model on a claim to registry")
+@pipeline(name="claim-to-registry", display_name="Model on a claim to registry")
 def claim_to_registry(
     model: str = "pvc://modelcar/my-model",
     source_claim: str = "modelcar",

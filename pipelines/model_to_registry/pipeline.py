@@ -11,10 +11,10 @@ from modelcar.components.download import download
 from modelcar.components.preflight import preflight
 from modelcar.components.report import report
 from modelcar.pipelines import configure
-from modelcar.pipelines.wiring import deliver, task_of
+from modelcar.pipelines.wiring import deliver, pipeline, task_of
 
 
-@dsl.pipeline(name="model-to-registry", display_name="Model to registry")
+@pipeline(name="model-to-registry", display_name="Model to registry")
 def model_to_registry(
     model: str = "ibm-granite/granite-3.3-2b-instruct",
     target: str = "",

@@ -3,12 +3,10 @@
 from collections import namedtuple
 from typing import List, NamedTuple
 
-from kfp import dsl
-
-from modelcar.pipelines.wiring import stream_and_deliver
+from modelcar.pipelines.wiring import pipeline, stream_and_deliver
 
 
-@dsl.pipeline(name="model-to-registry-streaming", display_name="Model to registry, streaming")
+@pipeline(name="model-to-registry-streaming", display_name="Model to registry, streaming")
 def model_to_registry_streaming(
     model: str = "ibm-granite/granite-3.3-2b-instruct",
     target: str = "",

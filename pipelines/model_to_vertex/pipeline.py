@@ -9,7 +9,7 @@ from modelcar.components.preflight_on_vertex import preflight_on_vertex
 from modelcar.components.prepare_upload import prepare_upload
 from modelcar.components.report_on_vertex import report_on_vertex
 from modelcar.components.stream_on_vertex import stream_on_vertex
-from modelcar.pipelines.wiring import self_contained_task_of
+from modelcar.pipelines.wiring import pipeline, self_contained_task_of
 
 SERVING_IMAGE = "us-docker.pkg.dev/vertex-ai/vertex-vision-model-garden-dockers/pytorch-vllm-serve:20260320_0916_RC01"
 """vLLM as Vertex AI's Model Garden serves it. Unlike vLLM's own image it answers Vertex AI's `predict` requests, and it
@@ -37,7 +37,7 @@ def _never_cached(task: dsl.PipelineTask, retries: int = 0) -> None:
         task.set_retry(num_retries=retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
 
 
-@dsl.pipeline(name="model-to-vertex", display_name="Model to Vertex AI")
+@pipeline(name="model-to-vertex", display_name="Model to Vertex AI")
 def model_to_vertex(
     model: str = "ibm-granite/granite-3.3-2b-instruct",
     target: str = "",
