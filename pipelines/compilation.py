@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from importlib import import_module
@@ -11,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:
+    # A PyYAML that was built without libyaml reads the same, in ten times the time.
+    from yaml import SafeLoader  # type: ignore[assignment]
 
 from modelcar.cluster.queue import QUEUE
 from modelcar.errors import BuildError
@@ -33,6 +40,9 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS label, RFC 1123."""
 
 _DEFAULT = re.compile(r"(?<= dict \[Default: )\{.+\}(?=\]$)", re.MULTILINE)
+
+_Change = Callable[[Sequence[dict[str, Any]]], None]
+"""A change of a compiled pipeline's documents, in place."""
 
 
 class Backend(StrEnum):
@@ -129,33 +139,43 @@ def compile_pipeline(
     """
     from kfp.compiler import Compiler
 
+    changes: list[_Change] = []
     if backend is Backend.WITHOUT_TASK_CONFIG:
-        Compiler().compile(_without_task_config(pipeline), str(file))
-        _change(file, lambda document, *_: _forget_task_config(document))
-    else:
-        Compiler().compile(pipeline, str(file))
+        pipeline = _without_task_config(pipeline)
+        changes.append(_forget_task_config)
     if delivery != EMBEDDED:
-        _change(file, lambda document, *_: _deliver(document, delivery))
+        changes.append(lambda documents: _deliver(documents[0], delivery))
     if queue:
-        _change(file, lambda *documents: _wait_in_queue(documents, queue))
+        changes.append(lambda documents: _wait_in_queue(documents, queue))
     if in_cluster:
-        _change(file, lambda document, *_: share_code(document))
-    _put_defaults_in_order(file)
+        changes.append(lambda documents: share_code(documents[0]))
+    # Apart: what cannot be finished takes the place of no file that is.
+    with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as apart:
+        unfinished = Path(apart, file.name)
+        Compiler().compile(pipeline, str(unfinished))
+        if changes:
+            _change(unfinished, changes)
+        _put_defaults_in_order(unfinished)
+        file.write_text(unfinished.read_text())
     return file
 
 
-def _without_task_config(pipeline: Any) -> Any:
-    from kfp import dsl
+def documents_in(file: Path) -> list[dict[str, Any]]:
+    """Returns the YAML documents of a compiled pipeline: the pipeline, and what it says of Kubernetes."""
+    return list(yaml.load_all(file.read_text(), SafeLoader))
 
+
+def _without_task_config(pipeline: Any) -> Any:
     from modelcar.pipelines.configure import without_task_config
+    from modelcar.pipelines.wiring import pipeline as made_of
 
     with without_task_config():
         named = pipeline.pipeline_spec.pipeline_info
-        return dsl.pipeline(name=named.name, display_name=named.display_name)(pipeline.pipeline_func)
+        return made_of(named.name, named.display_name)(pipeline.pipeline_func)
 
 
-def _forget_task_config(document: dict[str, Any]) -> None:
-    for component in document["components"].values():
+def _forget_task_config(documents: Sequence[dict[str, Any]]) -> None:
+    for component in documents[0]["components"].values():
         component.pop("taskConfigPassthroughs", None)
         parameters = component.get("inputDefinitions", {}).get("parameters", {})
         for name in [name for name, kind in parameters.items() if kind["parameterType"] == "TASK_CONFIG"]:
@@ -183,11 +203,12 @@ def _wait_in_queue(documents: Sequence[dict[str, Any]], queue: str) -> None:
             metadata.setdefault("labels", {})[QUEUE] = queue
 
 
-def _change(file: Path, change: Callable[..., None]) -> None:
-    text = file.read_text()
-    header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
-    change(*documents)
+def _change(file: Path, changes: Sequence[_Change]) -> None:
+    header = "".join(line for line in file.read_text().splitlines(keepends=True) if line.startswith("#"))
+    documents = documents_in(file)
+    for change in changes:
+        change(documents)
+    # Not libyaml's writer: it breaks lines elsewhere, and not everybody has it.
     file.write_text(header + yaml.safe_dump_all(documents, sort_keys=True))
 
 

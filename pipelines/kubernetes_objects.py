@@ -13,7 +13,7 @@ import yaml
 
 import modelcar
 from modelcar.errors import BuildError
-from modelcar.pipelines.compilation import ON_KUBERNETES, Backend, compile_one
+from modelcar.pipelines.compilation import ON_KUBERNETES, Backend, compile_one, documents_in
 from modelcar.pipelines.delivery import EMBEDDED, Delivery
 
 API_VERSION = "pipelines.kubeflow.org/v2beta1"
@@ -99,7 +99,7 @@ def objects(name: str, version: str, documents: list[dict[str, Any]]) -> list[di
 
 
 def _write(compiled: Path, folder: Path) -> Path:
-    written = objects(compiled.stem, version_name(compiled), list(yaml.safe_load_all(compiled.read_text())))
+    written = objects(compiled.stem, version_name(compiled), documents_in(compiled))
     file = folder / compiled.name
     file.write_text(yaml.safe_dump_all(written, sort_keys=False, allow_unicode=True, width=1000))
     return file

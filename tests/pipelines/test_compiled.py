@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from google.protobuf import json_format
 from kfp.compiler import Compiler
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
@@ -19,7 +18,7 @@ from modelcar import pod
 from modelcar.bootstrap.command import BOOTSTRAP
 from modelcar.components.download import download
 from modelcar.errors import BuildError
-from modelcar.pipelines.compilation import Backend, compile_all
+from modelcar.pipelines.compilation import Backend, compile_all, documents_in
 from modelcar.pipelines.delivery import Delivery
 from tests.parts.run_workflow import run_workflow
 from tests.parts.wheels import step_wheels
@@ -50,7 +49,7 @@ the step's node, of its executor's and of each attempt's, escaped. Measured on K
 
 
 def read(name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text()))
+    return documents_in(COMPILED / f"{name}.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +203,7 @@ def test_what_is_set_on_the_build_task_goes_to_its_job_alone(pipeline: PipelineS
 
 def test_a_backend_without_task_config_gets_the_same_as_parameters(tmp_path: Path) -> None:
     file = compile_all(tmp_path, backend=Backend.WITHOUT_TASK_CONFIG)[0]
-    documents = list(yaml.safe_load_all(file.read_text()))
+    documents = documents_in(file)
     assert "TASK_CONFIG" not in file.read_text()
     assert "taskConfigPassthroughs" not in file.read_text()
     pipeline = json_format.ParseDict(documents[0], PipelineSpec())
@@ -385,7 +384,7 @@ def test_a_compiled_step_runs_in_a_python_that_has_nothing_installed(
 
 def test_an_image_of_ones_own_takes_the_place_of_the_packages(tmp_path: Path) -> None:
     file = compile_all(tmp_path, Delivery(image="registry.example/modelcar:1"))[0]
-    executors = next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"]
+    executors = documents_in(file)[0]["deploymentSpec"]["executors"]
     assert set(executors) == {f"exec-{step}" for step in STEPS}
     for executor in executors.values():
         assert executor["container"]["image"] == "registry.example/modelcar:1"
@@ -395,7 +394,7 @@ def test_an_image_of_ones_own_takes_the_place_of_the_packages(tmp_path: Path) ->
 
 def test_the_step_of_another_project_keeps_its_image(tmp_path: Path) -> None:
     file = compile_all(tmp_path, Delivery(image="registry.example/modelcar:1"))[-1]
-    executors = next(yaml.safe_load_all(file.read_text()))["deploymentSpec"]["executors"]
+    executors = documents_in(file)[0]["deploymentSpec"]["executors"]
     images = {name: executor["container"]["image"].partition(":")[0] for name, executor in executors.items()}
     assert images == {
         "exec-preflight-on-vertex": "registry.example/modelcar",
@@ -415,7 +414,7 @@ def test_a_component_can_be_used_in_another_pipeline(tmp_path: Path) -> None:
         download(model=model)
 
     Compiler().compile(theirs, str(tmp_path / "theirs.yaml"))
-    compiled = next(yaml.safe_load_all((tmp_path / "theirs.yaml").read_text()))
+    compiled = documents_in(tmp_path / "theirs.yaml")[0]
     assert compiled["deploymentSpec"]["executors"]["exec-download"]["container"]["command"][2] == BOOTSTRAP
 
 
@@ -439,7 +438,7 @@ def _named(placeholder: str) -> str:
 @pytest.mark.parametrize("backend", Backend)
 def test_queue_is_on_every_steps_pod(backend: Backend, tmp_path: Path) -> None:
     for file in compile_all(tmp_path, backend=backend, queue="builds"):
-        pipeline, *platform = yaml.safe_load_all(file.read_text())
+        pipeline, *platform = documents_in(file)
         for document in platform:
             configured = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
             assert set(configured) == set(pipeline["deploymentSpec"]["executors"]) - {"exec-code"}
@@ -452,3 +451,5 @@ def test_queue_is_on_every_steps_pod(backend: Backend, tmp_path: Path) -> None:
 def test_name_of_a_queue_that_is_none_is_refused(queue: str, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="is no name of a queue"):
         compile_all(tmp_path, queue=queue)
+
+    assert list(tmp_path.iterdir()) == []

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import modelcar
 from modelcar.bootstrap.command import Bootstrapped
 from modelcar.errors import BuildError
-from modelcar.pipelines.compilation import STREAMING, compile_one
+from modelcar.pipelines.compilation import STREAMING, compile_one, documents_in
 from modelcar.pipelines.delivery import Delivery
 from tests.parts.command import modelcar as command
 from tests.parts.source_copy import copy_source
@@ -79,7 +78,7 @@ def index(tmp_path: Path) -> Iterator[PackageIndex]:
 
 
 def containers(folder: Path, delivery: Delivery) -> dict[str, dict[str, Any]]:
-    document = next(yaml.safe_load_all(compile_one(STREAMING, folder, delivery).read_text()))
+    document = documents_in(compile_one(STREAMING, folder, delivery))[0]
     executors = document["deploymentSpec"]["executors"]
     executors.pop("exec-code", None)
     return {name.removeprefix("exec-"): executor["container"] for name, executor in executors.items()}

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
 from modelcar.errors import BuildError
-from modelcar.pipelines.compilation import Backend
+from modelcar.pipelines.compilation import Backend, documents_in
 from modelcar.pipelines.delivery import Delivery
 from modelcar.pipelines.kubernetes_objects import version_name, write_objects
 from tests.parts.command import modelcar
@@ -27,13 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def objects(folder: Path, name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((folder / f"{name}.yaml").read_text()))
+    return documents_in(folder / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_objects_hold_the_compiled_pipeline(name: str, folder: Path) -> None:
     pipeline, version = objects(folder, name)
-    compiled = list(yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text()))
+    compiled = documents_in(COMPILED / f"{name}.yaml")
 
     assert {one["apiVersion"] for one in (pipeline, version)} == {"pipelines.kubeflow.org/v2beta1"}
     assert [pipeline["kind"], version["kind"]] == ["Pipeline", "PipelineVersion"]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kfp import compiler, dsl
 
 from modelcar.bootstrap.command import Bootstrapped, unpacked
@@ -21,6 +20,7 @@ from modelcar.components.register import register
 from modelcar.components.stream import stream
 from modelcar.components.warm import warm
 from modelcar.pipelines import configure
+from modelcar.pipelines.compilation import documents_in
 from modelcar.pipelines.model_to_registry import model_to_registry
 from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 from modelcar.pipelines.shared_code import MAX_CONTAINER_BYTES
@@ -43,7 +43,7 @@ TOO_LONG_ALONE = {"preflight", "build_in_job", "build", "stream"}
 
 def compiled(pipeline: Any, file: Path) -> list[dict[str, Any]]:
     compiler.Compiler().compile(pipeline, str(file))
-    return list(yaml.safe_load_all(file.read_text()))
+    return documents_in(file)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -85,7 +85,7 @@ def test_the_examples_of_the_page_compile(example: str, tmp_path: Path, monkeypa
     source.write_text(example)
     exec(compile(example, str(source), "exec"), {"__name__": "mine"})
     (file,) = tmp_path.glob("*.yaml")
-    _, platform = yaml.safe_load_all(file.read_text())
+    _, platform = documents_in(file)
     configured = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert any("secretAsVolume" in one for one in configured.values())
     assert not any("pvcMount" in one for one in configured.values()) or "download(" in example

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from google.protobuf import json_format
 from kfp import dsl
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
@@ -16,7 +15,7 @@ from modelcar.bootstrap.command import Bootstrapped, marked_parts, reference
 from modelcar.components.mirror import mirror
 from modelcar.components.stream import stream
 from modelcar.errors import BuildError
-from modelcar.pipelines.compilation import Backend, compile_pipeline
+from modelcar.pipelines.compilation import Backend, compile_pipeline, documents_in
 from modelcar.pipelines.delivery import Delivery
 from modelcar.pipelines.model_to_registry_streaming import model_to_registry_streaming
 from modelcar.pipelines.shared_code import MAX_CONTAINER_BYTES, share_code
@@ -42,10 +41,7 @@ def others() -> None:
 
 
 def compiled(pipeline: Any, folder: Path, *given: Any) -> dict[str, Any]:
-    document: dict[str, Any] = next(
-        yaml.safe_load_all(compile_pipeline(pipeline, folder / "own.yaml", *given).read_text())
-    )
-    return document
+    return documents_in(compile_pipeline(pipeline, folder / "own.yaml", *given))[0]
 
 
 def test_a_pipeline_of_ones_own_has_the_code_once(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kfp.compiler import Compiler
 
 from modelcar import google_cloud
 from modelcar.errors import CredentialsError
 from modelcar.oci import credentials
+from modelcar.pipelines.compilation import documents_in
 from modelcar.pipelines.model_to_vertex.pipeline import SERVING_CONTAINER
 from modelcar.steps import vertex_upload
 from tests.parts.certificates import CertificateAuthority
@@ -50,8 +50,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     file = tmp_path_factory.mktemp("compiled") / "model-to-vertex.yaml"
     Compiler().compile(model_to_vertex, str(file))
-    compiled: dict[str, Any] = yaml.safe_load(file.read_text())
-    return compiled
+    return documents_in(file)[0]
 
 
 @pytest.fixture(scope="module")
