@@ -62,5 +62,6 @@ def download(
     with recorded("download") as record, exit_with_one_line():
         done = run_download(Selection.of(given), pod.CLAIM)
         record.commit, record.size, record.moved_bytes = done.snapshot.commit, done.snapshot.size, done.fetched_bytes
+        record.unchanged = not done.fetched_bytes
     outputs = namedtuple("Outputs", ["directory", "commit", "size", "record_digest"])
     return outputs(str(done.directory), done.snapshot.commit, done.snapshot.size, done.record_digest)

@@ -177,7 +177,7 @@ def _failure(run: EndedRun, found: Found) -> Iterator[str]:
 def _success(run: EndedRun, found: Found) -> Iterator[str]:
     last = {record.step: record for record in found.records}
     image = found.image
-    unchanged = any(record.unchanged for record in last.values() if record.step != "serve")
+    unchanged = any(record.unchanged for record in last.values() if record.step not in ("download", "serve"))
     yield f"# {markdown.text(run.model or 'The model')} is there" + (" already" if unchanged else "")
     facts = {
         "image": image,

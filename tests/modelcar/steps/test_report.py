@@ -141,6 +141,15 @@ def test_nothing_to_do_is_a_success() -> None:
     assert f"oci://{IMAGE}" in done.markdown
 
 
+def test_an_image_of_files_that_lay_on_the_claim_was_not_there_already() -> None:
+    known = record("download", 60, 61, commit="c0ffee", size=24 << 30, unchanged=True)
+
+    done = write(RUN, Found((known, *RECORDS[2:])))
+
+    assert done.markdown.startswith("# ibm-granite/granite-3.3-2b-instruct is there\n")
+    assert re.search(r"\| download +\| unchanged", done.markdown)
+
+
 def test_failure_says_which_step_why_and_what_helps() -> None:
     done = write(
         EndedRun("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED], ["Could not do that: no *reason*"])
