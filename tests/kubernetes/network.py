@@ -33,8 +33,10 @@ class Network:
     @property
     def owner(self) -> str:
         """The folder of the control machine that has it; empty if none has."""
-        alias = Path("/sys/class/net", self.device, "ifalias")
-        return alias.read_text().strip() if alias.exists() else ""
+        # Even when its file is open the device may go, as it does some time after its machine.
+        with contextlib.suppress(OSError):
+            return Path("/sys/class/net", self.device, "ifalias").read_text().strip()
+        return ""
 
     @property
     def everything(self) -> str:
