@@ -23,17 +23,36 @@ NODE_BYTES_ALLOWED = 16 << 20
 COUNTED_BYTES = 1 << 20
 """The kubelet tells what a pod used only if it has counted it before it evicts it, so the build begins after that."""
 
+HELD_BYTES = 1 << 30
+"""Free bytes at which the build is held: half a GiB below the small node's threshold, and far from a full disk."""
+
 # With vfs, as the request's last attempt had it: each layer holds all that is below it once more, and stays until the
-# container ends. A large model's build takes minutes, in which the kubelet looks. This one waits for it, twice.
+# container ends. A large model's build takes minutes, in which the kubelet looks. This one takes seconds, and so it
+# waits for the kubelet: until it is counted, and where it has taken enough of the disk to be evicted, but not all.
 PLAIN_BUILD = """
-set -e
-cd {directory}
-(echo FROM scratch; for file in *.safetensors; do echo COPY $file /models/; done) > /tmp/Containerfile
-head -c {counted} /dev/zero > /tmp/counted
-until [ -e {claim}/counted ]; do sleep 0.2; done
-buildah --storage-driver vfs bud --layers --isolation chroot --format oci -f /tmp/Containerfile -t {image} .
-buildah --storage-driver vfs push --authfile /var/run/secrets/modelcar/registry/.dockerconfigjson {image}
-sleep 600
+import os, pathlib, signal, subprocess, sys, time
+
+directory, image, counted_bytes, held_bytes, signal_file = sys.argv[1:]
+os.chdir(directory)
+copies = [f"COPY {file} /models/" for file in sorted(pathlib.Path().glob("*.safetensors"))]
+pathlib.Path("/tmp/Containerfile").write_text("\\n".join(["FROM scratch", *copies]))
+pathlib.Path("/tmp/counted").write_bytes(bytes(int(counted_bytes)))
+while not os.path.exists(signal_file):
+    time.sleep(0.2)
+buildah = ["buildah", "--storage-driver", "vfs"]
+how = ["--layers", "--isolation", "chroot", "--format", "oci", "-f", "/tmp/Containerfile"]
+build = subprocess.Popen([*buildah, "bud", *how, "-t", image, "."])
+while build.poll() is None:
+    disk = os.statvfs("/")
+    if disk.f_bavail * disk.f_frsize < int(held_bytes):
+        build.send_signal(signal.SIGSTOP)
+        time.sleep(600)
+    time.sleep(0.1)
+if build.returncode:
+    sys.exit(build.returncode)
+login = ["--authfile", "/var/run/secrets/modelcar/registry/.dockerconfigjson"]
+subprocess.run([*buildah, "push", *login, image], check=True)
+time.sleep(600)
 """
 
 
@@ -56,10 +75,10 @@ def test_a_plain_build_is_evicted_from_the_small_node(
     downloaded: str, namespace: Namespace, local_cluster: LocalCluster, pod_registry: BasicAuthRegistry
 ) -> None:
     image = f"{pod_registry.host}/team/plain:1"
-    script = PLAIN_BUILD.format(directory=downloaded, image=image, counted=COUNTED_BYTES, claim=CLAIM_PATH)
+    arguments = [downloaded, image, str(COUNTED_BYTES), str(HELD_BYTES), f"{CLAIM_PATH}/counted"]
     manifest = pod(
         "plain",
-        ["sh", "-c", script],
+        ["python3", "-c", PLAIN_BUILD, *arguments],
         local_cluster.image,
         node="small",
         user=0,
