@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
-_REMOVE_SECONDS = 120.0
+_REMOVE_SECONDS = 600.0
 
 
 def root_of(number: int) -> str:

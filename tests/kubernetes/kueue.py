@@ -20,7 +20,7 @@ from tests.kubernetes.programs.build import kubectl_program
 from tests.kubernetes.waiting import until
 from tests.parts.go_programs import go_programs, module_folder
 
-START_SECONDS = 180.0
+START_SECONDS = 600.0
 _MODULE = "sigs.k8s.io/kueue"
 _SOURCE = Path(__file__).parent / "programs" / "kueue"
 _GROUP = ("kueue.x-k8s.io", "v1beta2")

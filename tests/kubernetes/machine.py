@@ -4,6 +4,7 @@ What would otherwise have to be undone piece by piece (processes, mounts, networ
 namespaces. Only control groups and files outlive them.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,7 +15,10 @@ from pathlib import Path
 
 import psutil
 
-START_SECONDS, STOP_SECONDS = 120.0, 20.0
+HANG_SECONDS = 600.0
+"""Ends a hang, and nothing else: a busy machine takes its time to start a program, and to end one."""
+
+STOP_SECONDS = 20.0
 _INIT = """
 import os, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans are reaped by the kernel
@@ -66,7 +70,7 @@ class Machine:
 
     def _wait_for_init(self, process: "subprocess.Popen[bytes]") -> None:
         """Returns when the init is itself; before, it makes all mounts private, those that are shared meanwhile too."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + HANG_SECONDS
         while Path("/proc", str(self.pid), "cmdline").read_bytes().split(b"\0")[0] != os.fsencode(sys.executable):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise MachineError(f"{self.name} did not start: see {self.log('init')}")
@@ -95,10 +99,11 @@ class Machine:
         """Ends everything in it."""
         if not self.is_up:
             return
-        init = psutil.Process(self.pid)
-        init.kill()
-        # The init is gone only after all processes of its namespace.
-        init.wait(STOP_SECONDS)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            init = psutil.Process(self.pid)
+            init.kill()
+            # The init is gone only after all processes of its namespace.
+            init.wait(HANG_SECONDS)
 
     def run(self, *command: str) -> str:
         """Runs a command in the machine and returns what it says.
@@ -184,7 +189,7 @@ class Machine:
 
 def _only_child(process: subprocess.Popen[bytes]) -> int:
     """The process that nsenter or unshare has forked: its id as the host counts."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise MachineError(f"{shutil.which(str(process.args[0]))} ended with status {process.returncode}")  # type: ignore[index]

@@ -21,7 +21,7 @@ INCLUDED = {"policy.sigstore.dev/include": "true"}
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "image-policy.example.yaml"
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 _MODULE = "github.com/sigstore/policy-controller"
 _SOURCE = Path(__file__).parent / "programs" / "policy_controller"
 _NAMESPACE, _PORT = "cosign-system", 8443

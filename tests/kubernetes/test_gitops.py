@@ -57,7 +57,7 @@ def _specs(versions: list[Any]) -> dict[str, Any]:
 
 def kubectl(cluster: AnyCluster, *words: str) -> subprocess.CompletedProcess[str]:
     command = [kubectl_program(), f"--kubeconfig={cluster.kubeconfig}", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize("dry_run", ["server", "none"])

@@ -1,6 +1,5 @@
 """Our signatures as sigstore's policy-controller judges them, on the API server's behalf."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from modelcar.steps.mirror import mirror
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
 from tests.kubernetes.policy_controller import INCLUDED, policy, policy_controller
+from tests.kubernetes.waiting import until
 from tests.parts.hub import Hub
 from tests.parts.registries import BasicAuthRegistry, Registry
 from tests.parts.signing_keys import write_keys
@@ -75,10 +75,8 @@ def admitted(
         return ""
 
     # It takes a policy in a moment after it was made.
-    deadline = time.monotonic() + 60
     never_signed = Reference.parse(f"{pod_registry.host}/policy/none@sha256:{'0' * 64}")
-    while not offer(never_signed) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    until(lambda: offer(never_signed), "a refusal of an image that nobody signed")
     yield offer
     rules.delete_cluster_custom_object("policy.sigstore.dev", "v1beta1", "clusterimagepolicies", namespace.name)
 

@@ -47,7 +47,7 @@ def labelled(kfp_backend: Backend, whole_run: WholeRun) -> Iterator[str]:
 def test_the_model_is_in_both_registries_and_has_an_entry(first: Run, kfp_surroundings: Surroundings) -> None:
     pushed = kfp_surroundings.target.digest("team/whole-way", "1.0")
     found = requests.get(
-        f"{kfp_surroundings.entries.url}/api/model_registry/v1alpha3/model_artifacts", timeout=10
+        f"{kfp_surroundings.entries.url}/api/model_registry/v1alpha3/model_artifacts", timeout=600
     ).json()["items"]
 
     assert kfp_surroundings.mirror.digest("models/whole-way", "1.0") == pushed

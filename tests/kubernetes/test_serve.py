@@ -43,7 +43,7 @@ SERVICES, PLURAL = ("serving.kserve.io", "v1beta1"), "inferenceservices"
 COMPLETION = """
 import urllib.request
 asked = urllib.request.Request("http://{address}/v1/completions", b'{{"prompt": "hello", "max_tokens": 4}}')
-print(urllib.request.urlopen(asked, timeout=60).read().decode())
+print(urllib.request.urlopen(asked, timeout=600).read().decode())
 """
 LLMS, LLM_PLURAL = ("serving.kserve.io", "v1alpha2"), "llminferenceservices"
 LLM_PORT = 8000
@@ -249,7 +249,7 @@ def test_cancelled_step_leaves_nothing(
     assert process.stdout
     said = next((line for line in process.stdout if "waiting: GPU" in line), "")
     process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=600)
 
     assert said
     assert process.returncode == 143, rest

@@ -30,7 +30,7 @@ QUESTION = """
 import json, sys, urllib.request
 body = json.dumps({"prompt": "hello", "max_tokens": 4}).encode()
 request = urllib.request.Request(f"http://{sys.argv[1]}:8080/v1/completions", body)
-print(urllib.request.urlopen(request, timeout=60).read().decode())
+print(urllib.request.urlopen(request, timeout=600).read().decode())
 """
 
 

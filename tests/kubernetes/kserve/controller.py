@@ -28,7 +28,7 @@ NAMESPACE = "kserve"
 _PORT, _HEALTH_PORT = 9443, 9081
 _LLM_PORT, _LLM_HEALTH_PORT = 9444, 9082
 _PROCESS, _LLM_PROCESS = "kserve", "kserve-llm"
-_START_SECONDS = 180.0
+_START_SECONDS = 600.0
 _NOT_YET = {HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.GATEWAY_TIMEOUT}
 _SETTINGS = {
     # No request comes from outside here, and no Istio is there to bring it.
