@@ -69,8 +69,7 @@ def opened_run(page: Page, front_end: str, whole_run: WholeRun, *groups: str) ->
     opened(page, front_end, f"/runs/details/{whole_run.run.id}")
     for group in groups:
         fit(page)
-        page.click_on(f"button[title='{group}'] > div > div:last-child")
-        page.wait_for(f"!{LABELS}.includes('{group}')")
+        page.click_until(f"!{LABELS}.includes('{group}')", f"button[title='{group}'] > div > div:last-child")
     # States come from ML Metadata; before they are there, nothing of an artifact can be opened.
     page.wait_for(f"document.querySelectorAll('{DONE}').length")
     fit(page)
@@ -85,7 +84,7 @@ def fit(page: Page) -> None:
 def opened_artifact(page: Page, name: str) -> None:
     """Opens what the front end makes of an artifact."""
     page.click_on(f".react-flow__node [title='{name}']")
-    page.click_on("button", "Visualization")
+    page.click_until("document.querySelector('iframe') !== null", "button", "Visualization")
 
 
 @pytest.mark.parametrize("groups", STEPS)

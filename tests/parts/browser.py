@@ -29,7 +29,7 @@ _DOMAINS = ("Network", "Runtime", "Log")
 
 _START_SECONDS = 120.0
 _PATIENCE_SECONDS = 600.0
-_STILL_SECONDS = 0.1
+_STILL_SECONDS, _TAKEN_SECONDS = 0.1, 5.0
 
 
 class Page:
@@ -118,6 +118,27 @@ class Page:
         """
         x, y, width, height = self._place(selector, words)
         self.click(x + width / 2, y + height / 2)
+
+    def click_until(self, expression: str, selector: str, words: str = "") -> None:
+        """Clicks on an element until a JavaScript expression is true: a page that is still being filled loses clicks.
+
+        Args:
+            expression: What is so once a click was taken.
+            selector: The element's CSS selector.
+            words: What it shows, where there are several.
+        """
+
+        self.click_on(selector, words)
+
+        def taken() -> bool:
+            soon = time.monotonic() + _TAKEN_SECONDS
+            while not (found := self.evaluate(expression)) and time.monotonic() < soon:
+                time.sleep(_STILL_SECONDS)
+            if not found and self.evaluate(_box(selector, words)):
+                self.click_on(selector, words)
+            return bool(found)
+
+        self._wait(taken, expression)
 
     def screenshot(self, selector: str = "", margin: int = 0) -> bytes:
         """Returns what is seen as PNG; with a CSS selector, an element of it with so many CSS pixels around it."""
