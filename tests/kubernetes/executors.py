@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, stream
+from kubernetes import client
 
 from modelcar.cluster.run_state import RUN_LABEL
 from tests.kubernetes.namespace import Namespace
-from tests.kubernetes.pods import CLAIM_PATH, pod
+from tests.kubernetes.pods import CLAIM_PATH, pod, run_in
 from tests.kubernetes.programs.build import kubectl_program
 from tests.kubernetes.waiting import PATIENCE_SECONDS, until
 
@@ -187,8 +187,4 @@ def task_config(claim: str, login: str, **further: Any) -> dict[str, Any]:
 
 def signal_step(namespace: Namespace, name: str) -> None:
     """Ends a step's process as Argo does when a run is cancelled: the pod itself is not deleted."""
-    # A client of its own: `stream` puts a websocket into the one it is given.
-    core = client.CoreV1Api(namespace.cluster.api)
-    stream.stream(
-        core.connect_get_namespaced_pod_exec, name, namespace.name, command=["sh", "-c", "kill -TERM 1"], stdout=True
-    )
+    run_in(namespace.cluster.api, namespace.name, name, "kill -TERM 1")

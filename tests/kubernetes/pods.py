@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kubernetes import client, stream
+
 RANDOM_USER = 1000700000
 """As OpenShift gives each namespace a range of its own."""
 
@@ -84,3 +86,17 @@ def pod(
             "volumes": volumes,
         },
     }
+
+
+def run_in(api: Any, namespace: str, name: str, script: str) -> None:
+    """Runs a shell script in a pod that is running.
+
+    Args:
+        api: The cluster's client.
+        namespace: The pod's namespace.
+        name: The pod.
+        script: What is run.
+    """
+    # A client of its own: `stream` puts a websocket into the one it is given.
+    core = client.CoreV1Api(api)
+    stream.stream(core.connect_get_namespaced_pod_exec, name, namespace, command=["sh", "-c", script], stdout=True)

@@ -17,8 +17,9 @@ from modelcar.records.step_record import StepRecord
 from tests.kubernetes.conftest import AnyCluster
 from tests.kubernetes.local_cluster import LocalCluster
 from tests.kubernetes.namespace import Namespace
-from tests.kubernetes.pods import pod
-from tests.kubernetes.waiting import PATIENCE_SECONDS
+from tests.kubernetes.pods import pod, run_in
+from tests.kubernetes.stats import ephemeral_bytes
+from tests.kubernetes.waiting import PATIENCE_SECONDS, until
 from tests.parts.run_pods import Run
 
 NOWHERE = "registry.invalid/none/none:1"
@@ -108,8 +109,14 @@ def limits(**values: str) -> dict[str, Any]:
 
 
 def test_eviction_is_named_with_what_was_used_asked_for_and_predicted(run: Run, local_cluster: LocalCluster) -> None:
-    script = "while dd if=/dev/zero of=/tmp/$((n=n+1)) bs=1M count=100 2>/dev/null; do sleep 0.3; done; sleep 600"
-    run.pod("build", {"nodeSelector": {"kubernetes.io/hostname": "small"}}, main=sh(local_cluster.image, script))
+    write = "dd if=/dev/zero of=/tmp/$((n=n+1)) bs=1M 2>/dev/null"
+    begin = "until [ -e /tmp/begin ]; do sleep 0.2; done"
+    script = f"{write} count=1; {begin}; while {write} count=100; do sleep 0.3; done; sleep 600"
+    build = {"nodeSelector": {"kubernetes.io/hostname": "small"}}
+    name = run.pod("build", build, main=sh(local_cluster.image, script))
+    # The kubelet tells what a pod used only if it has counted it before it evicts it.
+    until(lambda: (ephemeral_bytes(local_cluster.api, "small", run.namespace, name) or 0) >= 1 << 20, "a count")
+    run_in(local_cluster.api, run.namespace, name, "touch /tmp/begin")
 
     found = failure(run, "Evicted", node_need=16 << 20)
 
