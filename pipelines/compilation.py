@@ -149,14 +149,12 @@ def compile_pipeline(
         changes.append(lambda documents: _wait_in_queue(documents, queue))
     if in_cluster:
         changes.append(lambda documents: share_code(documents[0]))
-    # Apart: what cannot be finished takes the place of no file that is.
-    with tempfile.TemporaryDirectory(prefix="modelcar-compile-") as apart:
-        unfinished = Path(apart, file.name)
-        Compiler().compile(pipeline, str(unfinished))
-        if changes:
-            _change(unfinished, changes)
-        _put_defaults_in_order(unfinished)
-        file.write_text(unfinished.read_text())
+    # Apart: what cannot be finished takes the place of no file that is. Beside it, where one may write.
+    with tempfile.TemporaryDirectory(prefix=".modelcar-", dir=file.parent) as apart:
+        compiled = Path(apart, file.name)
+        Compiler().compile(pipeline, str(compiled))
+        text = _changed(compiled, changes) if changes else compiled.read_text()
+    file.write_text(_with_defaults_in_order(text))
     return file
 
 
@@ -182,13 +180,13 @@ def _forget_task_config(documents: Sequence[dict[str, Any]]) -> None:
             del parameters[name]
 
 
-def _put_defaults_in_order(file: Path) -> None:
+def _with_defaults_in_order(text: str) -> str:
     """Sorts the objects in the comments at the top, which kfp (2.17) writes in another order each time."""
 
     def sort(found: re.Match[str]) -> str:
         return repr(json.loads(json.dumps(ast.literal_eval(found[0]), sort_keys=True)))
 
-    file.write_text(_DEFAULT.sub(sort, file.read_text()))
+    return _DEFAULT.sub(sort, text)
 
 
 def _wait_in_queue(documents: Sequence[dict[str, Any]], queue: str) -> None:
@@ -203,13 +201,13 @@ def _wait_in_queue(documents: Sequence[dict[str, Any]], queue: str) -> None:
             metadata.setdefault("labels", {})[QUEUE] = queue
 
 
-def _change(file: Path, changes: Sequence[_Change]) -> None:
+def _changed(file: Path, changes: Sequence[_Change]) -> str:
     header = "".join(line for line in file.read_text().splitlines(keepends=True) if line.startswith("#"))
     documents = documents_in(file)
     for change in changes:
         change(documents)
     # Not libyaml's writer: it breaks lines elsewhere, and not everybody has it.
-    file.write_text(header + yaml.safe_dump_all(documents, sort_keys=True))
+    return header + str(yaml.safe_dump_all(documents, sort_keys=True))
 
 
 def _deliver(document: dict[str, Any], delivery: Delivery) -> None:

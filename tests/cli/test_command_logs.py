@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from modelcar.pipelines.compilation import documents_in
 from tests.parts.command import Done, modelcar
 from tests.parts.recorded_api import RecordedApi
 
@@ -54,7 +54,7 @@ def server() -> Iterator[RecordedApi]:
         "pipeline_version_reference": {"pipeline_id": PIPELINE, "pipeline_version_id": VERSION},
         "run_details": {"task_details": tasks},
     }
-    version = {"pipeline_spec": next(yaml.safe_load_all(COMPILED.read_text()))}
+    version = {"pipeline_spec": documents_in(COMPILED)[0]}
     with RecordedApi() as api:
         api.answers = {
             "/apis/v2beta1/healthz": (200, {"multi_user": False}),

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from modelcar.pipelines.compilation import documents_in
 from tests.kubernetes.kfp.backend import Backend
 from tests.kubernetes.kfp.front_end import pipelines_front_end
 from tests.kubernetes.kfp.front_end_build import missing
@@ -120,7 +119,7 @@ def test_the_form_of_a_run_asks_for_our_parameters(
 ) -> None:
     pipeline = whole_run.pipeline
     opened(page, front_end, f"/runs/new?pipelineId={pipeline.id}&pipelineVersionId={pipeline.version}")
-    definition: dict[str, Any] = next(yaml.safe_load_all((compiled_for_backend / "model-to-registry.yaml").read_text()))
+    definition = documents_in(compiled_for_backend / "model-to-registry.yaml")[0]
     parameters = definition["root"]["inputDefinitions"]["parameters"]
     labels = "[...document.querySelectorAll('label')].map(label => label.innerText)"
     page.wait_for(f"{labels}.length >= {len(parameters)}")

@@ -23,6 +23,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as schema
 
 from modelcar.components.prepare_upload import prepare_upload
 from modelcar.image.entry_points import overrides_model
+from modelcar.pipelines.compilation import documents_in
 from modelcar.pipelines.model_to_vertex import model_to_vertex
 from modelcar.pipelines.model_to_vertex.pipeline import SERVING_ARGS, SERVING_CONTAINER, SERVING_IMAGE
 from modelcar.steps import vertex_upload
@@ -48,7 +49,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compiled(file: Path) -> dict[str, Any]:
     # Vertex AI's client reads one document; a second one would be kfp-kubernetes' settings.
-    document: dict[str, Any] = yaml.safe_load(file.read_text())
+    document = documents_in(file)[0]
     return document
 
 

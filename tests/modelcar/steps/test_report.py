@@ -18,6 +18,7 @@ from modelcar.claim.folder import Folder
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import Failure
 from modelcar.components.report import report as report_step
+from modelcar.pipelines.compilation import documents_in
 from modelcar.progress import duration
 from modelcar.records.disk_usage import Point
 from modelcar.records.step_record import StepRecord
@@ -471,7 +472,7 @@ def test_exit_handler_reports_on_a_local_run(ended: str, artifacts: Path, plain_
 
 def test_exit_handler_compiles_to_what_the_backend_takes(tmp_path: Path) -> None:
     Compiler().compile(_pipeline, str(tmp_path / "pipeline.yaml"))
-    document = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
+    document = documents_in(tmp_path / "pipeline.yaml")[0]
 
     task = document["root"]["dag"]["tasks"]["report"]
     assert task["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
