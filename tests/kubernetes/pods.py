@@ -97,6 +97,6 @@ def run_in(api: Any, namespace: str, name: str, script: str) -> None:
         name: The pod.
         script: What is run.
     """
-    # A client of its own: `stream` puts a websocket into the one it is given.
-    core = client.CoreV1Api(api)
+    # A client of its own: for a moment `stream` sends all that the one it is given sends by a websocket.
+    core = client.CoreV1Api(client.ApiClient(api.configuration))
     stream.stream(core.connect_get_namespaced_pod_exec, name, namespace, command=["sh", "-c", script], stdout=True)

@@ -127,7 +127,6 @@ class Page:
             selector: The element's CSS selector.
             words: What it shows, where there are several.
         """
-
         self.click_on(selector, words)
 
         def taken() -> bool:
