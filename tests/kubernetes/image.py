@@ -50,7 +50,11 @@ _FOR_WHEELS = tuple(
 _SETTINGS = ("/etc/containers/policy.json", "/etc/protocols", "/etc/services")
 _LOADER_NAMES = re.compile(r"(?:=> )?(/\S+) \(0x")
 SITE = PurePosixPath("usr/local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
-_NOT_NEEDED = ("__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "site-packages", "dist-packages")
+_NOT_NEEDED = (
+    *("__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "site-packages", "dist-packages"),
+    # Debian's word to pip that it shall install nothing.
+    "EXTERNALLY-MANAGED",
+)
 _ENTRY = "import sys; from modelcar.cli.program import main; sys.exit(main())"
 _OCI = "application/vnd.oci.image"
 
@@ -177,6 +181,8 @@ def _python_layer() -> bytes:
     layer = FileLayer()
     standard = Path(sysconfig.get_path("stdlib"))
     layer.tree(SITE.parent, standard, _NOT_NEEDED)
+    # Debian's own Python looks for packages in another folder.
+    layer.link(SITE.with_name("dist-packages"), SITE.name)
     for name in ("python", "python3", SITE.parent.name):
         layer.file(f"usr/local/bin/{name}", Path(sys.executable).resolve())
     add_libraries(layer, [Path(sys.executable).resolve(), *standard.glob("lib-dynload/*.so")])
