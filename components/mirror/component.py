@@ -35,5 +35,5 @@ def mirror(
         return outputs(image, 0)
     with recorded("mirror") as record, exit_with_one_line():
         done = run_mirror(image, mirror_target, if_exists=if_exists)
-        record.image, record.moved_bytes = str(done.image), done.copied_bytes
+        record.image, record.moved_bytes, record.unchanged = str(done.image), done.copied_bytes, done.unchanged
     return outputs(str(done.image), done.copied_bytes)

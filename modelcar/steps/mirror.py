@@ -32,10 +32,12 @@ class Mirrored:
     Attributes:
         image: The copy, pinned to its digest.
         copied_bytes: Bytes that were moved; what was already there is not counted.
+        unchanged: Whether the tag held the image already, with all that is attached to it.
     """
 
     image: Reference
     copied_bytes: int
+    unchanged: bool
 
 
 def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
@@ -73,11 +75,11 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
             copied += sum(pool.map(lambda image: _attach(pulled, pushed, image), images))
         if is_there:
             print(f"{mirrored} is there already")
-            return Mirrored(mirrored, copied)
+            return Mirrored(mirrored, copied, unchanged=not copied)
         held = _held(pushed, destination, top, if_exists)
         if held != top.digest:
             pushed.put_tag(top, destination.version, held)
-        return Mirrored(mirrored, copied)
+        return Mirrored(mirrored, copied, unchanged=False)
 
 
 def _manifests(repository: Repository, top: Stored) -> list[Stored]:

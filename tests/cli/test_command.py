@@ -178,6 +178,18 @@ def test_a_model_registry_that_is_down_is_named_and_the_image_stays(
     assert re.search(r"^✓ download +(\d+ s +)?was there already$", done.stderr, re.MULTILINE)
 
 
+@pytest.mark.usefixtures("first")
+def test_an_image_that_was_not_registered_is_so_by_the_next_run_which_moves_nothing(parts: Parts) -> None:
+    assert parts.run(*parts.command("late", model_registry="")).returncode == 0
+
+    done = parts.run(*parts.command("late"), "--json")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["model"] == "late"
+    for step in ("download", "build", "mirror"):
+        assert re.search(rf"^✓ {step} +(\d+ s +)?was there already$", done.stderr, re.MULTILINE), done.stderr
+
+
 def test_wrong_credentials_name_the_registry_and_their_file(parts: Parts, tmp_path: Path) -> None:
     entries = json.loads((parts.home / "auth.json").read_text())
     entries["auths"][parts.target.host] = {"auth": "bm9ib2R5Ondyb25n"}

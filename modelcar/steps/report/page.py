@@ -32,6 +32,9 @@ last of its conditions was not met: no pod comes after that one, and a pod tells
 
 CANCELLED = FAILED[1:]
 
+_PLACING = ("preflight", "build", "stream", "mirror")
+"""Steps that bring the image to its place, or find it there; the last of a run tells which."""
+
 
 @dataclass(frozen=True)
 class EndedRun:
@@ -177,7 +180,8 @@ def _failure(run: EndedRun, found: Found) -> Iterator[str]:
 def _success(run: EndedRun, found: Found) -> Iterator[str]:
     last = {record.step: record for record in found.records}
     image = found.image
-    unchanged = any(record.unchanged for record in last.values() if record.step not in ("download", "serve"))
+    placed = [record for record in found.records if record.step in _PLACING and not record.failed]
+    unchanged = bool(placed) and placed[-1].unchanged
     yield f"# {markdown.text(run.model or 'The model')} is there" + (" already" if unchanged else "")
     facts = {
         "image": image,

@@ -116,6 +116,7 @@ def test_second_run_moves_nothing(
         for request in registry.requests()[count:]
     ]
     assert (second.image, second.copied_bytes) == (first.image, 0)
+    assert (first.unchanged, second.unchanged) == (False, True)
     assert blobs_moved(later) == []
     assert not [request for request in later if request.method == "PUT"]
 
@@ -129,7 +130,7 @@ def test_other_tag_moves_no_blob(
 
     second = mirror(str(image), f"{token_registry.host}/mirror/tags:2")
 
-    assert second.copied_bytes == 0
+    assert (second.copied_bytes, second.unchanged) == (0, False)
     assert blobs_moved(requests_of(token_registry, "mirror/tags")[before:]) == []
     assert token_registry.has_tag("mirror/tags", "2")
 

@@ -151,6 +151,17 @@ def test_an_image_of_files_that_lay_on_the_claim_was_not_there_already() -> None
     assert re.search(r"\| download +\| unchanged", done.markdown)
 
 
+def test_the_last_place_of_the_image_says_whether_it_was_there_already() -> None:
+    build, mirror = (each.model_copy(update={"unchanged": True, "moved_bytes": 0}) for each in RECORDS[2:4])
+
+    copied = write(RUN, Found((*RECORDS[:2], build, *RECORDS[3:])))
+    known = write(RUN, Found((*RECORDS[:2], build, mirror, *RECORDS[4:])))
+
+    assert copied.markdown.startswith("# ibm-granite/granite-3.3-2b-instruct is there\n")
+    assert known.markdown.startswith("# ibm-granite/granite-3.3-2b-instruct is there already\n")
+    assert re.search(r"\| mirror +\| unchanged", known.markdown)
+
+
 def test_failure_says_which_step_why_and_what_helps() -> None:
     done = write(
         EndedRun("run-1", "FAILED", model="a/b"), Found(RECORDS[:2], [FAILED], ["Could not do that: no *reason*"])
