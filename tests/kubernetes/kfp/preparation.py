@@ -1,19 +1,14 @@
 """What the sources of Kubeflow Pipelines and Argo Workflows need before Go builds them without a C compiler."""
 
-import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 Go = Callable[..., str]
 
 ARGO = "github.com/argoproj/argo-workflows/v3"
 PIPELINES = "github.com/kubeflow/pipelines"
-DEFINITIONS = "definitions"
-"""The folder, beside the programs, with the custom resources' definitions."""
 
-_ARGO_DEFINITIONS = "manifests/base/crds/minimal/argoproj.io_*.yaml"
-_PIPELINES_DEFINITION = "manifests/kustomize/base/pipeline/cluster-scoped/scheduled-workflow-crd.yaml"
 _NOT_COMPILED = ("docs", "examples", "sdks", "test", "ui", "hack", "community", "dev")
 _SQLITE = "github.com/mattn/go-sqlite3"
 _NO_SQLITE = """\
@@ -27,11 +22,6 @@ func (Error) Error() string { return "there is no SQLite" }
 
 const ErrConstraint = 19
 """
-
-
-def module_folder(go: Go, module: str) -> Path:
-    """Where Go keeps a module, which it downloads if need be."""
-    return Path(json.loads(go("mod", "download", "-json", module))["Dir"])
 
 
 def new_module(folder: Path, name: str) -> None:
@@ -55,15 +45,3 @@ def copy_argo(argo: Path, copy: Path) -> None:
     (darwins,) = copy.glob("workflow/executor/*/signal_darwin.go")
     darwins.parent.chmod(0o755)
     shutil.copyfile(darwins, darwins.with_name("signal_linux.go"))
-
-
-def keep_definitions(argo: Path, pipelines: Path, programs: Path) -> None:
-    """Keeps the custom resources' definitions beside the programs."""
-    (programs / DEFINITIONS).mkdir(parents=True)
-    for file in _definitions(argo, pipelines):
-        shutil.copyfile(file, programs / DEFINITIONS / file.name)
-
-
-def _definitions(argo: Path, pipelines: Path) -> Iterable[Path]:
-    yield from argo.glob(_ARGO_DEFINITIONS)
-    yield pipelines / _PIPELINES_DEFINITION

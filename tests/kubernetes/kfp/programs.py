@@ -1,7 +1,6 @@
 """The backend's programs, built from Go modules pinned in tests/kubernetes/programs."""
 
 import ast
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,21 +9,12 @@ from google.protobuf import any_pb2, descriptor_pb2, duration_pb2, struct_pb2
 from google.protobuf.compiler import plugin_pb2
 from google.rpc import status_pb2
 
-from tests.kubernetes.kfp.preparation import (
-    ARGO,
-    DEFINITIONS,
-    PIPELINES,
-    Go,
-    copy_argo,
-    keep_definitions,
-    module_folder,
-    new_module,
-    replace_sqlite,
-)
+from tests.kubernetes.kfp.preparation import ARGO, PIPELINES, Go, copy_argo, new_module, replace_sqlite
 from tests.kubernetes.kfp.python import environment
-from tests.parts.go_programs import BuildError, go_programs
+from tests.parts.go_programs import BuildError, go_programs, module_folder
 
 _SOURCES = Path(__file__).parents[1] / "programs"
+_BACKEND = _SOURCES / "kubeflow_pipelines"
 # The module proxy serves no version of these two that is new enough. Their Go code is generated again, from the same
 # release's Python packages, but for the cache's key, which no package has and which has not changed since.
 _PUBLISHED_API = f"{PIPELINES}/api@v0.0.0-20250102152816-873e9dedd766"
@@ -33,6 +23,8 @@ _INTERFACES = {
     "api": "pipeline_spec/pipeline_spec_pb2.py",
     "kubernetes_platform": "kubernetes/kubernetes_executor_config_pb2.py",
 }
+_RUN_DEFINITIONS = "manifests/base/crds/minimal/argoproj.io_*.yaml"
+_SCHEDULE_DEFINITION = "manifests/kustomize/base/pipeline/cluster-scoped/scheduled-workflow-crd.yaml"
 _PIPELINE_DEFINITIONS = "manifests/kustomize/base/crds/pipelines.kubeflow.org_*.yaml"
 _GENERATOR = "google.golang.org/protobuf/cmd/protoc-gen-go"
 _GENERATOR_RELEASE = 5, 29, 0
@@ -47,7 +39,7 @@ def pipelines_programs() -> Path:
     Raises:
         BuildError: There is no Go that is new enough, or Go failed.
     """
-    return go_programs("kubeflow-pipelines", _SOURCES / "kubeflow_pipelines", prepare=_generate)
+    return go_programs("kubeflow-pipelines", _BACKEND, prepare=_generate)
 
 
 def object_store_program() -> Path:
@@ -56,28 +48,24 @@ def object_store_program() -> Path:
 
 
 def definitions() -> list[Path]:
-    """The files, from the same modules, with the custom resources' definitions and the role of the runs' pods."""
-    return sorted((pipelines_programs() / DEFINITIONS).iterdir())
+    """The files, from the same modules, with the definitions of the custom resources of runs and schedules."""
+    runs = sorted(module_folder(_BACKEND, ARGO).glob(_RUN_DEFINITIONS))
+    return [*runs, module_folder(_BACKEND, PIPELINES) / _SCHEDULE_DEFINITION]
 
 
 def pipeline_definitions() -> list[Path]:
     """The files, from the same release, with the definitions of Pipeline and PipelineVersion."""
-    command = ["go", "mod", "download", "-json", PIPELINES]
-    folder = _SOURCES / "kubeflow_pipelines"
-    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
-    return sorted(Path(json.loads(told)["Dir"]).glob(_PIPELINE_DEFINITIONS))
+    return sorted(module_folder(_BACKEND, PIPELINES).glob(_PIPELINE_DEFINITIONS))
 
 
 def _generate(build: Path, go: Go) -> None:
-    argo = module_folder(go, ARGO)
-    keep_definitions(argo, module_folder(go, PIPELINES), build / "programs")
-    copy_argo(argo, build / "argo-workflows")
+    copy_argo(module_folder(build, ARGO), build / "argo-workflows")
     go("mod", "edit", f"-replace={ARGO}=./argo-workflows")
     replace_sqlite(build, go)
     for module in _INTERFACES:
         new_module(build / module, f"{PIPELINES}/{module}")
     (build / "api" / _CACHE_KEY).parent.mkdir(parents=True)
-    shutil.copyfile(module_folder(go, _PUBLISHED_API) / _CACHE_KEY, build / "api" / _CACHE_KEY)
+    shutil.copyfile(module_folder(build, _PUBLISHED_API) / _CACHE_KEY, build / "api" / _CACHE_KEY)
     go("build", "-o", "protoc-gen-go", _GENERATOR)
     for name, content in _generated(build / "protoc-gen-go").items():
         file = build / Path(name).relative_to(PIPELINES)
