@@ -179,7 +179,7 @@ def test_a_model_registry_that_is_down_is_named_and_the_image_stays(
 
 
 @pytest.mark.usefixtures("first")
-def test_an_image_that_was_not_registered_is_so_by_the_next_run_which_moves_nothing(parts: Parts) -> None:
+def test_the_next_run_registers_what_is_there_and_moves_nothing(parts: Parts) -> None:
     assert parts.run(*parts.command("late", model_registry="")).returncode == 0
 
     done = parts.run(*parts.command("late"), "--json")
