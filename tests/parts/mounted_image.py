@@ -5,6 +5,7 @@ from pathlib import Path
 
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
+from tests.parts.filtered_tar import filtered
 
 
 def mounted(image: Reference, folder: Path) -> Path:
@@ -17,6 +18,6 @@ def mounted(image: Reference, folder: Path) -> Path:
             packed.write_bytes(b"".join(repository.read_blob(layer.digest)))
             with tarfile.open(packed) as tar:
                 members = [member for member in tar if member.name.startswith("models")]
-                tar.extractall(folder, members, filter="data")
+                filtered(tar).extractall(folder, members)
             packed.unlink()
     return folder / "models"

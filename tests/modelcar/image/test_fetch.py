@@ -10,6 +10,7 @@ import oras.client
 import pytest
 
 from tests.parts.base_images import push_base_image
+from tests.parts.filtered_tar import filtered
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 from tests.parts.steps import stream
@@ -39,7 +40,7 @@ def fetch(image: str, folder: Path, architecture: str) -> None:
                 for member in tar:
                     if member.name.startswith("models/"):
                         member.name = member.name.removeprefix("models/").rstrip("/")
-                        tar.extract(member, folder, filter="data")
+                        filtered(tar).extract(member, folder)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

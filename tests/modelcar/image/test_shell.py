@@ -21,6 +21,7 @@ from modelcar.image.shell.layer import COMMANDS, layer_of, read_layer
 from modelcar.image.shell.programs import PROGRAMS
 from modelcar.oci.spec import digest_of
 from shell import build
+from tests.parts.filtered_tar import filtered
 from tests.parts.zig import python_with_zig
 
 LINK = "ln -sf /proc/$$/root/models {path} && sleep infinity"
@@ -48,7 +49,7 @@ def sh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the shell, in a folder with the links that the image has."""
     folder = tmp_path_factory.mktemp("image")
     with tarfile.open(fileobj=io.BytesIO(layer_of(NATIVE))) as tar:
-        tar.extractall(folder, filter="tar")
+        filtered(tar, "tar").extractall(folder)
     return folder / "bin" / "sh"
 
 
@@ -309,7 +310,7 @@ def test_code_that_travels_in_a_command_has_the_shell(step: str, tmp_path: Path)
     carried = Bootstrapped.parse(component.component_spec.implementation.container.command)
     assert carried is not None
     with tarfile.open(fileobj=io.BytesIO(unpacked(carried.archive)), mode="r:*") as tar:
-        tar.extractall(tmp_path, filter="data")
+        filtered(tar).extractall(tmp_path)
     program = (
         "import hashlib, modelcar; from modelcar.image.shell.layer import read_layer; "
         "from modelcar.image.base_image import open_base_image; "
