@@ -145,6 +145,23 @@ def test_a_run_that_is_said_not_to_be_there_is_asked_for_again(server: RecordedA
     assert done.stderr.splitlines()[-1].endswith(f"refused to show the run {RUN} (404): Run {RUN} not found")
 
 
+def test_a_run_whose_steps_are_not_said_to_have_ended_is_asked_for_again(server: RecordedApi, run_logs: Logs) -> None:
+    """Kubeflow Pipelines writes a run's end before its tasks' (ReportWorkflowResource in resource_manager.go)."""
+    status, run = server.answers[API]
+    tasks = [*run["run_details"]["task_details"][:-1], detail("report", state="RUNNING")]
+    early = (status, {**run, "run_details": {"task_details": tasks}})
+    answers = iter([early])
+    server.answers[API] = lambda: next(answers, (status, run))
+
+    def states() -> dict[str, str]:
+        told = json.loads(run_logs("status", "nightly", "--json").stdout)
+        return {step["title"]: step["state"] for step in told["steps"]}
+
+    assert states()["Report"] == "done"
+    server.answers[API] = early
+    assert states()["Report"] == "skipped", "nothing more is known of it"
+
+
 def test_steps_and_runs_that_are_not_there_are_named(run_logs: Logs) -> None:
     done = run_logs("logs", "nightly", "--step", "build")
     assert done.returncode == 1

@@ -13,10 +13,10 @@ from modelcar.cli.commands.submit import finish, followed
 from modelcar.cli.display import as_json as run_as_json
 from modelcar.cli.display import run_table, show_end
 from modelcar.cli.options import JsonOption, ServerOptions, takes_options
-from modelcar.cli.server.client import ANSWER_SECONDS, Client
+from modelcar.cli.server.client import ANSWER_SECONDS, ENDED, Client
 from modelcar.cli.server.logs import as_dicts, show_logs
 from modelcar.cli.server.run_list import find_run, last_runs
-from modelcar.cli.server.run_view import ENDED, state_of, view
+from modelcar.cli.server.run_view import state_of, view
 from modelcar.cli.words import in_options
 from modelcar.errors import ClusterError
 from modelcar.progress import duration

@@ -14,7 +14,14 @@ import kfp_server_api  # type: ignore[import-untyped]
 import urllib3
 from kfp.client.token_credentials_base import TokenCredentialsBase
 from requests.utils import get_environ_proxies, select_proxy
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    wait_fixed,
+)
 
 from modelcar.cli.server.certificate import service_behind
 from modelcar.cli.server.discovery import PORT, discover, forward_port, trust_bundle
@@ -32,6 +39,10 @@ from modelcar.errors import ClusterError
 
 ANSWER_SECONDS = (10, 60)
 """Time to wait for a connection, and for an answer."""
+
+SUCCEEDED = "SUCCEEDED"
+ENDED = (SUCCEEDED, "FAILED", "CANCELED", "SKIPPED")
+"""States of a run, in Kubeflow's words, after which nothing changes."""
 
 _LOGGED_OUT = (401, 403)
 _QUESTIONS, _SECONDS_BETWEEN_QUESTIONS = 3, 1.0
@@ -143,16 +154,17 @@ class Client:
 
         Where its database breaks off in the middle of an answer, Kubeflow Pipelines 2.14 says that there is no such run
         (GetRun in backend/src/apiserver/storage/run_store.go, which does not ask whether the rows came to an end). So
-        that is believed once it was said several times.
+        that is believed once it was said several times. So is an end of the run before that of its steps: the one is
+        written before the other (ReportWorkflowResource in backend/src/apiserver/resource/resource_manager.go).
 
         Raises:
             ClusterError: There is no such run, the API refused, or it cannot be reached.
         """
         asked = Retrying(
-            retry=retry_if_exception(_says_there_is_none),
+            retry=retry_if_exception(_says_there_is_none) | retry_if_result(_ended_before_its_steps),
             stop=stop_after_attempt(_QUESTIONS),
             wait=wait_fixed(_SECONDS_BETWEEN_QUESTIONS),
-            reraise=True,
+            retry_error_callback=_last_answer,
         )
         with self.api_errors(f"show the run {run_id}"):
             return asked(self.runs.run_service_get_run, run_id, _request_timeout=ANSWER_SECONDS)
@@ -245,6 +257,16 @@ class _Login(TokenCredentialsBase):  # type: ignore[misc]
 
 def _says_there_is_none(error: BaseException) -> bool:
     return isinstance(error, kfp_server_api.ApiException) and error.status == 404 and _server_message(error) != ""
+
+
+def _ended_before_its_steps(run: Any) -> bool:
+    details = (run.run_details and run.run_details.task_details) or []
+    return run.state in ENDED and any(detail.state == "RUNNING" for detail in details)
+
+
+def _last_answer(asked: RetryCallState) -> Any:
+    assert asked.outcome is not None
+    return asked.outcome.result()
 
 
 def _port_forward(address: str, cluster: Cluster | None) -> str:

@@ -11,7 +11,7 @@ import urllib3
 from kubernetes import client as kubernetes_client
 from rich.filesize import decimal
 
-from modelcar.cli.server.client import ANSWER_SECONDS, Client
+from modelcar.cli.server.client import ANSWER_SECONDS, ENDED, SUCCEEDED, Client
 from modelcar.cluster.connection import Cluster
 from modelcar.cluster.failures import failures
 from modelcar.cluster.queue import queue_of_pod
@@ -21,10 +21,6 @@ from modelcar.pipelines.shared_code import NEVER
 from modelcar.records.step_record import StepRecord
 
 WAITING, RUNNING, DONE, FAILED, SKIPPED, CANCELLED = ("waiting", "running", "done", "failed", "skipped", "cancelled")
-
-SUCCEEDED = "SUCCEEDED"
-ENDED = (SUCCEEDED, "FAILED", "CANCELED", "SKIPPED")
-"""States of a run, in Kubeflow's words, after which nothing changes."""
 
 _STATES = {
     SUCCEEDED: DONE,
