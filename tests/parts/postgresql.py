@@ -16,9 +16,11 @@ from typing import Any
 
 from tests.parts.process import StartError, running, wait_until
 
+DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
+"""Where Debian has the programs, in a folder for each release."""
+
 # Model Registry's migrations say IS JSON, which PostgreSQL 15 does not understand.
 _OLDEST = 16
-_DEBIAN = Path("/usr/lib/postgresql")
 _SUPERUSER = "postgres"
 # Without the variables PG…, which would change what the programs do.
 _ENVIRONMENT = {"PATH": os.defpath}
@@ -61,6 +63,7 @@ def postgresql(folder: Path) -> Iterator[Database]:
         cluster = Path(home)
         if user:
             shutil.chown(cluster, user)
+            programs = _programs_for(user, programs, cluster)
         _create_cluster(programs, cluster, user)
         settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
         command = [str(programs / "postgres"), "-D", str(cluster / "data"), "-k", home, *settings]
@@ -76,7 +79,7 @@ def _account() -> str:
 
 
 def _programs() -> Path:
-    candidates = [*sorted(_DEBIAN.glob("*/bin"), reverse=True), *_packaged()]
+    candidates = [*sorted(DEBIAN_PROGRAMS.glob("*/bin"), reverse=True), *packaged_programs()]
     for folder in candidates:
         if (folder / "initdb").exists() and _major(folder / "postgres") >= _OLDEST:
             return folder
@@ -86,7 +89,27 @@ def _programs() -> Path:
     )
 
 
-def _packaged() -> list[Path]:
+def _programs_for(user: str, programs: Path, cluster: Path) -> Path:
+    """Returns the programs; a copy of them where the account cannot enter their folder, such as one in root's home."""
+    try:
+        subprocess.run([programs / "postgres", "--version"], cwd=cluster, capture_output=True, check=True, **_as(user))
+    except PermissionError:
+        package = programs.parents[1]
+        # The programs look for their libraries beside the package.
+        for part in package.parent.glob(f"{package.name}*"):
+            shutil.copytree(part, cluster / part.name)
+        for file in cluster.rglob("*"):
+            shutil.chown(file, user)
+        return cluster / programs.relative_to(package.parent)
+    return programs
+
+
+def _as(user: str) -> dict[str, Any]:
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+def packaged_programs() -> list[Path]:
+    """Returns the folder of the programs in the Python package pgserver, if that is installed."""
     package = importlib.util.find_spec("pgserver")
     return [Path(package.origin).parent / "pginstall" / "bin"] if package and package.origin else []
 
@@ -100,13 +123,10 @@ def _major(postgres: Path) -> int:
 def _create_cluster(programs: Path, cluster: Path, user: str | None) -> None:
     command: list[str | Path] = [programs / "initdb", "-D", cluster / "data", "-U", _SUPERUSER]
     options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-    account: dict[str, Any] = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
-    try:
-        created = subprocess.run(
-            [*command, *options], cwd=cluster, env=_ENVIRONMENT, capture_output=True, text=True, **account
-        )
-    except PermissionError as error:
-        raise StartError(f"{user}, who runs PostgreSQL in root's place, cannot enter {programs}") from error
+    account = _as(user) if user else {}
+    created = subprocess.run(
+        [*command, *options], cwd=cluster, env=_ENVIRONMENT, capture_output=True, text=True, **account
+    )
     if created.returncode:
         raise StartError(f"initdb failed:\n{created.stdout}{created.stderr}")
 
