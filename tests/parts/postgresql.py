@@ -17,7 +17,7 @@ from typing import Any
 from tests.parts.process import StartError, running, wait_until
 
 DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
-"""Where Debian has the programs, in a folder for each release."""
+"""Folder of Debian's programs, which are in one of their own for each release."""
 
 # Model Registry's migrations say IS JSON, which PostgreSQL 15 does not understand.
 _OLDEST = 16
