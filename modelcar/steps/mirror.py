@@ -72,10 +72,11 @@ def mirror(source: str, target: str, *, if_exists: str = "update") -> Mirrored:
                 _put(pushed, image)
         # To an image that is there already something may have been attached since: a signature with another key.
         with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
-            copied += sum(pool.map(lambda image: _attach(pulled, pushed, image), images))
+            carried = list(pool.map(lambda image: _attach(pulled, pushed, image), images))
+        copied += sum(one.copied for one in carried)
         if is_there:
             print(f"{mirrored} is there already")
-            return Mirrored(mirrored, copied, unchanged=not copied)
+            return Mirrored(mirrored, copied, unchanged=not any(one.changed for one in carried))
         held = _held(pushed, destination, top, if_exists)
         if held != top.digest:
             pushed.put_tag(top, destination.version, held)
@@ -130,8 +131,8 @@ def _put(repository: Repository, image: Stored) -> None:
         ) from None
 
 
-def _attach(source: Repository, target: Repository, image: Stored) -> int:
-    """Carries what is attached to an image and is missing; gives the bytes that were moved.
+def _attach(source: Repository, target: Repository, image: Stored) -> "_Carrying":
+    """Carries what is attached to an image and is missing; gives what came of it.
 
     What the target does not take is named; if that leaves a signed image unsigned, it is an error.
     """
@@ -143,7 +144,7 @@ def _attach(source: Repository, target: Repository, image: Stored) -> int:
     wanted, tag = signing.signatures(source, image.digest), referrers.tag(image.digest, referrers.SIGNATURES)
     if carrying.trouble is None:
         signing.wait_until_shown(target, tag, lambda: wanted <= signing.signatures(target, image.digest))
-        return carrying.copied
+        return carrying
     if not wanted <= signing.signatures(target, image.digest) or (carrying.is_signed and not wanted):
         raise SigningError(
             f"{image.digest} is signed, and its signatures cannot be brought to {target.reference.registry}: "
@@ -154,7 +155,7 @@ def _attach(source: Repository, target: Repository, image: Stored) -> int:
         f"{target.reference.registry} does not take all of what is attached to {image.digest}: {carrying.trouble}",
         flush=True,
     )
-    return carrying.copied
+    return carrying
 
 
 class _Carrying:
@@ -170,8 +171,14 @@ class _Carrying:
         self.copied = 0
         self.is_signed = False
         self.trouble: ModelcarError | None = None
+        self._brought = False
         self._source = source
         self._target = target
+
+    @property
+    def changed(self) -> bool:
+        """Whether the target holds more than before: blobs, or a manifest whose blobs it had."""
+        return bool(self.copied) or (self._brought and self.trouble is None)
 
     def found(self, image: Stored) -> Iterator[Attached]:
         """Yields what is attached to an image at the source."""
@@ -190,6 +197,7 @@ class _Carrying:
             except (RegistryError, WrongBytesError) as error:
                 self.note(error)
                 continue
+            self._brought = True
             yield one
 
     def note(self, error: ModelcarError) -> None:

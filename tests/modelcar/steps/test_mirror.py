@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from modelcar.errors import CredentialsError, RegistryError, UnsafeNameError, WrongBytesError
+from modelcar.oci import referrers
 from modelcar.oci.reference import Reference
-from modelcar.oci.registry import Repository
+from modelcar.oci.registry import Repository, Stored
 from modelcar.oci.upload import Upload
 from modelcar.steps.download import Downloaded
 from modelcar.steps.mirror import mirror
@@ -119,6 +120,28 @@ def test_second_run_moves_nothing(
     assert (first.unchanged, second.unchanged) == (False, True)
     assert blobs_moved(later) == []
     assert not [request for request in later if request.method == "PUT"]
+
+
+def test_attachment_that_moves_no_blob_is_a_change(
+    image: Reference, basic_registry: BasicAuthRegistry, token_registry: TokenAuthRegistry, log_in: LogIn
+) -> None:
+    log_in(basic_registry, token_registry)
+    target = f"{token_registry.host}/mirror/attached:1"
+    mirror(str(image), target)
+    with Repository(image, push=True) as source:
+        top = source.manifest(image.digest)
+        one = json.loads(source.manifest(json.loads(top.content)["manifests"][0]["digest"]).content)
+        subject = {"mediaType": top.media_type, "digest": top.digest, "size": len(top.content)}
+        document = {**one, "artifactType": "application/vnd.example.note", "subject": subject}
+        note = Stored(json.dumps(document).encode(), one["mediaType"])
+        referrers.put(source, top, [referrers.Attached(note)])
+
+    second, third = mirror(str(image), target), mirror(str(image), target)
+
+    assert (second.copied_bytes, second.unchanged) == (0, False)
+    assert (third.copied_bytes, third.unchanged) == (0, True)
+    with Repository(Reference.parse(target)) as copy:
+        assert copy.find_manifest(note.digest) is not None
 
 
 def test_other_tag_moves_no_blob(
