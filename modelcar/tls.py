@@ -7,6 +7,7 @@ share one context, but those to a registry that has authorities, or a client's c
 import os
 import ssl
 from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,35 @@ _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class TlsSession(requests.Session):
-    """Requests whose certificates are the matter of their contexts alone, which know what the environment names too.
+    """Requests that carry what they were given, and nothing of the environment's but its proxies.
 
-    requests itself would have each connection read that anew, and check by it also those that nobody is to check.
+    Whom to trust is the matter of their contexts alone, which know what the environment names too: requests itself
+    would have each connection read that anew, and check by it also those that nobody is to check. ~/.netrc adds no
+    login, also not where a redirect leads. No cookie is brought back: Harbor takes a write with one for a browser's,
+    and refuses it.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _no_auth
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """Takes proxies from the environment, and no authorities."""
         settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
         return {**settings, "verify": self.verify if verify is None else verify}
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Takes off what must not go where a redirect leads: a login to another host, and cookies to any."""
+        prepared_request.headers.pop("Cookie", None)
+        before = response.request.url or ""
+        if self.should_strip_auth(before, prepared_request.url or ""):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Adds no login. Without it, requests looks into ~/.netrc."""
+    return request
 
 
 class TlsAdapter(HTTPAdapter):

@@ -55,8 +55,6 @@ class Session(TlsSession):
 
     def __init__(self) -> None:
         super().__init__()
-        # ~/.netrc must not replace the Hub's token.
-        self.auth = lambda request: request
         self.max_redirects = MAX_REDIRECTS
         self.mount("https://", TlsAdapter(shared_context(), _CONNECTIONS))
         self.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))

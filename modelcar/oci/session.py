@@ -31,7 +31,7 @@ _BLOCK_BYTES = 1 << 20
 class Session(TlsSession):
     """Follows redirects (Quay and others answer with a storage's address), but not into the network it runs in.
 
-    requests itself takes credentials off a redirect to another host. What it reads as a whole is limited here.
+    What requests reads as a whole is limited here.
 
     Args:
         host: The registry's host and port, as in an image reference.
@@ -44,8 +44,6 @@ class Session(TlsSession):
         self.max_redirects = MAX_REDIRECTS
         # What is asked for is checked against digests of what is stored.
         self.headers["Accept-Encoding"] = "identity"
-        # Credentials come from the auth files alone; ~/.netrc must not add any.
-        self.auth = _no_auth
         self._host = host
         self._live = LiveSockets()
         self._guard = Guard(host, server or host, allowed=private_storage)
@@ -180,7 +178,3 @@ def is_too_slow(error: BaseException) -> bool:
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request

@@ -2,7 +2,10 @@
 
 import os
 import ssl
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -12,6 +15,7 @@ from modelcar.hub.reader import Session
 from modelcar.oci import trust
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
+from modelcar.oci.session import Session as OciSession
 from tests.parts.certificates import CertificateAuthority
 from tests.parts.registries import TokenAuthRegistry
 
@@ -95,3 +99,56 @@ def test_environment_names_what_is_no_authority(
     assert "unset the variable" in raised.value.remedy
     with pytest.raises(PlanError):
         Session()
+
+
+class Led(BaseHTTPRequestHandler):
+    """Gives a cookie with each answer, sends each request on, and remembers what it was shown."""
+
+    elsewhere: str
+    seen: list[tuple[str, str | None, str | None]]
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, self.headers.get("Authorization"), self.headers.get("Cookie")))
+        there = {"/": "/there", "/there": f"{self.elsewhere}/stored"}.get(self.path)
+        self.send_response(307 if there else 200)
+        self.send_header("Set-Cookie", "sid=1; Path=/; HttpOnly")
+        if there:
+            self.send_header("Location", there)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def led() -> Iterator[type[Led]]:
+    handler: type[Led] = type("Handler", (Led,), {"seen": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        # The other name of this machine is another host.
+        handler.elsewhere = f"http://localhost:{server.server_port}"
+        yield handler
+        server.shutdown()
+
+
+SESSIONS = {"Hub": Session, "registry": lambda: OciSession("registry.example", private_storage=True)}
+
+
+@pytest.mark.parametrize("made", SESSIONS)
+def test_only_what_is_asked_with_is_sent(made: str, led: type[Led], isolated: Path) -> None:
+    """As Harbor has it: a write that brings back its cookie is taken for a browser's, and refused."""
+    netrc = isolated / ".netrc"
+    netrc.write_text("default login somebody password of-netrc\n")
+    netrc.chmod(0o600)
+    url = led.elsewhere.replace("localhost", "127.0.0.1")
+    with SESSIONS[made]() as session:
+        session.get(f"{url}/", headers={"Authorization": "Bearer ours"})
+        session.get(f"{url}/there", headers={"Authorization": "Bearer ours"})
+        session.get(f"{url}/more")
+
+    assert led.seen == [
+        *(("/", "Bearer ours", None), ("/there", "Bearer ours", None), ("/stored", None, None)),
+        *(("/there", "Bearer ours", None), ("/stored", None, None)),
+        ("/more", None, None),
+    ]
