@@ -114,7 +114,7 @@ def read_file(path: Path, registry: str, repository: str) -> Credentials | None:
 
 def _from_store(config: DockerConfig, registry: str) -> Credentials | None:
     """Asks docker's store. docker leaves an empty entry behind for each registry whose login it put there."""
-    named = config.key(registry.lower())
+    named = config.key(docker_config.location_of(registry))
     if not named and not credential_helpers.is_installed(config.store):
         return None
     return _from_helper(config.store, named or _server(registry), str(config.path))
@@ -123,17 +123,17 @@ def _from_store(config: DockerConfig, registry: str) -> Credentials | None:
 def _locations(registry: str, repository: str) -> list[str]:
     """Returns the keys under which an entry may stand, the longest first; host names have no case."""
     locations = []
-    location = f"{registry.lower()}/{repository}"
+    host = docker_config.location_of(registry)
+    location = f"{host}/{repository}"
     while location:
         locations.append(location)
         location = location.rpartition("/")[0]
-    host = registry.lower()
     return [*locations, host.removesuffix(":443")] if host.endswith(":443") else locations
 
 
 def _server(location: str) -> str:
     """Returns what a helper knows a registry by."""
-    return _DOCKER_HUB_KEY if location == "docker.io" else location
+    return _DOCKER_HUB_KEY if docker_config.location_of(location) == "docker.io" else location
 
 
 def _from_helper(name: str, server: str, source: str) -> Credentials | None:

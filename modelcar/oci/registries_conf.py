@@ -51,6 +51,9 @@ class RegistrySettings:
 def settings_of(registry: str, repository: str = "") -> RegistrySettings:
     """Returns what the files say of a registry; of several entries the one with the longest prefix counts.
 
+    It counts as a whole, so that `insecure` is not taken from a shorter prefix. What is ours alone, `private-storage`,
+    is taken from the longest that says it: the others are written for podman, too.
+
     Args:
         registry: Its host and port, as in a reference.
         repository: The repository, for entries that name one.
@@ -59,16 +62,19 @@ def settings_of(registry: str, repository: str = "") -> RegistrySettings:
         CredentialsError: A file cannot be read.
     """
     location = f"{registry}/{repository}" if repository else registry
-    insecure, private = ("", 0), ("", 0)
-    for path in files():
-        for prefix, entry in _entries(path):
-            length = _match(prefix, location)
-            if length > insecure[1] and "insecure" in entry:
-                insecure = (str(path) if entry["insecure"] is True else "", length)
-            if length > private[1] and "private-storage" in entry:
-                private = (str(path) if entry["private-storage"] is True else "", length)
+    meant = [(_match(prefix, location), entry, str(path)) for path in files() for prefix, entry in _entries(path)]
+    longest = max((length for length, *_ in meant), default=0)
+    insecure = _source([one for one in meant if one[0] == longest], "insecure")
+    private = _source(meant, "private-storage")
     named = [name.strip() for name in os.environ.get(PRIVATE_STORAGE, "").split(",")]
-    return RegistrySettings(insecure[0], f"${PRIVATE_STORAGE}" if registry in named else private[0])
+    return RegistrySettings(insecure, f"${PRIVATE_STORAGE}" if registry in named else private)
+
+
+def _source(meant: list[tuple[int, dict[str, Any], str]], key: str) -> str:
+    """Returns the file of the longest entry with a key, the first of them, if it sets that; empty for none."""
+    said = [one for one in meant if one[0] and key in one[1]]
+    _, entry, path = max(said, key=lambda one: one[0], default=(0, {}, ""))
+    return path if entry.get(key) is True else ""
 
 
 def credential_helpers() -> list[tuple[str, str]]:

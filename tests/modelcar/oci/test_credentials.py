@@ -95,11 +95,13 @@ def test_dockers_keys_are_understood(key: str, home_file: Path) -> None:
     assert username() == "me"
 
 
-def test_dockers_own_registry_is_found_under_its_old_name(home_file: Path) -> None:
-    """Docker keeps the login to docker.io under this key."""
-    write(home_file, {"https://index.docker.io/v1/": auth("me")})
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "registry-1.docker.io"])
+def test_dockers_own_registry_is_found_under_each_of_its_names(key: str, host: str, home_file: Path) -> None:
+    """Docker keeps the login to docker.io under the first key."""
+    write(home_file, {key: auth("me")})
 
-    found = credentials.find("docker.io", "library/busybox")
+    found = credentials.find(host, "library/busybox")
 
     assert found is not None
     assert found.username == "me"

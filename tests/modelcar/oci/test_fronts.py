@@ -226,9 +226,11 @@ class TestInsecure:
         with pytest.raises(RegistryError, match="does not speak TLS"):
             stream(MODEL, f"{at_a_name}/lan/model:1")
 
-    def test_the_longest_prefix_counts(self, published: Hub, at_a_name: str, isolated: Path) -> None:
+    @pytest.mark.parametrize("said", ["insecure = false", "", "private-storage = true"])
+    def test_the_longest_prefix_counts(self, said: str, published: Hub, at_a_name: str, isolated: Path) -> None:
+        """As a whole, as podman has it: what it does not say is not taken from a shorter one."""
         blocks = f'[[registry]]\nprefix = "{at_a_name}"\ninsecure = true\n'
-        blocks += f'[[registry]]\nprefix = "{at_a_name}/lan"\ninsecure = false\n'
+        blocks += f'[[registry]]\nprefix = "{at_a_name}/lan"\nlocation = "{at_a_name}/lan"\n{said}\n'
         self.conf(isolated, blocks)
 
         with pytest.raises(RegistryError, match="does not speak TLS"):
