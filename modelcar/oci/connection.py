@@ -30,6 +30,7 @@ WRITE_SECONDS = 600.0
 _LOGINS = 3
 _TOLD_WAIT_SECONDS = 10.0
 _SERVED_BY = {"docker.io": "registry-1.docker.io"}
+_REHOMED = ("blobs/uploads", "referrers")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 Body = bytes | Iterable[bytes] | None
@@ -227,7 +228,7 @@ class Connection:
         port.
 
         A registry behind a front need not know the name by which it is asked. What it calls an upload of this
-        repository at another one is here as well: nothing is sent there.
+        repository at another one, or a further page of a list, is here as well: nothing is sent there.
         """
         here, there, leaves_tls = urlsplit(self.origin), urlsplit(url), False
         try:
@@ -237,7 +238,7 @@ class Connection:
         if not leaves_tls and _authority(there) == _authority(here):
             return there.geturl()
         if _authority(there) != _authority(urlsplit(f"{here.scheme}://{self.host}")):
-            if not there.path.startswith(f"/v2/{self._repository}/blobs/uploads/"):
+            if not there.path.startswith(tuple(f"/v2/{self._repository}/{own}/" for own in _REHOMED)):
                 way = "from TLS to plain HTTP at" if leaves_tls else "to another host,"
                 raise RegistryError(f"{self.host} sent us {way} {_host(there)}; not followed")
             self._other_name = _host(there)

@@ -1,10 +1,12 @@
-"""The list of an image's referrers that a registry keeps itself (the referrers API), where it does."""
+"""The lists of images' referrers that a registry keeps itself (the referrers API), where it does."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
 from urllib.parse import urljoin
 
 import requests
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import error_format, spec, status
@@ -13,50 +15,96 @@ from modelcar.oci.capabilities import Capabilities
 from modelcar.oci.connection import Connection, Scope
 
 _MAX_PAGES = 100
-_UNKNOWN_SUBJECT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "MANIFEST_INVALID"})
-"""Answers of a registry that lists referrers, but does not know the image that was asked for."""
-
 _ANSWERS = frozenset(code for code in range(200, 500) if not status.may_pass(code))
 
 
-def list_referrers(
-    connection: Connection, scope: Scope, capabilities: Capabilities, path: str
-) -> list[spec.Descriptor]:
-    """Returns what names an image as its subject, as far as the registry itself knows.
+class ReferrersApi:
+    """Lists of what names an image as its subject, as far as the registry itself knows.
 
-    A registry that does not answer with a list has none, whatever it answers; it is not asked again in this run.
+    A registry that does not answer with a list has none, whatever it answers; it is not asked again for others of this
+    repository.
 
     Args:
         connection: To the registry.
-        scope: The permission to read there.
+        scope: The permission to read in a repository there.
         capabilities: What is known of it; takes in whether it lists.
-        path: Where the list is.
     """
-    found: list[spec.Descriptor] = []
-    for _ in range(_MAX_PAGES):
-        if capabilities.lists_referrers is False:
-            break
-        try:
-            response = connection.request("GET", path, scope, _ANSWERS, stream=True)
-            with closing(response):
-                if response.status_code not in status.SUCCESS:
-                    capabilities.lists_referrers = None if _knows_the_path(response) else False
-                    break
-                content = b"".join(received(response, MAX_MANIFEST_BYTES, unzipped=True))
-            found.extend(spec.Index.model_validate_json(content).manifests)
-        except (RegistryError, ValidationError) as error:
-            # Some registries answer each path that they do not know by a page, or send us elsewhere.
-            capabilities.lists_referrers = False
-            if isinstance(error, RegistryUnwellError):
-                print(f"{error.what}; attachments are looked for by their tags", flush=True)
-            break
-        capabilities.lists_referrers = True
+
+    def __init__(self, connection: Connection, scope: Scope, capabilities: Capabilities) -> None:
+        self._connection = connection
+        self._scope = scope
+        self._capabilities = capabilities
+        self._has_none = False
+
+    def of(self, digest: str) -> list[spec.Descriptor]:
+        """Returns the entries that can be read; a list that ends too early is said."""
+        found: list[spec.Descriptor] = []
+        following = f"/v2/{self._scope.repository}/referrers/{digest}"
+        for number in range(_MAX_PAGES):
+            if self._has_none:
+                return found
+            try:
+                entries, following = self._page(following)
+            except RegistryError as error:
+                if number:
+                    _tell_cut(digest, error.what)
+                else:
+                    self._note(error)
+                return found
+            found += entries
+            if not following:
+                return found
+        _tell_cut(digest, f"it has more than {_MAX_PAGES} pages")
+        return found
+
+    def _page(self, path: str) -> tuple[list[spec.Descriptor], str]:
+        """Returns the entries of a page, and where the next one is; empty for nowhere."""
+        response = self._connection.request("GET", path, self._scope, _ANSWERS, stream=True)
+        with closing(response):
+            if response.status_code not in status.SUCCESS:
+                if _is_of_one_image(response):
+                    return [], ""
+                raise self._connection.failure(response, self._scope)
+            content = b"".join(received(response, MAX_MANIFEST_BYTES, unzipped=True))
+        entries = list(_entries(content))
+        self._capabilities.lists_referrers = True
         following = response.links.get("next", {}).get("url", "")
-        if not following:
-            break
-        path = urljoin(response.url, following)
-    return found
+        return entries, urljoin(response.url, following) if following else ""
+
+    def _note(self, error: RegistryError) -> None:
+        """Notes that there is no list. Some answer each path that they do not know by a page, or send us elsewhere."""
+        self._has_none = True
+        self._capabilities.lists_referrers = bool(self._capabilities.lists_referrers)
+        if isinstance(error, RegistryUnwellError):
+            print(f"{error.what}; attachments are looked for by their tags", flush=True)
 
 
-def _knows_the_path(response: requests.Response) -> bool:
-    return response.status_code in status.ABSENT and bool(error_format.codes(response) & _UNKNOWN_SUBJECT)
+class _List(BaseModel):
+    """A list as it comes: Harbor gives an empty object for what it does not know, and others null for no entry."""
+
+    manifests: list[Any] | None = None
+
+
+def _entries(content: bytes) -> Iterator[spec.Descriptor]:
+    """Yields the entries of a list, but those that cannot be read.
+
+    Raises:
+        RegistryError: It is no list.
+    """
+    try:
+        entries = _List.model_validate_json(content).manifests
+    except ValidationError:
+        raise RegistryError("it is no list of referrers") from None
+    for entry in entries or ():
+        with suppress(ValidationError):
+            yield spec.Descriptor.model_validate(entry)
+
+
+def _is_of_one_image(response: requests.Response) -> bool:
+    """Tells whether a refusal is of the image or repository, in a registry's own words, and not of all such lists."""
+    refused = response.status_code in status.ABSENT | status.REFUSED
+    return refused and bool(error_format.codes(response))
+
+
+def _tell_cut(digest: str, why: str) -> None:
+    print(f"what is attached to {digest} is not listed to its end: {why}", flush=True)

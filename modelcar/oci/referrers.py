@@ -20,6 +20,9 @@ SIGNATURES, ATTESTATIONS, INVENTORIES = ".sig", ".att", ".sbom"
 MAX_LISTED_CHARS = 1 << 14
 """Length of the annotations that the list repeats: it has the limit of a manifest, and is in memory as a whole."""
 
+_NO_TYPES = (None, "", spec.EMPTY, spec.CONFIG)
+"""Types in a list that say nothing: older Harbors give that of the config (https://github.com/goharbor/harbor/issues/19867)."""
+
 _NO_PLATFORM = spec.Platform(architecture="unknown", os="unknown")
 """Platform of what runs nowhere, as buildx writes it too. OpenShift's API server refuses an index with an entry without
 one."""
@@ -230,7 +233,7 @@ def _at(repository: Repository, version: str) -> Stored | None:
 
 
 def of_type(repository: Repository, digest: str, artifact_type: str) -> Iterator[Stored]:
-    """Yields what is listed as attached to an image and of one type; other attachments are not fetched.
+    """Yields what is attached to an image and of one type; what is listed as of another is not fetched.
 
     Args:
         repository: Where the image is.
@@ -238,9 +241,11 @@ def of_type(repository: Repository, digest: str, artifact_type: str) -> Iterator
         artifact_type: The type.
     """
     for entry in [*repository.list_referrers(digest), *_listed(repository, digest)]:
-        if entry.artifact_type == artifact_type and entry.media_type in spec.MANIFESTS:
+        if entry.artifact_type in (artifact_type, *_NO_TYPES) and entry.media_type in spec.MANIFESTS:
             stored = _at(repository, entry.digest)
-            if stored is not None and not stored.is_index and _subject(stored) == digest:
+            if stored is None or stored.is_index or _subject(stored) != digest:
+                continue
+            if entry.artifact_type == artifact_type or stored.manifest().artifact_type == artifact_type:
                 yield stored
 
 

@@ -15,8 +15,9 @@ from modelcar.oci import error_format, spec, status
 from modelcar.oci.body import MAX_MANIFEST_BYTES, begins_at, received
 from modelcar.oci.capabilities import Capabilities, capabilities_of
 from modelcar.oci.connection import Connection, Scope
-from modelcar.oci.listing import list_referrers
+from modelcar.oci.listing import ReferrersApi
 from modelcar.oci.mount import ask_to_mount
+from modelcar.oci.presence import has_first_byte
 from modelcar.oci.reference import Reference
 from modelcar.oci.stored import Stored as Stored
 from modelcar.oci.stored import media_type_of, understood
@@ -57,6 +58,7 @@ class Repository:
         self.capabilities: Capabilities = capabilities_of(reference.registry)
         self._connection = Connection(reference.registry, reference.repository)
         self._scope = Scope(reference.repository, "pull,push" if push else "pull")
+        self._referrers = ReferrersApi(self._connection, self._scope, self.capabilities)
         self._push = push
         self._has_access = False
         self._written_tags: dict[str, str] = {}
@@ -243,7 +245,7 @@ class Repository:
 
     def list_referrers(self, digest: str) -> list[spec.Descriptor]:
         """Returns what names an image as its subject, as far as the registry knows itself; see oci/referrers.py."""
-        return list_referrers(self._connection, self._scope, self.capabilities, self._path(f"referrers/{digest}"))
+        return self._referrers.of(digest)
 
     def has_blob(self, digest: str) -> bool:
         """Tells whether the registry keeps this blob in this repository, and can say so.
