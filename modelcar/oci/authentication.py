@@ -8,12 +8,11 @@ from urllib.parse import urlsplit
 
 import requests
 
-from modelcar.errors import CredentialsError, RegistryError, RegistryUnwellError
+from modelcar.errors import CredentialsError, RegistryError
 from modelcar.oci import challenge, cloud_identity, credentials, error_format, status
 from modelcar.oci.challenge import Challenge
-from modelcar.oci.failures import connection_errors
+from modelcar.oci.failures import answered, connection_errors
 from modelcar.oci.session import Session, with_tls
-from modelcar.retries import read_retry_after
 
 TOKEN_SECONDS = 60.0
 """Time that a token service may take."""
@@ -248,16 +247,7 @@ class Login:
 
     def _fail(self, response: requests.Response) -> None:
         code, said = response.status_code, error_format.server_message(response)
-        what = f"the token service of {self.host} answered {code}: {said}"
-        error = (RegistryUnwellError if status.may_pass(code) else RegistryError)(what)
-        error.status = code
-        error.retry_after = retry_after(response)
-        raise error
-
-
-def retry_after(response: requests.Response) -> float:
-    """Returns the seconds that an answer asks to wait."""
-    return read_retry_after(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
+        raise answered(f"the token service of {self.host} answered {code}: {said}", response)
 
 
 _EMPTY_WORDS = """

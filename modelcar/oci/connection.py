@@ -10,10 +10,10 @@ import requests
 from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import error_format, registries_conf, status
 from modelcar.oci.addresses import is_loopback, name_of
-from modelcar.oci.authentication import Login, Scope, retry_after
-from modelcar.oci.failures import connection_errors, proxy_error
+from modelcar.oci.authentication import Login, Scope
+from modelcar.oci.failures import answered, connection_errors, proxy_error
 from modelcar.oci.session import Session, with_tls
-from modelcar.retries import MAX_RETRY_AFTER_SECONDS, retrying
+from modelcar.retries import retrying
 
 __all__ = ["Connection", "Scope"]
 
@@ -119,12 +119,13 @@ class Connection:
     ) -> requests.Response:
         """Sends a request that can be repeated, and logs in anew where the registry asks for it; returns any answer."""
         # Credentials rotate, also between the moment they are read and the one they are looked at.
-        for _ in range(_LOGINS):
+        for left in reversed(range(_LOGINS)):
             response = self.send_once(method, path, scope, headers=headers, body=body, stream=stream, seconds=seconds)
-            if response.status_code != requests.codes.unauthorized:
+            if response.status_code != requests.codes.unauthorized or _led_to(response):
                 break
-            response.close()
             self.forget(scope, response)
+            if left:
+                response.close()
         return response
 
     def send_once(
@@ -139,9 +140,9 @@ class Connection:
         seconds: float = 0.0,
     ) -> requests.Response:
         """Sends a request once, as it is: for bodies that cannot be sent twice."""
-        url = self._url(path)
         again = body is None or isinstance(body, bytes)
         try:
+            url = self._url(path)
             with connection_errors(self.host, url):
                 return self._session.request(
                     method,
@@ -153,7 +154,8 @@ class Connection:
                     # What was sent from a stream cannot be sent once more to another place.
                     allow_redirects=again,
                 )
-        except RegistryUnwellError:
+        except RegistryUnwellError as error:
+            self._tell_wait(error.retry_after)
             self.on_pressure()
             raise
 
@@ -161,42 +163,39 @@ class Connection:
         """Returns the response, if its status is one that was expected.
 
         Raises:
-            CredentialsError: 401 or 403.
+            CredentialsError: 401 or 403, of the registry itself.
             RegistryUnwellError: A status that may pass.
             RegistryError: Any other status, with the registry's own words.
         """
         if response.status_code in expect:
             return response
-        if response.status_code in status.REFUSED:
-            raise self.login.refused(scope, response)
         raise self.failure(response, scope)
 
     def failure(self, response: requests.Response, scope: Scope) -> RegistryError:
         """Returns the error for a status that is none of those expected, in the registry's own words."""
-        code = response.status_code
+        code, storage = response.status_code, _led_to(response)
+        if code in status.REFUSED and not storage:
+            return self.login.refused(scope, response)
+        who = f"{storage}, where {self.host} sent us," if storage else self.host
         asked = f"{response.request.method} {urlsplit(response.url).path}"
-        said = self.login.cleaned(error_format.server_message(response), scope)
-        wait, led = retry_after(response), ""
+        said, led = self.login.cleaned(error_format.server_message(response), scope), ""
         if self._other_name and code in status.LOST:
             led = f" (it sent us to {self._other_name}, another host; asked for here)"
-        what = f"{self.host} answered {code} to {asked}: {said}{led}"
-        error: RegistryError
-        if not status.may_pass(code):
-            error = RegistryError(what)
-        elif wait > MAX_RETRY_AFTER_SECONDS:
-            error = RegistryError(what, f"It asks us to come again in {wait / 60:.0f} minutes")
-        else:
-            error = RegistryUnwellError(what, "It was tried several times; try again later")
-            error.retry_after = wait
-            self._tell_wait(wait)
+        # A storage refuses a signed link that has ended; the registry gives another one.
+        has_ended = code in status.REFUSED and response.request.method == "GET"
+        error = answered(f"{who} answered {code} to {asked}: {said}{led}", response, may_pass=has_ended)
+        if isinstance(error, RegistryUnwellError):
+            self._tell_wait(error.retry_after)
             self.on_pressure()
-        error.status = code
         return error
 
     def forget(self, scope: Scope, response: requests.Response | None = None) -> None:
-        """Drops the token for a scope, so that the next request asks for one with the credentials of that moment."""
+        """Drops the token for a scope, so that the next request asks for one with the credentials of that moment.
+
+        What another host asks for, to which the registry sent us, is not for who asks at the registry.
+        """
         self.login.forget(scope)
-        if response is not None:
+        if response is not None and not _led_to(response):
             self.login.challenged(response, scope)
 
     def location(self, response: requests.Response) -> str:
@@ -285,24 +284,22 @@ class Connection:
         code = response.status_code
         if code == requests.codes.proxy_authentication_required:
             raise proxy_error(response.url, f"{code} {response.reason}")
-        self.login.challenged(response)
-        if not (code in status.SUCCESS or code == requests.codes.unauthorized or self.login.scheme):
-            if status.may_pass(code):
-                error = RegistryUnwellError(
-                    f"{self.host} answered {code} to GET /v2/: {error_format.server_message(response)}",
-                    "It was tried several times; try later",
-                )
-                error.status, error.retry_after = code, min(retry_after(response), MAX_RETRY_AFTER_SECONDS)
-                raise error
-            raise RegistryError(
-                f"{self.host} answered {code} to GET /v2/, so it is no OCI registry",
-                "Check the host and port in the image reference",
-            )
         # A name that stands for another registry. Pages for people are elsewhere than under /v2/.
         there = urlsplit(response.url)
         path = there.path.rstrip("/")
         if response.history and path.endswith("/v2"):
-            return f"{there.scheme}://{there.netloc}{path.removesuffix('/v2')}"
+            url = f"{there.scheme}://{there.netloc}{path.removesuffix('/v2')}"
+        if _authority(there) == _authority(urlsplit(url)):
+            self.login.challenged(response)
+        if not (code in status.SUCCESS or code == requests.codes.unauthorized or self.login.scheme):
+            if status.may_pass(code):
+                raise answered(
+                    f"{self.host} answered {code} to GET /v2/: {error_format.server_message(response)}", response
+                )
+            raise RegistryError(
+                f"{self.host} answered {code} to GET /v2/, so it is no OCI registry",
+                "Check the host and port in the image reference",
+            )
         return url
 
 
@@ -312,6 +309,12 @@ def _nobody() -> None:
 
 def _host(url: SplitResult) -> str:
     return url.netloc.rpartition("@")[2]
+
+
+def _led_to(response: requests.Response) -> str:
+    """Returns the host that answered in place of the one that was asked, such as its storage; empty for none."""
+    asked, there = (urlsplit(one.url) for one in ([*response.history, response][0], response))
+    return "" if _authority(asked) == _authority(there) else _host(there)
 
 
 def _authority(url: SplitResult) -> tuple[str, int | None]:

@@ -14,9 +14,11 @@ _FIELDS = ("message", "error_description", "error_message", "details", "detail",
 """Place where other formats than the specification's have their words: OAuth2 (RFC 6749), Quay, Docker's token service,
 GitHub, Artifactory, problem details (RFC 9457)."""
 
-_TITLE = re.compile(r"<(?:title|h1)[^>]*>(.{1,300}?)</(?:title|h1)>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<(?:title|h1|message)[^>]*>(.{1,300}?)</(?:title|h1|message)>", re.IGNORECASE | re.DOTALL)
+"""What a page, or a storage's XML, says in a few words."""
+
 _TAG = re.compile(r"<[^>]{0,300}>")
-_TEXT_TYPES = ("text/plain", "text/html", "")
+_TEXT_TYPES = ("text/plain", "text/html", "application/xml", "text/xml", "")
 _MAX_DEPTH = 4
 
 

@@ -10,7 +10,9 @@ import requests
 from requests.utils import get_environ_proxies, select_proxy
 
 from modelcar.errors import RegistryError, RegistryUnwellError
+from modelcar.oci import status
 from modelcar.oci.session import MAX_REDIRECTS, is_too_slow
+from modelcar.retries import MAX_RETRY_AFTER_SECONDS, read_retry_after
 
 _WITHOUT_TLS = re.compile(
     r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNKNOWN_PROTOCOL|packet length too long", re.I
@@ -62,6 +64,27 @@ def connection_errors(host: str, url: str, what: str = "") -> Iterator[None]:
             f"cannot reach {asked}: {root_cause(error)}",
             "Check its name, that it is up, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
         ) from None
+
+
+def answered(what: str, response: requests.Response, *, may_pass: bool = False) -> RegistryError:
+    """Returns the error for an answer that is none of those hoped for; who asks us to come in hours is not waited for.
+
+    Args:
+        what: What was answered, by whom.
+        response: The answer.
+        may_pass: Whether it may pass, whatever its status says.
+    """
+    wait = read_retry_after(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
+    error: RegistryError
+    if not (may_pass or status.may_pass(response.status_code)):
+        error = RegistryError(what)
+    elif wait > MAX_RETRY_AFTER_SECONDS:
+        error = RegistryError(what, f"It asks us to come again in {wait / 60:.0f} minutes")
+    else:
+        error = RegistryUnwellError(what, "It was tried several times; try again later")
+        error.retry_after = wait
+    error.status = response.status_code
+    return error
 
 
 def tls_error(host: str, error: Exception) -> RegistryError:

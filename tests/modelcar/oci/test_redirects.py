@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from modelcar.errors import RegistryError
+from modelcar.errors import CredentialsError, RegistryError
 from modelcar.oci import addresses, session
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
@@ -102,6 +102,85 @@ def test_its_storage_may_be_within_the_network_if_somebody_says_so(
     with Repository(repository.reference) as allowed, as_if_public(allowed, monkeypatch):
         assert allowed.small_blob(DIGEST) == BLOB
     assert storage[1] == [None]
+
+
+EXPIRED = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>AccessDenied</Code><Message>Request has expired</Message><Expires>2026-01-01T00:00:00Z</Expires></Error>"""
+
+
+class Refusing(Storage):
+    """A storage that refuses what it is asked for, as S3 does where a link's time is over."""
+
+    status: int
+    headers_sent: dict[str, str]
+    refusals: int
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers.get("Authorization"))
+        if len(self.seen) > self.refusals:
+            self.seen.pop()
+            return super().do_GET()
+        self.send_response(self.status)
+        for name, value in {"Content-Length": str(len(EXPIRED)), **self.headers_sent}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(EXPIRED)
+
+    do_HEAD = do_GET
+
+
+CHALLENGES = ({}, {"WWW-Authenticate": 'Basic realm="storage"'}, {"WWW-Authenticate": 'Bearer realm="{0}/steal"'})
+
+
+@pytest.fixture
+def logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    from modelcar.oci import credentials
+
+    monkeypatch.setattr(credentials, "find", lambda *_: credentials.Credentials("user", "secret"))
+
+
+@contextmanager
+def refusing(status: int, sent: dict[str, str], refusals: int) -> Iterator[tuple[Repository, list[str | None]]]:
+    """Give a registry whose storage, another host, refuses so often."""
+    handler = type("Handler", (Refusing,), {"seen": [], "status": status, "refusals": refusals})
+    with serving(handler) as host:
+        elsewhere = f"http://{host.replace('127.0.0.1', 'localhost')}"
+        handler.headers_sent = {
+            "Content-Type": "application/xml",
+            **{name: value.format(elsewhere) for name, value in sent.items()},
+        }
+        with (
+            serving(type("Handler", (Sender,), {"elsewhere": elsewhere})) as registry,
+            Repository(Reference.parse(f"{registry}/team/model:1")) as opened,
+        ):
+            yield opened, handler.seen
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("sent", CHALLENGES)
+def test_refusal_of_a_storage_is_not_one_of_our_login(
+    sent: dict[str, str], status: int, logged_in: None, waits: list[float]
+) -> None:
+    with refusing(status, sent, 1000) as (repository, seen), pytest.raises(RegistryError) as raised:
+        repository.small_blob(DIGEST)
+
+    assert not isinstance(raised.value, CredentialsError)
+    assert f"where {repository.reference.registry} sent us, answered {status} to GET /stored: Request has expired" in (
+        str(raised.value)
+    )
+    # Also its token service, if it names one, sees no password.
+    assert set(seen) == {None}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("sent", CHALLENGES)
+def test_link_that_ended_is_asked_for_anew(
+    sent: dict[str, str], status: int, logged_in: None, waits: list[float]
+) -> None:
+    with refusing(status, sent, 2) as (repository, seen):
+        assert repository.small_blob(DIGEST) == BLOB
+
+    assert set(seen) == {None}
 
 
 @contextmanager
