@@ -116,8 +116,7 @@ class Repository:
         try:
             return self._read_manifest(version)
         except RegistryError as error:
-            allowed = error.status == requests.codes.forbidden and self._may_do_other_things()
-            if not (allowed or (error.status and self._is_absent(version))):
+            if not (self._may_do_other_things(error) or (error.status and self._is_absent(version))):
                 raise
             return None
 
@@ -219,7 +218,12 @@ class Repository:
         Raises:
             WrongBytesError: The tag holds something else.
         """
-        self.put_manifest(stored, tag)
+        try:
+            self.put_manifest(stored, tag)
+        except RegistryError as error:
+            # Where the answer to a first try was lost, a tag that cannot be written twice refuses the next one.
+            if error.status not in status.LOST | status.REFUSED or self._held(tag) != stored.digest:
+                raise
         waited, wait = 0.0, 0.25
         while (held := self._held(tag)) != stored.digest:
             foreign = held not in ("", before)
@@ -263,22 +267,13 @@ class Repository:
                 raise
             return False
         except CredentialsError as refusal:
-            if refusal.status != requests.codes.forbidden or not self._may_do_other_things():
+            if not self._may_do_other_things(refusal):
                 raise
         except RegistryError as error:
-            if error.status not in status.LOST | status.NOT_SUPPORTED:
+            # Its storage refuses a HEAD whose link is signed for GET.
+            if error.status not in status.LOST | status.NOT_SUPPORTED | status.REFUSED:
                 raise
-        return self._has_first_byte(path)
-
-    def _has_first_byte(self, path: str) -> bool:
-        """Asks for a blob by reading it: some registries know no HEAD, or send us with it to links that are for GET."""
-        try:
-            with closing(
-                self._connection.send("GET", path, self._scope, headers={"Range": "bytes=0-0"}, stream=True)
-            ) as response:
-                return response.status_code in status.SUCCESS | {206}
-        except RegistryError:
-            return False
+        return has_first_byte(self._connection, self._scope, path)
 
     def read_blob(self, digest: str, offset: int = 0, limit: int | None = None) -> Iterator[bytes]:
         """Reads a blob's bytes as they arrive, in chunks of at most 1 MiB. They are not checked against the digest.
@@ -385,12 +380,15 @@ class Repository:
         response = self._connection.request("DELETE", path, self._scope, answers)
         return response.status_code in status.SUCCESS
 
-    def _may_do_other_things(self) -> bool:
-        if not self._has_access and self._push:
-            try:
+    def _may_do_other_things(self, refusal: RegistryError) -> bool:
+        """Tells whether we are let in, so that a refusal says no more than that something is not there."""
+        if not isinstance(refusal, CredentialsError) or refusal.status not in status.REFUSED:
+            return False
+        # A password that was refused is not tried again for it: that locks accounts.
+        may_ask = refusal.status == requests.codes.forbidden or self._connection.login.scheme == "bearer"
+        if may_ask and self._push and not self._has_access:
+            with suppress(RegistryError):
                 self.check_push()
-            except RegistryError:
-                return False
         return self._has_access
 
     def _path(self, rest: str) -> str:

@@ -19,6 +19,7 @@ from modelcar.errors import (
 from modelcar.oci import error_format, status
 from modelcar.oci.capabilities import Capabilities
 from modelcar.oci.connection import WRITE_SECONDS, Connection, Scope
+from modelcar.oci.presence import has_first_byte
 from modelcar.retries import pause
 
 PATIENCE_SECONDS = 60.0
@@ -277,8 +278,6 @@ class Upload:
     def _meaning(self, response: requests.Response, digest: str) -> RegistryError:
         """Returns what an answer to the end of an upload means, other than success."""
         code, codes = response.status_code, error_format.codes(response)
-        if code in status.REFUSED:
-            return self._connection.login.refused(self._scope, response)
         failure = self._connection.failure(response, self._scope)
         if code == status.TOO_LARGE:
             return BodyTooLargeError(failure.what)
@@ -294,12 +293,10 @@ class Upload:
     def _refusal_of_part(self, response: requests.Response) -> RegistryError:
         """Returns what an answer to some bytes means, other than success."""
         code, codes = response.status_code, error_format.codes(response)
-        if code in status.REFUSED:
-            return self._connection.login.refused(self._scope, response)
         failure = self._connection.failure(response, self._scope)
         if code == status.TOO_LARGE:
             return BodyTooLargeError(failure.what)
-        if codes & _REFUSALS - {"UNSUPPORTED"}:
+        if code in status.REFUSED or codes & _REFUSALS - {"UNSUPPORTED"}:
             return failure
         if self.offset and code in status.LOST | status.NOT_SUPPORTED:
             # It was still putting away the bytes of the broken connection when it said where it was; or, as Artifact
@@ -319,10 +316,12 @@ class Upload:
     def _has(self, digest: str) -> bool:
         """Tells whether the registry says that it has the blob, without insisting on an answer."""
         try:
-            response = self._connection.send("HEAD", self._blob(digest), self._scope)
+            code = self._connection.send("HEAD", self._blob(digest), self._scope).status_code
         except RegistryError:
             return False
-        return response.status_code in status.SUCCESS
+        if code in status.SUCCESS | status.ABSENT or status.may_pass(code):
+            return code in status.SUCCESS
+        return has_first_byte(self._connection, self._scope, self._blob(digest))
 
     def _is_open(self) -> bool:
         """Tells whether the registry says that the upload is still to be ended."""
@@ -338,10 +337,15 @@ class Upload:
 
     def _check_resumed(self, digest: str) -> None:
         """Raises if a registry that took an upload in several parts does not have it as a whole (ECR has lost such)."""
-        response = self._connection.request("HEAD", self._blob(digest), self._scope, status.SUCCESS | status.ABSENT)
-        length = response.headers.get("Content-Length", "")
-        wrong = length.isdecimal() and int(length) not in (0, self.offset)
-        if response.status_code in status.ABSENT or wrong:
+        try:
+            response = self._connection.request("HEAD", self._blob(digest), self._scope, status.SUCCESS)
+            length = response.headers.get("Content-Length", "")
+            has_all = not length.isdecimal() or int(length) in (0, self.offset)
+        except RegistryUnwellError:
+            raise
+        except RegistryError:
+            has_all = has_first_byte(self._connection, self._scope, self._blob(digest))
+        if not has_all:
             raise UploadLostError(f"{self._connection.host} lost a part of an upload that went on after a break")
 
     def _blob(self, digest: str) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from modelcar.errors import CredentialsError, ModelcarError, RegistryError, WrongBytesError
+from modelcar.errors import CredentialsError, ModelcarError, RegistryError, UploadLostError, WrongBytesError
 from modelcar.oci import referrers, spec, upload
 from modelcar.oci.capabilities import capabilities_of
+from modelcar.oci.connection import Connection, Scope
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
 from modelcar.steps.mirror import mirror
@@ -34,7 +35,7 @@ from tests.parts.bent_registry import (
     status,
 )
 from tests.parts.hub import Hub
-from tests.parts.registries import BasicAuthRegistry, Registry
+from tests.parts.registries import BasicAuthRegistry, Registry, TokenAuthRegistry
 from tests.parts.signing_keys import write_keys
 from tests.parts.skopeo.program import run_skopeo
 from tests.parts.steps import stream
@@ -359,6 +360,22 @@ class TestRefusal:
 
         assert waits == []
 
+    @pytest.mark.parametrize("path", [r"^/v2/$", r"^/token"])
+    def test_who_asks_for_hours_is_not_waited_for_either_before_a_login(
+        self, path: str, bent: BentRegistry, waits: list[float]
+    ) -> None:
+        bent.bend("GET", path, error(429, "TOOMANYREQUESTS", "later", Retry_After="21600"), asks=False)
+        challenge = f'Bearer realm="http://{bent.host}/token",service="s"'
+        bent.bend("GET", "/v2/", error(401, "UNAUTHORIZED", WWW_Authenticate=challenge), asks=False)
+
+        with (
+            Repository(Reference.parse(f"{bent.host}/bent/hours:1")) as repository,
+            pytest.raises(RegistryError, match="come again in 360 minutes"),
+        ):
+            repository.manifest("1")
+
+        assert waits == []
+
 
 class TestNotes:
     """Registries in which finished layers cannot be noted."""
@@ -393,6 +410,15 @@ class TestNotes:
 
         with pytest.raises(RegistryError, match="tag 1 is immutable"):
             run()
+
+    @pytest.mark.parametrize("code", [400, 403, 409, 412])
+    def test_immutable_tag_that_was_written_before_its_answer_was_lost(
+        self, code: int, bent: BentRegistry, run: Run, repository: str, waits: list[float]
+    ) -> None:
+        bent.bend("PUT", r"/manifests/1$", error(502, message="bad gateway"), times=1)
+        bent.bend("PUT", r"/manifests/1$", error(code, "TAG_INVALID", "tag 1 is immutable"), asks=False)
+
+        run()
 
     def test_next_run_is_not_kept_by_what_the_first_left(
         self, bent: BentRegistry, run: Run, served: Hub, waits: list[float]
@@ -486,6 +512,72 @@ class TestAbsence:
         bent.bend("HEAD", BLOBS, error(code), asks=False)
 
         run()
+
+    @pytest.mark.parametrize("code", [400, 403, 405])
+    def test_end_of_an_upload_that_comes_late_where_there_is_no_head(
+        self, code: int, bent: BentRegistry, run: Run, waits: list[float]
+    ) -> None:
+        bent.bend("PUT", UPLOADS, error(504, message="gateway timeout"), times=1)
+        bent.bend("HEAD", BLOBS, error(code), asks=False)
+
+        run()
+
+        assert sum(waits) < upload.PATIENCE_SECONDS
+
+    @pytest.mark.parametrize("code", [400, 403, 405])
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_upload_that_went_on_is_looked_at_where_there_is_no_head(
+        self, kept: bool, code: int, bent: BentRegistry
+    ) -> None:
+        bent.bend("GET", UPLOADS, status(204), asks=False)
+        bent.bend("PATCH|PUT", UPLOADS, status(202), asks=False)
+        bent.bend("HEAD", BLOBS, error(code), asks=False)
+        bent.bend("GET", BLOBS, status(206) if kept else error(404), asks=False)
+        connection = Connection(bent.host, "bent/resumed")
+        place = "/v2/bent/resumed/blobs/uploads/1"
+        resumed = upload.Upload(connection, Scope("bent/resumed", "pull,push"), place, capabilities_of(bent.host))
+        resumed.offset = 10
+        resumed.send([b"ten bytes."], 10)
+
+        if kept:
+            resumed.finish(f"sha256:{'1' * 64}")
+        else:
+            with pytest.raises(UploadLostError, match="lost a part of an upload"):
+                resumed.finish(f"sha256:{'1' * 64}")
+
+    @pytest.mark.parametrize("code", [401, 403])
+    def test_what_is_not_there_may_be_refused_to_who_has_a_token(
+        self, code: int, token_registry: TokenAuthRegistry, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in a registry that tells nobody what there is: Docker Hub and others answer 401."""
+        log_in(token_registry)
+        real = Connection.send_once
+
+        def hidden(connection: Connection, method: str, path: str, *scope: Any, **options: Any) -> requests.Response:
+            response = real(connection, method, path, *scope, **options)
+            if method in ("GET", "HEAD") and response.status_code == 404:
+                response.status_code = code
+            return response
+
+        monkeypatch.setattr(Connection, "send_once", hidden)
+        with Repository(Reference.parse(f"{token_registry.host}/bent/hidden:1"), push=True) as repository:
+            assert repository.find_manifest("1") is None
+            assert not repository.has_blob(f"sha256:{'1' * 64}")
+
+    def test_password_that_was_refused_is_not_tried_for_other_things(
+        self, basic_registry: BasicAuthRegistry, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(basic_registry, "password", "wrong")
+        log_in(basic_registry)
+        before = len(basic_registry.requests())
+
+        with (
+            Repository(Reference.parse(f"{basic_registry.host}/bent/wrong:1"), push=True) as repository,
+            pytest.raises(CredentialsError),
+        ):
+            repository.find_manifest("1")
+
+        assert "POST" not in {request.method for request in basic_registry.requests()[before:]}
 
 
 class TestSubjects:
