@@ -107,9 +107,8 @@ def read(url: str, **parameters: str) -> dict[str, Any]:
     if not token:
         raise CredentialsError("there is no account of Google Cloud here", _ACCOUNT_REMEDY)
     query = {name: value for name, value in parameters.items() if value}
-    headers = {"Authorization": f"Bearer {token}"}
     try:
-        response = requests.get(url, params=query, headers=headers, timeout=_ANSWER_SECONDS, allow_redirects=False)
+        response = requests.get(url, params=query, auth=_Bearer(token), timeout=_ANSWER_SECONDS, allow_redirects=False)
     except requests.exceptions.RequestException as error:
         raise GoogleCloudUnwellError(f"cannot read {url}: {error}", "Check the network and the proxies") from None
     if response.status_code != requests.codes.ok:
@@ -124,6 +123,17 @@ def read(url: str, **parameters: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise GoogleCloudError(f"{url} did not answer with a JSON object")
     return answer
+
+
+class _Bearer(requests.auth.AuthBase):
+    """A login by a token. As a header, it would be replaced by what ~/.netrc says of the host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 @cache

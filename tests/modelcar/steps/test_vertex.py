@@ -366,6 +366,17 @@ def test_a_secret_is_named_by_its_name_or_in_full(account: Cloud) -> None:
         google_cloud.read_secret("nothing", PROJECT)
 
 
+def test_no_login_of_netrc_takes_the_place_of_the_accounts(
+    account: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    account.api.secrets = {f"projects/{PROJECT}/secrets/hf/versions/latest:access": "one\n"}
+
+    assert google_cloud.read_secret("hf", PROJECT) == "one"
+
+
 def test_a_token_is_kept_as_long_as_it_is_good(account: Cloud) -> None:
     account.metadata.issued.clear()
     found = [credentials.find(host, "my-project/models") for host in (NAME, "gcr.io", "eu.gcr.io", f"{NAME}:443")]
