@@ -177,7 +177,7 @@ class _Carrying:
 
     @property
     def changed(self) -> bool:
-        """Whether the target holds more than before: blobs, or a manifest whose blobs it had."""
+        """Tells whether the target holds more than before: blobs, or a manifest whose blobs it had."""
         return bool(self.copied) or (self._brought and self.trouble is None)
 
     def found(self, image: Stored) -> Iterator[Attached]:
