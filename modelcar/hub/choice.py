@@ -2,25 +2,21 @@
 
 import fnmatch
 import shlex
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from rich.filesize import decimal
-
 from modelcar.errors import ModelcarError, SelectionError, WeightsError
 from modelcar.hub import formats, variants
+from modelcar.hub.asked_variant import pick_asked
 from modelcar.hub.facts import Facts
-from modelcar.hub.gguf_choice import gguf_name
 from modelcar.hub.layouts import pick
 from modelcar.hub.lora import is_of_adapter
 from modelcar.hub.model_class import ModelClass, classify
+from modelcar.hub.options import Option, must_choose, options_of
 from modelcar.hub.picking import Picked
 from modelcar.hub.snapshot import PublishedFile
 from modelcar.hub.weight_groups import WeightGroup, group_weights
-
-MAX_OPTIONS_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -34,21 +30,6 @@ class LeftOut:
 
     file: PublishedFile
     reason: str
-
-
-@dataclass(frozen=True)
-class Option:
-    """One of several alternatives.
-
-    Attributes:
-        name: What to give as `variant`.
-        size: Bytes of its weights.
-        is_taken: Whether it is the one that is taken.
-    """
-
-    name: str
-    size: int
-    is_taken: bool
 
 
 @dataclass(frozen=True)
@@ -118,11 +99,9 @@ def choose(
     useful = _without_leftovers(wanted, left)
     groups = group_weights(useful, facts)
     paths = {file.path for file in useful}
-    asked = _asked_for(groups, variant, paths, facts) if variant else groups
-    picked = pick(asked, paths, facts)
-    picked.drop([group for group in groups if group not in asked], "not the variant that was asked for")
-    _leave_out(picked, groups, useful, left)
-    return _finished(every, left, picked, facts, has_chosen=bool(variant))
+    picked = pick_asked(groups, variant, paths, facts) if variant else pick(groups, paths, facts)
+    _leave_out(picked, useful, left)
+    return _finished(every, left, picked, facts)
 
 
 def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], exclude: Sequence[str]) -> None:
@@ -167,47 +146,7 @@ def _is_of_checkpoint(path: str) -> bool:
     return variants.is_checkpoint(path) and not formats.is_training_file(path)
 
 
-def _asked_for(groups: Sequence[WeightGroup], variant: str, paths: Collection[str], facts: Facts) -> list[WeightGroup]:
-    """Finds the groups that a variant's name means: a precision or type, a format, a folder or a file.
-
-    Raises:
-        SelectionError: None has that name.
-    """
-    exact = [group for group in groups if _has_variant(group, variant)]
-    if exact:
-        slots = {_place(group) for group in exact}
-        kinds = {group.format for group in exact}
-        beside = [group for group in groups if group.format in kinds and _place(group) not in slots and group.complete]
-        beside = [group for group in beside if group.format is not formats.Format.GGUF]
-        return [group for group in groups if group in exact or group in beside or group.is_projector]
-    named = [group for group in groups if _is_named(group, variant)]
-    if not named:
-        offered = ", ".join(option.name for option in _options(pick(groups, paths, facts)))
-        remedy = f"There are: {offered}" if offered else "This repository offers no alternatives: leave it empty"
-        raise SelectionError(f"there is no variant {variant!r}", remedy)
-    kept = [group for group in groups if group in named or group.is_projector]
-    return kept
-
-
-def _has_variant(group: WeightGroup, variant: str) -> bool:
-    if group.format is formats.Format.GGUF:
-        return not group.is_projector and variants.matches(variant, gguf_name(group))
-    return variants.matches(variant, group.variant) or (variant == "default" and not group.variant)
-
-
-def _is_named(group: WeightGroup, variant: str) -> bool:
-    first = PurePosixPath(group.weights[0].path)
-    folders = [group.folder, *(str(one) for one in first.parents), *PurePosixPath(group.folder).parts]
-    return variants.matches(variant, group.format.value, first.stem, first.name, str(first), group.base, *folders)
-
-
-def _place(group: WeightGroup) -> tuple[str, str]:
-    return ("", "") if group.format is formats.Format.GGUF else (group.folder, group.slot)
-
-
-def _leave_out(
-    picked: Picked, groups: Sequence[WeightGroup], files: Sequence[PublishedFile], left: dict[str, str]
-) -> None:
+def _leave_out(picked: Picked, files: Sequence[PublishedFile], left: dict[str, str]) -> None:
     """Leaves out the files of dropped groups, and what lies beside those alone."""
     kept_paths = {file.path for group in picked.kept for file in group.files}
     kept_folders = _with_parents([*picked.folders, *(group.folder for group in picked.kept)])
@@ -254,9 +193,7 @@ def _folder_reason(path: str, reasons: dict[str, str], kept: Collection[str]) ->
     return ""
 
 
-def _finished(
-    every: Sequence[PublishedFile], left: dict[str, str], picked: Picked, facts: Facts, *, has_chosen: bool = True
-) -> Choice:
+def _finished(every: Sequence[PublishedFile], left: dict[str, str], picked: Picked, facts: Facts) -> Choice:
     taken = tuple(file for file in every if file.path not in left)
     if not taken and not any(reason in ("excluded", "not included") for reason in left.values()):
         raise no_weights(every)
@@ -265,36 +202,17 @@ def _finished(
     kept = tuple(picked.kept)
     paths = {file.path for file in taken if not is_of_adapter(file.path)}
     model_class = classify(kept, paths, facts)
-    options = _options(picked)
     return Choice(
         taken,
         tuple(LeftOut(file, left[file.path]) for file in every if file.path in left),
         model_class,
         kept,
-        options,
-        tuple(_problems(every, kept, picked, has_chosen=has_chosen)),
+        options_of(picked),
+        tuple(_problems(every, kept, picked)),
     )
 
 
-def _options(picked: Picked) -> tuple[Option, ...]:
-    """Lists the alternatives: those that somebody must choose from, or else those that may be had instead."""
-    kept = set(map(id, picked.kept))
-    offered = picked.offered()
-    binding = [one for one in offered if one.must_choose] or offered
-    sizes: dict[str, list[int]] = defaultdict(list)
-    taken = set()
-    for one in binding:
-        for name, groups in one.named.items():
-            sizes[name].append(sum(group.size for group in groups))
-            if any(id(group) in kept for group in groups):
-                taken.add(name)
-    found = [Option(name, sum(each), name in taken) for name, each in sizes.items()]
-    return tuple(sorted(found, key=lambda option: (-option.size, option.name)))
-
-
-def _problems(
-    every: Sequence[PublishedFile], kept: Sequence[WeightGroup], picked: Picked, *, has_chosen: bool
-) -> Iterator[ModelcarError]:
+def _problems(every: Sequence[PublishedFile], kept: Sequence[WeightGroup], picked: Picked) -> Iterator[ModelcarError]:
     if not kept:
         yield no_weights(every)
     for group in kept:
@@ -303,8 +221,8 @@ def _problems(
                 f"the weights are not complete: {problem}",
                 "Choose another revision, or ask the model's owner to upload the file again",
             )
-    if not has_chosen and any(one.must_choose for one in picked.offered()):
-        yield must_choose(_options(picked))
+    if any(one.must_choose for one in picked.offered()):
+        yield must_choose(options_of(picked))
 
 
 def no_weights(files: Iterable[PublishedFile] = ()) -> WeightsError:
@@ -323,15 +241,4 @@ def no_weights(files: Iterable[PublishedFile] = ()) -> WeightsError:
     return WeightsError(
         "there are no weights here: no file of the repository is of a format that models are served from",
         "Look at its page on the Hub: weights may be in a branch (--revision), or in another repository",
-    )
-
-
-def must_choose(options: Sequence[Option]) -> SelectionError:
-    """Returns the refusal of a repository that offers alternatives between which nobody chose."""
-    best = next((option.name for option in options if option.is_taken), options[0].name)
-    shown = ", ".join(f"{option.name} ({decimal(option.size)})" for option in options[:MAX_OPTIONS_SHOWN])
-    more = f" and {len(options) - MAX_OPTIONS_SHOWN} more" if len(options) > MAX_OPTIONS_SHOWN else ""
-    return SelectionError(
-        f"the repository has {len(options)} alternatives, of which one has to be chosen: {shown}{more}",
-        f"Most people take --variant {shlex.quote(best)} (the pipeline's variant)",
     )

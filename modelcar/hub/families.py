@@ -87,7 +87,7 @@ def _settle(picked: Picked, family: _Family) -> None:
     picked.kept = [group for group in picked.kept if group in family.best or group not in every]
     picked.drop([group for group in every if group not in family.best], family.reason)
     named = {_stem(member[0]): member for member in family.members}
-    picked.alternatives.append(Alternatives(named, must_choose=family.must_choose))
+    picked.alternatives.append(Alternatives(named, _stem(family.best[0]), must_choose=family.must_choose))
 
 
 def _stem(group: WeightGroup) -> str:

@@ -137,12 +137,12 @@ def _one_of(families: Families, key: Callable[[str], object] | None = None) -> P
     for root, family in families.items():
         for one in family:
             picked.dropped += one.dropped
+            picked.alternatives += one.alternatives
             if root == best:
                 picked.kept += one.kept
-                picked.alternatives += one.alternatives
             else:
                 picked.drop(one.kept, OTHER_VARIANT)
-    picked.alternatives.append(Alternatives(named, must_choose=len(usable) > 1))
+    picked.alternatives.append(Alternatives(named, best, must_choose=len(usable) > 1))
     return picked
 
 

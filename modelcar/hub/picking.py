@@ -39,11 +39,17 @@ class Alternatives:
 
     Attributes:
         named: The groups, by the name of each alternative.
+        usual: The name of the one that is taken if nobody chooses.
         must_choose: Whether no rule of a loader chooses between them.
     """
 
     named: Mapping[str, Sequence[WeightGroup]]
+    usual: str
     must_choose: bool
+
+    def among(self, groups: Collection[WeightGroup]) -> list[str]:
+        """Returns the names of those alternatives that have one of these groups."""
+        return [name for name, members in self.named.items() if any(group in groups for group in members)]
 
 
 @dataclass
@@ -157,7 +163,8 @@ def _pick_variant(same: Sequence[WeightGroup], picked: Picked) -> WeightGroup:
     if len(best_sets) > 1:
         named = {variant or DEFAULT: [group] for variant, group in best_sets.items()}
         has_default = "" in usable and chosen.format in TORCH_LIKE | {Format.TENSORFLOW}
-        picked.alternatives.append(Alternatives(named, must_choose=not has_default and len(usable) > 1))
+        must_choose = not has_default and len(usable) > 1
+        picked.alternatives.append(Alternatives(named, first or DEFAULT, must_choose=must_choose))
     return chosen
 
 

@@ -16,7 +16,7 @@ from modelcar.cluster.connection import Cluster
 from modelcar.cluster.executor import Executor
 from modelcar.cluster.job import BUILD_PROGRAM
 from modelcar.errors import ClusterError, CredentialsError, HubError, RegistryError, SelectionError, TagError
-from modelcar.hub.choice import MAX_OPTIONS_SHOWN
+from modelcar.hub.options import MAX_OPTIONS_SHOWN
 from modelcar.hub.paths import find_twins
 from modelcar.hub.source import Source
 from modelcar.image.base_contents import BaseContents, examine_base

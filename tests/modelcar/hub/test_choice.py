@@ -18,6 +18,7 @@ from modelcar.hub.facts import Facts
 from modelcar.hub.formats import is_index, weights_format
 from modelcar.hub.pickles import is_pickle_by_name
 from modelcar.hub.snapshot import PublishedFile
+from tests.modelcar.hub.crowded_repositories import CROWDED
 from tests.modelcar.hub.language_repositories import LANGUAGE
 from tests.modelcar.hub.more_repositories import SHAPES as OLDER
 from tests.modelcar.hub.more_repositories import Shape
@@ -27,7 +28,7 @@ from tests.modelcar.hub.picture_repositories import PICTURES
 from tests.modelcar.hub.speech_repositories import SPEECH
 from tests.parts.models import ODD_NAMES, tiny_llama, variants
 
-SHAPES = OLDER | NEWER | LANGUAGE | ODD | PICTURES | SPEECH
+SHAPES = OLDER | NEWER | LANGUAGE | ODD | PICTURES | SPEECH | CROWDED
 KNOWN: dict[str, Any] = json.loads((Path(__file__).parent / "repositories.json").read_text())
 
 

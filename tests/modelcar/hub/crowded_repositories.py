@@ -1,0 +1,162 @@
+"""Shapes of real repositories with several models, or with parts of one's own beside the model: names as they are."""
+
+from dataclasses import replace
+
+from tests.modelcar.hub.more_repositories import GB, MB, Shape
+
+
+def _ggufs(stem: str, sizes: dict[str, float]) -> dict[str, int]:
+    return {f"{stem}-{name}.gguf": int(size * GB) for name, size in sizes.items()}
+
+
+_QWEN_IMAGE = Shape(
+    {
+        "README.md": 9000,
+        **_ggufs("Qwen-Image-Edit-2509", {"Q3_K_M": 9.7, "Q4_K_M": 13.1, "Q8_0": 21.8}),
+        "VAE/Qwen_Image-VAE.safetensors": 254 * MB,
+    },
+    13.35,
+    "gguf",
+    "has to be chosen",
+    has=["VAE/Qwen_Image-VAE.safetensors"],
+)
+_BOLTZ = Shape(
+    {"README.md": 900, "boltz1.ckpt": 3_600 * MB, "boltz1_conf.ckpt": 3_600 * MB, "ccd.pkl": 346 * MB},
+    3.95,
+    "other",
+    "has to be chosen",
+    has=["ccd.pkl"],
+)
+_COSY_VOICE = Shape(
+    {
+        "README.md": 9000,
+        "cosyvoice3.yaml": 7000,
+        "llm.pt": 2_020 * MB,
+        "llm.rl.pt": 2_020 * MB,
+        "flow.pt": 1_330 * MB,
+        "hift.pt": 83 * MB,
+        "campplus.onnx": 28 * MB,
+        "speech_tokenizer_v3.onnx": 970 * MB,
+        "speech_tokenizer_v3.batch.onnx": 970 * MB,
+        "CosyVoice-BlankEN/config.json": 700,
+        "CosyVoice-BlankEN/model.safetensors": 988 * MB,
+        "CosyVoice-BlankEN/vocab.json": 2 * MB,
+    },
+    5.42,
+    "other",
+    "has to be chosen",
+    has=["llm.pt", "flow.pt", "speech_tokenizer_v3.onnx", "CosyVoice-BlankEN/model.safetensors"],
+)
+_LFM_AUDIO = Shape(
+    {
+        "README.md": 9000,
+        **{
+            f"{part}LFM2.5-Audio-1.5B-{name}.gguf": int(size * share * MB)
+            for part, size in {"": 696, "mmproj-": 209, "vocoder-": 105, "tokenizer-": 71}.items()
+            for name, share in {"Q4_0": 1, "Q8_0": 1.8, "F16": 3.3}.items()
+        },
+    },
+    0,
+    "gguf",
+    "has to be chosen",
+    has=["LFM2.5-Audio-1.5B-Q4_0.gguf", "vocoder-LFM2.5-Audio-1.5B-Q4_0.gguf"],
+)
+_QWEN_IMAGE_AND_ENCODER = Shape(
+    {
+        "README.md": 900,
+        **_ggufs("qwen-image", {"Q4_K_M": 13.1, "Q8_0": 21.8}),
+        **_ggufs("Qwen2.5-VL-7B-Instruct", {"Q4_K_M": 4.7, "Q8_0": 8.1}),
+        "qwen_image_vae.safetensors": 254 * MB,
+    },
+    13.35,
+    "gguf",
+    "has to be chosen",
+    has=["qwen-image-Q4_K_M.gguf"],
+)
+_FLUX_GGUF = {
+    "README.md": 9000,
+    **_ggufs("flux1-schnell", {"Q2_K": 4.0, "Q4_0": 6.8, "Q8_0": 12.7}),
+    "ae-f16.gguf": 168 * MB,
+    "clip_l-Q8_0.gguf": 131 * MB,
+    **_ggufs("t5xxl", {"Q4_0": 2.8, "Q8_0": 5.06}),
+}
+_MINICPM_O = {
+    "README.md": 9000,
+    **_ggufs("MiniCPM-o-4_5", {"Q4_0": 4.8, "Q4_K_M": 5.0, "F16": 16.4}),
+    "audio/MiniCPM-o-4_5-audio-F16.gguf": 660 * MB,
+    "vision/MiniCPM-o-4_5-vision-F16.gguf": 1_100 * MB,
+    "tts/MiniCPM-o-4_5-tts-F16.gguf": 1_160 * MB,
+    "tts/MiniCPM-o-4_5-projector-F16.gguf": 15 * MB,
+}
+
+CROWDED: dict[str, Shape] = {
+    "QuantStack/Qwen-Image-Edit-2509-GGUF (with its VAE)": _QWEN_IMAGE,
+    "the same, Q8_0 asked for": replace(_QWEN_IMAGE, gb=22.05, refused="", variant="Q8_0"),
+    "calcuis/hunyuan-gguf (text encoders beside it, Q4_K_M asked for)": Shape(
+        {
+            "README.md": 9000,
+            **_ggufs("hunyuan-video-t2v-720p", {"Q4_K_M": 7.9, "Q8_0": 14.0}),
+            "llava_llama3_fp8_scaled.safetensors": 9_090 * MB,
+            "clip_l.safetensors": 246 * MB,
+            "hunyuan_video_vae_bf16.safetensors": 493 * MB,
+        },
+        17.73,
+        "other",
+        variant="Q4_K_M",
+    ),
+    "boltz-community/boltz-1 (two checkpoints and a table)": _BOLTZ,
+    "the same, boltz1_conf asked for": replace(
+        _BOLTZ, refused="pickle", variant="boltz1_conf", has=["ccd.pkl", "boltz1_conf.ckpt"]
+    ),
+    "hkchengrex/MMAudio (sizes, and what all of them need; one asked for)": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"weights/mmaudio_{name}_44k.pth": size * MB
+                for name, size in {"large": 4_120, "medium": 2_490, "small": 630}.items()
+            },
+            "ext_weights/best_netG.pt": 430 * MB,
+            "ext_weights/synchformer_state_dict.pth": 950 * MB,
+            "ext_weights/v1-16.pth": 655 * MB,
+            "ext_weights/v1-44.pth": 1_220 * MB,
+        },
+        7.37,
+        "other",
+        "pickle",
+        variant="mmaudio_large_44k",
+    ),
+    "FunAudioLLM/Fun-CosyVoice3-0.5B-2512 (two parts in two forms each)": _COSY_VOICE,
+    "the same, llm.rl asked for": replace(
+        _COSY_VOICE, refused="pickle", variant="llm.rl", has=["llm.rl.pt", "flow.pt", "speech_tokenizer_v3.onnx"]
+    ),
+    "LiquidAI/LFM2.5-Audio-1.5B-GGUF (parts beside the model)": _LFM_AUDIO,
+    "the same, Q8_0 of each part asked for": replace(
+        _LFM_AUDIO,
+        refused="",
+        variant="Q8_0",
+        has=[f"{part}LFM2.5-Audio-1.5B-Q8_0.gguf" for part in ("", "vocoder-", "tokenizer-")],
+        lacks=["LFM2.5-Audio-1.5B-Q4_0.gguf", "tokenizer-LFM2.5-Audio-1.5B-Q4_0.gguf"],
+    ),
+    "an image model in GGUF beside its text encoder": _QWEN_IMAGE_AND_ENCODER,
+    "the same, a type of both asked for": replace(_QWEN_IMAGE_AND_ENCODER, gb=0, variant="Q4_K_M"),
+    "the same, the image model asked for": replace(
+        _QWEN_IMAGE_AND_ENCODER, gb=22.05, refused="", variant="qwen-image-Q8_0", has=["qwen-image-Q8_0.gguf"]
+    ),
+    "second-state/FLUX.1-schnell-GGUF (Q4_0 asked for)": Shape(
+        _FLUX_GGUF,
+        9.9,
+        "gguf",
+        variant="Q4_0",
+        has=["flux1-schnell-Q4_0.gguf", "ae-f16.gguf", "clip_l-Q8_0.gguf", "t5xxl-Q4_0.gguf"],
+    ),
+    "openbmb/MiniCPM-o-4_5-gguf (parts in folders, Q4_K_M asked for)": Shape(
+        _MINICPM_O, 7.94, "gguf", variant="Q4_K_M", has=["tts/MiniCPM-o-4_5-tts-F16.gguf"]
+    ),
+    "three sizes of GGUF, a type of all asked for": Shape(
+        {f"Qwen2.5-{size}B-Instruct-Q4_K_M.gguf": int(float(size) * GB) for size in ("0.5", "1.5", "7")},
+        0,
+        "gguf",
+        "has to be chosen",
+        variant="Q4_K_M",
+    ),
+}
