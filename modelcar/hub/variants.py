@@ -20,7 +20,7 @@ _TOKENS = (
     r"b?fp?(?:8|16|32|64)|fp4|nf4|fp8[-_]?(?:e4m3(?:fn)?|e5m2|scaled|dynamic|static)*|e4m3(?:fn)?(?:_scaled)?|e5m2"
     r"|u?int[248]|q?u?int8(?:_\w+)?|[2-8](?:\.\d+)?(?:-?bits?|bpw)|half|full|q[2-8](?:f(?:16|32))?(?:_\w+)?|bnb4?|quant(?:ized)?"
     r"|w[248]a(?:16|8|4)|awq|gptq|exl[23]|hqq|nvfp4|mxfp4|mxfp8|o[1-4]|opt(?:imized)?|dynamic|pruned|ema|emaonly|non[-_]ema|ema[-_]only"
-    r"|scaled|opset\d+|cpu|gpu|cuda|directml|dml|mobile|web|npu|qnn|trt|rtn|block|acc|level|android|ios|avx\d*(?:_\w+)?|vnni|arm64|slim|merged_q4|(?:tp|pp)\d+"
+    r"|scaled|opset\d+|cpu|gpu|cuda|directml|dml|mobile|web|npu|qnn|trt|rtn|block|acc|level|android|ios|avx\d*(?:_\w+)?|vnni|arm64|slim|(?:tp|pp)\d+"
 )
 _VARIANT_SUFFIX = re.compile(rf"^(?P<base>.+?)[-_.](?P<variant>(?:{_TOKENS})(?:[-_.](?:{_TOKENS}|\d+))*)$", re.I)
 _VARIANT_TOKEN = re.compile(rf"^(?:{_TOKENS})$", re.I)

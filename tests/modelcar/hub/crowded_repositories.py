@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.modelcar.hub.more_repositories import GB, MB, Shape
+from tests.modelcar.hub.more_repositories import GB, KB, MB, Shape, texts
 
 
 def _ggufs(stem: str, sizes: dict[str, float]) -> dict[str, int]:
@@ -158,5 +158,23 @@ CROWDED: dict[str, Shape] = {
         "gguf",
         "has to be chosen",
         variant="Q4_K_M",
+    ),
+    "onnx-community/whisper-large-v3-turbo (graphs in many types, q4 asked for)": Shape(
+        {
+            **texts("vocab.json", "merges.txt", "normalizer.json"),
+            "onnx/encoder_model.onnx": 600 * KB,
+            "onnx/encoder_model.onnx_data": 2_550 * MB,
+            **{f"onnx/encoder_model_{kind}.onnx": size * MB for kind, size in {"fp16": 1_275, "q4": 425}.items()},
+            **{
+                f"onnx/{graph}{kind}.onnx": size * MB
+                for graph in ("decoder_model", "decoder_model_merged", "decoder_with_past_model")
+                for kind, size in {"": 800, "_fp16": 400, "_q4": 290, "_q4f16": 200}.items()
+            },
+        },
+        0.724,
+        "onnx",
+        card={"library_name": "transformers.js"},
+        variant="q4",
+        has=["onnx/encoder_model_q4.onnx", "onnx/decoder_model_merged_q4.onnx"],
     ),
 }

@@ -35,6 +35,8 @@ def test_types_of_gguf_are_read_from_names(stem: str, base: str, variant: str) -
         ("model_q4f16", "model", "q4f16"),
         ("model_qint8_avx512_vnni", "model", "qint8_avx512_vnni"),
         ("decoder_model_merged", "decoder_model_merged", ""),
+        ("decoder_model_merged_q4", "decoder_model_merged", "q4"),
+        ("decoder_model_merged_q4f16", "decoder_model_merged", "q4f16"),
         ("v1-5-pruned-emaonly", "v1-5", "pruned-emaonly"),
         ("yolov8s-seg", "yolov8-seg", "s"),
         ("speech_tokenizer_v2", "speech_tokenizer_v2", ""),
