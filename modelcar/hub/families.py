@@ -20,8 +20,8 @@ _STEPS = (
 """Names of the states of a training, as kohya's scripts, ai-toolkit, Lightning and MLX give them."""
 
 _SIZE = re.compile(
-    r"(?<![a-z0-9])(?:tiny|mini|nano|small|base(?:[-_]plus)?|medium|x?large|xx?l|huge|giant|\d+(?:\.\d+)?[bm]"
-    r"|vit[-_]?[tsblhg]\d*)(?![a-z0-9])",
+    r"(?:(?<![a-z0-9])(?:tiny|mini|nano|small|base(?:[-_]plus)?|medium|x?large|xx?l|huge|giant|vit[-_]?[tsblhg]\d*)"
+    r"|(?<![\d.])\d+(?:\.\d+)?[bm])(?![a-z0-9])",
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"[-_.](?:v\d+(?:\.\d+)*|[0-9a-f]{6,8})$", re.IGNORECASE)

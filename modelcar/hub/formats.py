@@ -54,6 +54,11 @@ OTHER_RUNTIMES = frozenset(
 QUANTIZED_BY_LLAMA_CPP = frozenset({Format.GGUF, Format.GGML, Format.LLAMAFILE})
 """Formats whose files are called after llama.cpp's types, such as Q4_K_M."""
 
+WHOLE_IN_EACH_SUFFIX = frozenset(
+    {Format.TORCH, Format.ONNX, Format.PICKLE, Format.NEMO, Format.TENSORRT, Format.TFLITE, Format.TORCHSCRIPT}
+    | {Format.XGBOOST, Format.LIGHTGBM}
+)
+"""Formats that have several suffixes, of which each names the whole: `model.pt` is no part of `model.pth`."""
 
 _BY_SUFFIX = {
     ".safetensors": Format.SAFETENSORS,
@@ -74,12 +79,14 @@ _BY_SUFFIX = {
     **dict.fromkeys((".lgb", ".lgbm"), Format.LIGHTGBM),
     ".cbm": Format.CATBOOST,
     ".skops": Format.SKOPS,
-    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"), Format.PICKLE),
+    **dict.fromkeys((".joblib", ".pkl", ".pickle", ".dill", ".cloudpickle"), Format.PICKLE),
     **dict.fromkeys((".pdparams", ".pdiparams"), Format.PADDLE),
     **dict.fromkeys((".torchscript", ".ts", ".jit"), Format.TORCHSCRIPT),
     ".npz": Format.NUMPY,
     ".whl": Format.SPACY,
 }
+"""Formats by suffix; of several suffixes of one format that comes first which servers look for first."""
+_SUFFIXES = tuple(_BY_SUFFIX)
 _FOLDERS = {
     ".mlpackage": Format.COREML,
     ".mlmodelc": Format.COREML,
@@ -203,6 +210,12 @@ def weights_format(path: str, beside: Collection[str] = ()) -> Format | None:
     if suffix == ".index" and any(other.startswith(f"{pure.with_suffix('')}.data-") for other in beside):
         return Format.TENSORFLOW
     return _BY_SUFFIX.get(suffix)
+
+
+def suffix_order(path: str) -> int:
+    """Orders suffixes of one format: the one that servers look for first comes first."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return _SUFFIXES.index(suffix) if suffix in _SUFFIXES else len(_SUFFIXES)
 
 
 def may_be_weights(file: str, size: int) -> bool:

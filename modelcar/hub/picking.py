@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from modelcar.hub import variants
-from modelcar.hub.formats import OTHER_FRAMEWORKS, OTHER_RUNTIMES, QUANTIZED_BY_LLAMA_CPP, Format
+from modelcar.hub.formats import OTHER_FRAMEWORKS, OTHER_RUNTIMES, QUANTIZED_BY_LLAMA_CPP, Format, suffix_order
 from modelcar.hub.weight_groups import MAIN, WeightGroup
 
 TORCH_LIKE = frozenset({Format.SAFETENSORS, Format.TORCH})
@@ -152,8 +152,11 @@ def _pick_variant(same: Sequence[WeightGroup], picked: Picked) -> WeightGroup:
         listed[group.variant].append(group)
     best_sets = {variant: min(sets, key=_set_order) for variant, sets in listed.items()}
     for variant, sets in listed.items():
-        others = [group for group in sets if group is not best_sets[variant]]
-        picked.drop(others, _why_other_set(best_sets[variant]))
+        best = best_sets[variant]
+        # Under another suffix, and of another size, the same name may stand for something else.
+        others = [group for group in sets if group is not best and not _is_something_else(group, best)]
+        picked.kept += [group for group in sets if group is not best and group not in others]
+        picked.drop(others, _why_other_set(best))
     usable = {variant: group for variant, group in best_sets.items() if group.complete} or best_sets
     first = min(usable, key=variants.rank) if "" not in usable else ""
     if same[0].format in QUANTIZED_BY_LLAMA_CPP:
@@ -168,10 +171,16 @@ def _pick_variant(same: Sequence[WeightGroup], picked: Picked) -> WeightGroup:
     return chosen
 
 
-def _set_order(group: WeightGroup) -> tuple[bool, bool, bool, int]:
-    """Prefers complete sets, those that an index names, those with an index, and those of more shards."""
+def _is_something_else(group: WeightGroup, best: WeightGroup) -> bool:
+    suffixes = {PurePosixPath(one.weights[0].path).suffix for one in (group, best)}
+    return len(suffixes) > 1 and group.complete and not comparable(group, best)
+
+
+def _set_order(group: WeightGroup) -> tuple[bool, bool, bool, int, int]:
+    """Prefers complete sets, those that an index names, those with an index, those of more shards, the usual suffix."""
     has_index = any(file.path.endswith(".json") for file in group.extras)
-    return (not group.complete, not group.named, not has_index, -len(group.weights))
+    suffix = suffix_order(group.weights[0].path)
+    return (not group.complete, not group.named, not has_index, -len(group.weights), suffix)
 
 
 def _why_other_set(best: WeightGroup) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from modelcar.hub.facts import Facts
 from modelcar.hub.formats import (
     GGUF_PIECE,
     MMPROJ,
     QUANTIZED_BY_LLAMA_CPP,
+    WHOLE_IN_EACH_SUFFIX,
     Format,
     is_index,
     may_be_weights,
@@ -118,7 +120,7 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
         facts: What their index files say.
     """
     beside = {file.path: file for file in files}
-    sets: dict[tuple[str, str, Format, str, int], list[tuple[PublishedFile, int | None]]] = defaultdict(list)
+    sets: dict[_Key, list[tuple[PublishedFile, int | None]]] = defaultdict(list)
     external = {path for paths in facts.external.values() for path in paths}
     for file in files:
         found = facts.boosted.get(file.path) or weights_format(file.path, beside)
@@ -129,7 +131,7 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
         # Grok's `ckpt-0/tensor00000_000` and the like: only their first bytes can tell what they are.
         for file in files:
             if may_be_weights(file.path, file.size):
-                sets[_folder(PurePosixPath(file.path)), "", Format.UNKNOWN, "", 0].append((file, None))
+                sets[_Key(_folder(PurePosixPath(file.path)), "", Format.UNKNOWN)].append((file, None))
     groups = [_group(key, members, facts.model) for key, members in sets.items()]
     groups = [_with_extras(group, beside, facts) for group in groups]
     indexes = [file for file in files if is_index(file.path)]
@@ -139,21 +141,30 @@ def group_weights(files: Sequence[PublishedFile], facts: Facts) -> list[WeightGr
     )
 
 
-def _key(
-    file: PublishedFile, found: Format, beside: Collection[str]
-) -> tuple[tuple[str, str, Format, str, int], int | None]:
+class _Key(NamedTuple):
+    """The parts of a file's name by which it is in one group with others."""
+
+    folder: str
+    base: str
+    format: Format
+    variant: str = ""
+    count: int = 0
+    suffix: str = ""
+
+
+def _key(file: PublishedFile, found: Format, beside: Collection[str]) -> tuple[_Key, int | None]:
     pure = PurePosixPath(file.path)
     if root := package_root(file.path):
         place = PurePosixPath(root)
         packed = parse_stem(place.stem)
         form = packed.variant or ("compiled" if place.suffix == ".mlmodelc" else "")
-        return (_folder(place), packed.base, found, form, 0), None
+        return _Key(_folder(place), packed.base, found, form), None
     folder, stem = _folder(pure), pure.name.removesuffix(pure.suffix)
     if found is Format.TENSORFLOW and pure.suffix not in (".h5", ".keras", ".hdf5"):
         stem = pure.name.partition(".")[0]
-        return (folder, stem, found, "", 0), None
+        return _Key(folder, stem, found), None
     if found is Format.TENSORFLOW and pure.suffix != ".keras" and f"{pure.with_suffix('.keras')}" in beside:
-        return (folder, stem, found, "h5", 0), None
+        return _Key(folder, stem, found, "h5"), None
     if found is Format.TORCH and pure.name.endswith(".pth.tar"):
         stem = pure.name.removesuffix(".pth.tar")
     if found is Format.GGUF and (piece := GGUF_PIECE.search(pure.name)) is not None:
@@ -162,20 +173,18 @@ def _key(
     if (dotted := _DOTTED_VARIANT.match(name.base)) is not None and found is not Format.GGUF:
         name = replace(name, base=dotted["base"], variant=dotted["variant"])
     if found is Format.TORCH and pure.suffix == ".distcp":
-        return (folder, "distributed", found, "", 0), None
-    return (folder, name.base, found, name.variant.lower() if found is not Format.GGUF else name.variant, name.count), (
-        name.number
-    )
+        return _Key(folder, "distributed", found), None
+    variant = name.variant if found is Format.GGUF else name.variant.lower()
+    suffix = pure.suffix.lower() if found in WHOLE_IN_EACH_SUFFIX else ""
+    return _Key(folder, name.base, found, variant, name.count, suffix), name.number
 
 
 def _folder(pure: PurePosixPath) -> str:
     return "" if str(pure.parent) == "." else str(pure.parent)
 
 
-def _group(
-    key: tuple[str, str, Format, str, int], members: Sequence[tuple[PublishedFile, int | None]], model: str
-) -> WeightGroup:
-    folder, base, found, variant, count = key
+def _group(key: _Key, members: Sequence[tuple[PublishedFile, int | None]], model: str) -> WeightGroup:
+    folder, base, found, variant, count, _ = key
     weights = tuple(file for file, _ in members)
     problems = [*_spoilt(found, weights), *_gaps({number for _, number in members if number is not None}, count, base)]
     whole = is_model_name(base, model)

@@ -88,6 +88,20 @@ _MINICPM_O = {
     "tts/MiniCPM-o-4_5-tts-F16.gguf": 1_160 * MB,
     "tts/MiniCPM-o-4_5-projector-F16.gguf": 15 * MB,
 }
+_TINY_LLAMAS = Shape(
+    {
+        "README.md": 900,
+        **{
+            f"stories{size}.{end}": weights * MB
+            for size, weights in {"15M": 60, "42M": 168, "110M": 438}.items()
+            for end in ("bin", "pt")
+        },
+    },
+    0.06,
+    "other",
+    "has to be chosen",
+    has=["stories15M.bin"],
+)
 
 CROWDED: dict[str, Shape] = {
     "QuantStack/Qwen-Image-Edit-2509-GGUF (with its VAE)": _QWEN_IMAGE,
@@ -176,5 +190,26 @@ CROWDED: dict[str, Shape] = {
         card={"library_name": "transformers.js"},
         variant="q4",
         has=["onnx/encoder_model_q4.onnx", "onnx/decoder_model_merged_q4.onnx"],
+    ),
+    "karpathy/tinyllamas (each size with two suffixes)": _TINY_LLAMAS,
+    "the same, stories42M asked for": replace(
+        _TINY_LLAMAS, gb=0.168, refused="pickle", variant="stories42M", has=["stories42M.bin"]
+    ),
+    "one state under two suffixes": Shape(
+        {"README.md": 900, "model.pt": GB, "model.pth": GB}, 1, "other", "pickle", has=["model.pt"]
+    ),
+    "a table that is called as the model is": Shape(
+        {"README.md": 900, "speech.pt": GB, "speech.ckpt": 9 * MB}, 1.009, "other", "pickle"
+    ),
+    "scikit-learn in both of its suffixes": Shape(
+        {"README.md": 900, "config.json": 300, "model.pkl": 9 * MB, "model.joblib": 9 * MB},
+        0.009,
+        "sklearn",
+        "pickle",
+        card={"library_name": "sklearn"},
+        has=["model.joblib"],
+    ),
+    "ONNX and its form for small devices": Shape(
+        {"README.md": 900, "model.onnx": 90 * MB, "model.ort": 90 * MB}, 0.09, "onnx", has=["model.onnx"]
     ),
 }
