@@ -62,7 +62,7 @@ WHOLE_IN_EACH_SUFFIX = frozenset(
 
 _BY_SUFFIX = {
     ".safetensors": Format.SAFETENSORS,
-    **dict.fromkeys((".bin", ".pt", ".pth", ".ckpt", ".pt2", ".distcp", ".mar"), Format.TORCH),
+    **dict.fromkeys((".bin", ".pt", ".pth", ".ckpt", ".th", ".torch", ".pyt", ".pt2", ".distcp", ".mar"), Format.TORCH),
     ".gguf": Format.GGUF,
     ".ggml": Format.GGML,
     ".llamafile": Format.LLAMAFILE,
@@ -79,7 +79,7 @@ _BY_SUFFIX = {
     **dict.fromkeys((".lgb", ".lgbm"), Format.LIGHTGBM),
     ".cbm": Format.CATBOOST,
     ".skops": Format.SKOPS,
-    **dict.fromkeys((".joblib", ".pkl", ".pickle", ".dill", ".cloudpickle"), Format.PICKLE),
+    **dict.fromkeys((".joblib", ".pkl", ".pickle", ".pckl", ".pk", ".sav", ".dill", ".cloudpickle"), Format.PICKLE),
     **dict.fromkeys((".pdparams", ".pdiparams"), Format.PADDLE),
     **dict.fromkeys((".torchscript", ".ts", ".jit"), Format.TORCHSCRIPT),
     ".npz": Format.NUMPY,
@@ -122,13 +122,15 @@ _BOOKKEEPING = (".gitattributes", ".gitignore", ".gitkeep", ".gitmodules", ".doc
 _DATA_SETS = (".parquet", ".arrow", ".tfrecord", ".lance")
 
 MIN_UNKNOWN_BYTES = 100_000
-_NO_WEIGHTS = frozenset((
+NO_WEIGHTS = frozenset((
     ".json", ".jsonl", ".md", ".txt", ".py", ".ipynb", ".yaml", ".yml", ".csv", ".tsv", ".html", ".pdf", ".png",
     ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".bmp", ".ico", ".mp3", ".mp4", ".wav", ".flac", ".ogg", ".mov",
     ".webm", ".avi", ".parquet", ".arrow", ".tfrecord", ".jinja", ".tiktoken", ".spm", ".db", ".sqlite", ".log",
     ".xml", ".gz", ".xz", ".bz2", ".zst", ".tgz", ".tar", ".toml", ".cfg", ".sh", ".lance", ".npy", ".chk", ".ttf",
     ".otf", ".safetensors",
 ))  # fmt: skip
+"""Suffixes of texts, pictures, sounds and the like, and of what is known otherwise."""
+
 _TOKENIZER = re.compile(r"(tokenizer|sentencepiece|spiece|spm|vocab|bpe).*\.(model|spm|vocab|bpe|txt)$", re.I)
 _SUPPORT_NAMES = re.compile(
     r"(readme|licen[cs]e|notice|copying|use[_-]policy|usage[_-]policy|acceptable[_-]use)(?!.*\.(bin|pt|safetensors)$).*"
@@ -222,7 +224,7 @@ def may_be_weights(file: str, size: int) -> bool:
     """Tells whether a file of unknown form may hold weights, where nothing else does."""
     if _TOKENIZER.match(PurePosixPath(file).name):
         return False
-    return size >= MIN_UNKNOWN_BYTES and PurePosixPath(file).suffix.lower() not in _NO_WEIGHTS
+    return size >= MIN_UNKNOWN_BYTES and PurePosixPath(file).suffix.lower() not in NO_WEIGHTS
 
 
 def package_root(path: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from pathlib import PurePosixPath
 
-from modelcar.hub.formats import Format, weights_format
+from modelcar.hub.formats import NO_WEIGHTS, Format, weights_format
 
 PICKLE_REMEDY = (
     "Choose a revision that has safetensors (https://huggingface.co/spaces/safetensors/convert makes one), leave them "
@@ -23,11 +23,23 @@ PICKLE_REMEDY = (
     "(the pipeline's allow_pickle)"
 )
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".distcp")
+SUFFIXES = frozenset((
+    ".pt", ".pth", ".ckpt", ".distcp",
+    ".pkl", ".pickle", ".pckl", ".pk", ".p", ".sav", ".joblib", ".dill", ".cloudpickle",
+))  # fmt: skip
 """Suffixes of files that the loaders of PyTorch, Lightning, scikit-learn and others unpickle."""
+
+_SUSPECT = frozenset((".nemo", ".mar", ".pt2", ".th", ".torch", ".pyt", ".ptl", ".pdparams", ".pdopt", ".params"))
+"""Suffixes of archives that mostly hold pickles, and of what PyTorch, Paddle and MXNet save, pickled or not."""
 
 ARCHIVES = (".nemo", ".mar", ".pt2", ".zip", ".tar", ".npz", ".keras")
 """Archives, which may hold pickles."""
+
+_HARMLESS = frozenset(Format) - {
+    *(Format.TORCH, Format.PICKLE, Format.NUMPY, Format.PADDLE, Format.NEMO, Format.UNKNOWN),
+    *(Format.XGBOOST, Format.LIGHTGBM, Format.CATBOOST, Format.SKOPS),
+}
+"""Formats that no loader unpickles, whatever the file holds."""
 
 HEAD_BYTES = 4096
 """Size of that beginning of a file which is looked at."""
@@ -58,6 +70,7 @@ _COMPRESSED = (
     b"\xfd7zXZ",
     b"\x28\xb5\x2f\xfd",
 )
+_COMPRESSED_SUFFIXES = frozenset((".gz", ".xz", ".bz2", ".zst"))
 _ZIP_HEADER = struct.Struct("<4s5H3L2H")
 """Header of a member: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7."""
 
@@ -97,11 +110,15 @@ def by_name(path: str, beside: Collection[str] = ()) -> ByName:
         if found is not Format.TORCH:
             return ByName.NO
         return ByName.YES if _TORCH_BINS.fullmatch(pure.name) else ByName.MAYBE
-    if suffix in (".nemo", ".mar", ".pt2"):
+    if suffix in _SUSPECT:
         return ByName.MAYBE
-    if suffix in ARCHIVES or suffix in ("", ".npy", ".dat", ".model", ".data") or suffix[1:].isdigit():
+    if suffix in ARCHIVES or suffix in ("", ".npy"):
         return ByName.PERHAPS
-    return ByName.NO
+    if weights_format(path, beside) in _HARMLESS or suffix in NO_WEIGHTS - _COMPRESSED_SUFFIXES:
+        return ByName.NO
+    # A piece of a pickle, or a pickle in an archive: `model.pt.part0`, `model.pkl.gz`.
+    is_around = any(inner.lower() in SUFFIXES for inner in pure.suffixes[:-1])
+    return ByName.MAYBE if is_around else ByName.PERHAPS
 
 
 def is_pickle_by_name(path: str, beside: Collection[str] = ()) -> bool:

@@ -212,4 +212,14 @@ CROWDED: dict[str, Shape] = {
     "ONNX and its form for small devices": Shape(
         {"README.md": 900, "model.onnx": 90 * MB, "model.ort": 90 * MB}, 0.09, "onnx", has=["model.onnx"]
     ),
+    "a pickle as scikit-learn's older guides call it": Shape(
+        {"README.md": 900, "finalized_model.sav": 9 * MB}, 0.009, "sklearn", "pickle", card={"library_name": "sklearn"}
+    ),
+    "lysandre/bidaf-elmo-model-2020.03.19 (AllenNLP)": Shape(
+        {"README.md": 900, "config.json": 3000, "weights.th": 180 * MB, "vocabulary/tokens.txt": 2 * MB},
+        0.182,
+        "other",
+        "pickle",
+        card={"library_name": "allennlp"},
+    ),
 }

@@ -200,6 +200,29 @@ def test_bin_that_nobody_names_is_judged_by_its_beginning(content: bytes, is_ref
     assert bool(resolve().problems) == is_refused
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("weights.th", "model_state.pdparams", "finalized_model.sav", "a.pk", "a.p", "a.torch", "a.pyt", "a.ptl"),
+        *("net.params", "yolov3.weights", "evo2.pt.part0", "model.pkl.gz", "model.unheard-of", "model.xgb"),
+    ],
+)
+@pytest.mark.parametrize("beside", [{}, {"model.safetensors": WEIGHTS}])
+def test_pickle_is_known_under_any_suffix(name: str, beside: dict[str, bytes], hub: Hub) -> None:
+    hub.publish(REPO, {"config.json": "{}", name: pickle.dumps([PICKLE], 2) + WEIGHTS, **beside})
+
+    selected = resolve()
+
+    assert name not in paths(selected) or any(name in str(problem) for problem in selected.problems)
+
+
+@pytest.mark.parametrize("name", ["yolov3.weights", "net.params", "weights.th", "kernel.cu", "am.mvn", "model.xgb"])
+def test_unheard_of_suffix_alone_is_no_pickle(name: str, hub: Hub) -> None:
+    hub.publish(REPO, {"model.safetensors": WEIGHTS, "config.json": "{}", name: b"# some text or tensors\n" * 9000})
+
+    assert not resolve().problems
+
+
 def test_one_pickle_is_allowed_by_its_name_and_others_are_not(hub: Hub) -> None:
     hub.publish(REPO, {"config.json": "{}", "model.safetensors": WEIGHTS, "spk.pt": PICKLE, "other.pt": PICKLE})
 
