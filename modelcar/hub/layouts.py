@@ -24,6 +24,7 @@ from modelcar.hub.picking import (
     SAME,
     TORCH_LIKE,
     Picked,
+    by_format,
     comparable,
     folders_of,
     in_any,
@@ -167,6 +168,7 @@ def _pick_main(groups: Sequence[WeightGroup], paths: Collection[str], facts: Fac
     if not groups:
         return picked
     groups = _without_unnamed(groups, facts, picked)
+    groups = _without_transformers_form(groups, facts, picked)
     adapters = [group for group in groups if paths and is_adapter_group(group, paths)]
     models = [group for group in groups if group not in adapters]
     if adapters and not any(group.size >= max(one.size for one in adapters) for group in models):
@@ -211,6 +213,20 @@ def _without_unnamed(groups: Sequence[WeightGroup], facts: Facts, picked: Picked
     twins = [group for group in others if comparable(group, named[0])]
     picked.drop(twins, "config.json names other weights (transformers_weights)")
     return [group for group in groups if group not in twins]
+
+
+def _without_transformers_form(groups: Sequence[WeightGroup], facts: Facts, picked: Picked) -> Sequence[WeightGroup]:
+    """Leaves out transformers' form of a model of open_clip, but not for a pickle."""
+    own = [group for group in groups if group.is_of_open_clip and group.complete]
+    if facts.card.library != "open_clip" or not own:
+        return groups
+    best = by_format(own)[0]
+    same = [one for one in groups if one not in own and (one.folder, one.slot) == (best.folder, best.slot)]
+    if best.format is not Format.SAFETENSORS and any(one.format is Format.SAFETENSORS for one in same):
+        return groups
+    others = [one for one in same if one.format in TORCH_LIKE and comparable(one, best)]
+    picked.drop(others, "the same weights, for transformers")
+    return [group for group in groups if group not in others]
 
 
 def _mains(groups: Sequence[WeightGroup]) -> list[WeightGroup]:

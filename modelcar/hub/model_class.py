@@ -54,6 +54,9 @@ _OF_FORMAT = {
 _OWN_LIBRARIES = ("timm", "open_clip", "speechbrain", "pyannote-audio", "ultralytics", "keras", "nemo")
 """Libraries that load weights in their own way, whatever configuration lies beside them."""
 
+_OWN_FILES = ("open_clip", "nemo")
+"""Those of them whose weights have names of their own; beside those the same model may be there for transformers."""
+
 _ON_TRANSFORMERS = frozenset((
     "", "vllm", "trl", "unsloth", "peft", "setfit", "sentence-transformers", "transformers.js", "optimum", "model2vec",
 ))  # fmt: skip
@@ -167,8 +170,10 @@ def _of_other_format(largest: WeightGroup, facts: Facts) -> ModelClass:
 
 
 def _is_transformers(kept: Sequence[WeightGroup], paths: Collection[str], facts: Facts) -> bool:
-    if facts.card.library in _OWN_LIBRARIES or len(_folders_of_parts(kept)) > 1:
+    if len(_folders_of_parts(kept)) > 1 or main_group(kept).is_of_open_clip:
         return False
+    if facts.card.library in _OWN_LIBRARIES:
+        return facts.card.library in _OWN_FILES and bool(facts.model_type and facts.architectures)
     if facts.model_type or facts.architectures or facts.card.library == "transformers":
         return True
     if facts.card.library not in _ON_TRANSFORMERS:

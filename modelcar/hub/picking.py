@@ -176,11 +176,12 @@ def _is_something_else(group: WeightGroup, best: WeightGroup) -> bool:
     return len(suffixes) > 1 and group.complete and not comparable(group, best)
 
 
-def _set_order(group: WeightGroup) -> tuple[bool, bool, bool, int, int]:
-    """Prefers complete sets, those that an index names, those with an index, those of more shards, the usual suffix."""
+def _set_order(group: WeightGroup) -> tuple[object, ...]:
+    """Prefers complete sets, transformers' names, those with an index and in it, more shards, and the usual suffix."""
     has_index = any(file.path.endswith(".json") for file in group.extras)
     suffix = suffix_order(group.weights[0].path)
-    return (not group.complete, not group.named, not has_index, -len(group.weights), suffix)
+    is_indexed = (not group.named, not has_index)
+    return (not group.complete, group.is_of_open_clip, is_indexed, -len(group.weights), suffix)
 
 
 def _why_other_set(best: WeightGroup) -> str:

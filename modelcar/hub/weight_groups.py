@@ -99,6 +99,11 @@ class WeightGroup:
         return self.format is Format.GGUF and MMPROJ.search(self.weights[0].path) is not None
 
     @property
+    def is_of_open_clip(self) -> bool:
+        """Tells whether its name is one that open_clip alone looks for."""
+        return self.base.startswith("open_clip_")
+
+    @property
     def slot(self) -> str:
         """The part of a model that it stands for: groups in one folder with the same slot hold the same weights."""
         if self.base.startswith("consolidated"):

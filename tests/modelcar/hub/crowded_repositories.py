@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.modelcar.hub.more_repositories import GB, KB, MB, Shape, texts
+from tests.modelcar.hub.more_repositories import GB, KB, MB, Shape, shards, texts
 
 
 def _ggufs(stem: str, sizes: dict[str, float]) -> dict[str, int]:
@@ -102,6 +102,11 @@ _TINY_LLAMAS = Shape(
     "has to be chosen",
     has=["stories15M.bin"],
 )
+_CLIP = {
+    **texts("open_clip_config.json", "preprocessor_config.json", "vocab.json", "merges.txt"),
+    **dict.fromkeys(("open_clip_pytorch_model.bin", "pytorch_model.bin"), 3_950 * MB),
+}
+_CLIP_CONFIG = {"architectures": ["CLIPModel"], "model_type": "clip"}
 
 CROWDED: dict[str, Shape] = {
     "QuantStack/Qwen-Image-Edit-2509-GGUF (with its VAE)": _QWEN_IMAGE,
@@ -221,5 +226,59 @@ CROWDED: dict[str, Shape] = {
         "other",
         "pickle",
         card={"library_name": "allennlp"},
+    ),
+    "apple/DFN5B-CLIP-ViT-H-14-378 (for transformers and for open_clip)": Shape(
+        _CLIP, 3.96, "transformers", "pickle", config=_CLIP_CONFIG, lacks=["open_clip_pytorch_model.bin"]
+    ),
+    "the same, of open_clip": Shape(
+        _CLIP,
+        3.96,
+        "other",
+        "pickle",
+        card={"library_name": "open_clip"},
+        config=_CLIP_CONFIG,
+        lacks=["pytorch_model.bin"],
+    ),
+    "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k (in shards for transformers)": Shape(
+        {
+            **_CLIP,
+            **shards("model", 2, 5_080 * MB),
+            "open_clip_pytorch_model.bin": 10_160 * MB,
+            "open_clip_model.safetensors": 10_160 * MB,
+        },
+        10.17,
+        "other",
+        card={"library_name": "open_clip"},
+        config=_CLIP_CONFIG,
+        has=["open_clip_model.safetensors"],
+        lacks=["model-00001-of-00002.safetensors", "model.safetensors.index.json", "pytorch_model.bin"],
+    ),
+    "a CLIP of open_clip whose only safetensors are transformers' own": Shape(
+        {**_CLIP, "model.safetensors": 3_950 * MB},
+        3.96,
+        "transformers",
+        card={"library_name": "open_clip"},
+        config=_CLIP_CONFIG,
+        has=["model.safetensors"],
+    ),
+    "a CLIP that open_clip alone loads": Shape(
+        {name: size for name, size in _CLIP.items() if name != "pytorch_model.bin"},
+        3.96,
+        "other",
+        "pickle",
+        config=_CLIP_CONFIG,
+    ),
+    "nvidia/parakeet-tdt-0.6b-v3 (of NeMo, and in transformers' form)": Shape(
+        {
+            "README.md": 9000,
+            **dict.fromkeys(("config.json", "processor_config.json", "tokenizer_config.json"), 900),
+            "tokenizer.json": 400 * KB,
+            "model.safetensors": 2_500 * MB,
+            "parakeet-tdt-0.6b-v3.nemo": 2_510 * MB,
+        },
+        2.5,
+        "transformers",
+        card={"library_name": "nemo"},
+        config={"architectures": ["ParakeetForTDT"], "model_type": "parakeet_tdt"},
     ),
 }
