@@ -17,12 +17,20 @@ _LOOSE_SHARD = re.compile(
 )
 
 _TOKENS = (
-    r"b?fp?(?:8|16|32|64)|fp4|nf4|fp8[-_]?(?:e4m3(?:fn)?|e5m2|scaled|dynamic|static)*|e4m3(?:fn)?(?:_scaled)?|e5m2"
+    r"b?(?:fp?|float)(?:8|16|32|64)|float|fp4|nf4|fp8[-_]?(?:e4m3(?:fn)?|e5m2|scaled|dynamic|static)*|e4m3(?:fn)?(?:_scaled)?|e5m2"
     r"|u?int[248]|q?u?int8(?:_\w+)?|[2-8](?:\.\d+)?(?:-?bits?|bpw)|half|full|q[2-8](?:f(?:16|32))?(?:_\w+)?|bnb4?|quant(?:ized)?"
-    r"|w[248]a(?:16|8|4)|awq|gptq|exl[23]|hqq|nvfp4|mxfp4|mxfp8|o[1-4]|opt(?:imized)?|dynamic|pruned|ema|emaonly|non[-_]ema|ema[-_]only"
+    r"|w[248]a(?:16|8|4)|awq|gptq|exl[23]|hqq|nvfp4|mxfp4|mxfp8|o[1-4]|opt(?:imized)?|dynamic(?:_range)?|integer|pruned|ema|emaonly|non[-_]ema|ema[-_]only"
     r"|scaled|opset\d+|cpu|gpu|cuda|directml|dml|mobile|web|npu|qnn|trt|rtn|block|acc|level|android|ios|avx\d*(?:_\w+)?|vnni|arm64|slim|(?:tp|pp)\d+"
 )
-_VARIANT_SUFFIX = re.compile(rf"^(?P<base>.+?)[-_.](?P<variant>(?:{_TOKENS})(?:[-_.](?:{_TOKENS}|\d+))*)$", re.I)
+_GPTQ = r"\d+g|(?:no[-_])?act[-_]?order|latest|compat"
+"""What stands behind the bits in names of GPTQ: the size of groups, the order in which columns were quantized."""
+
+_VARIANT_SUFFIX = re.compile(
+    rf"^(?P<base>.+?)[-_.](?P<variant>(?:{_TOKENS})(?:[-_.](?:{_TOKENS}|{_GPTQ}|\d+))*)$", re.I
+)
+_GLUED_VARIANT = re.compile(r"^(?P<base>.*[a-z\d])(?P<variant>(?:FP?|FLOAT|INT)(?:4|8|16|32)(?:P\d+|INT\d+)?)$")
+"""Types in Apple's names of Core ML, which have no joint: `DepthAnythingV2SmallF16P6`."""
+
 _VARIANT_TOKEN = re.compile(rf"^(?:{_TOKENS})$", re.I)
 _PARAMETERS = re.compile(r"^\d+(?:\.\d+)?[bm]$", re.I)
 _PACKING = re.compile(r"^(?:split_einsum(?:_v2)?|compiled|packages)$", re.I)
@@ -31,12 +39,14 @@ _PACKING = re.compile(r"^(?:split_einsum(?:_v2)?|compiled|packages)$", re.I)
 _SIZE_WORD = re.compile(r"^(?:tiny|mini|nano|small|base|medium|large|xl|xxl|huge|giant)$", re.I)
 _CHECKPOINT_TOKEN = re.compile(r"^(?:checkpoint|global_step|ckpt|step|epoch|iter)[-_]?\d+$", re.I)
 _YOLO = re.compile(
-    r"^(?P<base>yolo(?:v?\d+(?:\.\d+)?|x|_nas)?e?[-_]?)(?P<variant>[ntsmlxbcde]\d?)(?P<rest>[-_].*|6u?|u)?$", re.I
+    r"^(?P<base>(?:.*[-_.])?yolo(?:v?\d+(?:\.\d+)?|x|_nas)?e?[-_]?)(?P<variant>[ntsmlxbcde]\d?)"
+    r"(?P<rest>[-_].*|6u?|u)?$",
+    re.I,
 )
 
 POPULAR = (
-    "Q4_K_M", "UD-Q4_K_XL", "MXFP4", "MXFP4_MOE", "Q4_K_S", "Q4_0", "Q4", "IQ4_NL", "IQ4_XS", "Q4_K_L", "Q5_K_M",
-    "UD-Q5_K_XL", "Q4_1", "Q5_K_S", "Q5_0", "Q5", "Q6_K", "UD-Q6_K_XL", "Q8_0", "Q8", "UD-Q8_K_XL", "Q3_K_M",
+    "Q4_K_M", "UD-Q4_K_XL", "MXFP4", "MXFP4_MOE", "Q4_K_S", "Q4_K", "Q4_0", "Q4", "IQ4_NL", "IQ4_XS", "Q4_K_L",
+    "Q5_K_M", "UD-Q5_K_XL", "Q4_1", "Q5_K_S", "Q5_K", "Q5_0", "Q5", "Q6_K", "UD-Q6_K_XL", "Q8_0", "Q8", "UD-Q8_K_XL", "Q3_K_M",
     "UD-Q3_K_XL", "Q3_K_L", "I2_S", "TQ2_0", "TQ1_0", "Q2_K", "F16", "FP16", "BF16", "F32",
 )  # fmt: skip
 """GGUF types in the order in which most people take them; Q4_K_M is llama.cpp's and Ollama's own default."""
@@ -99,7 +109,7 @@ def split_variant(stem: str) -> tuple[str, str]:
     """Parts a stem into its base and its variant: `model.fp16`, `model_quantized`, `yolo11n`."""
     if (match := _YOLO.match(stem)) is not None:
         return f"{match['base']}{match['rest'] or ''}".lower(), match["variant"]
-    if (match := _VARIANT_SUFFIX.match(stem)) is not None:
+    if (match := _VARIANT_SUFFIX.match(stem) or _GLUED_VARIANT.match(stem)) is not None:
         return match["base"], match["variant"]
     return stem, ""
 

@@ -39,7 +39,7 @@ _DOTTED_VARIANT = re.compile(r"(?P<base>model|pytorch_model|diffusion_pytorch_mo
 _WHOLE = frozenset((
     "model", "models", "weights", "checkpoint", "checkpoints", "ckpt", "pytorch", "torch", "safetensors", "hf",
     "transformers", "original", "final", "best", "last", "latest", "merged", "full", "ema", "pruned",
-    "release", "exported", "main",
+    "release", "exported", "main", "module", "fsdp",
 ))  # fmt: skip
 """Words of names that mean the whole model, whatever it is called."""
 

@@ -281,4 +281,127 @@ CROWDED: dict[str, Shape] = {
         card={"library_name": "nemo"},
         config={"architectures": ["ParakeetForTDT"], "model_type": "parakeet_tdt"},
     ),
+    "Bingsu/adetailer (sizes of several detectors)": Shape(
+        {
+            "README.md": 900,
+            **{f"face_yolov8{size}.pt": weights * MB for size, weights in {"n": 6, "s": 22, "m": 52}.items()},
+            **{f"hand_yolov8{size}.pt": weights * MB for size, weights in {"n": 6, "s": 22}.items()},
+            **{f"person_yolov8{size}-seg.pt": weights * MB for size, weights in {"n": 6, "s": 23, "m": 54}.items()},
+        },
+        0.018,
+        "other",
+        "has to be chosen",
+        card={"library_name": "ultralytics"},
+    ),
+    "exports of Ultralytics to TensorFlow Lite": Shape(
+        {"README.md": 900, "best_float16.tflite": 6 * MB, "best_float32.tflite": 12 * MB},
+        0,
+        "other",
+        "has to be chosen",
+    ),
+    "the same in four types": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"model_{kind}.tflite": size * MB
+                for kind, size in {"float16": 6, "float32": 12, "int8": 3, "dynamic_range_quant": 3}.items()
+            },
+        },
+        0,
+        "other",
+        "has to be chosen",
+    ),
+    "UsefulSensors/moonshine (two sizes in three types)": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"onnx/merged/{size}/{kind}/{graph}.onnx": weights * MB
+                for size, weights in {"tiny": 30, "base": 60}.items()
+                for kind in ("float", "quantized", "quantized_4bit")
+                for graph in ("encoder_model", "decoder_model_merged")
+            },
+        },
+        0.12,
+        "onnx",
+        variant="onnx/merged/base/float",
+        has=["onnx/merged/base/float/encoder_model.onnx"],
+    ),
+    "apple/coreml-depth-anything-v2-small (types in names without a joint)": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"DepthAnythingV2Small{kind}.mlpackage/Data/com.apple.CoreML/weights/weight.bin": size * MB
+                for kind, size in {"F16": 49, "F32": 99, "F16P6": 19, "F16INT8": 25}.items()
+            },
+        },
+        0,
+        "coreml",
+        "has to be chosen",
+    ),
+    "apple/coreml-sam2-large (parts that all have a type)": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"SAM2Large{part}FLOAT16.mlpackage/Data/com.apple.CoreML/weights/weight.bin": size * MB
+                for part, size in {"ImageEncoder": 426, "PromptEncoder": 2, "MaskDecoder": 10}.items()
+            },
+        },
+        0.438,
+        "coreml",
+    ),
+    "GPTQ in two widths": Shape(
+        {
+            **texts("quantize_config.json"),
+            "gptq_model-4bit-128g.safetensors": 4 * GB,
+            "gptq_model-8bit-128g.safetensors": 7_500 * MB,
+        },
+        0,
+        "transformers",
+        "has to be chosen",
+        config={"model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+    ),
+    "TheBloke/vicuna-13B-1.1-GPTQ-4bit-128g (an older pickle beside it)": Shape(
+        {
+            **texts("tokenizer.model"),
+            "vicuna-13B-1.1-GPTQ-4bit-128g.latest.act-order.safetensors": 7_260 * MB,
+            "vicuna-13B-1.1-GPTQ-4bit-128g.compat.no-act-order.pt": 7_260 * MB,
+        },
+        7.27,
+        "transformers",
+        config={"model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+    ),
+    "Tencent-Hunyuan/HunyuanDiT-v1.2 (weights with and without their mean)": Shape(
+        {
+            "README.md": 900,
+            "t2i/clip_text_encoder/config.json": 700,
+            "t2i/clip_text_encoder/pytorch_model.bin": 1_400 * MB,
+            "t2i/model/pytorch_model_ema.pt": 6 * GB,
+            "t2i/model/pytorch_model_module.pt": 6 * GB,
+            "t2i/mt5/config.json": 700,
+            "t2i/mt5/pytorch_model.bin": 6_700 * MB,
+        },
+        14.1,
+        "other",
+        "pickle",
+        has=["t2i/model/pytorch_model_ema.pt"],
+    ),
+    "canopylabs/orpheus-3b-0.1-pretrained (what accelerate left)": Shape(
+        {
+            **texts(),
+            **shards("model", 2, 3_300 * MB),
+            "pytorch_model_fsdp.bin": 13_200 * MB,
+            "optimizer.bin": 26 * GB,
+            "rng_state_0.pth": 15 * KB,
+        },
+        6.61,
+        "transformers",
+        config={"model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+    ),
+    "what accelerate left, alone": Shape(
+        {"README.md": 900, "config.json": 900, "pytorch_model_fsdp.bin": 13_200 * MB},
+        13.2,
+        "transformers",
+        "pickle",
+        config={"model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+    ),
 }
