@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelcar.hub.formats import Format
-from modelcar.hub.picking import TORCH_LIKE, Alternatives, Picked, is_equal_size
+from modelcar.hub.picking import OTHER_VARIANT, TORCH_LIKE, Alternatives, Picked, is_equal_size
+from modelcar.hub.variants import rank
 from modelcar.hub.weight_groups import MAIN, WeightGroup
 
 _VERSION = re.compile(r"(?<![a-z0-9.])v?\d+(?:\.\d+)+(?![a-z0-9])|(?<![a-z0-9])\d+[-_]?steps?|(?<=[-_])v\d+$", re.I)
@@ -27,8 +28,16 @@ _SIZE = re.compile(
 _TAIL = re.compile(r"[-_.](?:v\d+(?:\.\d+)*|[0-9a-f]{6,8})$", re.IGNORECASE)
 """End of a name behind a size: a version, or the hash that torch.hub's files end with."""
 
-_PAIR = re.compile(r"high(?=[-_]?noise)|low(?=[-_]?noise)|encoder|decoder|left|right", re.IGNORECASE)
+_SINGLE_FILES = TORCH_LIKE | {Format.ONNX, Format.TFLITE}
+
+PAIR = re.compile(r"high(?=[-_]?noise)|low(?=[-_]?noise)|encoder|decoder|left|right", re.IGNORECASE)
 """Words in which the names of two parts of one model differ."""
+
+_TYPE = re.compile(
+    r"(?<![a-z0-9])(?:b?fp?(?:8|16|32)|(?:nv|mx)?fp4|nf4|u?int[48]|q[48]|[2-8]-?bit|w\d+a\d+)(?:[-_]r\d+)?(?![a-z0-9])",
+    re.I,
+)
+"""Type of the weights within a name, with the rank of what corrects it: `svdq-int4_r32-flux.1-dev`."""
 
 _BY_QUALITY = ("best", "final", "last", "latest")
 _SAME_SIZE = 0.03
@@ -57,7 +66,7 @@ class _Family:
 def choose_in_families(picked: Picked) -> None:
     """Leaves out, of each family among single files, all but one member."""
     finders: tuple[Callable[[Sequence[WeightGroup]], Iterator[_Family]], ...] = (
-        _packings, _states, _qualities, _versions, _sizes, _styles,
+        _types, _packings, _states, _qualities, _versions, _sizes, _styles,
     )  # fmt: skip
     for find in finders:
         for family in list(find([group for group in picked.kept if group.slot != MAIN])):
@@ -92,6 +101,14 @@ def _settle(picked: Picked, family: _Family) -> None:
 
 def _stem(group: WeightGroup) -> str:
     return PurePosixPath(group.weights[0].path).stem
+
+
+def _types(groups: Sequence[WeightGroup]) -> Iterator[_Family]:
+    """Finds files whose names differ by the type of their weights alone."""
+    for members in _families(groups, lambda group: _changed(_TYPE, group.base), same_size=False):
+        if len(members) > 1 and min(group.size for group in members) >= _MIN_BYTES:
+            best = min(members, key=lambda group: rank("".join(_TYPE.findall(group.base)[:1])))
+            yield _Family([[one] for one in members], [best], OTHER_VARIANT)
 
 
 def _packings(groups: Sequence[WeightGroup]) -> Iterator[_Family]:
@@ -166,7 +183,7 @@ def _styles(groups: Sequence[WeightGroup]) -> Iterator[_Family]:
     for members in _families(large, (lambda _: "all") if are_equal else _first_word):
         pairs: Mapping[str, list[WeightGroup]] = defaultdict(list)
         for group in members:
-            pairs[_PAIR.sub("*", group.base)].append(group)
+            pairs[PAIR.sub("*", group.base)].append(group)
         # A number alone counts parts, but not behind a v.
         if len(pairs) > 1 and len({re.sub(r"(?<![v\d])\d+", "", name) for name in pairs}) > 1:
             best = min(pairs.values(), key=lambda pair: (len(pair[0].base), pair[0].base))
@@ -174,7 +191,8 @@ def _styles(groups: Sequence[WeightGroup]) -> Iterator[_Family]:
 
 
 def _first_word(group: WeightGroup) -> str:
-    return re.split(r"[-_. ]", group.base.lower())[0]
+    word = re.split(r"[-_. ]", group.base.lower())[0]
+    return word.rstrip("0123456789") or word
 
 
 def _families(
@@ -183,7 +201,7 @@ def _families(
     """Sorts single files by a key, and where it is asked for by their sizes; an empty key is of no family."""
     found: dict[tuple[Format, str], list[list[WeightGroup]]] = defaultdict(list)
     for group in groups:
-        if group.is_sharded or group.format not in TORCH_LIKE | {Format.ONNX} or not (name := key(group)):
+        if group.is_sharded or group.format not in _SINGLE_FILES or not (name := key(group)):
             continue
         families = found[group.format, name]
         for family in families:

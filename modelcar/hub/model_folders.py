@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from modelcar.hub import variants
-from modelcar.hub.families import choose_in_families, extends, step_of
+from modelcar.hub.families import PAIR, choose_in_families, extends, step_of
 from modelcar.hub.formats import Format
 from modelcar.hub.picking import OTHER_VARIANT, Alternatives, Picked, folders_of, is_equal_size, pick_in_slots
 from modelcar.hub.weight_groups import MAIN, WeightGroup
@@ -15,6 +15,11 @@ _SIDECAR = ".onnx.json"
 """Piper's own name of a voice's configuration: https://github.com/rhasspy/piper/blob/master/VOICES.md"""
 
 _SAME_SIZE = 0.02
+_MIN_MODEL_BYTES = 1_000_000_000
+"""Size from which two files of one size, if they are the largest, are two models rather than two parts of one."""
+
+_MIN_PARTS = 3
+_IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 Families = Mapping[str, Sequence[Picked]]
 """Choices made in the folders of each root."""
@@ -39,7 +44,7 @@ def pick_in_folders(groups: Iterable[WeightGroup], paths: Collection[str] = ()) 
     for are_alternatives in (_are_variants, _are_voices, _are_runs, lambda one: _are_whole_models(one, paths)):
         if len(families) > 1 and are_alternatives(families):
             return _one_of(families)
-    return _one_of_each_form(families)
+    return _one_of_each_form({folder: [one] for folder, one in inside.items()})
 
 
 def _families(inside: Mapping[str, Picked]) -> Families:
@@ -110,6 +115,9 @@ def _one_of_each_form(families: Families) -> Picked:
         if root not in rest:
             continue
         longer = [one for one in rest if _is_form_of(one, root, families)]
+        alike = [one for one in rest if one == root or _is_alike(one, root, families)]
+        if _are_several_models(alike):
+            longer = alike
         if len(longer) > 1:
             picked.add(_one_of({one: families[one] for one in longer}, key=len))
         else:
@@ -126,6 +134,34 @@ def _is_form_of(root: str, other: str, families: Families) -> bool:
         return False
     sizes = [sum(group.size for one in families[name] for group in one.kept) for name in (root, other)]
     return is_equal_size(sizes[0], sizes[1], _SAME_SIZE)
+
+
+def _is_alike(root: str, other: str, families: Families) -> bool:
+    """Tells whether two folders hold models of one kind: large files of the same names and sizes, or several parts."""
+    files, others = _files(root, families), _files(other, families)
+    if files.keys() != others.keys():
+        return False
+    siblings = PurePosixPath(root).parent == PurePosixPath(other).parent
+    if siblings and len(files) >= _MIN_PARTS:
+        return True
+    sizes = sum(files.values()), sum(others.values())
+    # A library gives all its files one name, of whatever part: those say something only of siblings.
+    own_names = not any(group.slot == MAIN for one in families[root] for group in one.kept)
+    largest = max(sum(group.size for one in family for group in one.kept) for family in families.values())
+    are_models = min(sizes) >= _MIN_MODEL_BYTES and all(is_equal_size(one, largest, _SAME_SIZE) for one in sizes)
+    return (siblings or own_names) and are_models
+
+
+def _files(root: str, families: Families) -> dict[str, int]:
+    """Returns the sizes of a folder's weights by their names within it, of which an identifier tells nothing."""
+    groups = [group for one in families[root] for group in one.kept]
+    return {_IDENTIFIER.sub("*", f"{group.folder.removeprefix(root)}/{group.base}"): group.size for group in groups}
+
+
+def _are_several_models(roots: Sequence[str]) -> bool:
+    """Tells whether folders' names are those of models: no pair of parts, and not parts that are counted."""
+    pairs = {PAIR.sub("*", root) for root in roots}
+    return len(pairs) == len(roots) > 1 and len({re.sub(r"(?<![v\d])\d+", "", root) for root in roots}) > 1
 
 
 def _one_of(families: Families, key: Callable[[str], object] | None = None) -> Picked:

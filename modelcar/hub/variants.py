@@ -46,8 +46,8 @@ _YOLO = re.compile(
 
 POPULAR = (
     "Q4_K_M", "UD-Q4_K_XL", "MXFP4", "MXFP4_MOE", "Q4_K_S", "Q4_K", "Q4_0", "Q4", "IQ4_NL", "IQ4_XS", "Q4_K_L",
-    "Q5_K_M", "UD-Q5_K_XL", "Q4_1", "Q5_K_S", "Q5_K", "Q5_0", "Q5", "Q6_K", "UD-Q6_K_XL", "Q8_0", "Q8", "UD-Q8_K_XL", "Q3_K_M",
-    "UD-Q3_K_XL", "Q3_K_L", "I2_S", "TQ2_0", "TQ1_0", "Q2_K", "F16", "FP16", "BF16", "F32",
+    "Q5_K_M", "UD-Q5_K_XL", "Q4_1", "Q5_K_S", "Q5_K", "Q5_0", "Q5", "Q6_K", "UD-Q6_K_XL", "Q8_0", "Q8", "UD-Q8_K_XL",
+    "Q3_K_M", "UD-Q3_K_XL", "Q3_K_L", "I2_S", "TQ2_0", "TQ1_0", "Q2_K", "F16", "FP16", "BF16", "F32",
 )  # fmt: skip
 """GGUF types in the order in which most people take them; Q4_K_M is llama.cpp's and Ollama's own default."""
 

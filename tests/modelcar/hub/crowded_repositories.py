@@ -107,6 +107,34 @@ _CLIP = {
     **dict.fromkeys(("open_clip_pytorch_model.bin", "pytorch_model.bin"), 3_950 * MB),
 }
 _CLIP_CONFIG = {"architectures": ["CLIPModel"], "model_type": "clip"}
+_FLUX_FP8 = Shape(
+    {
+        "README.md": 900,
+        **{
+            f"flux1-{name}.safetensors": 11_900 * MB
+            for name in ("dev-fp8", "dev-fp8-e5m2", "schnell-fp8-e4m3fn", "schnell-fp8-e5m2")
+        },
+        "flux_shakker_labs_union_pro-fp8_e4m3fn.safetensors": 3_300 * MB,
+        "flux-vae-bf16.safetensors": 168 * MB,
+    },
+    15.37,
+    "other",
+    "has to be chosen",
+)
+_COGVIDEO = Shape(
+    {
+        "README.md": 900,
+        "transformer_t2v/1000/mp_rank_00_model_states.pt": 11_100 * MB,
+        "transformer_i2v/1000/mp_rank_00_model_states.pt": 11_100 * MB,
+        "vae/3d-vae.pt": 862 * MB,
+        "t5-v1_1-xxl/config.json": 782,
+        **shards("t5-v1_1-xxl/model", 2, 4_700 * MB),
+    },
+    21.4,
+    "other",
+    "has to be chosen",
+    has=["vae/3d-vae.pt"],
+)
 
 CROWDED: dict[str, Shape] = {
     "QuantStack/Qwen-Image-Edit-2509-GGUF (with its VAE)": _QWEN_IMAGE,
@@ -403,5 +431,91 @@ CROWDED: dict[str, Shape] = {
         "transformers",
         "pickle",
         config={"model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+    ),
+    "nunchaku-tech/nunchaku-flux.1-dev (types within the names)": Shape(
+        {
+            "README.md": 900,
+            "svdq-int4_r32-flux.1-dev.safetensors": 6_770 * MB,
+            "svdq-fp4_r32-flux.1-dev.safetensors": 7_080 * MB,
+        },
+        6.77,
+        "other",
+        "has to be chosen",
+        card={"library_name": "diffusers"},
+    ),
+    "Kijai/flux-fp8 (two models, and what goes with both)": _FLUX_FP8,
+    "the same, one model's fp8 asked for": replace(
+        _FLUX_FP8, refused="", variant="fp8", has=["flux1-dev-fp8.safetensors", "flux-vae-bf16.safetensors"]
+    ),
+    "argmaxinc/whisperkit-coreml (the same parts in each folder)": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"{model}/{part}.mlmodelc/weights/weight.bin": size * MB
+                for model, size in {
+                    "openai_whisper-tiny": 30,
+                    "openai_whisper-base": 80,
+                    "openai_whisper-large-v3": 1_500,
+                    "openai_whisper-large-v3_turbo": 1_500,
+                    "distil-whisper_distil-large-v3": 700,
+                }.items()
+                for part in ("AudioEncoder", "TextDecoder", "MelSpectrogram")
+            },
+        },
+        0,
+        "coreml",
+        "has to be chosen",
+        lacks=["distil-whisper_distil-large-v3/AudioEncoder.mlmodelc/weights/weight.bin"],
+    ),
+    "tencent/HunyuanVideo-1.5 (one of its transformers asked for)": Shape(
+        {
+            "README.md": 900,
+            "config.json": 900,
+            **{
+                f"transformer/{kind}/diffusion_pytorch_model.safetensors": 33 * GB
+                for kind in ("480p_t2v", "480p_i2v", "720p_t2v", "720p_i2v", "480p_t2v_distilled")
+            },
+            "vae/diffusion_pytorch_model.safetensors": 5 * GB,
+            "upsampler/720p_sr_distilled/diffusion_pytorch_model.safetensors": 33 * GB,
+        },
+        71,
+        "diffusers",
+        variant="720p_i2v",
+        has=["transformer/720p_i2v/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"],
+    ),
+    "zai-org/CogVideoX1.5-5B-SAT (two transformers)": _COGVIDEO,
+    "the same, one of them asked for": replace(
+        _COGVIDEO,
+        refused="pickle",
+        variant="transformer_i2v",
+        has=["transformer_i2v/1000/mp_rank_00_model_states.pt", "vae/3d-vae.pt"],
+    ),
+    "nvidia/Cosmos-Predict2.5-2B (files named by identifiers)": Shape(
+        {
+            "README.md": 900,
+            **{
+                f"{folder}/{name}_ema_bf16.pt": 4_100 * MB
+                for folder, name in {
+                    "base/pre-trained": "d20b7120-df3e-4911-919d-db6e08bad31c",
+                    "base/post-trained": "81edfebe-bd6a-4039-8c1d-737df1a790bf",
+                    "auto/multiview": "524af350-2e43-496c-8590-3646ae1325da",
+                }.items()
+            },
+            "tokenizer.pth": 508 * MB,
+        },
+        4.61,
+        "other",
+        "has to be chosen",
+    ),
+    "Wan-AI/Wan2.2-I2V-A14B (two halves of one model)": Shape(
+        {
+            "README.md": 900,
+            **shards("high_noise_model/diffusion_pytorch_model", 6, 9_500 * MB),
+            **shards("low_noise_model/diffusion_pytorch_model", 6, 9_500 * MB),
+            "Wan2.1_VAE.pth": 508 * MB,
+        },
+        114.5,
+        "other",
+        "pickle",
     ),
 }
