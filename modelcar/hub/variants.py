@@ -23,7 +23,7 @@ _TOKENS = (
     r"|scaled|opset\d+|cpu|gpu|cuda|directml|dml|mobile|web|npu|qnn|trt|rtn|block|acc|level|android|ios|avx\d*(?:_\w+)?|vnni|arm64|slim|(?:tp|pp)\d+"
 )
 _GPTQ = r"\d+g|(?:no[-_])?act[-_]?order|latest|compat"
-"""What stands behind the bits in names of GPTQ: the size of groups, the order in which columns were quantized."""
+"""Words behind the bits in names of GPTQ: the size of groups, the order in which columns were quantized."""
 
 _VARIANT_SUFFIX = re.compile(
     rf"^(?P<base>.+?)[-_.](?P<variant>(?:{_TOKENS})(?:[-_.](?:{_TOKENS}|{_GPTQ}|\d+))*)$", re.I

@@ -153,7 +153,7 @@ class _Key(NamedTuple):
     base: str
     format: Format
     variant: str = ""
-    count: int = 0
+    shards: int = 0
     suffix: str = ""
 
 
