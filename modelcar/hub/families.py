@@ -34,7 +34,7 @@ PAIR = re.compile(r"high(?=[-_]?noise)|low(?=[-_]?noise)|encoder|decoder|left|ri
 """Words in which the names of two parts of one model differ."""
 
 _TYPE = re.compile(
-    r"(?<![a-z0-9])(?:b?fp?(?:8|16|32)|(?:nv|mx)?fp4|nf4|u?int[48]|q[48]|[2-8]-?bit|w\d+a\d+)(?:[-_]r\d+)?(?![a-z0-9])",
+    r"(?<![a-z0-9])(?:(?:b?fp?|float)(?:8|16|32)|(?:nv|mx)?fp4|nf4|u?int[48]|q[48]|[2-8]-?bit|w\d+a\d+)(?:[-_]r\d+)?(?![a-z0-9])",
     re.I,
 )
 """Type of the weights within a name, with the rank of what corrects it: `svdq-int4_r32-flux.1-dev`."""

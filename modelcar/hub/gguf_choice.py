@@ -11,9 +11,9 @@ from modelcar.hub.picking import OTHER_VARIANT, Alternatives, Picked, is_equal_s
 from modelcar.hub.weight_groups import WeightGroup
 
 _PART = re.compile(
-    r"(?<![a-z0-9])(?:vocoder|wav[-_]?tokenizer|codec|snac|(?:audio[-_]?)?(?:de)?tokenizer|audio[-_]?(?:en|de)coder"
-    r"|text[-_]?encoders?|clip[-_]?(?:[lgh]|vision)?|(?:u?m)?t5(?:[-_]?v1[-_.]1)?(?:[-_]?xxl)?|(?:pig[-_]?|tae)?v?ae)"
-    r"(?![a-z0-9])",
+    r"(?<![a-z0-9])(?:vocoder|(?:wav|audio|speech|de)?[-_]?tokenizer|[a-z]*codec\d?|snac|mimi|dac|token2wav|[a-z]*gan"
+    r"|(?:audio|vision|image|speech|speaker|text)[-_]?(?:en|de)coders?|clip[-_]?(?:[lgh]|vision)?"
+    r"|(?:u?m)?t5(?:[-_]?v1[-_.]1)?(?:[-_]?xxl)?|(?:pig[-_]?|tae)?v?ae)(?![a-z0-9])",
     re.IGNORECASE,
 )
 """Words for the parts that speech and image models have in files of their own."""

@@ -108,7 +108,9 @@ def split_gguf(stem: str) -> tuple[str, str]:
 def split_variant(stem: str) -> tuple[str, str]:
     """Parts a stem into its base and its variant: `model.fp16`, `model_quantized`, `yolo11n`."""
     if (match := _YOLO.match(stem)) is not None:
-        return f"{match['base']}{match['rest'] or ''}".lower(), match["variant"]
+        base = f"{match['base']}{match['rest'] or ''}".lower()
+        typed = _VARIANT_SUFFIX.match(base)
+        return (typed["base"], f"{match['variant']}_{typed['variant']}") if typed else (base, match["variant"])
     if (match := _VARIANT_SUFFIX.match(stem) or _GLUED_VARIANT.match(stem)) is not None:
         return match["base"], match["variant"]
     return stem, ""

@@ -518,4 +518,32 @@ CROWDED: dict[str, Shape] = {
         "other",
         "pickle",
     ),
+    "a detector in two types of TensorFlow Lite": Shape(
+        {"README.md": 900, "yolov8n_float16.tflite": 6 * MB, "yolov8n_float32.tflite": 12 * MB},
+        0,
+        "other",
+        "has to be chosen",
+    ),
+    "a speech model in GGUF and its codec, of another name": Shape(
+        {
+            "README.md": 900,
+            **_ggufs("csm-1b", {"Q4_K_M": 1.0, "Q8_0": 1.8}),
+            **_ggufs("mimi", {"Q4_K_M": 0.06, "F32": 0.38}),
+        },
+        1.86,
+        "gguf",
+        variant="Q8_0",
+        has=["csm-1b-Q8_0.gguf", "mimi-Q4_K_M.gguf"],
+    ),
+    "a smaller model that is made of a larger one": Shape(
+        {
+            "README.md": 900,
+            **_ggufs("whisper-large-v3", {"Q5_0": 1.1, "Q8_0": 1.7}),
+            **_ggufs("whisper-large-v3-turbo", {"Q5_0": 0.5, "Q8_0": 0.8}),
+        },
+        0,
+        "gguf",
+        "has to be chosen",
+        variant="Q8_0",
+    ),
 }

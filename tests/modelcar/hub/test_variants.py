@@ -40,6 +40,8 @@ def test_types_of_gguf_are_read_from_names(stem: str, base: str, variant: str) -
         ("v1-5-pruned-emaonly", "v1-5", "pruned-emaonly"),
         ("yolov8s-seg", "yolov8-seg", "s"),
         ("face_yolov8n", "face_yolov8", "n"),
+        ("yolov8n_float16", "yolov8", "n_float16"),
+        ("yolo11s-seg_full_integer_quant", "yolo11-seg", "s_full_integer_quant"),
         ("person_yolov8m-seg", "person_yolov8-seg", "m"),
         ("DepthAnythingV2SmallF16P6", "DepthAnythingV2Small", "F16P6"),
         ("best_float16", "best", "float16"),
