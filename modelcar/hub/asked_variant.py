@@ -35,7 +35,7 @@ def pick_asked(groups: Sequence[WeightGroup], variant: str, paths: Collection[st
     picked = pick(groups, paths, facts)
     offered = _offered(variant, picked.alternatives)
     exact = [group for group in groups if _has_variant(group, variant)]
-    asked = offered or exact or [group for group in groups if _is_named(group, variant)]
+    asked = [*offered, *exact] or [group for group in groups if _is_named(group, variant)]
     if not asked:
         raise _unknown(variant, picked)
     _take(asked, picked)

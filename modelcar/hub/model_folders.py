@@ -7,7 +7,15 @@ from pathlib import PurePosixPath
 from modelcar.hub import variants
 from modelcar.hub.families import PAIR, choose_in_families, extends, step_of
 from modelcar.hub.formats import Format
-from modelcar.hub.picking import OTHER_VARIANT, Alternatives, Picked, folders_of, is_equal_size, pick_in_slots
+from modelcar.hub.picking import (
+    DEFAULT,
+    OTHER_VARIANT,
+    Alternatives,
+    Picked,
+    folders_of,
+    is_equal_size,
+    pick_in_slots,
+)
 from modelcar.hub.weight_groups import MAIN, WeightGroup
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -178,7 +186,8 @@ def _one_of(families: Families, key: Callable[[str], object] | None = None) -> P
                 picked.kept += one.kept
             else:
                 picked.drop(one.kept, OTHER_VARIANT)
-    picked.alternatives.append(Alternatives(named, best, must_choose=len(usable) > 1))
+    offered = {root or DEFAULT: groups for root, groups in named.items()}
+    picked.alternatives.append(Alternatives(offered, best or DEFAULT, must_choose=len(usable) > 1))
     return picked
 
 

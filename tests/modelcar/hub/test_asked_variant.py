@@ -1,15 +1,19 @@
 """What a variant's name changes of the usual choice: the alternatives that have the name, and nothing else."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from modelcar.errors import WeightsError
 from modelcar.hub.choice import Choice, choose
 from modelcar.hub.facts import Facts
 from modelcar.hub.formats import TRAINING, other_reason
 from modelcar.hub.layouts import pick
 from modelcar.hub.weight_groups import group_weights
-from tests.modelcar.hub.test_choice import KNOWN, SHAPES, facts_of, published, refusals
+from tests.modelcar.hub.test_choice import KNOWN, SHAPES, check_parted, facts_of, names, published, refusals, sizes
 
 _NO_FACTS = Facts()
 
@@ -60,3 +64,14 @@ def test_name_that_is_offered_changes_those_alternatives_alone(name: str) -> Non
 
         assert "choose" not in refusals(asked), option.name
         assert weights(usual) - weights(asked) <= exchangeable(usual, option.name, facts), option.name
+
+
+@given(st.dictionaries(names, sizes, min_size=1, max_size=25))
+def test_each_name_that_is_offered_can_be_taken(files: dict[str, int]) -> None:
+    with suppress(WeightsError):
+        usual = choose(published(files))
+        for option in usual.options:
+            asked = choose(published(files), variant=option.name)
+
+            check_parted(asked, files, everything=False)
+            assert "choose" not in refusals(asked)

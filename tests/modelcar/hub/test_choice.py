@@ -123,11 +123,11 @@ def test_choice_from_what_was_taken_changes_nothing(name: str) -> None:
     assert {file.path for file in again.taken} == {file.path for file in once.taken}
 
 
-_names = st.sampled_from(sorted({path for known in KNOWN.values() for path in known["files"]})[::7])
-_sizes = st.sampled_from([0, 134, 900, 6000, 2_000_000, 4_000_000_000, 48_000_000_000])
+names = st.sampled_from(sorted({path for known in KNOWN.values() for path in known["files"]})[::7])
+sizes = st.sampled_from([0, 134, 900, 6000, 2_000_000, 4_000_000_000, 48_000_000_000])
 
 
-@given(st.dictionaries(_names, _sizes, min_size=1, max_size=25), st.booleans())
+@given(st.dictionaries(names, sizes, min_size=1, max_size=25), st.booleans())
 def test_any_mixture_is_parted_into_taken_and_left_out(files: dict[str, int], everything: bool) -> None:
     with suppress(SelectionError, WeightsError):
         choice = choose(published(files), everything=everything)
