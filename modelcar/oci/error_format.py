@@ -15,7 +15,7 @@ _FIELDS = ("message", "error_description", "error_message", "details", "detail",
 GitHub, Artifactory, problem details (RFC 9457)."""
 
 _TITLE = re.compile(r"<(?:title|h1|message)[^>]*>(.{1,300}?)</(?:title|h1|message)>", re.IGNORECASE | re.DOTALL)
-"""What a page, or a storage's XML, says in a few words."""
+"""Place where a page, or the XML of a storage, says in a few words what it is."""
 
 _TAG = re.compile(r"<[^>]{0,300}>")
 _TEXT_TYPES = ("text/plain", "text/html", "application/xml", "text/xml", "")

@@ -120,7 +120,7 @@ def test_list_that_is_cut_is_said(place: str, bent: BentRegistry, capsys: pytest
     assert f"what is attached to {ONE} is not listed to its end" in capsys.readouterr().out
 
 
-def test_attachments_are_mirrored_within_a_registry_that_hides_what_is_not_there(
+def test_attachments_are_mirrored_where_what_is_not_there_is_hidden(
     bent: BentRegistry, plain_registry: Registry, expected: str
 ) -> None:
     listed = requests.get(
