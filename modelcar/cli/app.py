@@ -13,7 +13,7 @@ from typer.main import get_command
 
 import modelcar
 from modelcar.cli.help import Application, Command, Group
-from modelcar.cli.usage import EXIT_CODE, PresetError, ShownError, UsageError
+from modelcar.cli.usage import EXIT_CODE, FileError, ShownError, UsageError
 from modelcar.errors import ModelcarError, UnsafeNameError
 
 COMMANDS = {
@@ -122,7 +122,7 @@ def main() -> None:
             print(error.ctx.get_help())
             raise SystemExit(EXIT_CODE) from None
         told, code = _usage_error(error), EXIT_CODE
-    what, remedy = (told.what, told.remedy) if isinstance(told, PresetError) else _in_options(told)
+    what, remedy = (told.what, told.remedy) if isinstance(told, FileError) else _in_options(told)
     print(f"error: {ModelcarError(what, remedy)}", file=sys.stderr)
     if "--json" in sys.argv and not isinstance(told, ShownError):
         print(json.dumps({"error": what, "remedy": remedy}))

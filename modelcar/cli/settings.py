@@ -3,14 +3,16 @@
 import difflib
 import os
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from modelcar.cli.folders import settings_file
-from modelcar.cli.usage import UsageError
+from modelcar.cli.usage import SettingError
 
 SETTINGS = {
     "registry": ("MODELCAR_REGISTRY", "Where images go unless --target says: quay.io/my-team"),
@@ -45,7 +47,7 @@ def setting(name: str) -> str:
     """Returns a setting's value; empty where it is not set.
 
     Raises:
-        UsageError: The file of settings cannot be used.
+        SettingError: The file of settings cannot be used.
     """
     return _setting(name, read_file()).value
 
@@ -54,7 +56,7 @@ def settings() -> Iterator[Setting]:
     """Yields all settings.
 
     Raises:
-        UsageError: The file of settings cannot be used.
+        SettingError: The file of settings cannot be used.
     """
     written = read_file()
     yield from (_setting(name, written) for name in SETTINGS)
@@ -64,51 +66,62 @@ def read_file() -> dict[str, str]:
     """Returns what the file of settings says; nothing if there is none.
 
     Raises:
-        UsageError: It cannot be used.
+        SettingError: It cannot be used.
     """
     file = settings_file()
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except PermissionError as error:
+        # A random user's home may be one that it must not look into. What can be seen is there, and says something.
+        if not os.path.lexists(file):
+            return {}
+        raise SettingError(
+            f"the settings {file} cannot be read: {error.strerror}", "Make it readable for you"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"the settings {file} cannot be read: {' '.join(str(error).split())}", "Mend it") from None
+        raise SettingError(f"the settings {file} cannot be read: {' '.join(str(error).split())}", "Mend it") from None
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-        raise UsageError(f"the settings {file} are no list of names and texts", "Write a line for each, name: value")
+        raise SettingError(f"the settings {file} are no list of names and texts", "Write a line for each, name: value")
     for name in content:
         check_name(str(name))
     return content
 
 
 def write_file(content: dict[str, str]) -> Path:
-    """Writes the file of settings anew, in one step.
+    """Writes the file of settings anew, in one step; where it is a link, what that leads to.
 
     Raises:
-        UsageError: It cannot be written.
+        SettingError: It cannot be written.
     """
-    file = settings_file()
+    file = Path(os.path.realpath(settings_file()))
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
         beside.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        if file.exists():
+            shutil.copymode(file, beside)
         beside.replace(file)
     except OSError as error:
-        raise UsageError(
+        with suppress(OSError):
+            beside.unlink()
+        raise SettingError(
             f"cannot write {file}: {error.strerror}", "Name a folder of yours in XDG_CONFIG_HOME"
         ) from None
-    return file
+    return settings_file()
 
 
 def check_name(name: str) -> None:
     """Raises if there is no setting of a name.
 
     Raises:
-        UsageError: There is none; names the nearest.
+        SettingError: There is none; names the nearest.
     """
     if name not in SETTINGS:
         near = difflib.get_close_matches(name, SETTINGS, 1)
         remedy = f"Did you mean {near[0]}?" if near else f"There are {', '.join(SETTINGS)}"
-        raise UsageError(f"there is no setting {name!r}", remedy)
+        raise SettingError(f"there is no setting {name!r}", remedy)
 
 
 def image_below(prefix: str, model: str, revision: str = "") -> str:
@@ -129,4 +142,5 @@ def _setting(name: str, written: dict[str, str]) -> Setting:
     variable = SETTINGS[name][0]
     if value := os.environ.get(variable, ""):
         return Setting(name, value, f"${variable}")
-    return Setting(name, written.get(name, ""), str(settings_file()) if name in written else "")
+    value = written.get(name, "")
+    return Setting(name, value, str(settings_file()) if value else "")

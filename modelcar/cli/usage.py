@@ -1,4 +1,4 @@
-"""Errors in a command line, or in a preset, which stands for a part of one."""
+"""Errors in a command line, or in a preset or a setting, which stand for a part of one."""
 
 from modelcar.errors import ModelcarError
 
@@ -7,8 +7,16 @@ class UsageError(ModelcarError):
     """A command that means nothing as it was typed; the command ends with 2, as for an option that does not exist."""
 
 
-class PresetError(UsageError):
-    """A preset that cannot be used; it names parameters as the file does."""
+class FileError(UsageError):
+    """A file of the user's that cannot be used; what it names stays as it is written there, and is no option."""
+
+
+class PresetError(FileError):
+    """A preset that cannot be used."""
+
+
+class SettingError(FileError):
+    """A setting that is none, or whose file cannot be used."""
 
 
 EXIT_CODE = 2

@@ -13,6 +13,7 @@ from modelcar import pod
 from modelcar.cli import folders
 from modelcar.oci.credentials import auth_files
 from tests.parts.hub import Hub
+from tests.parts.other_account import WITHOUT_RIGHTS
 from tests.parts.registries import Registry
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +45,6 @@ def test_a_home_that_is_somebody_elses_is_passed_over(
 ) -> None:
     # Both answer, with nothing: what does not is asked again, for some time.
     command = [word.format(registry=plain_registry.host) for word in command]
-    rights = "-dac_override,-dac_read_search"
-    without = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", "--"] if os.geteuid() == 0 else []
     env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "KUBE", "HF_"))}
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -53,7 +52,7 @@ def test_a_home_that_is_somebody_elses_is_passed_over(
     env["TMPDIR"] = str(temporary)
 
     done = subprocess.run(
-        [*without, sys.executable, "-m", "modelcar.cli.program", *command],
+        [*WITHOUT_RIGHTS, sys.executable, "-m", "modelcar.cli.program", *command],
         check=False,
         capture_output=True,
         text=True,

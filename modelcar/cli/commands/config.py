@@ -10,6 +10,7 @@ from modelcar.cli.folders import settings_file
 from modelcar.cli.help import Application
 from modelcar.cli.options import JsonOption
 from modelcar.cli.settings import SETTINGS, check_name, read_file, settings, write_file
+from modelcar.cli.usage import SettingError
 
 app = Application(invoke_without_command=True)
 
@@ -46,6 +47,8 @@ def set_command(name: NameArgument, value: Annotated[str, typer.Argument(help="I
     Example: `modelcar config set model_registry https://registry-rest.apps.example.com`
     """
     check_name(name)
+    if not value.strip():
+        raise SettingError(f"{name} would be empty", f"To take it out: modelcar config unset {name}")
     file = write_file({**read_file(), name: value})
     print(f"{name} is {value}, in {file}")
 
