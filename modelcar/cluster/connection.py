@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 from modelcar import pod
 from modelcar.errors import ClusterError
+from modelcar.user_input import fits_header, is_web_address
 
 REQUEST_SECONDS = (10, 60)
 """Time to wait for a connection, and for an answer."""
@@ -37,7 +38,7 @@ class Cluster:
         """The cluster that this process runs in, else the one that KUBECONFIG names; None where there is neither.
 
         Raises:
-            ClusterError: KUBECONFIG names a file that cannot be used.
+            ClusterError: The pod's service account, or the file that KUBECONFIG names, cannot be used.
         """
         namespace_file = pod.SERVICE_ACCOUNT / "namespace"
         if "KUBERNETES_SERVICE_HOST" in os.environ and namespace_file.is_file():
@@ -45,9 +46,10 @@ class Cluster:
             from kubernetes import client, config
 
             settings: Any = client.Configuration()
-            # The loader keeps re-reading the token: it is rotated while a long build runs.
-            config.load_incluster_config(client_configuration=settings)
-            return cls(client.ApiClient(settings), namespace_file.read_text().strip())
+            with _login_errors("this pod's service account", "Look at what is mounted in it"):
+                # The loader keeps re-reading the token: it is rotated while a long build runs.
+                config.load_incluster_config(client_configuration=settings)
+                return cls(client.ApiClient(settings), namespace_file.read_text().strip())
         # The client itself reads KUBECONFIG once, when it is imported.
         file = os.environ.get("KUBECONFIG")
         return cls.of(file) if file else None
@@ -62,12 +64,17 @@ class Cluster:
         from kubernetes import client, config
 
         settings: Any = client.Configuration()
-        try:
+        with _login_errors(f"the kubeconfig {file}", "Log in again, or name another file in KUBECONFIG"):
             config.load_kube_config(file, client_configuration=settings)
             _, context = config.list_kube_config_contexts(file)
-        except config.ConfigException as error:
-            raise ClusterError(f"KUBECONFIG cannot be used: {error}", "Log in again, or unset KUBECONFIG") from None
-        return cls(client.ApiClient(settings), context["context"].get("namespace", "default"))
+            namespace = context["context"].get("namespace", "default")
+            if not is_web_address(settings.host):
+                raise ValueError(f"{settings.host!r} is not the address of a server")
+            if not fits_header(str(settings.get_api_key_with_prefix("authorization") or "")):
+                raise ValueError("its token has letters that no token has")
+            if not isinstance(namespace, str):
+                raise ValueError(f"{namespace!r} is no namespace")
+            return cls(client.ApiClient(settings), namespace)
 
     @cached_property
     def core(self) -> Any:
@@ -104,6 +111,26 @@ class Cluster:
             if error.status in (403, 404):
                 return None
             raise
+
+
+@contextmanager
+def _login_errors(login: str, remedy: str) -> Iterator[None]:
+    """Turns whatever the client's library makes of a login's files, which it does not check, into one line."""
+    from google.auth.exceptions import GoogleAuthError
+    from kubernetes.config import ConfigException
+    from yaml import YAMLError
+
+    try:
+        yield
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    except (ConfigException, GoogleAuthError, ValueError, YAMLError) as error:
+        why = str(error)
+    except (AttributeError, LookupError, TypeError):
+        why = "it has another form than kubectl gives it"
+    else:
+        return
+    raise ClusterError(f"{login} cannot be used: {why}", remedy)
 
 
 @contextmanager

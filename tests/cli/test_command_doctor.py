@@ -65,6 +65,12 @@ def test_a_cluster_that_is_gone_does_not_hide_the_rest(
     assert f"✗ login: cannot reach the cluster at {gone.url}" in done.stdout
 
 
+def test_a_kubeconfig_that_is_none_is_a_finding(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path))
+    assert told()["cluster"]["login"]["what"].startswith(f"the kubeconfig {tmp_path} cannot be used")
+    assert "✗ login" in modelcar("doctor").stdout
+
+
 def test_a_project_tells_what_it_lacks(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with RecordedApi() as api:
         monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "kubeconfig", "token")))

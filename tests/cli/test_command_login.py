@@ -100,6 +100,22 @@ def test_after_oc_login_nothing_has_to_be_said(
     assert pipelines.seen == [(HEALTH, f"Bearer {TOKEN}"), (RUNS, f"Bearer {TOKEN}")]
 
 
+@pytest.mark.parametrize("command", [["status"], ["downloads", "--claim", "modelcar"], ["plan", "a/b"]], ids=str)
+def test_a_login_that_is_none_is_one_line(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text("- no kubeconfig")
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    done = modelcar(*command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: the kubeconfig {file} cannot be used: it has another form")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_variable_that_is_empty_names_no_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "")
+    assert "no pipeline server was named, and there is no login" in modelcar("status").stderr
+
+
 def test_kfps_own_client_comes_in_the_same_way(
     logged_in: Path, cluster: RecordedApi, pipelines: RecordedApi, authority: CertificateAuthority
 ) -> None:

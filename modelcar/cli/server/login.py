@@ -57,14 +57,14 @@ def find_cluster(namespace: str = "", remedy: str = LOG_IN) -> Cluster | None:
     Raises:
         ClusterError: The kubeconfig cannot be used, or the cluster does not answer.
     """
-    file = os.environ.get("KUBECONFIG") or str(pod.home() / ".kube/config")
+    named, usual = os.environ.get("KUBECONFIG"), str(pod.home() / ".kube/config")
     # Path.is_file() raises where the home may not be looked into.
-    is_there = "KUBECONFIG" in os.environ or os.path.isfile(file)
-    cluster = Cluster.of(file) if is_there else Cluster.find()
+    file = named or (usual if os.path.isfile(usual) else "")
+    cluster = Cluster.of(file) if file else Cluster.find()
     if cluster is not None:
         _check_answer(cluster, remedy)
-    named = namespace or setting("namespace")
-    return replace(cluster, namespace=named) if cluster and named else cluster
+    project = namespace or setting("namespace")
+    return replace(cluster, namespace=project) if cluster and project else cluster
 
 
 def need_cluster(namespace: str = "", remedy: str = LOG_IN, purpose: str = "") -> Cluster:

@@ -165,7 +165,7 @@ def test_run_on_this_machine_asks_no_cluster(
     run = RunRequest(
         model=MODEL, target=f"{plain_registry.host}/flight/local:1", node_selector={"ai-build-node": "true"}
     )
-    with pytest.raises(ClusterError, match="KUBECONFIG cannot be used"):
+    with pytest.raises(ClusterError, match="gone cannot be used"):
         preflight(run)
     monkeypatch.setenv("MODELCAR_CLAIM", str(tmp_path))
     monkeypatch.setattr(pod, "CLAIM", tmp_path)
