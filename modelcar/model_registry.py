@@ -24,6 +24,7 @@ from modelcar.image.model_card import ModelCard, read_model_card
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
+from modelcar.user_input import check_authorities, check_token, is_web_address, token_in
 
 if TYPE_CHECKING:
     from model_registry.types import ModelArtifact
@@ -46,6 +47,8 @@ MODEL_TYPE = "model_type"
 
 GENERATIVE = ("vLLM", "huggingface")
 """Formats whose models answer in text."""
+
+_GIVE_TOKEN = "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`"
 
 Answer = TypeVar("Answer")
 
@@ -248,15 +251,10 @@ def says(found: Mapping[str, object] | None, wanted: Mapping[str, str]) -> bool:
 def _connect(url: str) -> "ModelRegistryApi":
     from modelcar.model_registry_api import ModelRegistryApi
 
-    try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 8080)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError
-    except ValueError:
-        raise ModelRegistryError(
-            f"{url!r} is not the address of a Model Registry", "Write it as https://host:port"
-        ) from None
+    if not is_web_address(url):
+        raise ModelRegistryError(f"{url!r} is not the address of a Model Registry", "Write it as https://host:port")
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 8080)
     address = f"{parts.scheme}://{parts.hostname}"
     if parts.scheme == "http":
         token = _token_in_the_clear(address, parts.hostname)
@@ -266,8 +264,9 @@ def _connect(url: str) -> "ModelRegistryApi":
     if not token:
         raise ModelRegistryError(
             f"the Model Registry at {url} wants a token",
-            "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`",
+            _GIVE_TOKEN,
         )
+    check_authorities(ModelRegistryError)
     authority = os.environ.get("SSL_CERT_FILE") or None
     api = ModelRegistryApi.secure_connection(address, port, user_token=token, custom_ca=authority)
     return api
@@ -319,14 +318,18 @@ def _in_pod() -> bool:
 def _token() -> str:
     """The token to show: one that was given, else the pod's own. Each file is read anew, for such tokens rotate."""
     files = [Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or ""), pod.SERVICE_ACCOUNT / "token"]
-    return _given_token() or next((file.read_text().strip() for file in files if file.is_file()), "")
+    return _given_token() or next((_token_in(file) for file in files if os.path.isfile(file)), "")
 
 
 def _given_token() -> str:
     if token := os.environ.get("MODEL_REGISTRY_TOKEN"):
-        return token
-    file = Path(os.environ.get(pod.MODEL_REGISTRY_TOKEN_FILE) or "")
-    return file.read_text().strip() if file.is_file() else ""
+        return check_token(token.strip(), "MODEL_REGISTRY_TOKEN", ModelRegistryError, _GIVE_TOKEN)
+    file = os.environ.get(pod.MODEL_REGISTRY_TOKEN_FILE) or ""
+    return _token_in(Path(file)) if os.path.isfile(file) else ""
+
+
+def _token_in(file: Path) -> str:
+    return token_in(file, ModelRegistryError, _GIVE_TOKEN)
 
 
 @contextmanager

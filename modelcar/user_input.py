@@ -48,6 +48,35 @@ def fits_header(token: str) -> bool:
     return token.isascii() and token.isprintable()
 
 
+def check_token(token: str, source: str, kind: type[ModelcarError], remedy: str) -> str:
+    """Returns a token that can be sent.
+
+    Args:
+        token: The token.
+        source: Where it was found.
+        kind: The error to raise if it is none.
+        remedy: What to do then.
+    """
+    if not fits_header(token):
+        raise kind(f"what is in {source} is no token: it has letters, or lines, that no token has", remedy)
+    return token
+
+
+def token_in(file: Path, kind: type[ModelcarError], remedy: str) -> str:
+    """Reads the token in a file.
+
+    Args:
+        file: The file.
+        kind: The error to raise if it cannot be read, or holds none.
+        remedy: What to do then.
+    """
+    try:
+        token = file.read_bytes().decode("latin-1").strip()
+    except OSError as error:
+        raise kind(f"the token file {file} cannot be read: {error.strerror}", remedy) from None
+    return check_token(token, str(file), kind, remedy)
+
+
 def check_proxy(url: str, kind: type[ModelcarError]) -> None:
     """Raises if the proxy that the environment names for an address is none that can be spoken to.
 
@@ -85,9 +114,11 @@ def check_authorities(kind: type[ModelcarError]) -> None:
         kind: The error to raise.
     """
     file = os.environ.get("SSL_CERT_FILE")
+    if not file:
+        return
     try:
-        ssl.create_default_context(cafile=file or None)
-    except (OSError, ValueError) as error:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
         raise kind(
             f"{file}, which SSL_CERT_FILE names, cannot be used: {error}",
             "It takes certificates of authorities in PEM; unset the variable to trust the system's alone",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from modelcar.attestation import bundle, cosign, dsse, model_signing, sbom
 from modelcar.errors import BuildError, ModelcarError
-from modelcar.hub.client import DEFAULT_REVISION, HUB, Hub
+from modelcar.hub.client import DEFAULT_REVISION, Hub
+from modelcar.hub.environment import HUB
 from modelcar.image import annotations
 from modelcar.oci import referrers, spec
 from modelcar.oci.reference import Reference

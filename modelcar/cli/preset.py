@@ -21,9 +21,11 @@ from modelcar.oci.reference import Reference
 from modelcar.pipelines.compilation import BUILDING, CLAIM, STREAMING
 from modelcar.sources.folder import claim_and_folder
 from modelcar.sources.opening import ENTRY, is_folder, is_own, open_source
+from modelcar.user_input import path_of
 
 FOLDER = Path("presets")
 VARIABLE = "MODELCAR_PRESETS"
+_ENDINGS = (".yaml", ".yml")
 _ON_CLAIM = "pvc://"
 SHIPPED = Path(__file__).with_name("presets")
 """Those that come with modelcar."""
@@ -56,7 +58,7 @@ class Preset:
         """
         try:
             content = yaml.safe_load(file.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise PresetError(f"the preset {file} cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(content, dict):
             raise PresetError(
@@ -175,18 +177,38 @@ def check_model(model: str) -> None:
 
 
 def folders() -> list[Path]:
-    """Returns the folders where presets are looked for; the first that has one of a name wins."""
-    named = [Path(one).expanduser() for one in setting("presets").split(os.pathsep) if one]
+    """Returns the folders where presets are looked for; the first that has one of a name wins.
+
+    Raises:
+        PresetError: One is below a home that there is not.
+    """
+    named = [path_of(one, PresetError) for one in setting("presets").split(os.pathsep) if one]
     return [FOLDER, *named, SHIPPED]
 
 
 def presets() -> list[Path]:
-    """The files of all presets that can be named, by name."""
+    """The files of all presets that can be named, by name.
+
+    Raises:
+        PresetError: A folder may not be looked into.
+    """
     found: dict[str, Path] = {}
     for folder in folders():
-        for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+        for file in _presets_in(folder):
             found.setdefault(file.stem, file)
     return [found[name] for name in sorted(found)]
+
+
+def _presets_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if name.endswith(_ENDINGS))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise PresetError(
+            f"presets are looked for in {folder}, which cannot be read: {error.strerror}",
+            f"Make it readable for you, or name others: modelcar config set presets, or ${VARIABLE}",
+        ) from None
 
 
 def find(name: str) -> Preset:
@@ -195,8 +217,8 @@ def find(name: str) -> Preset:
     Raises:
         UsageError: There is none, or it is wrong.
     """
-    if "/" in name or name.endswith((".yaml", ".yml")):
-        return Preset.read(Path(name).expanduser())
+    if "/" in name or name.endswith(_ENDINGS):
+        return Preset.read(path_of(name, PresetError))
     files = {file.stem: file for file in presets()}
     if name not in files:
         near = difflib.get_close_matches(name, files, 1)

@@ -8,6 +8,7 @@ from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
 from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError
+from modelcar.user_input import check_authorities, check_proxies
 
 UNREACHED = "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT"
 """Remedy where the Hub does not answer."""
@@ -38,8 +39,17 @@ def within_deadline(ask: Callable[..., T]) -> Callable[..., T]:
 
 
 def refuse_plain_redirects() -> None:
-    """Has the client of `huggingface_hub` refuse redirects from TLS to plain HTTP, which it would follow."""
-    client = get_session()
+    """Has the client of `huggingface_hub` refuse redirects from TLS to plain HTTP, which it would follow.
+
+    Raises:
+        HubError: The environment names a proxy, or authorities, of which no client can be made.
+    """
+    try:
+        client = get_session()
+    except Exception:
+        check_proxies(HubError)
+        check_authorities(HubError)
+        raise
     hooks = client.event_hooks
     if check_redirect not in hooks["response"]:
         client.event_hooks = {**hooks, "response": [*hooks["response"], check_redirect]}

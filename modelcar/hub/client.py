@@ -3,7 +3,6 @@
 What the Hub says of models goes through `huggingface_hub`; the files' bytes go through modelcar.hub.reader.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
@@ -27,6 +26,7 @@ from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
 from modelcar.hub.answers import UNREACHED, refuse_plain_redirects, within_deadline
 from modelcar.hub.card import described_by_card
+from modelcar.hub.environment import HUB, find_endpoint
 from modelcar.hub.identity import CLIENT, find_token, identity_headers
 from modelcar.hub.peek import Peek
 from modelcar.hub.read_ahead import ReadAhead
@@ -34,9 +34,6 @@ from modelcar.hub.reader import ACCESS_REMEDY, HubFile, Session, Transport, firs
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.hub.xet import open_xet
 from modelcar.retries import retrying
-
-HUB = "https://huggingface.co"
-"""Address that an image names as its source. A mirror (HF_ENDPOINT) serves the same commits, for the same images."""
 
 DEFAULT_REVISION = "main"
 GREETING_SECONDS = 10.0
@@ -51,13 +48,15 @@ class Hub:
             protocol where it has the file; or `auto`, over that where the pod's memory allows it.
 
     Raises:
-        HubError: There is no such transport, or too little memory for Xet.
+        HubError: There is no such transport, or too little memory for Xet; or the environment names an address, a
+            proxy, authorities or a token that cannot be used.
     """
 
     def __init__(self, transport: str = "http") -> None:
         # The client itself reads HF_ENDPOINT once, when it is imported.
-        endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
-        self._api = HfApi(endpoint=endpoint, token=find_token(), library_name=CLIENT, library_version=__version__)
+        self._api = HfApi(
+            endpoint=find_endpoint(), token=find_token(), library_name=CLIENT, library_version=__version__
+        )
         self._read_ahead = ReadAhead()
         self._xet = open_xet(transport, self._api.endpoint)
 

@@ -13,6 +13,7 @@ from modelcar.errors import RegistryError, RegistryUnwellError
 from modelcar.oci import status
 from modelcar.oci.session import MAX_REDIRECTS, is_too_slow
 from modelcar.retries import MAX_RETRY_AFTER_SECONDS, read_retry_after
+from modelcar.user_input import check_proxy
 
 _WITHOUT_TLS = re.compile(
     r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNKNOWN_PROTOCOL|packet length too long", re.I
@@ -48,6 +49,7 @@ def connection_errors(host: str, url: str, what: str = "") -> Iterator[None]:
     except requests.exceptions.TooManyRedirects:
         raise RegistryError(f"{what or host} redirects us more than {MAX_REDIRECTS} times") from None
     except (ValueError, http.client.HTTPException) as error:
+        check_proxy(url, RegistryError)
         # No address, no header or no answer that HTTP knows. The error may quote what is secret.
         raise RegistryError(f"{what or host} does not answer as HTTP has it ({type(error).__name__})") from None
     except (requests.exceptions.RequestException, OSError) as error:

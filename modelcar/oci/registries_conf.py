@@ -96,7 +96,7 @@ def _candidates() -> Iterator[Path]:
     if explicit := os.environ.get("CONTAINERS_REGISTRIES_CONF"):
         yield Path(explicit)
         return
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "containers")
+    user = Path(os.environ.get("XDG_CONFIG_HOME") or pod.home() / ".config", "containers")
     for folder in (user, SYSTEM):
         # Of drop-in files the last one counts most.
         yield from sorted(_drop_ins(folder / f"{FILE}.d"), reverse=True)

@@ -5,10 +5,12 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from modelcar import pod
 from modelcar.errors import SourceError
 from modelcar.sources.shelf import READ_BYTES, name_of
+from modelcar.user_input import path_of
 
 _CLAIM = re.compile(r"pvc://(?P<claim>[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)(/(?P<path>.*))?")
 _OF_THE_FILE_SYSTEM = "lost+found"
@@ -24,12 +26,15 @@ class FolderShelf:
         folder: The folder.
         uri: What to call it; empty for the name that it has on this machine.
         within: A folder above it, out of which no link may lead; None where links may lead anywhere.
+
+    Raises:
+        SourceError: It is below a home that there is not, or below a working directory that is gone.
     """
 
     def __init__(self, folder: str | Path, uri: str = "", within: Path | None = None) -> None:
-        self._folder = Path(folder).expanduser()
+        self._folder = path_of(folder, SourceError)
         self._within = within
-        name = name_of(self._folder.absolute().name)
+        name = name_of(Path(self._absolute()).name)
         self.uri, self.model = uri or f"file:{name}", f"local/{name}"
 
     def sizes(self) -> Mapping[str, int]:
@@ -38,8 +43,18 @@ class FolderShelf:
         Raises:
             SourceError: It is no folder, or may not be read, or a link leads out of where it may.
         """
-        if not self._folder.is_dir():
-            raise SourceError(f"there is no folder {self._shown()}", "Name the folder that holds the model's files")
+        try:
+            if not stat.S_ISDIR(os.stat(self._folder).st_mode):
+                raise NotADirectoryError
+            return self._sizes()
+        except (FileNotFoundError, NotADirectoryError):
+            what = f"there is no folder {self._shown()}"
+            raise SourceError(what, "Name the folder that holds the model's files") from None
+        except (OSError, ValueError) as error:
+            # The second is that of a name with a NUL in it.
+            self._refuse(error)
+
+    def _sizes(self) -> dict[str, int]:
         found = {}
         for place, folders, names in os.walk(self._folder, onerror=self._refuse):
             folders[:] = [one for one in folders if not one.startswith(".") and one != _OF_THE_FILE_SYSTEM]
@@ -98,10 +113,20 @@ class FolderShelf:
         place = f"{self.uri}/{path}" if self._within is not None else str(self._folder / path)
         return place.rstrip("/")
 
-    def _refuse(self, error: OSError) -> None:
-        place = Path(error.filename or self._folder)
+    def _absolute(self) -> str:
+        try:
+            return os.path.abspath(self._folder)
+        except FileNotFoundError:
+            what = f"{self._folder} cannot be found: the working directory is gone"
+            raise SourceError(what, "Change to another, or write all of the path, from / on") from None
+
+    def _refuse(self, error: Exception) -> NoReturn:
+        place = Path(getattr(error, "filename", None) or self._folder)
         path = place.relative_to(self._folder).as_posix() if place.is_relative_to(self._folder) else ""
-        raise SourceError(f"cannot read {self._shown(path.removeprefix('.'))}: {error.strerror}")
+        raise SourceError(
+            f"cannot read {self._shown(path.removeprefix('.'))}: {getattr(error, 'strerror', None) or error}",
+            "Make it readable for you, or name another folder",
+        ) from None
 
 
 class ClaimShelf(FolderShelf):

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from modelcar import pod
 from modelcar.errors import SourceError, SourceUnwellError
 from modelcar.sources.shelf import READ_BYTES, name_of
+from modelcar.user_input import check_proxy, is_web_address
 
 ATTEMPTS = 5
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>[^?]*))?(\?(?P<query>.*))?")
@@ -59,6 +60,11 @@ class S3Shelf:
             from botocore.config import Config
 
             endpoint = self._setting("AWS_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+            if endpoint and not is_web_address(endpoint):
+                raise SourceError(
+                    f"{endpoint!r} is not the address of an S3 server", "Write AWS_S3_ENDPOINT=https://host"
+                )
+            check_proxy(endpoint or "https://s3.amazonaws.com", SourceError)
             self._made = boto3.client(
                 "s3",
                 endpoint_url=endpoint or None,
@@ -82,7 +88,8 @@ class S3Shelf:
         """Returns the objects' sizes by their paths below the prefix.
 
         Raises:
-            SourceError: The bucket may not be listed, is not there, or the server cannot be reached.
+            SourceError: The bucket may not be listed, is not there, or the server cannot be reached, or has an address
+                that is none.
         """
         with self._errors("list"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)

@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from modelcar.cli import folders
 from modelcar.cli.help import Application
 from modelcar.cli.options import JsonOption, NamespaceOption
 from modelcar.errors import ClaimError
+from modelcar.user_input import path_of
 
 app = Application(invoke_without_command=True)
 
@@ -84,7 +84,7 @@ def remove(
 
 def _ask(claim: str, namespace: str, image: str, words: list[str]) -> list[dict[str, Any]]:
     if not claim or "/" in claim:
-        root = str(Path(claim).expanduser() if claim else folders.downloads())
+        root = str(path_of(claim, ClaimError) if claim else folders.downloads())
         try:
             return remove_downloads(root, *words) if words else list_downloads(root)
         except OSError as error:

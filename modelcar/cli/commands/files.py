@@ -42,11 +42,12 @@ def files(
     """
     chosen = kinds or list(Kind)
     wanted = {to / kind / file.relative_to(_FILES / kind): file for kind in chosen for file in _files_of(kind)}
-    different = [str(place) for place, file in wanted.items() if place.exists() and not _is_same(place, file)]
-    if different and not replace:
-        more = f" and {len(different) - 1} more" if len(different) > 1 else ""
-        raise UsageError(f"{different[0]}{more} would be replaced", "Add --replace, or name another folder with --to")
     try:
+        different = [str(place) for place, file in wanted.items() if place.exists() and not _is_same(place, file)]
+        if different and not replace:
+            more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+            what = f"{different[0]}{more} would be replaced"
+            raise UsageError(what, "Add --replace, or name another folder with --to")
         for place, file in wanted.items():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(file.read_bytes())

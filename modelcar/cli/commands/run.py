@@ -1,6 +1,7 @@
 """`modelcar run`: a pipeline on this machine."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -80,5 +81,5 @@ def _show(result: local_run.Result, report: Path) -> None:
         print(f"registered  {result.model}, version {result.version}")
     print(f"to serve    storageUri: oci://{result.image}")
     print(f"next        modelcar serve-yaml {result.image} | oc apply -f -")
-    if report.is_dir():
+    if os.path.isdir(report):
         print(f"report      {report}")

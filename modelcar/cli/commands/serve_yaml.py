@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelcar.cli.options import takes_options
+from modelcar.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from modelcar.serving.documents import ServingDocuments
@@ -102,8 +103,14 @@ def _entry(image: str, model_registry: str) -> "RegistryEntry | None":
 
 
 def _write(files: Mapping[str, str], output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        if content:
-            (output / name).write_text(content, encoding="utf-8")
-            print(output / name)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            if content:
+                (output / name).write_text(content, encoding="utf-8")
+                print(output / name)
+    except OSError as error:
+        if error.filename is None:
+            # Of stdout, whose end is nobody's folder.
+            raise
+        raise UsageError(f"cannot write to {output}: {error.strerror}", "Name another folder: --output DIR") from None

@@ -36,6 +36,7 @@ from modelcar.cli.server.login import (
 )
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
+from modelcar.user_input import check_proxy, is_web_address
 
 ANSWER_SECONDS = (10, 60)
 """Time to wait for a connection, and for an answer."""
@@ -84,6 +85,7 @@ class Client:
         settings = kfp_server_api.Configuration(host=address)
         # Whether to try again is for us to decide, and to say.
         settings.retries = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
+        check_proxy(address, ClusterError)
         settings.proxy = select_proxy(address, get_environ_proxies(address))
         is_safe = address.startswith("https://")
         if is_safe:
@@ -91,7 +93,7 @@ class Client:
             project = cluster.namespace if cluster else ""
             settings.assert_hostname = service_behind(address, settings.ssl_ca_cert, project)
         # A login is not for everybody on the way to read, unless somebody gave us one for this.
-        is_given = TOKEN_VARIABLE in os.environ or TOKEN_FILE_VARIABLE in os.environ
+        is_given = any(os.environ.get(name) for name in (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE))
         token = find_token(cluster) if is_safe or is_given else None
         if token is not None:
             _with_token(settings, token)
@@ -287,8 +289,7 @@ def _with_token(settings: Any, token: Token) -> None:
 
 def _address(server: str) -> str:
     address = server if "://" in server else f"https://{server}"
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_web_address(address):
         raise ClusterError(f"{server!r} is not the address of a server", "Write --server https://host")
     return address.rstrip("/")
 

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import ssl
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from modelcar import pod
 from modelcar.cli.settings import setting
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
+from modelcar.user_input import check_token, token_in
 
 TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"  # noqa: S105
 """Variable of kfp's own command."""
@@ -103,11 +105,16 @@ def _cause(error: Exception) -> str:
 
 
 def find_token(cluster: Cluster | None) -> Token | None:
-    """Returns the source of the token for the pipeline server; None where there is none."""
+    """Returns the source of the token for the pipeline server; None where there is none.
+
+    Raises:
+        ClusterError: What is given is no token. The source raises it too, which reads a file anew each time.
+    """
     if given := os.environ.get(TOKEN_VARIABLE):
-        return lambda: given
+        token = check_token(given.strip(), TOKEN_VARIABLE, ClusterError, LOG_IN)
+        return lambda: token
     if file := os.environ.get(TOKEN_FILE_VARIABLE):
-        return lambda: _in_file(Path(file))
+        return lambda: token_in(Path(file), ClusterError, LOG_IN)
     if cluster is not None and _of(cluster):
         return lambda: _of(cluster)
     return None
@@ -122,16 +129,16 @@ def authorities(cluster: Cluster | None, own: Path | None, config_maps: dict[str
         config_maps: More ConfigMaps with authorities, and their keys.
 
     Raises:
-        ClusterError: The user's file cannot be read.
+        ClusterError: The user's file, or one that the environment names, cannot be read.
     """
     # One file, for kfp's client takes one, and that instead of the public authorities.
     parts = [Path(certifi.where()).read_text()]
-    named = [own, *(Path(os.environ[name]) for name in _VARIABLES if name in os.environ)]
-    for file in dict.fromkeys(filter(None, named)):
+    named = {os.environ[name]: f"Mend or unset {name}" for name in _VARIABLES if os.environ.get(name)}
+    for file, remedy in (named | ({str(own): "Name another: --ca FILE"} if own else {})).items():
         try:
-            parts.append(file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ClusterError(f"the authorities' file {file} cannot be read: {error}", "Name another: --ca") from None
+            parts.append(_certificates(Path(file)))
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"the authorities' file {file} cannot be read: {error}", remedy) from None
     for file in (*_MOUNTED, pod.SERVICE_ACCOUNT / _CLUSTER_CA, pod.SERVICE_ACCOUNT / _SERVICE_CA):
         with suppress(OSError, UnicodeDecodeError):
             parts.append(file.read_text())
@@ -142,6 +149,14 @@ def authorities(cluster: Cluster | None, own: Path | None, config_maps: dict[str
         bundle.write("\n".join(parts))
     atexit.register(Path(bundle.name).unlink, missing_ok=True)
     return bundle.name
+
+
+def _certificates(file: Path) -> str:
+    """Returns what is in a file; raises if it has certificates, one of which is none, as that would spoil all."""
+    text = file.read_text()
+    if "-----BEGIN" in text:
+        ssl.create_default_context(cafile=str(file))
+    return text
 
 
 def _config_map(cluster: Cluster, name: str, key: str) -> list[str]:
@@ -156,10 +171,3 @@ def _of(cluster: Cluster) -> str:
     given = str(cluster.api.configuration.get_api_key_with_prefix("authorization") or "")
     # The client library writes "Bearer" for a login, and "bearer" for the pod's own account.
     return given[len(_BEARER) :] if given.lower().startswith(_BEARER.lower()) else given
-
-
-def _in_file(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError as error:
-        raise ClusterError(f"the token file {file} cannot be read: {error.strerror}", LOG_IN) from None

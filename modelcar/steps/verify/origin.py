@@ -8,7 +8,8 @@ from modelcar.attestation.documents import find_provenance
 from modelcar.attestation.provenance import Provenance
 from modelcar.attestation.signer import Checker
 from modelcar.errors import HubError, ModelcarError, NoSuchRevisionError, UnsafeNameError
-from modelcar.hub.client import HUB, Hub
+from modelcar.hub.client import Hub
+from modelcar.hub.environment import HUB
 from modelcar.hub.facts import Facts
 from modelcar.hub.reshard import Resharded, reshard
 from modelcar.hub.selection import facts_of

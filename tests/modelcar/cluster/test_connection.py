@@ -35,7 +35,6 @@ def kubeconfig(user: object, server: object = "http://127.0.0.1:1", **context: o
         (b"\x00\xff\xfe\x01", "'utf-8' codec can't decode byte 0xff"),
         (b"broken: {yaml", "while parsing a flow mapping"),
         (kubeconfig({"tokenFile": "/nope"}), "/nope: No such file or directory"),
-        (kubeconfig({"client-certificate": "/nope", "client-key": "/nope"}), "/nope"),
         (kubeconfig({"auth-provider": {"name": "gcp"}}), "default credentials were not found"),
         (kubeconfig({"token": "tok→en"}), "its token has letters that no token has"),
         (kubeconfig({"token": "tok\nen"}), "its token has letters that no token has"),
