@@ -48,7 +48,7 @@ MODEL_TYPE = "model_type"
 GENERATIVE = ("vLLM", "huggingface")
 """Formats whose models answer in text."""
 
-_GIVE_TOKEN = "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`"
+_GIVE_TOKEN = "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`"  # noqa: S105
 
 Answer = TypeVar("Answer")
 

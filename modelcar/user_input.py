@@ -13,7 +13,7 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from modelcar.errors import ModelcarError
 
-_HTTP_PROXY = "an HTTP proxy is spoken to (http://host:port), which HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names"
+_HTTP_PROXY = "Name an HTTP proxy, http://host:port, in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or unset them"
 
 
 def path_of(written: str | Path, kind: type[ModelcarError]) -> Path:
@@ -101,10 +101,10 @@ def check_proxies(kind: type[ModelcarError]) -> None:
 
 def _check_proxy(proxy: str, kind: type[ModelcarError]) -> None:
     if proxy.lower().startswith("socks"):
-        raise kind("the environment names a SOCKS proxy, and those are not spoken to", f"Only {_HTTP_PROXY}")
+        raise kind("the environment names a SOCKS proxy, and those are not spoken to", _HTTP_PROXY)
     if proxy and not is_web_address(proxy if "://" in proxy else f"http://{proxy}"):
         # It is not shown: a password may be in it.
-        raise kind("the proxy that the environment names is no address", f"Only {_HTTP_PROXY}")
+        raise kind("the proxy that the environment names is no address", _HTTP_PROXY)
 
 
 def check_authorities(kind: type[ModelcarError]) -> None:

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 import modelcar
 from modelcar.cli.help import Application, Command, Group
-from modelcar.cli.usage import EXIT_CODE, FileError, ShownError, UsageError
+from modelcar.cli.usage import EXIT_CODE, UNANSWERED, FileError, ShownError, UnansweredError, UsageError
 from modelcar.errors import ModelcarError, UnsafeNameError
 
 COMMANDS = {
@@ -115,11 +115,17 @@ def main() -> None:
     """Runs the command; a failure that has a name is one line and a non-zero exit, also for what reads JSON."""
     try:
         raise SystemExit(app(prog_name="modelcar", standalone_mode=False) or 0)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            # typer ends with 1 where nobody reads on; whoever runs us knows of what else stdout refuses, too.
+            raise end.__context__ from None
+        raise
     except ModelcarError as error:
-        told, code = error, EXIT_CODE if isinstance(error, (UsageError, UnsafeNameError)) else 1
+        told, code = error, _exit_code(error)
     except _CLICK_ERROR as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            print(error.ctx.get_help())
+            # It has codes for a terminal, which typer leaves out for a file.
+            typer.echo(error.ctx.get_help())
             raise SystemExit(EXIT_CODE) from None
         told, code = _usage_error(error), EXIT_CODE
     what, remedy = (told.what, told.remedy) if isinstance(told, FileError) else _in_options(told)
@@ -127,6 +133,12 @@ def main() -> None:
     if "--json" in sys.argv and not isinstance(told, ShownError):
         print(json.dumps({"error": what, "remedy": remedy}))
     raise SystemExit(code)
+
+
+def _exit_code(error: ModelcarError) -> int:
+    if isinstance(error, (UsageError, UnsafeNameError)):
+        return EXIT_CODE
+    return UNANSWERED if isinstance(error, UnansweredError) else 1
 
 
 def _in_options(error: ModelcarError) -> tuple[str, str]:

@@ -1,6 +1,9 @@
 """Errors in a command line, or in a preset or a setting, which stand for a part of one."""
 
-from modelcar.errors import ModelcarError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from modelcar.errors import ModelcarError, UnsafeNameError
 
 
 class UsageError(ModelcarError):
@@ -20,6 +23,32 @@ class SettingError(FileError):
 
 
 EXIT_CODE = 2
+
+UNANSWERED = 3
+"""Exit code of a command that answers a question, and could not find out; as of `verify` where something is not proved
+(modelcar/steps/verify/result.py)."""
+
+
+class UnansweredError(ModelcarError):
+    """A failure that leaves a command's question open; the command ends with 3, for 1 is an answer."""
+
+
+@contextmanager
+def left_open(*answers: type[ModelcarError]) -> Iterator[None]:
+    """Has what fails leave the command's question open, but for wrong usage.
+
+    Args:
+        answers: Failures that are an answer all the same.
+
+    Raises:
+        UnansweredError: Something failed.
+    """
+    try:
+        yield
+    except (UsageError, UnsafeNameError, *answers):
+        raise
+    except ModelcarError as error:
+        raise UnansweredError(error.what, error.remedy) from None
 
 
 class ShownError(ModelcarError):

@@ -26,6 +26,7 @@ _SIGNALLED = {
     signal.SIGTERM: "told to end (SIGTERM). Run the same command again to go on where it stopped",
 }
 _OUTPUT_IS_GONE = (errno.EPIPE, errno.EBADF)
+_OUTPUT_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class EndedError(SystemExit):
@@ -138,7 +139,7 @@ def _open_missing_streams() -> None:
 
 def _is_of_stdout(error: OSError) -> bool:
     """Tells whether an error is that of writing to stdout: then a single character cannot be written either."""
-    if error.filename is not None:
+    if error.filename is not None or error.errno not in (*_OUTPUT_IS_GONE, *_OUTPUT_IS_FULL):
         return False
     try:
         os.write(sys.stdout.fileno(), b"\n")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.parts.hub import Hub
+from tests.parts.recorded_api import RecordedApi
 from tests.parts.registries import Registry
 from tests.parts.steps import stream
 
@@ -50,6 +51,24 @@ def test_yaml_is_there_for_scripts(image: str) -> None:
     found = json.loads(done.stdout)
     assert (found["image"], found["platform"]) == (image, "rhoai-3")
     assert "inference-service.yaml" in found["files"]
+
+
+def test_a_folder_that_is_a_file_is_one_line(image: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    done = modelcar("serve-yaml", image, "--serving", "kserve", "--output", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: cannot write to {tmp_path}/out: File exists. Name another folder: --output DIR\n"
+
+
+@pytest.mark.parametrize("command", ["serve-yaml", "serve"])
+def test_serving_is_a_setting_too(command: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELCAR_SERVING", "v9")
+    with RecordedApi() as api:
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "kubeconfig", "token")))
+        assert "there is no serving 'v9'. Choose one of auto" in modelcar(command, image).stderr
+    monkeypatch.setenv("KUBECONFIG", "")
+    if command == "serve-yaml":
+        assert modelcar(command, image, "--serving", "kserve").returncode == 0
 
 
 @pytest.mark.parametrize(

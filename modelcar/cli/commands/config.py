@@ -22,7 +22,8 @@ def config(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the settings, and where each comes from.
 
     What is set here need not be typed: with a registry and a Model Registry, `modelcar run MODEL` is enough. An option
-    on the command line wins over a preset, a preset over a variable of the environment, and that over the file.
+    on the command line wins over a preset, a preset over a variable of the environment, and that over the file. A
+    Model Registry is for runs, their plans and `doctor`: `verify` and `serve-yaml` ask one that is named to them.
 
     Examples:
     - `modelcar config`

@@ -12,6 +12,7 @@ from rich.filesize import decimal
 
 from modelcar.cli.inspection import Inspection, differences, hub_state, inspect_image
 from modelcar.cli.options import JsonOption
+from modelcar.cli.usage import left_open
 
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="Image, registry/repository:tag or @sha256:…")]
 OtherArgument = Annotated[str, typer.Argument(metavar="OTHER", help="The image to compare it with.")]
@@ -44,11 +45,11 @@ def inspect(
 def diff(image: ImageArgument, other: OtherArgument, as_json: JsonOption = False) -> None:
     """Show in what two images differ: model, commit, base, recipe, and each layer.
 
-    Exit code: 0 if they hold the same, 1 if not.
+    Exit code: 0 if they hold the same, 1 if not, 3 if one of them cannot be read.
 
     Example: `modelcar diff quay.io/my-team/granite:3.2-2b quay.io/my-team/granite:3.3-2b`
     """
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+    with left_open(), redirect_stdout(sys.stderr if as_json else sys.stdout):
         one, two = inspect_image(image), inspect_image(other)
     found = list(differences(one, two))
     if as_json:

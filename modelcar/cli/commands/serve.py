@@ -8,13 +8,19 @@ from typing import Annotated
 
 import typer
 
+from modelcar.cli.settings import setting
+
 
 def serve(
     image: Annotated[str, typer.Argument(help="Image to serve, registry/repository:tag or @sha256:…")],
     name: Annotated[str, typer.Option("--as", help="Name of the InferenceService. Default: the model's.")] = "",
     serving: Annotated[
-        str, typer.Option(help="rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has.")
-    ] = "auto",
+        str,
+        typer.Option(
+            help="rhoai-2.25, rhoai-3, kserve, or auto for what the cluster has. "
+            "Default: that of `modelcar config`, else auto."
+        ),
+    ] = "",
     connection: Annotated[str, typer.Option(help="Connection, or pull Secret, with which the image is pulled.")] = "",
     model_format: Annotated[str, typer.Option(help="Model format as KServe calls it; as the build found it.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds until it must be ready.", min=1)] = 7200.0,
@@ -40,7 +46,9 @@ def serve(
 
     with redirect_stdout(output):
         name = name or read_served_model(image, model_format).name
-        request = ServeRequest(image, name, serving, model_format, connection, None, timeout)
+        request = ServeRequest(
+            image, name, serving or setting("serving") or "auto", model_format, connection, None, timeout
+        )
         done = run_serve(request, cluster, say)
     if as_json:
         print(json.dumps(asdict(done)))

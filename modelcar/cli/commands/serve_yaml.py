@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelcar.cli.options import takes_options
+from modelcar.cli.settings import setting
 from modelcar.cli.usage import UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ class ServiceOptions:
     """The service: what serves it, what it is called, and how its image is pulled."""
 
     serving: Annotated[
-        str, typer.Option(help="rhoai-2.25, rhoai-3, kserve, or auto for what the cluster of KUBECONFIG has.")
-    ] = "auto"
+        str,
+        typer.Option(
+            help="rhoai-2.25, rhoai-3, kserve, or auto for what the cluster of KUBECONFIG has. "
+            "Default: that of `modelcar config`, else auto."
+        ),
+    ] = ""
     name: Annotated[str, typer.Option("--as", help="Name of the service. Default: the model's.")] = ""
     connection: Annotated[str, typer.Option(help="Connection, or pull Secret, with which the image is pulled.")] = ""
     hardware_profile: Annotated[
@@ -85,10 +90,10 @@ def _described(image: str, service: ServiceOptions) -> "tuple[Platform, ServedMo
     from modelcar.serving.runtime import find_runtime
     from modelcar.serving.served_model import read_served_model
 
-    cluster = (
-        find_cluster(remedy=f"{LOG_IN}; or name the platform: --serving rhoai-3") if service.serving == "auto" else None
-    )
-    platform = choose_platform(service.serving, cluster)
+    serving = service.serving or setting("serving") or "auto"
+    remedy = f"{LOG_IN}; or name the platform: --serving rhoai-3"
+    cluster = find_cluster(remedy=remedy) if serving == "auto" else None
+    platform = choose_platform(serving, cluster)
     entry = _entry(image, service.model_registry)
     model = replace(read_served_model(image, service.model_format), service=service.name, entry=entry)
     there = find_runtime(model, cluster) if cluster and platform.found and platform.name != "kserve" else None

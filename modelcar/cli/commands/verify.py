@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from modelcar.cli.help import NARROW
-from modelcar.cli.usage import UsageError
+from modelcar.cli.usage import UsageError, left_open
+from modelcar.errors import UnsoundImageError
 from modelcar.steps.verify.result import EXIT_CODES, Outcome, State, Verification
 
 if TYPE_CHECKING:
@@ -55,15 +56,15 @@ def verify(
     """Check the whole chain of an image again, from the Model Registry's entry to the files on the Hub.
 
     Reads every byte of every layer, unless `--quick`, and makes the image again from what the Hub published: it must be
-    this very image. Prints each link. Exits with 0 if the image is whole, 1 if a link is broken, and 3 if something
-    could not be proved: the base image or the Hub is out of reach, or nothing is signed and `--offline` or `--quick`
-    was given.
+    this very image. Prints each link. Exits with 0 if the image is whole, 1 if a link is broken or there is no such
+    image, and 3 if something could not be proved: a registry, the base image or the Hub is out of reach, the key cannot
+    be read, or nothing is signed and `--offline` or `--quick` was given.
 
     Example: `modelcar verify quay.io/my-team/granite:3.3-2b --key cosign.pub`
     """
     from modelcar.steps.verify.verify import verify as check
 
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+    with left_open(UnsoundImageError), redirect_stdout(sys.stderr if as_json else sys.stdout):
         done = check(
             image,
             key=_checker(key, certificate_identity, certificate_oidc_issuer, trusted_root),

@@ -1,4 +1,4 @@
-"""Logins to a cluster that cannot be used: kubeconfigs of every wrong kind, and a pod's own account without its files."""
+"""Logins to a cluster that cannot be used: kubeconfigs of every wrong kind, and a pod's account without its files."""
 
 from pathlib import Path
 
