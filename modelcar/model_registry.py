@@ -257,7 +257,7 @@ def _connect(url: str) -> "ModelRegistryApi":
     port = parts.port or (443 if parts.scheme == "https" else 8080)
     address = f"{parts.scheme}://{parts.hostname}"
     if parts.scheme == "http":
-        token = _token_in_the_clear(address, parts.hostname)
+        token = _token_in_the_clear(address, parts.hostname or "")
         api: ModelRegistryApi = ModelRegistryApi.insecure_connection(address, port, token)
         return api
     token = _token()

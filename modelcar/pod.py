@@ -12,7 +12,7 @@ LOCAL_CLAIM = "MODELCAR_CLAIM"
 CLAIM_MOUNT = Path("/modelcar")
 """Place where the pipelines mount the claim."""
 
-CLAIM = Path(os.environ.get(LOCAL_CLAIM, CLAIM_MOUNT))
+CLAIM = Path(os.environ.get(LOCAL_CLAIM) or CLAIM_MOUNT)
 """Place where the claim is: mounted there in a pod; `modelcar run` names a directory of this machine instead."""
 
 SOURCE_CLAIM = Path("/modelcar-source")

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 import modelcar
 from modelcar.bootstrap.command import DISTRIBUTION, Bootstrapped
 from modelcar.errors import BuildError
+from modelcar.user_input import is_web_address
 
 _EXAMPLE = f"Write --package {DISTRIBUTION}=={modelcar.__version__}"
 
@@ -35,13 +36,18 @@ class Delivery:
         """Refuses what does not go together.
 
         Raises:
-            BuildError: An image was named and a package as well, or the package is no pinned one of ours.
+            BuildError: An image was named and a package as well, the package is no pinned one of ours, or the index has
+                no address, or one with a password.
         """
         others = {"--package": self.package, "--index-url": self.index_url, "--python-image": self.python_image}
         given = [option for option, value in others.items() if value]
         if self.image and given:
             raise BuildError(
                 f"--image and {' and '.join(given)} do not go together", "The image of --image has all of it already"
+            )
+        if self.index_url and not is_web_address(self.index_url):
+            raise BuildError(
+                f"{self.index_url!r} is not the address of a package index", "Write --index-url https://host/simple"
             )
         if urlsplit(self.index_url).password:
             raise BuildError(

@@ -172,9 +172,10 @@ def find_signing_key() -> SigningKey | None:
         SigningError: There is a key, and it cannot be used.
     """
     secret = pod.SECRETS / MOUNT
-    file = Path(os.environ.get(pod.SIGNING_KEY) or secret / KEY_FILE)
+    named = os.environ.get(pod.SIGNING_KEY)
+    file = Path(named or secret / KEY_FILE)
     # A random user's home may be one that it must not look into, which Path.is_file() raises.
-    if pod.SIGNING_KEY not in os.environ and not os.path.isfile(file):
+    if not named and not os.path.isfile(file):
         return None
     beside = file.with_name(PASSWORD_FILE)
     password = _read(beside).rstrip(b"\r\n") if os.path.isfile(beside) else os.environ.get(PASSWORD, "").encode()
@@ -263,4 +264,4 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise SigningError(f"cannot read {file}: {error.strerror}") from None
+        raise SigningError(f"cannot read {file}: {error.strerror}", "Name a file that you may read") from None

@@ -27,9 +27,10 @@ def find_signer() -> Signer | None:
     Raises:
         SigningError: There is one and it cannot be used, or there are both.
     """
-    folder = Path(os.environ.get(pod.SIGSTORE) or pod.SECRETS / MOUNT)
+    named = os.environ.get(pod.SIGSTORE)
+    folder = Path(named or pod.SECRETS / MOUNT)
     key = find_signing_key()
-    if not (pod.SIGSTORE in os.environ or keyless.is_configured(folder)):
+    if not (named or keyless.is_configured(folder)):
         return key
     if key is not None:
         raise SigningError(

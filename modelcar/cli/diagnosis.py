@@ -94,7 +94,7 @@ def _machine() -> Iterator[Finding]:
     else:
         yield Finding("buildah", "warning", "it may not make a user namespace here", "Write --builder direct")
     place = folders.downloads()
-    there = next(one for one in (place, *place.parents) if one.is_dir())
+    there = next(one for one in (place, *place.parents) if os.path.isdir(one))
     if not os.access(there, os.W_OK):
         remedy = "Name another folder: --claim DIR, or stream: --streaming"
         yield Finding("downloads", "warning", f"{place} cannot be written", remedy)

@@ -43,9 +43,10 @@ def left_open(*answers: type[ModelcarError]) -> Iterator[None]:
     Raises:
         UnansweredError: Something failed.
     """
+    told: tuple[type[ModelcarError], ...] = (UsageError, UnsafeNameError, *answers)
     try:
         yield
-    except (UsageError, UnsafeNameError, *answers):
+    except told:
         raise
     except ModelcarError as error:
         raise UnansweredError(error.what, error.remedy) from None

@@ -86,8 +86,8 @@ def _candidates() -> Iterator[Path]:
         yield Path(explicit)
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime, "containers", "auth.json")
-    yield Path(os.environ.get("XDG_CONFIG_HOME", pod.home() / ".config"), "containers", "auth.json")
-    yield Path(os.environ.get("DOCKER_CONFIG", pod.home() / ".docker"), "config.json")
+    yield Path(os.environ.get("XDG_CONFIG_HOME") or pod.home() / ".config", "containers", "auth.json")
+    yield Path(os.environ.get("DOCKER_CONFIG") or pod.home() / ".docker", "config.json")
 
 
 def read_file(path: Path, registry: str, repository: str) -> Credentials | None:

@@ -102,6 +102,14 @@ def test_proxies_that_nothing_goes_by_do_not_matter(hub: Hub, model: Path, plain
     assert run("inspect", str(image), HF_ENDPOINT=hub.url, **socks, NO_PROXY="*").returncode == 0
 
 
+def test_a_claim_that_may_not_be_entered_is_one_line(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "shut").mkdir(mode=0)
+    claim = str(tmp_path / "shut" / "claim")
+    done = run("plan", model, "--here", "--json", without=WITHOUT_RIGHTS, MODELCAR_CLAIM=claim)
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["model"] == str(model)
+
+
 @pytest.mark.parametrize("name", ["HF_ENDPOINT", "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"])
 def test_a_variable_that_is_empty_is_none(name: str) -> None:
     program = "from modelcar.hub.client import Hub; print(Hub().endpoint)"

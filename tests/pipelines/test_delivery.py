@@ -139,6 +139,7 @@ def test_without_a_choice_the_image_of_the_steps_is_of_one_version(tmp_path: Pat
     [
         (["--image", "quay.io/x/y:1", "--package", PACKAGE], "--image and --package do not go together"),
         (["--image", "quay.io/x/y:1", "--index-url", "https://x"], "--image and --index-url do not go together"),
+        (["--index-url", "https://["], "'https://[' is not the address of a package index. Write --index-url https://"),
         (["--package", "modelcar-pipelines"], f"is not one version of modelcar-pipelines. Write --package {PACKAGE}"),
         (["--package", "modelcar-pipelines>=0.1"], "is not one version of modelcar-pipelines"),
         (["--package", "modelcar-pipelines==0.1.*"], "is not one version of modelcar-pipelines"),

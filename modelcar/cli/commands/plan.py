@@ -57,7 +57,8 @@ def plan(
     asked = wanted(request, parameters)
     cluster = None if here else find_cluster(namespace, f"{LOG_IN}; or plan for this machine: --here")
     if here:
-        pod.CLAIM = Path(os.environ.setdefault(pod.LOCAL_CLAIM, str(folders.downloads())))
+        pod.CLAIM = Path(os.environ.get(pod.LOCAL_CLAIM) or folders.downloads())
+        os.environ[pod.LOCAL_CLAIM] = str(pod.CLAIM)
     run = _run(asked)
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
         found = preflight(run, lambda: cluster) if cluster is None else _from_afar(run, asked, cluster, image)

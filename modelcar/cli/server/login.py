@@ -133,10 +133,12 @@ def authorities(cluster: Cluster | None, own: Path | None, config_maps: dict[str
     """
     # One file, for kfp's client takes one, and that instead of the public authorities.
     parts = [Path(certifi.where()).read_text()]
-    named = {os.environ[name]: f"Mend or unset {name}" for name in _VARIABLES if os.environ.get(name)}
-    for file, remedy in (named | ({str(own): "Name another: --ca FILE"} if own else {})).items():
+    named = {Path(os.environ[name]): f"Mend or unset {name}" for name in _VARIABLES if os.environ.get(name)}
+    if own:
+        named[own] = "Name another: --ca FILE"
+    for file, remedy in named.items():
         try:
-            parts.append(_certificates(Path(file)))
+            parts.append(_certificates(file))
         except (OSError, ValueError) as error:
             raise ClusterError(f"the authorities' file {file} cannot be read: {error}", remedy) from None
     for file in (*_MOUNTED, pod.SERVICE_ACCOUNT / _CLUSTER_CA, pod.SERVICE_ACCOUNT / _SERVICE_CA):

@@ -255,7 +255,7 @@ def _is_registered(image: Reference, run: RunRequest) -> bool:
 def free_bytes(claim: Path) -> int:
     """Returns the bytes that are free on a claim that can be seen from here; its directory need not be there yet."""
     place = claim.absolute()
-    return shutil.disk_usage(next(one for one in (place, *place.parents) if one.is_dir())).free
+    return shutil.disk_usage(next(one for one in (place, *place.parents) if os.path.isdir(one))).free
 
 
 def _mirrored(image: Reference, mirror: Reference, to_be_signed: Sequence[Stored]) -> Reference | None:

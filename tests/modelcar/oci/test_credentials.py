@@ -66,6 +66,19 @@ def test_each_file_is_found(
     assert credentials.auth_files() == [file]
 
 
+def test_a_variable_that_is_empty_names_no_folder(
+    isolated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.chdir(tmp_path)
+    # In the working directory, which may be anybody's.
+    write(tmp_path / "config.json", {REGISTRY: auth("docker")})
+    write(tmp_path / "containers/auth.json", {REGISTRY: auth("podman")})
+    mine = write(isolated / ".docker/config.json", {REGISTRY: auth("mine")})
+    assert credentials.auth_files() == [mine]
+
+
 def test_first_file_that_knows_the_registry_wins(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(isolated / "mine.json"))
     write(isolated / ".docker/config.json", {REGISTRY: auth("docker")})

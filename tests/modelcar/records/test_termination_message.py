@@ -196,6 +196,15 @@ with recorded("mirror"), exit_with_one_line():
     assert '"failed":true' in said
 
 
+@pytest.mark.parametrize("error", ["FileNotFoundError(2, 'gone')", "OSError('odd')", "TimeoutError()"])
+def test_an_error_of_something_else_leaves_stdout_alone(error: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(START + f"    raise {error}")
+    done = subprocess.run([sys.executable, program], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.stdout == ""
+    assert error.partition("(")[0] in done.stderr
+
+
 @pytest.mark.parametrize(
     ("redirected", "status", "line"),
     [
