@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from modelcar.claim.files import OnDisk
 from modelcar.claim.folder import Folder
+from modelcar.claim.space import claim_errors
 from modelcar.errors import ClaimError, ModelcarError, WrongBytesError
 from modelcar.hub.paths import DOWNLOAD_NOTE
 from modelcar.hub.snapshot import PublishedFile, Snapshot
@@ -131,18 +132,23 @@ def directory_of(snapshot: Snapshot, claim: Path) -> Path:
 
 
 def bytes_to_fetch(snapshot: Snapshot, claim: Path) -> int:
-    """Returns how many of a snapshot's bytes a download to a claim would still fetch; none of them is read."""
+    """Returns how many of a snapshot's bytes a download to a claim would still fetch; none of them is read.
+
+    Raises:
+        ClaimError: The claim may not be looked into.
+    """
     directory = directory_of(snapshot, claim)
-    try:
-        with Folder(directory.parent, claim) as model:
-            elsewhere = find_elsewhere(model, snapshot.commit)
-    except (FileNotFoundError, NotADirectoryError):
-        return snapshot.size
-    try:
-        with Folder(directory, claim) as folder:
-            return left_to_fetch(folder, missing_files(folder, snapshot, elsewhere))
-    except (FileNotFoundError, NotADirectoryError):
-        return sum(file.size for file in snapshot.files if file not in elsewhere)
+    with claim_errors(directory):
+        try:
+            with Folder(directory.parent, claim) as model:
+                elsewhere = find_elsewhere(model, snapshot.commit)
+        except (FileNotFoundError, NotADirectoryError):
+            return snapshot.size
+        try:
+            with Folder(directory, claim) as folder:
+                return left_to_fetch(folder, missing_files(folder, snapshot, elsewhere))
+        except (FileNotFoundError, NotADirectoryError):
+            return sum(file.size for file in snapshot.files if file not in elsewhere)
 
 
 def missing_files(folder: Folder, snapshot: Snapshot, elsewhere: Elsewhere) -> list[PublishedFile]:

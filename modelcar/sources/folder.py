@@ -34,7 +34,10 @@ class FolderShelf:
     def __init__(self, folder: str | Path, uri: str = "", within: Path | None = None) -> None:
         self._folder = path_of(folder, SourceError)
         self._within = within
-        name = name_of(Path(self._absolute()).name)
+        try:
+            name = name_of(self._folder.absolute().name)
+        except FileNotFoundError:
+            raise SourceError(f"{folder} cannot be found: the working directory is gone", "Change to another") from None
         self.uri, self.model = uri or f"file:{name}", f"local/{name}"
 
     def sizes(self) -> Mapping[str, int]:
@@ -112,13 +115,6 @@ class FolderShelf:
     def _shown(self, path: str = "") -> str:
         place = f"{self.uri}/{path}" if self._within is not None else str(self._folder / path)
         return place.rstrip("/")
-
-    def _absolute(self) -> str:
-        try:
-            return os.path.abspath(self._folder)
-        except FileNotFoundError:
-            what = f"{self._folder} cannot be found: the working directory is gone"
-            raise SourceError(what, "Change to another, or write all of the path, from / on") from None
 
     def _refuse(self, error: Exception) -> NoReturn:
         place = Path(getattr(error, "filename", None) or self._folder)

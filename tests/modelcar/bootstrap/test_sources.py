@@ -20,7 +20,7 @@ STEPS = [file.parent.name for file in sorted(COMPONENTS.glob("*/component.py"))]
 MAX_ARGUMENT = 96 << 10
 """Of the 128 KiB that Linux allows."""
 
-MAX_STEP_BYTES = 176 << 10
+MAX_STEP_BYTES = 180 << 10
 """A run's record in the cluster holds all steps' commands, several times, and etcd takes 1.5 MiB of it."""
 
 SAMPLE = '''"""A module.
