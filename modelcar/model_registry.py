@@ -24,7 +24,7 @@ from modelcar.image.model_card import ModelCard, read_model_card
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
-from modelcar.user_input import check_authorities, check_token, is_web_address, token_in
+from modelcar.user_input import check_authorities, check_proxy, check_token, is_web_address, token_in
 
 if TYPE_CHECKING:
     from model_registry.types import ModelArtifact
@@ -367,6 +367,7 @@ def _model_registry_errors(url: str) -> Iterator[None]:
             f"what answers at {url} is no Model Registry", "Take the address of its REST API, not of a page"
         ) from None
     except (AttributeError, TypeError, ValueError, StoreError):
+        check_proxy(url, ModelRegistryError)
         # The client takes any answer for the one it expects, an empty one of a gateway too.
         raise ModelRegistryError(
             f"the Model Registry at {url} gave an answer that cannot be read",

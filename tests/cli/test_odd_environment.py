@@ -134,11 +134,6 @@ def test_a_home_that_is_no_folder_has_no_token() -> None:
         (["plan", "--preset", "~nouser/x.yaml"], 2, "Write all of the path, from / on"),
         (["status", "--server", "https://["], 1, "'https://[' is not the address of a server. Write --server https://"),
         (["status", "--server", "https://localhost:abc"], 1, "'https://localhost:abc' is not the address of a server"),
-        (
-            ["serve-yaml", "a/b:1", "--model-registry", "http://["],
-            1,
-            "'http://[' is not the address of a Model Registry",
-        ),
     ],
 )
 def test_a_path_or_an_address_that_is_none_is_one_line(words: list[str], code: int, says: str) -> None:
@@ -154,12 +149,13 @@ def test_a_path_or_an_address_that_is_none_is_one_line(words: list[str], code: i
         ("MODEL_REGISTRY_TOKEN_PATH", sys.executable, f"what is in {sys.executable} is no token"),
         ("KF_PIPELINES_SA_TOKEN_PATH", sys.executable, f"what is in {sys.executable} is no token"),
         ("SSL_CERT_FILE", "/nope", "/nope, which SSL_CERT_FILE names, cannot be used"),
+        ("HTTPS_PROXY", BAD_PROXY, NO_PROXY),
     ],
 )
 def test_a_model_registry_is_not_blamed_for_what_is_ours(
     variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if variable == "SSL_CERT_FILE":
+    if variable in ("SSL_CERT_FILE", "HTTPS_PROXY"):
         monkeypatch.setenv("MODEL_REGISTRY_TOKEN", "token")
     monkeypatch.setenv(variable, value)
     with pytest.raises(ModelRegistryError, match=says):
