@@ -36,19 +36,38 @@ def every() -> dict[Path, str]:
 
 @cache
 def stripped(source: str) -> str:
-    """Returns source code without comments and docstrings; what is left stays on its line, for tracebacks."""
-    lines = source.splitlines()
+    """Returns source code without comments, docstrings, and annotations of functions, which nothing of ours reads.
+
+    What is left stays on its line, for tracebacks.
+    """
+    tree, lines = ast.parse(source), source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
-    for text in _texts(ast.parse(source)):
+    for annotation in _annotations(tree):
+        # One that goes over several lines stays.
+        if annotation.end_lineno == annotation.lineno:
+            line = lines[annotation.lineno - 1].encode()
+            before, behind = line[: annotation.col_offset].decode(), line[annotation.end_col_offset :].decode()
+            lines[annotation.lineno - 1] = before.rstrip().removesuffix("->").removesuffix(":").rstrip() + behind
+    for text in _texts(tree):
         assert text.end_lineno is not None
         first = lines[text.lineno - 1]
         lines[text.lineno - 1] = first[: len(first) - len(first.lstrip())] + '""'
         for row in range(text.lineno, text.end_lineno):
             lines[row] = ""
     return "\n".join(lines) + "\n"
+
+
+def _annotations(tree: ast.AST) -> list[ast.expr]:
+    """Returns the annotations of functions' parameters and results, the last of the file first."""
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(returns=ast.expr() as annotation) | ast.arg(annotation=ast.expr() as annotation):
+                found.append(annotation)
+    return sorted(found, key=lambda one: (one.lineno, one.col_offset), reverse=True)
 
 
 def _texts(node: ast.AST) -> Iterator[ast.Expr]:

@@ -385,7 +385,7 @@ class Repository:
         if not isinstance(refusal, CredentialsError) or refusal.status not in status.REFUSED:
             return False
         # A password that was refused is not tried again for it: that locks accounts.
-        may_ask = refusal.status == requests.codes.forbidden or self._connection.login.scheme == "bearer"
+        may_ask = refusal.status == requests.codes.forbidden or self._connection.login.scheme != "basic"
         if may_ask and self._push and not self._has_access:
             with suppress(RegistryError):
                 self.check_push()

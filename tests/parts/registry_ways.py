@@ -314,6 +314,7 @@ ALWAYS = [
     *_each((202, 400, 401, 403, 404, 405, 500), "{} to DELETE", "DELETE", "/v2/", error, asks=False),
     *_each((200, 201, 204, 401, 403, 404, 405, 500), "{} to the greeting", "GET", GREETING, error, asks=False),
     *_each((400, 401, 405, 406, 410, 500, 501), "{} to GET of what is not there", "GET", MANIFESTS, _instead_of(404)),
+    *_each((401, 403, 410), "{} to any question for what is not there", "GET|HEAD", MANIFESTS, _instead_of(404)),
     way("a greeting that is a page", "GET", GREETING, lambda _: _PAGE, asks=False),
     *_each(
         (200, 204, 301, 400, 401, 403, 404, 405, 406, 500, 503), "{} to referrers", "GET", REFERRERS, error, asks=False

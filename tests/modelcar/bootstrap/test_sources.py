@@ -20,7 +20,7 @@ STEPS = [file.parent.name for file in sorted(COMPONENTS.glob("*/component.py"))]
 MAX_ARGUMENT = 96 << 10
 """Of the 128 KiB that Linux allows."""
 
-MAX_STEP_BYTES = 180 << 10
+MAX_STEP_BYTES = 176 << 10
 """A run's record in the cluster holds all steps' commands, several times, and etcd takes 1.5 MiB of it."""
 
 SAMPLE = '''"""A module.
@@ -39,7 +39,7 @@ class A:
     def b(self) -> str:
         """Only a docstring."""
 
-    def c(self) -> str:
+    def c(self, é: "int" = 1, *more: dict[str, int], last: bool) -> str:  # gone
         text = """kept
   # kept too"""
         return text  # gone
@@ -49,6 +49,10 @@ class A:
 def without_texts(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             node.value.value = ""
     return ast.dump(tree)
@@ -60,10 +64,11 @@ def step(name: str) -> str:
     return ast.unparse(next(one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == name).body)
 
 
-def test_comments_and_docstrings_go_and_lines_stay() -> None:
+def test_what_only_people_read_goes_and_lines_stay() -> None:
     left = sources.stripped(SAMPLE)
 
     assert left.splitlines()[4:7] == ["import os", "", "X = 1"]
+    assert "    def c(self, é = 1, *more, last):\n" in left
     assert '        text = """kept\n  # kept too"""\n        return text\n' in left
     assert not any(gone in left for gone in ("why", "Of two", "What it is", "Only a docstring", "gone"))
     assert len(left.splitlines()) == len(SAMPLE.splitlines())

@@ -524,5 +524,6 @@ def test_the_command_prints_each_link(image: Reference, keys: tuple[Path, Path],
     assert answer["image"] == str(image)
     said = "their bytes were not read, and the statement on them is not signed"
     assert {"name": "layers", "state": "not proved", "detail": said} in answer["links"]
-    assert missing.returncode == 1
-    assert missing.stderr == f"error: cannot read {tmp_path / 'none.pub'}: No such file or directory\n"
+    assert missing.returncode == 3
+    why = "No such file or directory. Name a file that you may read"
+    assert missing.stderr == f"error: cannot read {tmp_path / 'none.pub'}: {why}\n"
