@@ -25,38 +25,42 @@ def needed(code: str) -> dict[Path, str]:
     Args:
         code: Source code; imports within functions count.
     """
-    return {file: stripped(source) for file, source in Program(modelcar.__name__, ROOT).reach(code).items()}
+    return {file: bare(source) for file, source in Program(modelcar.__name__, ROOT).reach(code).items()}
 
 
 def every() -> dict[Path, str]:
     """Returns all our files that are there, but for those that only compile pipelines."""
     files = (path for path in ROOT.rglob("*.py") if not set(_LEFT_OUT) & set(path.relative_to(ROOT).parts))
-    return {file: stripped(file.read_text()) for file in sorted(files)}
+    return {file: bare(file.read_text()) for file in sorted(files)}
 
 
 @cache
 def stripped(source: str) -> str:
-    """Returns source code without comments, docstrings, and annotations of functions, which nothing of ours reads.
-
-    What is left stays on its line, for tracebacks.
-    """
-    tree, lines = ast.parse(source), source.splitlines()
+    """Returns source code without comments and docstrings; what is left stays on its line, for tracebacks."""
+    lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
-    for annotation in _annotations(tree):
-        # One that goes over several lines stays.
-        if annotation.end_lineno == annotation.lineno:
-            line = lines[annotation.lineno - 1].encode()
-            before, behind = line[: annotation.col_offset].decode(), line[annotation.end_col_offset :].decode()
-            lines[annotation.lineno - 1] = before.rstrip().removesuffix("->").removesuffix(":").rstrip() + behind
-    for text in _texts(tree):
+    for text in _texts(ast.parse(source)):
         assert text.end_lineno is not None
         first = lines[text.lineno - 1]
         lines[text.lineno - 1] = first[: len(first) - len(first.lstrip())] + '""'
         for row in range(text.lineno, text.end_lineno):
             lines[row] = ""
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def bare(source: str) -> str:
+    """Returns source code of ours without annotations of functions, too, which nothing but kfp reads of its steps."""
+    lines = stripped(source).splitlines()
+    for annotation in _annotations(ast.parse(source)):
+        # One that goes over several lines stays.
+        if annotation.end_lineno == annotation.lineno:
+            line = lines[annotation.lineno - 1].encode()
+            before, behind = line[: annotation.col_offset].decode(), line[annotation.end_col_offset :].decode()
+            lines[annotation.lineno - 1] = before.rstrip().removesuffix("->").removesuffix(":").rstrip() + behind
     return "\n".join(lines) + "\n"
 
 
