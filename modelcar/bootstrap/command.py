@@ -90,7 +90,7 @@ class Bootstrapped(NamedTuple):
             BuildError: A part of it is longer than Linux lets an argument be.
         """
         parts = [self.archive[start : start + PART_BYTES] for start in range(0, len(self.archive), PART_BYTES)]
-        program = sources.stripped(Path(unpack.__file__).read_text()) if parts else ""
+        program = sources.bare(Path(unpack.__file__).read_text()) if parts else ""
         whole = [*_SHELL, self.version, self.requirements, program, str(len(parts)), *parts, *self.command]
         longest = max(len(part.encode()) for part in whole)
         if longest >= MAX_ARGUMENT_BYTES:
