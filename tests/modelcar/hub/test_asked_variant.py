@@ -1,4 +1,4 @@
-"""What a variant's name changes of the usual choice: the alternatives that have the name, and nothing else."""
+"""Changes that a variant's name makes to the usual choice: to the alternatives that have the name, and to no others."""
 
 from collections.abc import Mapping
 from contextlib import suppress

@@ -33,6 +33,12 @@ def answered(document: object, **headers: str) -> Change:
     return lambda _: Answer(200, (("Content-Type", spec.INDEX),), body).with_headers(**headers)
 
 
+def list_by_tag(registry: Registry, digest: str) -> requests.Response:
+    """Return the list that stands under the image's tag, in a registry that keeps none itself."""
+    url = f"{registry.url}/v2/{SOURCE}/manifests/{referrers.tag(digest)}"
+    return requests.get(url, headers={"Accept": spec.INDEX}, timeout=600)
+
+
 def asked(bent: BentRegistry, *digests: str, repository: str = "listing/model") -> list[list[str]]:
     """Return what is listed for images of a repository, one after the other, as one run asks for them."""
     with Repository(Reference.parse(f"{bent.host}/{repository}:1")) as opened:
@@ -123,11 +129,7 @@ def test_list_that_is_cut_is_said(place: str, bent: BentRegistry, capsys: pytest
 def test_attachments_are_mirrored_where_what_is_not_there_is_hidden(
     bent: BentRegistry, plain_registry: Registry, expected: str
 ) -> None:
-    listed = requests.get(
-        f"{plain_registry.url}/v2/{SOURCE}/manifests/{referrers.tag(expected)}",
-        headers={"Accept": spec.INDEX},
-        timeout=600,
-    )
+    listed = list_by_tag(plain_registry, expected)
     bent.bend("GET", SOURCE + REFERRERS + expected, answered(listed.content), asks=False)
     bent.bend("GET", SOURCE + REFERRERS, answered({}), asks=False)
     bent.bend("GET", REFERRERS, error(403, "DENIED"), asks=False)
@@ -144,11 +146,7 @@ def test_type_that_the_list_does_not_tell_is_looked_for(
     told: str | None, bent: BentRegistry, plain_registry: Registry, expected: str
 ) -> None:
     """Older Harbors name the config's type, or none."""
-    document = requests.get(
-        f"{plain_registry.url}/v2/{SOURCE}/manifests/{referrers.tag(expected)}",
-        headers={"Accept": spec.INDEX},
-        timeout=600,
-    ).json()
+    document = list_by_tag(plain_registry, expected).json()
     entries = [{name: value for name, value in one.items() if name != "artifactType"} for one in document["manifests"]]
     told_entries = entries if told is None else [{**entry, "artifactType": told} for entry in entries]
     bent.bend("GET", REFERRERS, answered({"manifests": told_entries}), asks=False)
