@@ -11,7 +11,7 @@ import re
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 from pathlib import PurePosixPath
 
@@ -77,6 +77,7 @@ _ZIP_HEADER = struct.Struct("<4s5H3L2H")
 _PICKLED_MEMBERS = ("*.pkl", "*.pickle", "*/data.pkl", "*.pth", "*.pt", "*.ckpt", "*.joblib")
 _IMPORTS = ("GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")
 MAX_MEMBERS = 64
+"""Number of a tar's members that are looked at: each of them is a read of its own."""
 
 ReadPart = Callable[[int, int], bytes | None]
 """A function that gives a file's bytes from one offset to before another; None if the Hub has none."""
@@ -188,22 +189,20 @@ def may_run_code(head: bytes) -> bool:
     return False
 
 
-def _any_pickled(list_names: Callable[[io.BufferedIOBase], list[str]], size: int, read: ReadPart) -> bool | None:
+def _any_pickled(names_in: Callable[[io.BufferedIOBase], Iterable[str]], size: int, read: ReadPart) -> bool | None:
     try:
         with io.BufferedReader(_RangedFile(size, read), 1 << 16) as file:
-            return any(_is_pickled_member(name) for name in list_names(file))
+            return any(_is_pickled_member(name) for name in names_in(file))
     except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError):
         return None
 
 
-def _tar_names(file: io.BufferedIOBase) -> list[str]:
-    names = []
+def _tar_names(file: io.BufferedIOBase) -> Iterator[str]:
     with tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in archive:
-            names.append(member.name)
-            if len(names) >= MAX_MEMBERS:
-                break
-    return names
+        for number, member in enumerate(archive):
+            if number == MAX_MEMBERS:
+                raise tarfile.TarError("it has more members than are looked at")
+            yield member.name
 
 
 class _RangedFile(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import WeightsError
-from modelcar.hub.pickles import is_pickle, is_pickle_by_name
+from modelcar.hub.pickles import MAX_MEMBERS, is_pickle, is_pickle_by_name, look
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository
 from modelcar.steps.preflight.page import page
@@ -40,6 +41,14 @@ def zipped(name: str, content: bytes) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr(name, content)
+    return archive.getvalue()
+
+
+def tarred(*names: str) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as opened:
+        for name in names:
+            opened.addfile(tarfile.TarInfo(name))
     return archive.getvalue()
 
 
@@ -102,6 +111,21 @@ def test_other_files_are_none(head: bytes) -> None:
 @given(st.binary(max_size=200), st.sampled_from([b"", b"PK\x03\x04", b"\x93NUMPY"]))
 def test_no_beginning_ends_it_badly(content: bytes, magic: bytes) -> None:
     assert is_pickle(magic + content) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("names", "answer"),
+    [
+        (["model_config.yaml", "tokenizer.model"], False),
+        (["model_config.yaml", "model_weights.ckpt"], True),
+        (["model_weights.ckpt", *(f"{number}.txt" for number in range(MAX_MEMBERS))], True),
+        ([*(f"{number}.txt" for number in range(MAX_MEMBERS)), "model_weights.ckpt"], None),
+    ],
+)
+def test_a_tar_is_judged_by_its_members_or_not_at_all(names: list[str], answer: bool | None) -> None:
+    archive = tarred(*names)
+
+    assert look(len(archive), lambda start, end: archive[start:end], is_suspect=True) is answer
 
 
 def test_beside_safetensors_nothing_is_refused(hub: Hub, tmp_path: Path) -> None:
