@@ -2,7 +2,7 @@
 
 import fnmatch
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -17,6 +17,8 @@ from modelcar.hub.options import Option, must_choose, options_of
 from modelcar.hub.picking import Picked
 from modelcar.hub.snapshot import PublishedFile
 from modelcar.hub.weight_groups import WeightGroup, group_weights
+
+_EXCLUDED, _NOT_INCLUDED = "excluded", "not included"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def choose(
     Args:
         files: The repository's files.
         include: Glob patterns over paths (`*` also matches `/`); where there are any, of the weights only what they
-            match is taken. Licence, README, configuration, tokenizer and projectors stay.
+            match is taken, with its index and external data. Licence, README, configuration, tokenizer and projectors
+            stay.
         exclude: Glob patterns of what is not taken, whatever `include` says.
         everything: Take duplicates and other frameworks' weights as well.
         variant: Which of several alternatives to take, by its name; empty for the loaders' own default.
@@ -91,6 +94,8 @@ def choose(
     every = sorted(files, key=lambda file: file.path)
     _check_patterns(every, include, exclude)
     left = {file.path: reason for file in every if (reason := _unwanted(file.path, include, exclude))}
+    for path in _going_along(every, left, facts):
+        del left[path]
     # What somebody put beside the model is taken with whatever is taken of that.
     wanted = [file for file in every if file.path not in left and not is_of_adapter(file.path)]
     if everything:
@@ -114,11 +119,20 @@ def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], excl
 
 def _unwanted(path: str, include: Sequence[str], exclude: Sequence[str]) -> str:
     if _any_match(path, exclude):
-        return "excluded"
+        return _EXCLUDED
     if not include or is_of_adapter(path) or _any_match(path, include):
         return ""
     goes_along = formats.supports_weights(path) and not formats.is_index(path)
-    return "" if goes_along else "not included"
+    return "" if goes_along else _NOT_INCLUDED
+
+
+def _going_along(files: Sequence[PublishedFile], left: Mapping[str, str], facts: Facts) -> list[str]:
+    """Finds what is not included by its own name, but of use with included weights alone: their index, or data."""
+    if _NOT_INCLUDED not in left.values():
+        return []
+    groups = group_weights([file for file in files if left.get(file.path) != _EXCLUDED], facts)
+    included = [group for group in groups if any(file.path not in left for file in group.weights)]
+    return [file.path for group in included for file in group.extras if file.path in left]
 
 
 def _any_match(name: str, patterns: Iterable[str]) -> bool:

@@ -29,6 +29,7 @@ from tests.parts.registries import Registry
 from tests.parts.signing_keys import write_keys
 from tests.parts.skopeo import skopeo_program
 from tests.parts.steps import plan, stream
+from tests.parts.weights import Tensor, write_safetensors
 
 MODEL = "example/honest"
 SHARD = "model-00001-of-00002.safetensors"
@@ -350,6 +351,30 @@ def test_offline_a_forgers_own_statement_proves_nothing(
     online = checked(place, part.digest)
     assert online.outcome is Outcome.NOT_PROVED
     assert any(SHARD in link.detail for link in online.links if link.state is State.NOT_PROVED)
+
+
+@pytest.mark.parametrize(
+    ("names", "lacking"),
+    [
+        (("model-00001-of-000002.safetensors", "model-00002-of-000002.safetensors"), 0),
+        (("model.safetensors", "2_Dense/model.safetensors"), 1),
+    ],
+)
+def test_a_part_that_was_left_out_is_named_whatever_it_is_called(
+    names: tuple[str, ...], lacking: int, hub: Hub, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DeepSeek-V3 counts its shards to six digits; sentence-transformers has a part in a folder of its own."""
+    write_safetensors(tmp_path / "weights", [Tensor("a", (200_000,))])
+    modules = json.dumps([{"path": ""}, {"path": "2_Dense"}])
+    weights = dict.fromkeys(names, (tmp_path / "weights").read_bytes())
+    hub.publish("example/parts", {"config.json": "{}", "modules.json": modules, **weights})
+    monkeypatch.setattr("modelcar.hub.choice._problems", lambda *_, **__: iter(()))
+    part = stream("example/parts", f"{place.host}/{place.name}:part", exclude=[names[lacking]]).image
+
+    done = checked(place, part.digest)
+
+    assert done.outcome is Outcome.NOT_PROVED
+    assert any(names[lacking] in link.detail for link in done.links if link.state is State.NOT_PROVED)
 
 
 def test_offline_what_is_signed_proves(published: Hub, place: Place, with_key: PublicKey) -> None:

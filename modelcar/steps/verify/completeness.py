@@ -1,30 +1,39 @@
-"""Completeness of a model's weights: an image may leave files out, but shards of one set are of use only together."""
+"""Completeness of a model's weights: an image may leave files out, but those that one loader reads together are of use
+only together.
+"""
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
 
-_SHARD = re.compile(r"(?P<stem>.*?)-?\d{5}-of-(?P<count>\d{5})(?P<end>\..+)")
-"""Form in which transformers, diffusers and llama.cpp number a set's files: `model-00001-of-00004.safetensors`."""
+from modelcar.hub.facts import Facts
+from modelcar.hub.formats import Format
+from modelcar.hub.snapshot import PublishedFile
+from modelcar.hub.weight_groups import WeightGroup, group_weights
 
-_WEIGHTS = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack", ".ckpt")
 
-
-def missing_weights(taken: Collection[str], published: Iterable[str]) -> list[str]:
+def missing_weights(taken: Collection[str], published: Sequence[PublishedFile], facts: Facts) -> list[str]:
     """Names the published files without which those that were taken are no complete model.
 
-    These are the other shards of each set of which some were taken; and all weights, where none were.
+    These are the other shards, the index and the external data of weights of which some were taken; the weights of each
+    part that the model itself names, where none of that part were; and all weights, where none at all were.
 
     Args:
         taken: Paths of the files that were taken.
-        published: Paths of all files.
+        published: All files.
+        facts: What the small files among them say.
     """
-    weights = sorted(path for path in published if path.endswith(_WEIGHTS))
-    if not any(path in taken for path in weights):
-        return weights
-    sets = {_set(path) for path in taken} - {None}
-    return [path for path in weights if path not in taken and _set(path) in sets]
+    groups = [group for group in group_weights(published, facts) if group.format is not Format.UNKNOWN]
+    if not any(_is_begun(group, taken) for group in groups):
+        return sorted(file.path for group in groups for file in group.weights)
+    needed = {file.path for group in groups if _is_begun(group, taken) for file in group.files}
+    return sorted({*needed.difference(taken), *_missing_parts(groups, taken, facts)})
 
 
-def _set(path: str) -> tuple[str, str, str] | None:
-    match = _SHARD.fullmatch(path)
-    return (match["stem"], match["count"], match["end"]) if match else None
+def _is_begun(group: WeightGroup, taken: Collection[str]) -> bool:
+    return any(file.path in taken for file in group.weights)
+
+
+def _missing_parts(groups: Sequence[WeightGroup], taken: Collection[str], facts: Facts) -> Iterator[str]:
+    for part in filter(None, (*facts.components(), *(facts.modules() or ()))):
+        own = [group for group in groups if group.weights[0].path.startswith(f"{part}/")]
+        if not any(_is_begun(group, taken) for group in own):
+            yield from (file.path for group in own for file in group.weights)

@@ -9,6 +9,7 @@ from typing import Any
 from modelcar.attestation import contents as attached
 from modelcar.errors import BuildError, UnsafeNameError, UnsoundImageError, WrongBytesError
 from modelcar.hub.description import describe_files
+from modelcar.hub.facts import Facts
 from modelcar.hub.snapshot import PublishedFile, Snapshot
 from modelcar.image import annotations, layout, recipe
 from modelcar.image.base_image import BaseImage
@@ -94,10 +95,16 @@ def _snapshot(origin: Origin, taken: tuple[PublishedFile, ...]) -> Snapshot:
     assert origin.published is not None
     if origin.facts is None:
         return origin.published.model_copy(update={"files": taken})
+    described = describe_files(*_uncut(origin, taken), origin.facts)
+    return origin.resharded.apply(described) if origin.resharded else described
+
+
+def _uncut(origin: Origin, taken: tuple[PublishedFile, ...]) -> tuple[Snapshot, tuple[PublishedFile, ...]]:
+    """Returns what was published, before anything was cut, and of it what the files that were found stand for."""
+    assert origin.published is not None
     if origin.resharded is None or origin.whole is None:
-        return describe_files(origin.published, taken, origin.facts)
-    described = describe_files(origin.whole, origin.resharded.sources(taken, origin.whole), origin.facts)
-    return origin.resharded.apply(described)
+        return origin.published, taken
+    return origin.whole, origin.resharded.sources(taken, origin.whole)
 
 
 def _layer(files: Iterable[PublishedFile]) -> Layer:
@@ -122,23 +129,25 @@ def _check_files(origin: Origin, found: Contents) -> Iterator[Link]:
     """Tells what is missing: what a statement names, or shards of a set that is there in part."""
     assert origin.published is not None
     assert found.files is not None
-    taken = {file.path for part in found.files for file in part}
+    files = tuple(file for part in found.files for file in part)
     if origin.statement is not None:
-        lacking = sorted({file.path for file in origin.statement.files} - taken)
+        lacking = sorted({file.path for file in origin.statement.files} - {file.path for file in files})
         for path in lacking[:MAX_DIFFERENCES]:
             yield broken("file", f"{path}: the provenance names it, and it is not there")
-    missing = [] if origin.has_key else missing_weights(taken, [file.path for file in origin.published.files])
+    whole, taken = _uncut(origin, files)
+    facts = origin.facts or Facts()
+    missing = [] if origin.has_key else missing_weights({file.path for file in taken}, whole.files, facts)
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         yield not_proved(
             "files", f"{missing[0]}{more} is not there, and nothing that is signed says that this was meant"
         )
     elif not (found.is_proved and (origin.by_hub or origin.is_signed)):
-        yield not_proved("files", f"{len(taken)}, if what is said of them is true")
+        yield not_proved("files", f"{len(files)}, if what is said of them is true")
     else:
-        left = len(origin.published.files) - len(taken)
+        left = len(origin.published.files) - len(files)
         rest = f"; {left} more were published and left out" if left else ""
-        yield proved("files", f"{len(taken)}, each with the hash that was published{rest}")
+        yield proved("files", f"{len(files)}, each with the hash that was published{rest}")
 
 
 def _differences(image: FoundImage, expected: Assembled) -> Iterator[tuple[str, str]]:

@@ -189,6 +189,27 @@ def test_included_weights_keep_what_goes_with_them() -> None:
     }  # fmt: skip
 
 
+def test_included_weights_keep_their_index_and_no_other() -> None:
+    parts = {f"model-0000{number}-of-000002.safetensors": 9e9 for number in (1, 2)}
+    others = {"model.safetensors.index.json": 9000, "pytorch_model.bin": 18e9, "pytorch_model.bin.index.json": 9000}
+    files = published(parts | others | {"config.json": 900})
+
+    assert taken(choose(files, include=["*.safetensors"])) == {*parts, "model.safetensors.index.json", "config.json"}
+    assert taken(choose(files, include=["*.bin"])) == {
+        "pytorch_model.bin", "pytorch_model.bin.index.json", "config.json",
+    }  # fmt: skip
+    assert "model.safetensors.index.json" not in taken(choose(files, ["*.safetensors"], ["*.index.json"]))
+
+
+def test_included_graph_keeps_its_external_data() -> None:
+    files = published({"onnx/model.onnx": 9e5, "onnx/weights": 9e9, "onnx/model_q4.onnx": 9e8, "config.json": 900})
+    facts = Facts(external={"onnx/model.onnx": frozenset({"onnx/weights"})})
+
+    choice = choose(files, include=["onnx/model.onnx"], facts=facts)
+
+    assert (taken(choice), choice.problems) == ({"onnx/model.onnx", "onnx/weights", "config.json"}, ())
+
+
 def test_included_pickles_are_taken_in_the_place_of_safetensors() -> None:
     files = published(KNOWN["openai-community/gpt2"]["files"])
 
