@@ -14,7 +14,7 @@ def missing_weights(taken: Collection[str], published: Sequence[PublishedFile], 
     """Names the published files without which those that were taken are no complete model.
 
     These are the other shards, the index and the external data of weights of which some were taken; the weights of each
-    part that the model itself names, where none of that part were; and all weights, where none at all were.
+    part that the model itself names, where only other parts' were; and all weights, where none at all were.
 
     Args:
         taken: Paths of the files that were taken.
@@ -33,7 +33,14 @@ def _is_begun(group: WeightGroup, taken: Collection[str]) -> bool:
 
 
 def _missing_parts(groups: Sequence[WeightGroup], taken: Collection[str], facts: Facts) -> Iterator[str]:
-    for part in filter(None, (*facts.components(), *(facts.modules() or ()))):
-        own = [group for group in groups if group.weights[0].path.startswith(f"{part}/")]
-        if not any(_is_begun(group, taken) for group in own):
+    """Names the weights of parts of which none were taken, if those of another part were; `""` is the top folder."""
+    named = (*facts.components(), *(facts.modules() or ()))
+    parts = [[group for group in groups if _is_in(group.folder, part)] for part in named]
+    begun = [any(_is_begun(group, taken) for group in own) for own in parts]
+    for own, is_begun in zip(parts, begun, strict=True):
+        if any(begun) and not is_begun:
             yield from (file.path for group in own for file in group.weights)
+
+
+def _is_in(folder: str, part: str) -> bool:
+    return folder == part or (part != "" and folder.startswith(f"{part}/"))
