@@ -50,7 +50,7 @@ def preflight_on_vertex(
         run_location: Region that this run is in. Empty: not compared.
         revision: Branch, tag or commit.
         include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
-            taken, with its index. Licence, README, configuration and tokenizer stay.
+            taken, and what is of use only with that. Licence, README, configuration and tokenizer stay.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
         allow_pickle: Glob patterns of files to take although they run code when they are loaded; "*" for all.

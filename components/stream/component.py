@@ -37,7 +37,7 @@ def stream(
         mirror_target: Image to write as well, in the same pass over the bytes. Empty: none.
         revision: Branch, tag or commit. A branch or tag is resolved to its commit once, at the start.
         include: Glob patterns such as "*.safetensors"; where there are any, of the weights only what they match is
-            taken, with its index. Licence, README, configuration and tokenizer stay.
+            taken, and what is of use only with that. Licence, README, configuration and tokenizer stay.
         exclude: Glob patterns of files to leave out.
         everything: Also take duplicate weights and other frameworks' weights, which are left out otherwise.
         allow_pickle: Glob patterns of files to take although they run code when they are loaded (.bin, .pt and other

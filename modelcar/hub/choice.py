@@ -2,15 +2,16 @@
 
 import fnmatch
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from modelcar.errors import ModelcarError, SelectionError, WeightsError
 from modelcar.hub import formats, variants
 from modelcar.hub.asked_variant import pick_asked
 from modelcar.hub.facts import Facts
-from modelcar.hub.layouts import pick
+from modelcar.hub.formats import Format
+from modelcar.hub.layouts import WITHOUT_WEIGHTS, pick
 from modelcar.hub.lora import is_of_adapter
 from modelcar.hub.model_class import ModelClass, classify
 from modelcar.hub.options import Option, must_choose, options_of
@@ -18,7 +19,7 @@ from modelcar.hub.picking import Picked
 from modelcar.hub.snapshot import PublishedFile
 from modelcar.hub.weight_groups import WeightGroup, group_weights
 
-_EXCLUDED, _NOT_INCLUDED = "excluded", "not included"
+_NOT_INCLUDED = "not included"
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ def choose(
     Args:
         files: The repository's files.
         include: Glob patterns over paths (`*` also matches `/`); where there are any, of the weights only what they
-            match is taken, with its index and external data. Licence, README, configuration, tokenizer and projectors
-            stay.
+            match is taken, and what is of use only with that. What is no weights stays as without them.
         exclude: Glob patterns of what is not taken, whatever `include` says.
         everything: Take duplicates and other frameworks' weights as well.
         variant: Which of several alternatives to take, by its name; empty for the loaders' own default.
@@ -93,11 +93,12 @@ def choose(
     facts = facts or Facts()
     every = sorted(files, key=lambda file: file.path)
     _check_patterns(every, include, exclude)
-    left = {file.path: reason for file in every if (reason := _unwanted(file.path, include, exclude))}
-    for path in _going_along(every, left, facts):
-        del left[path]
+    left = {file.path: "excluded" for file in every if _any_match(file.path, exclude)}
     # What somebody put beside the model is taken with whatever is taken of that.
     wanted = [file for file in every if file.path not in left and not is_of_adapter(file.path)]
+    others = _not_included(group_weights(wanted, facts), include) if include else []
+    left |= {file.path: _NOT_INCLUDED for group in others for file in group.files}
+    wanted = [file for file in wanted if file.path not in left]
     if everything:
         groups = group_weights(wanted, facts)
         return _finished(every, left, Picked(kept=groups), facts)
@@ -105,7 +106,12 @@ def choose(
     groups = group_weights(useful, facts)
     paths = {file.path for file in useful}
     picked = pick_asked(groups, variant, paths, facts) if variant else pick(groups, paths, facts)
+    picked.drop(others, _NOT_INCLUDED)
+    picked.folders += [group.folder for group in others if WITHOUT_WEIGHTS.fullmatch(group.folder)]
     _leave_out(picked, useful, left)
+    for file in useful:
+        if left.get(file.path) == _NOT_INCLUDED and _any_match(file.path, include):
+            del left[file.path]
     return _finished(every, left, picked, facts)
 
 
@@ -117,22 +123,22 @@ def _check_patterns(files: Sequence[PublishedFile], include: Sequence[str], excl
                 raise SelectionError(f"the {option} pattern {pattern!r} matches no file", f"There are: {names} …")
 
 
-def _unwanted(path: str, include: Sequence[str], exclude: Sequence[str]) -> str:
-    if _any_match(path, exclude):
-        return _EXCLUDED
-    if not include or is_of_adapter(path) or _any_match(path, include):
-        return ""
-    goes_along = formats.supports_weights(path) and not formats.is_index(path)
-    return "" if goes_along else _NOT_INCLUDED
-
-
-def _going_along(files: Sequence[PublishedFile], left: Mapping[str, str], facts: Facts) -> list[str]:
-    """Finds what is not included by its own name, but of use with included weights alone: their index, or data."""
-    if _NOT_INCLUDED not in left.values():
-        return []
-    groups = group_weights([file for file in files if left.get(file.path) != _EXCLUDED], facts)
-    included = [group for group in groups if any(file.path not in left for file in group.weights)]
-    return [file.path for group in included for file in group.extras if file.path in left]
+def _not_included(groups: Sequence[WeightGroup], include: Sequence[str]) -> list[WeightGroup]:
+    """Finds the weights that no pattern takes; one that matches a file takes all that is of use only with that."""
+    found, taken = [], set[PublishedFile]()
+    for group in groups:
+        rest = tuple(file for file in group.weights if not _any_match(file.path, include))
+        if group.is_projector:
+            continue
+        if rest == group.weights:
+            found.append(group)
+        elif rest and group.format is Format.UNKNOWN:
+            # Nothing says that these belong together.
+            found.append(replace(group, weights=rest))
+        else:
+            taken.update(group.files)
+    # Several graphs may keep their weights in one file.
+    return [replace(group, extras=tuple(file for file in group.extras if file not in taken)) for group in found]
 
 
 def _any_match(name: str, patterns: Iterable[str]) -> bool:
@@ -209,7 +215,7 @@ def _folder_reason(path: str, reasons: dict[str, str], kept: Collection[str]) ->
 
 def _finished(every: Sequence[PublishedFile], left: dict[str, str], picked: Picked, facts: Facts) -> Choice:
     taken = tuple(file for file in every if file.path not in left)
-    if not taken and not any(reason in ("excluded", "not included") for reason in left.values()):
+    if not taken and not any(reason in ("excluded", _NOT_INCLUDED) for reason in left.values()):
         raise no_weights(every)
     if not taken:
         raise SelectionError("the patterns leave no file to take", "Widen --include or narrow --exclude")

@@ -46,8 +46,8 @@ _COMPONENT = re.compile(
 )
 """The names that diffusers' pipelines give their parts; a part's second copy has `_2` behind it, never `_1_0`."""
 
-_WITHOUT_WEIGHTS = re.compile(r"(tokenizer|scheduler|feature_extractor|image_processor|processor)(_\d)?")
-"""Parts of diffusers' pipelines that are configured, and not trained."""
+WITHOUT_WEIGHTS = re.compile(r"(tokenizer|scheduler|feature_extractor|image_processor|processor)(_\d)?")
+"""Folders of parts of diffusers' pipelines that are configured, and not trained."""
 
 _OLDER = re.compile(
     r".*(_\d+_\d+|[-_](old|backup|bak|orig|original|fp16|fp32|bf16|fp8|int8|int4|nf4))|(old|backup)[-_].*"
@@ -108,7 +108,7 @@ def _pick_pipeline(groups: Sequence[WeightGroup], paths: Collection[str], facts:
             picked.drop(members, "no part of the pipeline that model_index.json names")
         elif not named and not _is_component(top, in_torch, paths):
             picked.drop(members, "no part of the pipeline")
-        elif _WITHOUT_WEIGHTS.fullmatch(top) and all(group.format in TORCH_LIKE for group in members):
+        elif WITHOUT_WEIGHTS.fullmatch(top) and all(group.format in TORCH_LIKE for group in members):
             picked.drop(members, f"diffusers loads no weights from {top}")
             picked.folders.append(folder)
         elif (runtime := in_any(folder.partition("/")[2], RUNTIME_FOLDERS)) and top in in_torch:

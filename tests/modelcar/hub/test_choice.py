@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -317,12 +318,38 @@ def test_everything_takes_everything(tmp_path: Path) -> None:
 
 
 def test_patterns_narrow_the_choice() -> None:
-    files = listed("config.json", "a/config.json", "model.safetensors", "b.txt")
+    files = listed("config.json", "a/config.json", "model.safetensors", "b.txt", "onnx/model.onnx", "onnx/config.json")
 
-    choice = choose(files, ["*.json", "*.safetensors"], ["a/*"])
+    choice = choose(files, ["*.safetensors"], ["a/*"])
 
-    assert taken(choice) == {"config.json", "model.safetensors"}
-    assert left_out(choice) == {"a/config.json": "excluded", "b.txt": "not included"}
+    assert taken(choice) == {"config.json", "model.safetensors", "b.txt"}
+    assert left_out(choice) == {
+        "a/config.json": "excluded", "onnx/model.onnx": "not included", "onnx/config.json": "not included",
+    }  # fmt: skip
+    assert "onnx/config.json" in taken(choose(files, ["*.json", "*.safetensors"]))
+
+
+def test_one_file_of_what_is_of_use_only_together_takes_the_rest() -> None:
+    parts = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "openvino.xml", "openvino.bin")
+    files = listed(*parts, "config.json")
+
+    assert taken(choose(files, ["*-00001-of-*"])) == {*parts[:2], "config.json"}
+    assert taken(choose(files, ["*.bin"])) == {*parts[2:], "config.json"}
+    large = published({"a.dat": 9e9, "b.dat": 9e9})
+    assert taken(choose(large, ["a.dat"])) == {"a.dat"}
+
+
+@pytest.mark.parametrize("name", [*KNOWN, *SHAPES])
+def test_naming_the_weights_that_are_taken_anyway_changes_nothing(name: str) -> None:
+    shape = SHAPES.get(name)
+    choice = choose_shape(name, shape) if shape else choose_known(name)
+    files = published(shape.files if shape else KNOWN[name]["files"])
+    facts = facts_of(name, *((shape.card, shape.config, shape.documents) if shape else ({}, {}, {})))
+    names = [escape(file.path) for group in choice.weights for file in group.weights]
+
+    again = choose(files, include=names, facts=facts)
+
+    assert taken(again) == taken(choice)
 
 
 def test_duplicates_are_judged_among_what_is_wanted() -> None:
