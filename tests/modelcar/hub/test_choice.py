@@ -114,14 +114,15 @@ def test_image_has_one_complete_group_no_orphans_and_little_more(name: str) -> N
 
 
 @pytest.mark.parametrize("name", [*KNOWN, *SHAPES])
-def test_choice_from_what_was_taken_changes_nothing(name: str) -> None:
+def test_choice_from_what_was_taken_or_by_its_own_names_changes_nothing(name: str) -> None:
     shape = SHAPES.get(name)
     once = choose_shape(name, shape) if shape else choose_known(name)
+    files = published(shape.files if shape else KNOWN[name]["files"])
     facts = facts_of(name, *((shape.card, shape.config, shape.documents) if shape else ({}, {}, {})))
+    names = [escape(file.path) for group in once.weights for file in group.weights]
 
-    again = choose(once.taken, facts=facts)
-
-    assert {file.path for file in again.taken} == {file.path for file in once.taken}
+    assert taken(choose(once.taken, facts=facts)) == taken(once)
+    assert taken(choose(files, include=names, facts=facts)) == taken(once)
 
 
 names = st.sampled_from(sorted({path for known in KNOWN.values() for path in known["files"]})[::7])
@@ -337,19 +338,6 @@ def test_one_file_of_what_is_of_use_only_together_takes_the_rest() -> None:
     assert taken(choose(files, ["*.bin"])) == {*parts[2:], "config.json"}
     large = published({"a.dat": 9e9, "b.dat": 9e9})
     assert taken(choose(large, ["a.dat"])) == {"a.dat"}
-
-
-@pytest.mark.parametrize("name", [*KNOWN, *SHAPES])
-def test_naming_the_weights_that_are_taken_anyway_changes_nothing(name: str) -> None:
-    shape = SHAPES.get(name)
-    choice = choose_shape(name, shape) if shape else choose_known(name)
-    files = published(shape.files if shape else KNOWN[name]["files"])
-    facts = facts_of(name, *((shape.card, shape.config, shape.documents) if shape else ({}, {}, {})))
-    names = [escape(file.path) for group in choice.weights for file in group.weights]
-
-    again = choose(files, include=names, facts=facts)
-
-    assert taken(again) == taken(choice)
 
 
 def test_duplicates_are_judged_among_what_is_wanted() -> None:
