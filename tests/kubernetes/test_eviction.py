@@ -28,7 +28,8 @@ HELD_BYTES = 1 << 30
 
 # With vfs, as the request's last attempt had it: each layer holds all that is below it once more, and stays until the
 # container ends. A large model's build takes minutes, in which the kubelet looks. This one takes seconds, and so it
-# waits for the kubelet: until it is counted, and where it has taken enough of the disk to be evicted, but not all.
+# waits for the kubelet: until it is counted, and where it has taken enough of the disk to be evicted, but not all. The
+# kubelet first removes images that no pod uses, and evicts none if that is enough: then the build goes on.
 PLAIN_BUILD = """
 import os, pathlib, signal, subprocess, sys, time
 
@@ -44,9 +45,8 @@ how = ["--layers", "--isolation", "chroot", "--format", "oci", "-f", "/tmp/Conta
 build = subprocess.Popen([*buildah, "bud", *how, "-t", image, "."])
 while build.poll() is None:
     disk = os.statvfs("/")
-    if disk.f_bavail * disk.f_frsize < int(held_bytes):
-        build.send_signal(signal.SIGSTOP)
-        time.sleep(600)
+    is_held = disk.f_bavail * disk.f_frsize < int(held_bytes)
+    build.send_signal(signal.SIGSTOP if is_held else signal.SIGCONT)
     time.sleep(0.1)
 if build.returncode:
     sys.exit(build.returncode)
