@@ -53,6 +53,14 @@ def choose_shape(name: str, shape: Shape) -> Choice:
     return choose(published(shape.files), variant=shape.variant, facts=facts)
 
 
+def choose_listed(name: str) -> tuple[Choice, list[PublishedFile], Facts]:
+    """The usual choice in one of all listings, its files, and what its small files say."""
+    shape = SHAPES.get(name)
+    choice = choose_shape(name, shape) if shape else choose_known(name)
+    files = published(shape.files if shape else KNOWN[name]["files"])
+    return choice, files, facts_of(name, *((shape.card, shape.config, shape.documents) if shape else ({}, {}, {})))
+
+
 def refusals(choice: Choice) -> set[str]:
     """The kinds of reasons against a choice, in a word each."""
     words = {"no weights": "none", "has to be chosen": "choose", "not complete": "incomplete"}
@@ -115,10 +123,7 @@ def test_image_has_one_complete_group_no_orphans_and_little_more(name: str) -> N
 
 @pytest.mark.parametrize("name", [*KNOWN, *SHAPES])
 def test_choice_from_what_was_taken_or_by_its_own_names_changes_nothing(name: str) -> None:
-    shape = SHAPES.get(name)
-    once = choose_shape(name, shape) if shape else choose_known(name)
-    files = published(shape.files if shape else KNOWN[name]["files"])
-    facts = facts_of(name, *((shape.card, shape.config, shape.documents) if shape else ({}, {}, {})))
+    once, files, facts = choose_listed(name)
     names = [escape(file.path) for group in once.weights for file in group.weights]
 
     assert taken(choose(once.taken, facts=facts)) == taken(once)

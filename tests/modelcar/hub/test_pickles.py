@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from modelcar.oci.registry import Repository
 from modelcar.steps.preflight.page import page
 from modelcar.steps.preflight.preflight import preflight
 from modelcar.steps.preflight.request import RunRequest
+from tests.parts.forged import Member, tar_of
 from tests.parts.hub import Hub
 from tests.parts.models import tiny_llama, variants
 from tests.parts.registries import Registry
@@ -41,14 +41,6 @@ def zipped(name: str, content: bytes) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr(name, content)
-    return archive.getvalue()
-
-
-def tarred(*names: str) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as opened:
-        for name in names:
-            opened.addfile(tarfile.TarInfo(name))
     return archive.getvalue()
 
 
@@ -123,7 +115,7 @@ def test_no_beginning_ends_it_badly(content: bytes, magic: bytes) -> None:
     ],
 )
 def test_a_tar_is_judged_by_its_members_or_not_at_all(names: list[str], answer: bool | None) -> None:
-    archive = tarred(*names)
+    archive = tar_of(*map(Member, names))
 
     assert look(len(archive), lambda start, end: archive[start:end], is_suspect=True) is answer
 

@@ -1,8 +1,6 @@
 """What KServe will find in a base image, as the plan tells it."""
 
-import io
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,21 +11,14 @@ from modelcar.steps.preflight import checks
 from modelcar.steps.preflight.request import RunRequest
 from tests.kubernetes.image import Image, write_images
 from tests.parts.base_images import push_base_image
+from tests.parts.forged import Member, tar_of
 from tests.parts.hub import Hub
 from tests.parts.registries import Registry
 from tests.parts.steps import plan
 
 
-def layer(*names: str) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in names:
-            tar.addfile(tarfile.TarInfo(name))
-    return buffer.getvalue()
-
-
 def push(registry: Registry, folder: Path, name: str, *names: str) -> str:
-    archive = write_images(folder / f"{name}.tar", Image("base:1", [layer(*names)]))
+    archive = write_images(folder / f"{name}.tar", Image("base:1", [tar_of(*map(Member, names))]))
     target = f"{registry.host}/bases/{name}:1"
     command = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"oci-archive:{archive}"]
     subprocess.run([*command, f"docker://{target}"], check=True, capture_output=True)

@@ -4,7 +4,7 @@ import pytest
 
 from modelcar.hub.facts import Facts
 from modelcar.steps.verify.completeness import missing_weights
-from tests.modelcar.hub.test_choice import KNOWN, SHAPES, choose_known, choose_shape, facts_of, published
+from tests.modelcar.hub.test_choice import KNOWN, SHAPES, choose_listed, published
 
 PIPELINE = Facts(documents={"model_index.json": {"unet": ["diffusers", "UNet"], "vae": ["diffusers", "Vae"]}})
 MODULES = Facts(documents={"modules.json": [{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Dense"}]})
@@ -45,10 +45,7 @@ def test_what_is_missing_is_named(paths: str, taken: int, missing: int, facts: F
 def test_nothing_that_the_usual_choice_leaves_out_is_missing() -> None:
     missing = {}
     for name in (*KNOWN, *SHAPES):
-        shape = SHAPES.get(name)
-        choice = choose_shape(name, shape) if shape else choose_known(name)
-        files = published(shape.files if shape else KNOWN[name]["files"])
-        facts = facts_of(name, *((shape.card, shape.config, shape.documents) if shape else ({}, {}, {})))
+        choice, files, facts = choose_listed(name)
         if not choice.problems:
             missing[name] = missing_weights({file.path for file in choice.taken}, files, facts)
 
