@@ -80,7 +80,8 @@ def choose(
     Args:
         files: The repository's files.
         include: Glob patterns over paths (`*` also matches `/`); where there are any, of the weights only what they
-            match is taken, and what is of use only with that. What is no weights stays as without them.
+            match is taken, and what is of use only with that. What lies in folders of other weights alone is left out
+            with those.
         exclude: Glob patterns of what is not taken, whatever `include` says.
         everything: Take duplicates and other frameworks' weights as well.
         variant: Which of several alternatives to take, by its name; empty for the loaders' own default.
@@ -107,6 +108,7 @@ def choose(
     paths = {file.path for file in useful}
     picked = pick_asked(groups, variant, paths, facts) if variant else pick(groups, paths, facts)
     picked.drop(others, _NOT_INCLUDED)
+    # A tokenizer in whose folder weights lie as well stays.
     picked.folders += [group.folder for group in others if WITHOUT_WEIGHTS.fullmatch(group.folder)]
     _leave_out(picked, useful, left)
     for file in useful:
@@ -127,9 +129,9 @@ def _not_included(groups: Sequence[WeightGroup], include: Sequence[str]) -> list
     """Finds the weights that no pattern takes; one that matches a file takes all that is of use only with that."""
     found, taken = [], set[PublishedFile]()
     for group in groups:
-        rest = tuple(file for file in group.weights if not _any_match(file.path, include))
         if group.is_projector:
             continue
+        rest = tuple(file for file in group.weights if not _any_match(file.path, include))
         if rest == group.weights:
             found.append(group)
         elif rest and group.format is Format.UNKNOWN:

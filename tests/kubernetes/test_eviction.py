@@ -29,7 +29,7 @@ HELD_BYTES = 1 << 30
 # With vfs, as the request's last attempt had it: each layer holds all that is below it once more, and stays until the
 # container ends. A large model's build takes minutes, in which the kubelet looks. This one takes seconds, and so it
 # waits for the kubelet: until it is counted, and where it has taken enough of the disk to be evicted, but not all. The
-# kubelet first removes images that no pod uses, and evicts none if that is enough: then the build goes on.
+# kubelet first removes what no pod uses, such as images, and evicts none if that is enough: then the build goes on.
 PLAIN_BUILD = """
 import os, pathlib, signal, subprocess, sys, time
 

@@ -126,7 +126,7 @@ def _as_said(image: FoundImage, again: ModelImage) -> dict[str, str]:
 
 
 def _check_files(origin: Origin, found: Contents) -> Iterator[Link]:
-    """Tells what is missing: what a statement names, or shards of a set that is there in part."""
+    """Tells what is missing: what a statement names, or what the weights that are there are of no use without."""
     assert origin.published is not None
     assert found.files is not None
     files = tuple(file for part in found.files for file in part)
