@@ -24,7 +24,8 @@ from modelcar.image.model_card import ModelCard, read_model_card
 from modelcar.oci import spec
 from modelcar.oci.reference import Reference
 from modelcar.oci.registry import Repository, Stored
-from modelcar.user_input import check_authorities, check_proxy, check_token, is_web_address, token_in
+from modelcar.tls import check_authorities
+from modelcar.user_input import check_proxy, check_token, is_web_address, token_in
 
 if TYPE_CHECKING:
     from model_registry.types import ModelArtifact
@@ -44,9 +45,6 @@ minutes."""
 
 MODEL_TYPE = "model_type"
 """Property that OpenShift AI's dashboard reads from 3.4 on."""
-
-GENERATIVE = ("vLLM", "huggingface")
-"""Formats whose models answer in text."""
 
 _GIVE_TOKEN = "Put one into MODEL_REGISTRY_TOKEN, such as that of `oc whoami -t`"  # noqa: S105
 
@@ -216,7 +214,7 @@ def _entry(reference: Reference, stored: Stored, layers: list[spec.Descriptor], 
         "image_bytes": str(sum(layer.size for layer in layers)),
         "image_digest": reference.digest,
         "image_recipe": said.get(annotations.RECIPE, ""),
-        MODEL_TYPE: "generative" if model_format in GENERATIVE else "predictive",
+        MODEL_TYPE: "generative" if model_format in annotations.GENERATIVE_FORMATS else "predictive",
     }
     version = said[spec.REVISION][:VERSION_DIGITS]
     return Entry(

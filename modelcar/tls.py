@@ -15,10 +15,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from modelcar.errors import PlanError
+from modelcar.errors import ModelcarError, PlanError
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name a file, or a folder, of authorities; requests takes the first that is set."""
+
+_AUTHORITIES = "It takes certificates of authorities in PEM; unset the variable to trust the system's alone"
 
 
 class TlsSession(requests.Session):
@@ -80,6 +82,21 @@ class TlsAdapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, **self._options, **options)
 
 
+def check_authorities(kind: type[ModelcarError]) -> None:
+    """Raises if SSL_CERT_FILE names no file with authorities.
+
+    Args:
+        kind: The error to raise.
+    """
+    file = os.environ.get("SSL_CERT_FILE")
+    if not file:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise kind(f"{file}, which SSL_CERT_FILE names, cannot be used: {error}", _AUTHORITIES) from None
+
+
 def shared_context() -> ssl.SSLContext:
     """Returns a context that trusts the public authorities, the system's, and those that the environment names.
 
@@ -105,7 +122,7 @@ def new_context() -> ssl.SSLContext:
         except (OSError, ValueError) as error:
             raise PlanError(
                 f"{bundle}, which {' or '.join(_BUNDLE_VARIABLES)} names, cannot be used: {error}",
-                "It takes certificates of authorities in PEM; unset the variable to trust the system's alone",
+                _AUTHORITIES,
             ) from None
     return context
 

@@ -3,8 +3,6 @@
 Each function is given the error to raise, so that it is one of the room that asks.
 """
 
-import os
-import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -105,21 +103,3 @@ def _check_proxy(proxy: str, kind: type[ModelcarError]) -> None:
     if proxy and not is_web_address(proxy if "://" in proxy else f"http://{proxy}"):
         # It is not shown: a password may be in it.
         raise kind("the proxy that the environment names is no address", _HTTP_PROXY)
-
-
-def check_authorities(kind: type[ModelcarError]) -> None:
-    """Raises if SSL_CERT_FILE names no file with authorities.
-
-    Args:
-        kind: The error to raise.
-    """
-    file = os.environ.get("SSL_CERT_FILE")
-    if not file:
-        return
-    try:
-        ssl.create_default_context(cafile=file)
-    except OSError as error:
-        raise kind(
-            f"{file}, which SSL_CERT_FILE names, cannot be used: {error}",
-            "It takes certificates of authorities in PEM; unset the variable to trust the system's alone",
-        ) from None

@@ -8,7 +8,8 @@ from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
 from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError
-from modelcar.user_input import check_authorities, check_proxies
+from modelcar.tls import check_authorities
+from modelcar.user_input import check_proxies
 
 UNREACHED = "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT"
 """Remedy where the Hub does not answer."""

@@ -17,6 +17,9 @@ BASE_MODELS, QUANTIZATION, SIZE = _OURS + "base-models", _OURS + "quantization",
 BASE_MODEL_RELATION = _OURS + "base-model-relation"
 LICENCE_NAME, LICENCE_LINK = _OURS + "licence-name", _OURS + "licence-link"
 MODEL_FORMAT, SERVING = _OURS + "model-format", _OURS + "serving"
+GENERATIVE_FORMATS = ("vLLM", "huggingface")
+"""Model formats whose models answer in text."""
+
 MAX_SHARD_LAYER = _OURS + "max-shard-layer"
 """The largest layer, in bytes, for which files were cut (modelcar.hub.reshard); unsaid where none was."""
 

@@ -22,9 +22,6 @@ MAX_NAME_CHARS = 40
 _MAX_NUMBER, _MAX_GPUS = 1 << 50, 1 << 10
 """An image may say anything of itself: what no server has counts as not said."""
 
-GENERATIVE = ("vLLM", "huggingface")
-"""Formats whose models answer in text."""
-
 
 @dataclass(frozen=True)
 class RegistryEntry:
@@ -84,7 +81,7 @@ class ServedModel:
     @property
     def is_generative(self) -> bool:
         """Tells whether it answers in text, as OpenShift AI distinguishes models."""
-        return self.model_format in GENERATIVE
+        return self.model_format in annotations.GENERATIVE_FORMATS
 
     @property
     def resources(self) -> dict[str, dict[str, str]]:
