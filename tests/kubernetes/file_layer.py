@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterable
+from importlib.util import cache_from_source
 from pathlib import Path, PurePosixPath
 
 
@@ -25,11 +26,18 @@ class FileLayer:
             self._tar.addfile(entry)
 
     def file(self, path: PurePosixPath | str, content: bytes | Path, mode: int = 0o644) -> None:
-        program = isinstance(content, Path) and content.stat().st_mode & 0o100
-        if (entry := self._entry(path, 0o755 if program else mode)) is not None:
-            data = content.read_bytes() if isinstance(content, Path) else content
-            entry.size = len(data)
-            self._tar.addfile(entry, io.BytesIO(data))
+        """Adds a file: of this content, or one of this machine's, with what its Python has compiled it to."""
+        if (entry := self._entry(path, mode)) is None:
+            return
+        data = content.read_bytes() if isinstance(content, Path) else content
+        entry.size = len(data)
+        if isinstance(content, Path):
+            entry.mode = 0o755 if content.stat().st_mode & 0o100 else mode
+            # Python takes compiled code for that of a source of just this time.
+            entry.mtime = int(content.stat().st_mtime)
+        self._tar.addfile(entry, io.BytesIO(data))
+        if isinstance(content, Path) and content.suffix == ".py":
+            self._compiled(PurePosixPath(path).parent, content)
 
     def tree(self, path: PurePosixPath, folder: Path, left_out: Iterable[str] = ("__pycache__",)) -> None:
         for item in sorted(folder.iterdir()):
@@ -39,6 +47,12 @@ class FileLayer:
                 self.tree(path / item.name, item, left_out)
             else:
                 self.file(path / item.name, item)
+
+    def _compiled(self, folder: PurePosixPath, source: Path) -> None:
+        """Adds what a module was compiled to, if it was: else every pod would compile all that it imports."""
+        compiled = Path(cache_from_source(str(source)))
+        if compiled.is_file():
+            self.file(folder / compiled.parent.name / compiled.name, compiled)
 
     def finished(self) -> bytes:
         self._tar.close()
