@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import urllib3
@@ -19,6 +20,8 @@ from modelcar.user_input import fits_header, is_web_address
 
 REQUEST_SECONDS = (10, 60)
 """Time to wait for a connection, and for an answer."""
+
+_LOG_IN_AGAIN = "This login has ended, or is none: log in again with oc login; in a pod, run again"
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def api_errors(doing: str, remedy: str = "") -> Iterator[None]:
 
     Args:
         doing: What is being done, as the end of "the cluster refused to …".
-        remedy: What to do about a refusal, best as a command.
+        remedy: What to do about a refusal, best as a command; where the login is none, it is to log in again.
 
     Raises:
         ClusterError: The server refused or cannot be reached; `may_pass` says whether it may later.
@@ -151,7 +154,7 @@ def api_errors(doing: str, remedy: str = "") -> Iterator[None]:
     except client.ApiException as error:
         raise ClusterError(
             f"the cluster refused to {doing} ({error.status} {error.reason}): {server_message(error)}",
-            remedy,
+            _LOG_IN_AGAIN if error.status == HTTPStatus.UNAUTHORIZED else remedy,
             may_pass=error.status == 429 or (error.status or 0) >= 500,
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from modelcar.cluster.connection import REQUEST_SECONDS, Cluster
+from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.serving.platform import KSERVE, Platform
 from modelcar.serving.served_model import ServedModel
 
@@ -68,18 +68,19 @@ def find_runtime(model: ServedModel, cluster: Cluster) -> Runtime | None:
     """Looks for a serving runtime of the project that takes a model's format; None where none does or may be seen.
 
     Raises:
-        ApiException: The cluster cannot be asked.
+        ClusterError: The cluster cannot be asked.
     """
     from kubernetes import client
 
-    try:
-        listed = client.CustomObjectsApi(cluster.api).list_namespaced_custom_object(
-            KSERVE, "v1alpha1", cluster.namespace, "servingruntimes", _request_timeout=REQUEST_SECONDS
-        )
-    except client.ApiException as error:
-        if error.status in (403, 404):
-            return None
-        raise
+    with api_errors("look for serving runtimes"):
+        try:
+            listed = client.CustomObjectsApi(cluster.api).list_namespaced_custom_object(
+                KSERVE, "v1alpha1", cluster.namespace, "servingruntimes", _request_timeout=REQUEST_SECONDS
+            )
+        except client.ApiException as error:
+            if error.status in (403, 404):
+                return None
+            raise
     for found in sorted(listed["items"], key=lambda one: _rank(one, model)):
         spec = found["spec"]
         formats = {one["name"] for one in spec.get("supportedModelFormats") or ()}

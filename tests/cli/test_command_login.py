@@ -19,7 +19,7 @@ from kubernetes import client
 from modelcar import pod
 from modelcar.cli.server import discovery
 from modelcar.cli.server.client import Client
-from modelcar.cli.server.login import authorities, find_token
+from modelcar.cli.server.login import LOG_IN, authorities, find_token
 from modelcar.cluster.connection import Cluster
 from modelcar.errors import ClusterError
 from tests.parts import certificates
@@ -383,6 +383,25 @@ def test_no_login_at_all_says_how_to_get_one() -> None:
     done = modelcar("status")
     assert done.returncode == 1
     assert "there is no login to look for one. Log in: oc login" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "answer", [(200, b"<html>Log in</html>"), (302, b""), (404, b"<html>no such page</html>"), (200, {}), (200, [])]
+)
+def test_what_is_no_cluster_is_said(answer: tuple[int, Any], logged_in: Path, cluster: RecordedApi) -> None:
+    cluster.token, cluster.answers["/version"] = "", answer
+    done = modelcar("status")
+    assert done.returncode == 1
+    assert done.stderr == f"error: what answers at {cluster.url} is not the API of a cluster. {LOG_IN}\n"
+
+
+def test_a_route_that_cannot_be_asked_for_is_not_said_to_be_missing(
+    logged_in: Path, cluster: RecordedApi, pipelines: RecordedApi
+) -> None:
+    cluster.answers[DSPAS] = (200, {"items": [dspa()]})
+    cluster.answers[ROUTE] = (503, {"kind": "Status", "message": "etcd is away"})
+    done = modelcar("status")
+    assert "the cluster refused to look for the route ds-pipeline-dspa (503" in done.stderr
 
 
 def test_a_cluster_that_refuses_us_is_said(logged_in: Path, cluster: RecordedApi) -> None:

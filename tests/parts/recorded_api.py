@@ -17,9 +17,10 @@ class RecordedApi(ThreadingHTTPServer):
     """Answers requests by their paths, if need be over TLS and only to those who bring a token.
 
     Attributes:
-        answers: Status and JSON, or text as bytes, by path, or a function that gives them; `POST <path>` for a POST,
-            whose function takes what was sent. What is not there is 404 as the Kubernetes API says it.
-        posted: Paths and JSON of all POST requests.
+        answers: Status and JSON, or text or a page as bytes, by path, or a function that gives them; `POST <path>`
+            for a POST, and so for PATCH and DELETE, whose function takes what was sent. What is not there is 404 as the
+            Kubernetes API says it.
+        posted: Paths and JSON of all requests that bring something.
         token: The bearer token that is asked for, in the words of OpenShift's kube-rbac-proxy; empty for none.
         seen: Paths and Authorization headers of all requests.
     """
@@ -77,10 +78,13 @@ class _Request(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path = urlsplit(self.path).path
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.posted.append((path, json.loads(content)))
-        known: Any = self.server.answers.get(f"POST {path}", (404, {}))
-        status, answer = known(json.loads(content)) if callable(known) else known
+        sent = json.loads(content or "null")
+        self.server.posted.append((path, sent))
+        known: Any = self.server.answers.get(f"{self.command} {path}", (404, {}))
+        status, answer = known(sent) if callable(known) else known
         self._answer(status, json.dumps(answer).encode(), "application/json")
+
+    do_PATCH = do_DELETE = do_POST
 
     def do_GET(self) -> None:
         path, login = urlsplit(self.path).path, self.headers.get("Authorization", "")
@@ -91,9 +95,10 @@ class _Request(BaseHTTPRequestHandler):
         missing = {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "not found"}
         known: Any = self.server.answers.get(path, (404, missing))
         status, content = known() if callable(known) else known
-        is_text = isinstance(content, bytes)
-        body = content if is_text else json.dumps(content).encode()
-        self._answer(status, body, "text/plain" if is_text else "application/json")
+        if isinstance(content, bytes):
+            self._answer(status, content, "text/html" if content.startswith(b"<") else "text/plain")
+        else:
+            self._answer(status, json.dumps(content).encode(), "application/json")
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)

@@ -150,14 +150,17 @@ def _service_address(cluster: Cluster, service: str) -> str:
 
 
 def _route(cluster: Cluster, name: str) -> str:
-    """The route's address; older operators do not say it in the DSPA's status."""
+    """The route's address, empty where none may be seen; older operators do not say it in the DSPA's status."""
     api = client.CustomObjectsApi(cluster.api)
-    try:
-        route = api.get_namespaced_custom_object(
-            "route.openshift.io", "v1", cluster.namespace, "routes", name, _request_timeout=REQUEST_SECONDS
-        )
-    except client.ApiException:
-        return ""
+    with api_errors(f"look for the route {name}"):
+        try:
+            route = api.get_namespaced_custom_object(
+                "route.openshift.io", "v1", cluster.namespace, "routes", name, _request_timeout=REQUEST_SECONDS
+            )
+        except client.ApiException as error:
+            if error.status in (403, 404):
+                return ""
+            raise
     return f"https://{route['spec']['host']}"
 
 

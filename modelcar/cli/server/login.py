@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +88,27 @@ def need_cluster(namespace: str = "", remedy: str = LOG_IN, purpose: str = "") -
 
 
 def _check_answer(cluster: Cluster, remedy: str) -> None:
-    """Raises if a cluster does not answer: asked once and for seconds, where each call would try for a minute."""
+    """Raises if no cluster answers: asked once and for seconds, where each call would try for a minute."""
     host = str(cluster.api.configuration.host).rstrip("/")
     connect, read = _ANSWER_SECONDS
     try:
-        cluster.api.rest_client.pool_manager.request(
+        answer = cluster.api.rest_client.pool_manager.request(
             "GET", f"{host}/version", retries=False, timeout=urllib3.Timeout(connect, read)
         )
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise ClusterError(f"cannot reach the cluster at {host}: {_cause(error)}", remedy) from None
+    if not _is_of_cluster(answer):
+        raise ClusterError(f"what answers at {host} is not the API of a cluster", remedy)
+
+
+def _is_of_cluster(answer: urllib3.BaseHTTPResponse) -> bool:
+    """Tells so by the version, which everybody may ask for as a rule; a page is a login's, or a proxy's that fails."""
+    if answer.status == HTTPStatus.OK:
+        return b'"gitVersion"' in answer.data
+    is_page = "html" in answer.headers.get("Content-Type", "")
+    return answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or (
+        answer.status >= HTTPStatus.BAD_REQUEST and not is_page
+    )
 
 
 def _cause(error: Exception) -> str:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import urllib3
+
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster
 from modelcar.errors import ClusterError
 from modelcar.serving.documents import serving_documents
@@ -196,7 +198,7 @@ def _last_lines(pod: Any, cluster: Cluster) -> list[str]:
 
     for previous in (True, False):
         which = {"container": SERVER, "previous": previous, "tail_lines": _LOG_LINES}
-        with suppress(client.ApiException):
+        with suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
             said: str = cluster.core.read_namespaced_pod_log(
                 pod.metadata.name, cluster.namespace, _request_timeout=REQUEST_SECONDS, **which
             )

@@ -105,6 +105,27 @@ def test_runtimes_that_may_not_be_seen_are_none(status: int, api: RecordedApi, c
     assert find_runtime(ServedModel("i", "m"), cluster) is None
 
 
+def test_runtimes_of_a_cluster_that_fails_are_a_failure(api: RecordedApi, cluster: Cluster) -> None:
+    api.answers[RUNTIMES] = (503, {"kind": "Status", "message": "etcd is away"})
+    with pytest.raises(ClusterError, match=r"refused to look for serving runtimes \(503 .*etcd is away") as failed:
+        find_runtime(ServedModel("i", "m"), cluster)
+    assert failed.value.may_pass
+
+    def cut_off() -> tuple[int, bytes]:
+        raise ConnectionError
+
+    api.answers[RUNTIMES] = cut_off
+    with pytest.raises(ClusterError, match="cannot be reached to look for serving runtimes"):
+        find_runtime(ServedModel("i", "m"), cluster)
+
+
+def test_login_that_has_ended_is_renewed_and_given_no_rights(api: RecordedApi, cluster: Cluster) -> None:
+    api.token = "of tomorrow"
+    with pytest.raises(ClusterError, match=r"refused to list its API groups \(401 .*oc login") as refused:
+        find_platform(cluster)
+    assert not refused.value.may_pass
+
+
 def node(name: str, storage: str, gpus: str = "0") -> dict[str, Any]:
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
     allocatable = {"ephemeral-storage": storage, "nvidia.com/gpu": gpus}
