@@ -427,15 +427,25 @@ def test_nobody_at_the_forwarded_port(closed_port: int) -> None:
     assert "Is the port forwarded? kubectl port-forward" in done.stderr
 
 
-@pytest.mark.parametrize("answer", [(200, "<html>"), (200, []), (404, {"some": "page"})])
+@pytest.mark.parametrize("answer", [(200, b"<html>the dashboard"), (200, "<html>"), (200, []), (404, {"some": "page"})])
 def test_somebody_else_at_the_address(answer: tuple[int, Any]) -> None:
     with RecordedApi() as other:
-        other.answers[HEALTH] = answer
+        other.answers[HEALTH] = other.answers[RUNS] = answer
         done = modelcar("status", "--server", other.url)
         assert done.returncode == 1
         assert "pipelines' API" in done.stderr
         assert "Traceback" not in done.stderr
         assert urllib.request.urlopen(other.url + HEALTH).status == 200 if answer[0] == 200 else True
+
+
+def test_a_login_that_ends_while_a_run_is_followed_says_how_to_see_it_again() -> None:
+    run_id = "5f2c81d0-0000-4000-8000-000000000000"
+    with RecordedApi() as api:
+        api.answers = {HEALTH: (200, {"multi_user": False}), f"{RUNS}/{run_id}": (401, b"")}
+        done = modelcar("status", run_id, "--follow", "--server", api.url)
+    assert done.returncode == 1
+    assert "wants a login (401). The run goes on. A login by certificate has no token for it. Log in: oc" in done.stderr
+    assert done.stderr.endswith(f"$(oc create token NAME). See it again: modelcar status {run_id}\n")
 
 
 def test_a_server_of_many_projects_is_asked_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,9 @@ class Client:
             said = kfp_server_api.HealthzServiceApi(self.api).healthz_service_get_healthz(
                 _request_timeout=ANSWER_SECONDS
             )
+            if said.multi_user is None:
+                # Every release says it (backend/src/apiserver/main.go). A login's page, or a dashboard, does not.
+                raise ValueError
             return bool(said.multi_user)
 
     @property

@@ -48,9 +48,9 @@ def follow(client: Client, run_id: str, show: Show, *, with_logs: bool = False) 
             run = view(client, run_id)
         except ClusterError as error:
             if not error.may_pass or time.monotonic() - last_well > PATIENCE_SECONDS:
-                raise ClusterError(
-                    f"{error.what}. The run goes on", f"{error.remedy} See it again: modelcar status {run_id}".strip()
-                ) from None
+                again = f"See it again: modelcar status {run_id}"
+                remedy = f"{error.remedy}. {again}" if error.remedy else again
+                raise ClusterError(f"{error.what}. The run goes on", remedy) from None
             show.trouble(f"{error.what}; trying again")
         else:
             last_well = time.monotonic()
