@@ -14,6 +14,9 @@ from modelcar.user_input import check_proxies
 UNREACHED = "Check the network and the proxy settings; for a mirror of the Hub set HF_ENDPOINT"
 """Remedy where the Hub does not answer."""
 
+CHECK_ENDPOINT = "Check HF_ENDPOINT, and that no proxy or login page answers in the Hub's place"
+"""Remedy where something else does."""
+
 ANSWER_SECONDS = 180.0
 """Time that the Hub may take to describe a model, whatever it sends meanwhile."""
 
@@ -66,5 +69,5 @@ def check_redirect(answer: Any) -> None:
     if answer.is_redirect and answer.request.url.scheme == "https" and target[:5].lower() == "http:":
         raise HubError(
             f"{answer.request.url.host} redirects from TLS to plain HTTP ({target[:100]}), which is not followed",
-            "Check HF_ENDPOINT",
+            CHECK_ENDPOINT,
         )

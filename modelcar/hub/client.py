@@ -6,6 +6,7 @@ What the Hub says of models goes through `huggingface_hub`; the files' bytes go 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
+from json import JSONDecodeError
 from typing import Any, Self
 
 from huggingface_hub import HfApi, ModelInfo, get_hf_file_metadata, hf_hub_url
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 from modelcar import __version__
 from modelcar.deadline import DeadlineError, within
 from modelcar.errors import HubError, HubUnwellError, NoSuchRevisionError
-from modelcar.hub.answers import UNREACHED, refuse_plain_redirects, within_deadline
+from modelcar.hub.answers import CHECK_ENDPOINT, UNREACHED, refuse_plain_redirects, within_deadline
 from modelcar.hub.card import described_by_card
 from modelcar.hub.environment import HUB, find_endpoint
 from modelcar.hub.identity import CLIENT, find_token, identity_headers
@@ -230,10 +231,13 @@ def hub_errors(endpoint: str, model: str, revision: str) -> Iterator[None]:
         problem = error.errors()[0]
         raise HubError(
             f"{endpoint} describes {model} as no model can be: {'.'.join(map(str, problem['loc']))}: {problem['msg']}",
-            "Check HF_ENDPOINT",
+            CHECK_ENDPOINT,
         ) from None
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise HubError(f"{endpoint} describes {model} in a form that is not the Hub's: {error!r}") from None
+        what = f"{endpoint} describes {model} in a form that is not the Hub's: {error!r}"
+        raise HubError(what, CHECK_ENDPOINT) from None
+    except JSONDecodeError:
+        raise HubError(f"{endpoint} sends no JSON for {model}, and so is no Hub", CHECK_ENDPOINT) from None
     except (OSError, ValueError) as error:
         raise HubError(f"{model} could not be read from {endpoint}: {first_line(error)}") from None
     except Exception as error:

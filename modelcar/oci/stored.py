@@ -86,7 +86,8 @@ def understood(stored: Stored, name: str) -> Stored:
         UnsoundImageError: It is no image, or a malformed one.
     """
     if stored.media_type not in (*spec.INDEXES, *spec.MANIFESTS):
-        raise UnsoundImageError(f"{name} is no image, but {stored.media_type or 'untyped'}")
+        remedy = "A web page answers there: check the registry's name" if stored.media_type == "text/html" else ""
+        raise UnsoundImageError(f"{name} is no image, but {stored.media_type or 'untyped'}", remedy)
     try:
         stored.annotations()
     except UnsoundImageError as error:

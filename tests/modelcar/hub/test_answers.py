@@ -12,6 +12,7 @@ import pytest
 from modelcar.errors import HubError
 from modelcar.hub import answers
 from modelcar.hub.client import Hub
+from tests.parts.recorded_api import RecordedApi
 
 
 @pytest.fixture
@@ -67,3 +68,21 @@ def test_the_clients_own_session_refuses_it_too() -> None:
     answers.refuse_plain_redirects()
 
     assert get_session().event_hooks["response"].count(answers.check_redirect) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"<html>Log in to the network</html>", "sends no JSON for example/tiny"),
+        ({}, "describes example/tiny in a form that is not the Hub's"),
+        ([], "describes example/tiny in a form that is not the Hub's"),
+    ],
+)
+def test_what_is_no_hub_is_told_with_the_variable_that_names_it(
+    answer: object, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RecordedApi() as page:
+        page.answers["/api/models/example/tiny/revision/main"] = (200, answer)
+        monkeypatch.setenv("HF_ENDPOINT", page.url)
+        with Hub() as hub, pytest.raises(HubError, match=f"^{page.url} {says}.*Check HF_ENDPOINT"):
+            hub.snapshot("example/tiny")

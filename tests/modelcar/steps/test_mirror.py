@@ -365,5 +365,5 @@ def website() -> Iterator[str]:
 
 
 def test_website_is_no_registry(website: str, plain_registry: Registry) -> None:
-    with pytest.raises(RegistryError, match="is no image, but text/html"):
+    with pytest.raises(RegistryError, match=r"is no image, but text/html\. A web page answers there"):
         mirror(f"{website}/mirror/page:1", f"{plain_registry.host}/mirror/page:1")
