@@ -7,6 +7,7 @@ The package comes with the components for Vertex AI. Where it is not installed t
 
 import base64
 import binascii
+import os
 import re
 import threading
 from functools import cache
@@ -138,7 +139,11 @@ class _Bearer(requests.auth.AuthBase):
 
 @cache
 def account() -> Any:
-    """Returns this process's account, as google-auth finds it once; None if there is none."""
+    """Returns this process's account, as google-auth finds it once; None if there is none.
+
+    Raises:
+        CredentialsError: GOOGLE_APPLICATION_CREDENTIALS names something else.
+    """
     try:
         import google.auth
         from google.auth.exceptions import DefaultCredentialsError
@@ -146,9 +151,18 @@ def account() -> Any:
         return None
     try:
         found, _ = google.auth.default(scopes=[_SCOPE])
-    except DefaultCredentialsError:
-        return None
-    return found
+    except DefaultCredentialsError as error:
+        why = str(error.args[0])
+    except OSError as error:
+        why = str(error)
+    except (AttributeError, TypeError, ValueError):
+        why = "it has another form than gcloud gives it"
+    else:
+        return found
+    if file := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        what = f"{file}, which GOOGLE_APPLICATION_CREDENTIALS names, is no login to Google Cloud: {why}"
+        raise CredentialsError(what, "Unset it, or log in: gcloud auth application-default login")
+    return None
 
 
 def _server_message(response: requests.Response) -> str:

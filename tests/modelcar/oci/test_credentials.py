@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelcar import pod
+from modelcar import google_cloud, pod
 from modelcar.errors import CredentialsError
 from modelcar.oci import credentials
 from modelcar.oci.credentials import Credentials
@@ -272,3 +272,27 @@ def test_pods_own_token_opens_openshifts_registry(isolated: Path, monkeypatch: p
     assert rotated is not None
     assert (found.password, rotated.password, found.source) == ("one", "two", str(account / "token"))
     assert credentials.find(REGISTRY, REPOSITORY) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "was not found"),
+        ("a key", "is not a valid json file"),
+        ("[]", "another form"),
+        ('{"type": "service_account"}', "Failed to load service account credentials"),
+        ("", "Is a directory"),
+    ],
+)
+def test_login_to_google_cloud_that_is_none_is_named(
+    content: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key.json"
+    if content:
+        file.write_text(content)
+    elif content is not None:
+        file.mkdir()
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    google_cloud.account.cache_clear()
+    with pytest.raises(CredentialsError, match=f"^{file}, which GOOGLE_APPLICATION_CREDENTIALS names, is no.*{why}"):
+        credentials.find("europe-docker.pkg.dev", REPOSITORY)
