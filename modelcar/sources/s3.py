@@ -106,9 +106,13 @@ class S3Shelf:
         for attempt in range(ATTEMPTS):
             try:
                 while start < end:
+                    asked_from = start
                     for chunk in self._chunks(path, start, end):
                         start += len(chunk)
                         yield chunk
+                    if start == asked_from:
+                        what = f"{path} in {self.uri} became shorter while it was read"
+                        raise SourceError(what, "Run again once it is whole")
                 return
             except SourceUnwellError:
                 if attempt == ATTEMPTS - 1:

@@ -11,8 +11,10 @@ from modelcar.attestation.keys import PublicKey
 from modelcar.errors import ModelcarError, SelectionError, SourceError, WrongBytesError
 from modelcar.hub.selection import Selection
 from modelcar.sources.opening import is_own, open_source
+from modelcar.sources.s3 import S3Shelf
 from modelcar.steps.verify.result import Outcome
 from modelcar.steps.verify.verify import verify
+from tests.parts.recorded_api import RecordedApi
 from tests.parts.registries import Registry
 from tests.parts.s3 import S3Server, s3_server
 from tests.parts.signing_keys import write_keys
@@ -151,6 +153,16 @@ def test_a_server_that_refuses_is_one_line(
         monkeypatch.setenv(name, value)
     with pytest.raises(SourceError, match=says):
         commit_of(bucket)
+
+
+def test_an_object_that_became_empty_is_not_asked_for_for_ever(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in s3.variables.items():
+        monkeypatch.setenv(variable, value)
+    with RecordedApi() as server:
+        server.answers["/models/tiny/weights.bin"] = (200, b"")
+        monkeypatch.setenv("AWS_S3_ENDPOINT", server.url)
+        with pytest.raises(SourceError, match=r"weights\.bin in s3://models/tiny became shorter while it was read"):
+            list(S3Shelf("s3://models/tiny").read("weights.bin", 0, 5))
 
 
 def test_what_is_not_there_is_one_line(bucket: str, tmp_path: Path) -> None:
