@@ -21,6 +21,9 @@ from modelcar.user_input import fits_header, is_web_address
 REQUEST_SECONDS = (10, 60)
 """Time to wait for a connection, and for an answer."""
 
+_NOBODY = "system:anonymous"
+"""Name by which Kubernetes calls who brings no login, such as after a kubeconfig's program for one has failed."""
+
 _LOG_IN_AGAIN = "This login has ended, or is none: log in again with oc login; in a pod, run again"
 
 
@@ -152,9 +155,10 @@ def api_errors(doing: str, remedy: str = "") -> Iterator[None]:
     try:
         yield
     except client.ApiException as error:
+        said = server_message(error)
         raise ClusterError(
-            f"the cluster refused to {doing} ({error.status} {error.reason}): {server_message(error)}",
-            _LOG_IN_AGAIN if error.status == HTTPStatus.UNAUTHORIZED else remedy,
+            f"the cluster refused to {doing} ({error.status} {error.reason}): {said}",
+            _LOG_IN_AGAIN if error.status == HTTPStatus.UNAUTHORIZED or _NOBODY in said else remedy,
             may_pass=error.status == 429 or (error.status or 0) >= 500,
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:

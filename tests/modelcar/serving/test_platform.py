@@ -126,6 +126,13 @@ def test_login_that_has_ended_is_renewed_and_given_no_rights(api: RecordedApi, c
     assert not refused.value.may_pass
 
 
+def test_nobody_is_told_to_log_in(api: RecordedApi, cluster: Cluster) -> None:
+    anonymous = 'forbidden: User "system:anonymous" cannot get path "/apis/"'
+    api.answers["/apis/"] = (403, {"kind": "Status", "message": anonymous})
+    with pytest.raises(ClusterError, match=r"system:anonymous.*oc login"):
+        find_platform(cluster)
+
+
 def node(name: str, storage: str, gpus: str = "0") -> dict[str, Any]:
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
     allocatable = {"ephemeral-storage": storage, "nvidia.com/gpu": gpus}
