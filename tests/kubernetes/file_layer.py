@@ -48,15 +48,15 @@ class FileLayer:
             else:
                 self.file(path / item.name, item)
 
+    def finished(self) -> bytes:
+        self._tar.close()
+        return self._stream.getvalue()
+
     def _compiled(self, folder: PurePosixPath, source: Path) -> None:
         """Adds what a module was compiled to, if it was: else every pod would compile all that it imports."""
         compiled = Path(cache_from_source(str(source)))
         if compiled.is_file():
             self.file(folder / compiled.parent.name / compiled.name, compiled)
-
-    def finished(self) -> bytes:
-        self._tar.close()
-        return self._stream.getvalue()
 
     def _entry(self, path: PurePosixPath | str, mode: int) -> tarfile.TarInfo | None:
         place = PurePosixPath(str(path).lstrip("/"))
