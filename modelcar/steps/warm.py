@@ -3,13 +3,13 @@
 A pod on each node pulls the image and goes; the image stays in the node's store until the kubelet needs its room.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from modelcar.cluster import remedies
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
 from modelcar.cluster.watch import watched
 from modelcar.errors import ClusterError
@@ -26,6 +26,12 @@ _REFUSED = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 _IS_THERE = ("StartError", "RunContainerError", "CreateContainerError", "CreateContainerConfigError")
 """Reasons of a container that cannot start although its image is there: it has no `true`, or wants to be root."""
+
+_LATE, _EVICTED = "DeadlineExceeded", "Evicted"
+"""Reasons of a pod that ended before its container was made."""
+
+_DISK = "A node needs twice the image's size while it pulls"
+_SEE_NODE = "See what it has: oc describe node"
 
 
 @dataclass(frozen=True)
@@ -92,46 +98,73 @@ class _Pulls:
     def __init__(self, nodes: Sequence[str], say: Callable[[str], None]) -> None:
         self._nodes, self._say = nodes, say
         self._done: dict[str, WarmNode] = {}
+        self._waits: dict[str, str] = {}
         self._began = time.monotonic()
 
     def follow(self, cluster: Cluster, mark: str, timeout: float) -> None:
         """Watches until every node has the image, or will not get it, or the time is up."""
         listing = cluster.core.list_namespaced_pod
-        for pods in watched(listing, namespace=cluster.namespace, label_selector=f"{LABEL}={mark}"):
+        for pods in watched(listing, timeout, namespace=cluster.namespace, label_selector=f"{LABEL}={mark}"):
             for pod in pods:
                 self._take(pod)
-            if len(self._done) == len(self._nodes) or time.monotonic() - self._began > timeout:
+            if len(self._done) == len(self._nodes):
                 return
 
     def ended(self, timeout: float) -> list[WarmNode]:
         """Returns the outcome of each node."""
-        late = f"the image was not there after {timeout:.0f} s"
-        unknown = [WarmNode(node, timeout, late, "Give it more time: --timeout") for node in self._nodes]
-        return [self._done.get(one.node, one) for one in sorted(unknown, key=lambda one: one.node)]
+        return [self._done.get(node) or self._late(node, timeout) for node in sorted(self._nodes)]
+
+    def _late(self, node: str, timeout: float) -> WarmNode:
+        if waits := self._waits.get(node):
+            return WarmNode(node, timeout, f"it took no pod in {timeout:.0f} s: {waits}", f"{_SEE_NODE} {node}")
+        return WarmNode(node, timeout, f"the image was not there after {timeout:.0f} s", "Give it more time (timeout)")
 
     def _take(self, pod: Any) -> None:
         node = pod.spec.node_selector["kubernetes.io/hostname"]
-        outcome = None if node in self._done else _outcome(pod, node, time.monotonic() - self._began)
+        if node in self._done:
+            return
+        outcome = _outcome(pod, node, time.monotonic() - self._began)
         if outcome is not None:
             self._done[node] = outcome
             self._say(f"{node}: {outcome.problem or f'there after {outcome.seconds:.0f} s'}")
+        self._note_wait(node, _unscheduled(pod))
+
+    def _note_wait(self, node: str, waits: str) -> None:
+        """Says once what keeps a pod from its node, which may pass."""
+        if waits and not self._waits.get(node):
+            self._say(f"{node}: it takes no pod yet: {waits}")
+        self._waits[node] = waits
 
 
 def _outcome(pod: Any, node: str, seconds: float) -> WarmNode | None:
     """Returns the outcome of a pod's pull; None while it lasts."""
-    status = next(iter(pod.status.container_statuses or ()), None)
-    if status is None:
-        if pod.status.phase != "Failed":
-            return None
-        why = f"{pod.status.reason or 'failed'}: {pod.status.message or 'the node took no pod'}"
-        return WarmNode(node, seconds, why, remedies.for_eviction(why, "the pull"))
-    waiting, ended = status.state.waiting, status.state.terminated
-    if ended is not None or (waiting is not None and waiting.reason in _IS_THERE):
+    status: Any = next(iter(pod.status.container_statuses or ()), None)
+    waiting, ended = (status.state.waiting, status.state.terminated) if status else (None, None)
+    # A container that was never made is called terminated too, once its pod has ended.
+    if (ended is not None and status.container_id) or (waiting is not None and waiting.reason in _IS_THERE):
         return WarmNode(node, seconds)
     if waiting is not None and waiting.reason in _REFUSED:
         what = f"{waiting.reason}: {' '.join((waiting.message or '').split())[:300]}"
-        return WarmNode(node, seconds, what, remedies.for_image(status.image, pod))
-    return None
+        return WarmNode(node, seconds, what, _for_pull(status.image, pod))
+    # The end of its time is that of the call.
+    if pod.status.phase != "Failed" or pod.status.reason == _LATE:
+        return None
+    what = f"{pod.status.reason or 'failed'}: {pod.status.message or 'the node took no pod'}"
+    remedy = f"{_SEE_NODE} {node}"
+    return WarmNode(node, seconds, what, f"{_DISK}. {remedy}" if pod.status.reason == _EVICTED else remedy)
+
+
+def _unscheduled(pod: Any) -> str:
+    """Returns why a pod is on no node yet; empty if it is on one."""
+    found = next((one for one in pod.status.conditions or () if one.type == "PodScheduled"), None)
+    words = found.message or found.reason or "no node takes it" if found and found.status == "False" else ""
+    return str(words).partition(" preemption:")[0]
+
+
+def _for_pull(image: str, pod: Any) -> str:
+    secrets = ", ".join(each.name for each in pod.spec.image_pull_secrets or ()) or "none"
+    command = f"oc image info {shlex.quote(image)}"
+    return f"Check the image's name, and that its pull secret may pull it (now: {secrets}). Try `{command}`"
 
 
 def _ready_nodes(cluster: Cluster, labels: Mapping[str, str]) -> list[str]:

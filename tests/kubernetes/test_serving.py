@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -215,7 +216,29 @@ def test_node_that_cannot_pull_is_named_with_a_remedy(
     (large,) = done
     assert large.node == "large"
     assert large.problem.startswith("ImagePullBackOff")
-    assert "image_pull_secret" in large.remedy
+    assert "its pull secret may pull it (now: none)" in large.remedy
+
+
+def test_pull_that_takes_too_long_leaves_no_image(project: Cluster, local_cluster: LocalCluster) -> None:
+    """A node is not called warm for a container that was never made, as the kubelet tells of a pod whose time is up."""
+    with socket.create_server((local_cluster.host, 0)) as silent:
+        image = f"{local_cluster.host}:{silent.getsockname()[1]}/team/model:1"
+        done = warm(image, {"kubernetes.io/hostname": "large"}, cluster=project, timeout=5)
+
+    assert [(one.node, one.problem) for one in done] == [("large", "the image was not there after 5 s")]
+
+
+def test_node_without_room_is_named(project: Cluster, images: dict[str, str], namespace: Namespace) -> None:
+    taint = {"key": "full", "value": "yes", "effect": "NoExecute"}
+    namespace.core.patch_node("small", {"spec": {"taints": [taint]}})
+    try:
+        done = warm(images["model"], {"kubernetes.io/hostname": "small"}, cluster=project, timeout=2)
+    finally:
+        namespace.core.patch_node("small", {"spec": {"taints": None}})
+
+    (small,) = done
+    assert small.problem.startswith("it took no pod in 2 s: 0/2 nodes are available")
+    assert small.remedy == "See what it has: oc describe node small"
 
 
 def test_labels_that_no_node_has_are_named(project: Cluster, images: dict[str, str]) -> None:

@@ -22,7 +22,8 @@ SILENCE_PATIENCE_SECONDS = 180.0
 """Time that KServe may make nothing of a service, and a Deployment no pod."""
 
 MAX_RESTARTS = 3
-"""Times that a server may end and be started again. A first time is common: it looked before the model was linked."""
+"""Times that a server may end and be started again, and its pods be evicted. A first end is common: it looked before
+the model was linked."""
 
 _PULLING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _NOT_MADE = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError")
@@ -123,12 +124,13 @@ def _without_runtime(state: ServiceState) -> Iterator[Obstacle]:
 
 
 def _evicted(state: ServiceState) -> Iterator[Obstacle]:
-    for pod in state.pods:
-        if pod.status.reason == "Evicted":
-            words = pod.status.message or ""
-            yield _obstacle(
-                state, kind_of(words, "disk"), f"evicted from {pod.spec.node_name}: {words}", PULL_PATIENCE_SECONDS
-            )
+    """Finds that the newest pod was evicted, or so many before it that it will be, too."""
+    evicted = [pod for pod in state.pods if pod.status.reason == "Evicted"]
+    is_hopeless = len(evicted) >= MAX_RESTARTS
+    if evicted and (is_hopeless or evicted[0] is state.pods[0]):
+        words = evicted[0].status.message or ""
+        what = f"evicted from {evicted[0].spec.node_name}, {len(evicted)} times until now: {words}"
+        yield _obstacle(state, kind_of(words, "disk"), what, 0 if is_hopeless else PULL_PATIENCE_SECONDS)
 
 
 def _out_of_memory(state: ServiceState) -> Iterator[Obstacle]:
@@ -209,9 +211,10 @@ _CAUSES: tuple[Callable[[ServiceState], Iterator[Obstacle]], ...] = (
     _out_of_memory,
     _pulling,
     _unscheduled,
+    # Of a pod that was evicted the container has ended as well.
+    _evicted,
     _not_made,
     _ended,
-    _evicted,
     _without_pods,
     _mounting,
 )

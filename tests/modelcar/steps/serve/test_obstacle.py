@@ -107,6 +107,23 @@ def test_what_passes_by_itself_is_given_time() -> None:
     assert found(pod(container(SERVER, 1, ended(1), **waiting("CrashLoopBackOff")))).patience == math.inf
 
 
+EVICTED = pod(
+    container(SERVER, **ended(137)), phase="Failed", reason="Evicted", message="The node was low on ephemeral-storage."
+)
+
+
+def test_eviction_is_no_end_of_the_server() -> None:
+    assert (found(EVICTED).kind, found(EVICTED).patience) == ("disk", PULL_PATIENCE_SECONDS)
+
+
+def test_eviction_is_over_where_another_pod_is_on_its_way() -> None:
+    loading = pod(container(SERVER, running={}))
+    assert obstacle(ServiceState(SERVICE, None, [loading, EVICTED, EVICTED], [])) is None
+    again = found(loading, EVICTED, EVICTED, EVICTED)
+    assert (again.kind, again.patience) == ("disk", 0)
+    assert again.what.startswith("evicted from large, 3 times until now: ")
+
+
 def test_what_never_passes_is_given_none() -> None:
     assert found(pod(container(INIT, **waiting("InvalidImageName")))).patience == 0
     assert found(pod(container(SERVER, **ended(137, "OOMKilled")))).patience == 0
