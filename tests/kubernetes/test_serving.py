@@ -220,7 +220,6 @@ def test_node_that_cannot_pull_is_named_with_a_remedy(
 
 
 def test_pull_that_takes_too_long_leaves_no_image(project: Cluster, local_cluster: LocalCluster) -> None:
-    """A node is not called warm for a container that was never made, as the kubelet tells of a pod whose time is up."""
     with socket.create_server((local_cluster.host, 0)) as silent:
         image = f"{local_cluster.host}:{silent.getsockname()[1]}/team/model:1"
         done = warm(image, {"kubernetes.io/hostname": "large"}, cluster=project, timeout=5)
