@@ -438,7 +438,7 @@ def test_somebody_else_at_the_address(answer: tuple[int, Any]) -> None:
         assert urllib.request.urlopen(other.url + HEALTH).status == 200 if answer[0] == 200 else True
 
 
-def test_a_login_that_ends_while_a_run_is_followed_says_how_to_see_it_again() -> None:
+def test_a_login_that_ends_in_the_middle_says_how_to_see_the_run_again() -> None:
     run_id = "5f2c81d0-0000-4000-8000-000000000000"
     with RecordedApi() as api:
         api.answers = {HEALTH: (200, {"multi_user": False}), f"{RUNS}/{run_id}": (401, b"")}
