@@ -92,12 +92,6 @@ def pytest_configure(config: pytest.Config) -> None:
         skip_fsync()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has whole commands, promises and documents go first, seconds each: quick tests of single rooms fill the end."""
-    rooms = Path(__file__).parent / "modelcar"
-    items.sort(key=lambda item: item.path.is_relative_to(rooms))
-
-
 def pytest_collection_finish() -> None:
     """Leaves what was imported and collected out of later collections of garbage: it stays to the end, and is large."""
     gc.freeze()
