@@ -77,7 +77,10 @@ def test_each_change_arrives_and_nothing_is_asked_twice(watcher: Watcher, namesp
     assert watcher.asked == 2
 
 
-def test_a_version_that_is_gone_is_listed_anew(namespace: Namespace) -> None:
+def test_a_version_that_is_gone_is_listed_anew(namespace: Namespace, local_cluster: LocalCluster) -> None:
+    # A server that starts remembers no change before.
+    local_cluster.plane.stop_api_server()
+    local_cluster.plane.start_api_server()
     with pytest.raises(client.ApiException, match="410"):
         next(watch.Watch().stream(namespace.core.list_namespaced_config_map, namespace.name, resource_version="1"))
 
