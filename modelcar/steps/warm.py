@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from modelcar.cluster.connection import REQUEST_SECONDS, Cluster, api_errors
+from modelcar.cluster.scheduling import scheduler_said
 from modelcar.cluster.watch import watched
 from modelcar.errors import ClusterError
 from modelcar.oci.reference import Reference
@@ -127,7 +128,7 @@ class _Pulls:
         if outcome is not None:
             self._done[node] = outcome
             self._say(f"{node}: {outcome.problem or f'there after {outcome.seconds:.0f} s'}")
-        self._note_wait(node, _unscheduled(pod))
+        self._note_wait(node, scheduler_said(pod))
 
     def _note_wait(self, node: str, waits: str) -> None:
         """Says once what keeps a pod from its node, which may pass."""
@@ -152,13 +153,6 @@ def _outcome(pod: Any, node: str, seconds: float) -> WarmNode | None:
     what = f"{pod.status.reason or 'failed'}: {pod.status.message or 'the node took no pod'}"
     remedy = f"{_SEE_NODE} {node}"
     return WarmNode(node, seconds, what, f"{_DISK}. {remedy}" if pod.status.reason == _EVICTED else remedy)
-
-
-def _unscheduled(pod: Any) -> str:
-    """Returns why a pod is on no node yet; empty if it is on one."""
-    found = next((one for one in pod.status.conditions or () if one.type == "PodScheduled"), None)
-    words = found.message or found.reason or "no node takes it" if found and found.status == "False" else ""
-    return str(words).partition(" preemption:")[0]
 
 
 def _for_pull(image: str, pod: Any) -> str:

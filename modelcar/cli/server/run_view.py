@@ -17,6 +17,7 @@ from modelcar.cluster.failures import failures
 from modelcar.cluster.queue import queue_of_pod
 from modelcar.cluster.run_state import RunState, is_driver
 from modelcar.cluster.run_state import Step as StepState
+from modelcar.cluster.scheduling import scheduler_said
 from modelcar.pipelines.shared_code import NEVER
 from modelcar.records.step_record import StepRecord
 
@@ -276,11 +277,7 @@ def _hindrance(pod: Any) -> str:
         waiting = status.state and status.state.waiting
         if waiting and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
             return f"{waiting.reason}: {waiting.message or ''}".rstrip(": ")
-    for condition in pod.status.conditions or []:
-        if condition.type == "PodScheduled" and condition.status == "False":
-            # What follows is about making room, which this pod may not.
-            return " ".join((condition.message or condition.reason or "").partition(" preemption:")[0].split())
-    return ""
+    return scheduler_said(pod)
 
 
 def _taken(steps: Sequence[Step]) -> Iterator[Step]:

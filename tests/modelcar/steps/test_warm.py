@@ -1,4 +1,4 @@
-"""What became of a node's pull, from pods as kubelets and the scheduler leave them."""
+"""Outcomes of nodes' pulls, from pods as kubelets and the scheduler leave them."""
 
 from collections.abc import Iterator
 from pathlib import Path
